@@ -1,0 +1,355 @@
+//! `/channel/*`: where people speak, who is there, and how far they have read.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::action::{Action, Route};
+use crate::app::App;
+use crate::auth::{Known, Player, Server};
+use crate::domain::{ChannelId, Few, Kind, MAX_MEMBERS, Name, PageSize, PlayerId, Seq, Settings, as_set};
+use crate::error::{Error, Result};
+use crate::store::channel::{self, Channel, NewChannel};
+use crate::store::member::{self, InboxRow};
+use crate::store::message::{self, Message};
+
+/// A channel, as those see it who may.
+#[derive(Serialize, JsonSchema)]
+pub struct ChannelView {
+    id: String,
+    kind: Kind,
+    name: Option<String>,
+    settings: Settings,
+    /// Changes when numbering starts over; a client with another one forgets what it has.
+    epoch: String,
+    /// The last message's number, 0 before the first.
+    last_seq: i64,
+    /// Where history begins: older messages were deleted.
+    first_seq: i64,
+    /// How many members it has.
+    members: i64,
+    /// Milliseconds since 1970-01-01 UTC.
+    created_at: i64,
+}
+
+impl From<Channel> for ChannelView {
+    fn from(channel: Channel) -> Self {
+        Self {
+            kind: channel.kind(),
+            settings: channel.settings(),
+            id: channel.id,
+            name: channel.name,
+            epoch: channel.epoch,
+            last_seq: channel.last_seq,
+            first_seq: channel.first_seq,
+            members: channel.member_count,
+            created_at: channel.created_at,
+        }
+    }
+}
+
+/// Make a channel.
+///
+/// The same call again finds the same channel; with other input it is a conflict (409). A direct channel has
+/// exactly two members, and two players have one at most.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateChannel {
+    /// Its id, chosen by the game's server.
+    id: ChannelId,
+    /// What it is for.
+    kind: Kind,
+    /// A name to show.
+    #[serde(default)]
+    name: Option<Name>,
+    /// Its first members, 1000 at most.
+    #[serde(default)]
+    members: Few<PlayerId, MAX_MEMBERS>,
+    /// How it behaves; closed, without limits, unless it says otherwise.
+    #[serde(default)]
+    settings: Settings,
+}
+
+impl Action for CreateChannel {
+    const ROUTE: Route = Route::post("/channel/create");
+    type Caller = Server;
+    type Reply = ChannelView;
+
+    async fn run(self, app: &App, _: Server) -> Result<ChannelView> {
+        let members = as_set(self.members.into_vec());
+        if self.kind == Kind::Direct && (members.len() != 2 || self.settings.open) {
+            return Err(Error::InvalidInput("a direct channel has two members and is not open".to_owned()));
+        }
+        let new =
+            NewChannel { id: self.id, kind: self.kind, name: self.name, members, settings: self.settings };
+        Ok(channel::create(&app.db, new).await?.into())
+    }
+}
+
+/// The one direct channel of the caller and another player, made where there is none.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DirectChannel {
+    /// The other player.
+    player: PlayerId,
+}
+
+impl Action for DirectChannel {
+    const ROUTE: Route = Route::post("/channel/direct");
+    type Caller = Player;
+    type Reply = ChannelView;
+
+    async fn run(self, app: &App, player: Player) -> Result<ChannelView> {
+        if self.player == player.id {
+            return Err(Error::InvalidInput("player: a direct channel is with somebody else".to_owned()));
+        }
+        Ok(channel::direct(&app.db, player.id.clone(), self.player).await?.into())
+    }
+}
+
+/// Join an open channel; once in, joining again changes nothing.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JoinChannel {
+    channel: ChannelId,
+}
+
+impl Action for JoinChannel {
+    const ROUTE: Route = Route::post("/channel/join");
+    type Caller = Player;
+    type Reply = ChannelView;
+
+    async fn run(self, app: &App, player: Player) -> Result<ChannelView> {
+        let mut channel = channel::visible(&app.db, &self.channel, &player).await?;
+        if !channel.member {
+            if !channel.settings().open {
+                return Err(Error::Forbidden {
+                    reason: "closed",
+                    message: "this channel is not open".to_owned(),
+                });
+            }
+            let joined = member::add(&app.db, &channel, std::slice::from_ref(&player.id)).await?;
+            channel.member_count += joined.cast_signed();
+        }
+        Ok(channel.into())
+    }
+}
+
+/// Leave a channel; once out, leaving again changes nothing. Direct channels stay.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LeaveChannel {
+    channel: ChannelId,
+}
+
+/// How many members a call changed.
+#[derive(Serialize, JsonSchema)]
+pub struct Changed {
+    /// Those for whom something changed; who was in, or out, already is not counted.
+    changed: u64,
+}
+
+impl Action for LeaveChannel {
+    const ROUTE: Route = Route::post("/channel/leave");
+    type Caller = Player;
+    type Reply = Changed;
+
+    async fn run(self, app: &App, player: Player) -> Result<Changed> {
+        let channel = channel::visible(&app.db, &self.channel, &player).await?;
+        if channel.kind() == Kind::Direct {
+            return Err(Error::Forbidden {
+                reason: "direct",
+                message: "a direct channel can't be left".to_owned(),
+            });
+        }
+        Ok(Changed { changed: member::remove(&app.db, &channel, std::slice::from_ref(&player.id)).await? })
+    }
+}
+
+/// Add players to a channel.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddMembers {
+    channel: ChannelId,
+    /// Players, 1000 at most.
+    members: Few<PlayerId, MAX_MEMBERS>,
+}
+
+impl Action for AddMembers {
+    const ROUTE: Route = Route::post("/channel/members-add");
+    type Caller = Server;
+    type Reply = Changed;
+
+    async fn run(self, app: &App, server: Server) -> Result<Changed> {
+        let channel = changeable(app, &self.channel, &server).await?;
+        Ok(Changed { changed: member::add(&app.db, &channel, &self.members.into_vec()).await? })
+    }
+}
+
+/// Remove players from a channel.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RemoveMembers {
+    channel: ChannelId,
+    /// Players, 1000 at most.
+    members: Few<PlayerId, MAX_MEMBERS>,
+}
+
+impl Action for RemoveMembers {
+    const ROUTE: Route = Route::post("/channel/members-remove");
+    type Caller = Server;
+    type Reply = Changed;
+
+    async fn run(self, app: &App, server: Server) -> Result<Changed> {
+        let channel = changeable(app, &self.channel, &server).await?;
+        Ok(Changed { changed: member::remove(&app.db, &channel, &self.members.into_vec()).await? })
+    }
+}
+
+async fn changeable(app: &App, id: &ChannelId, server: &Server) -> Result<Channel> {
+    let channel = channel::visible(&app.db, id, server).await?;
+    if channel.kind() == Kind::Direct {
+        return Err(Error::Conflict("a direct channel keeps its two members".into()));
+    }
+    Ok(channel)
+}
+
+/// What a channel is.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChannelInfo {
+    channel: ChannelId,
+}
+
+impl Action for ChannelInfo {
+    const ROUTE: Route = Route::get("/channel/info");
+    type Caller = Known;
+    type Reply = ChannelView;
+
+    async fn run(self, app: &App, caller: Known) -> Result<ChannelView> {
+        Ok(channel::visible(&app.db, &self.channel, &caller).await?.into())
+    }
+}
+
+/// Who is in a channel, page by page, sorted by id.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChannelMembers {
+    channel: ChannelId,
+    /// The last id of the page before; none for the first.
+    #[serde(default)]
+    after: Option<PlayerId>,
+    #[serde(default)]
+    limit: PageSize,
+}
+
+/// A page of members.
+#[derive(Serialize, JsonSchema)]
+pub struct MemberPage {
+    members: Vec<MemberInfo>,
+    /// More follow: ask again after the last id.
+    more: bool,
+}
+
+/// A member.
+#[derive(Serialize, JsonSchema)]
+pub struct MemberInfo {
+    /// The player's id.
+    id: String,
+    /// Milliseconds since 1970-01-01 UTC.
+    joined_at: i64,
+}
+
+impl Action for ChannelMembers {
+    const ROUTE: Route = Route::get("/channel/members");
+    type Caller = Known;
+    type Reply = MemberPage;
+
+    async fn run(self, app: &App, caller: Known) -> Result<MemberPage> {
+        let channel = channel::visible(&app.db, &self.channel, &caller).await?;
+        let limit = self.limit.get();
+        // One more than asked tells whether there are more.
+        let mut members = member::page(&app.db, &channel, self.after.as_ref(), limit + 1).await?;
+        let more = members.len() as i64 > limit;
+        members.truncate(limit as usize);
+        let members =
+            members.into_iter().map(|m| MemberInfo { id: m.player_id, joined_at: m.joined_at }).collect();
+        Ok(MemberPage { members, more })
+    }
+}
+
+/// All of the caller's channels in one call, those spoken in last first.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Inbox {}
+
+/// An inbox.
+#[derive(Serialize, JsonSchema)]
+pub struct InboxReply {
+    channels: Vec<InboxEntry>,
+    /// The caller is in more channels than are shown (1000).
+    more: bool,
+}
+
+/// One channel of an inbox.
+#[derive(Serialize, JsonSchema)]
+pub struct InboxEntry {
+    channel: ChannelView,
+    /// The newest entry.
+    last_message: Option<Message>,
+    /// How far the caller has read.
+    read_seq: i64,
+    /// Things said that the caller has not read; the caller's own sends count as read.
+    unread: i64,
+    /// Mentions of the caller among them.
+    unread_mentions: i64,
+}
+
+impl Action for Inbox {
+    const ROUTE: Route = Route::get("/channel/inbox");
+    type Caller = Player;
+    type Reply = InboxReply;
+
+    async fn run(self, app: &App, player: Player) -> Result<InboxReply> {
+        let rows = member::inbox(&app.db, &player.id).await?;
+        let wanted: Vec<_> =
+            rows.iter().map(|row| (&row.channel, row.channel.last_seq..=row.channel.last_seq)).collect();
+        let last = message::ranges(&app.db, &wanted).await?;
+        let more = rows.len() == member::MAX_INBOX;
+        let entry = |(row, mut last): (InboxRow, Vec<Message>)| InboxEntry {
+            channel: row.channel.into(),
+            last_message: last.pop(),
+            read_seq: row.read_seq,
+            unread: row.unread.max(0),
+            unread_mentions: row.unread_mentions,
+        };
+        Ok(InboxReply { channels: rows.into_iter().zip(last).map(entry).collect(), more })
+    }
+}
+
+/// Move the caller's read mark forward; it never goes back.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MarkRead {
+    channel: ChannelId,
+    /// The last message that was read.
+    seq: Seq,
+}
+
+/// Where the mark was put.
+#[derive(Serialize, JsonSchema)]
+pub struct Marked {
+    channel: String,
+    seq: i64,
+}
+
+impl Action for MarkRead {
+    const ROUTE: Route = Route::post("/channel/read");
+    type Caller = Player;
+    type Reply = Marked;
+
+    async fn run(self, app: &App, player: Player) -> Result<Marked> {
+        let channel = channel::visible(&app.db, &self.channel, &player).await?;
+        member::read(&app.db, &channel, &player.id, self.seq.get()).await?;
+        Ok(Marked { channel: channel.id, seq: self.seq.get() })
+    }
+}

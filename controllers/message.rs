@@ -1,0 +1,293 @@
+//! `/message/*`: say something in a channel, and read what was said.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::action::{Action, Route};
+use crate::app::App;
+use crate::auth::{Identity, Known};
+use crate::domain::{
+    ChannelId, Cursor, Few, MAX_MENTIONS, MAX_SYNC_CHANNELS, Nonce, PageSize, PlayerId, Seq, Text, as_set,
+};
+use crate::error::{Error, Result};
+use crate::moderation::moderate;
+use crate::payload::Payload;
+use crate::store::append::{self, Draft, Said, Sent};
+use crate::store::channel::{self, Channel};
+use crate::store::message::{self, Message};
+use crate::task;
+use crate::tasks::webhook::Webhook;
+
+/// Say something in a channel.
+///
+/// Blocked words come back masked. The message is stored, durably, before the reply. The caller must be a member;
+/// moderators and the game's server speak anywhere and without limits.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SendMessage {
+    /// Where to speak.
+    channel: ChannelId,
+    /// What to say: 1 to 2000 bytes.
+    text: Text,
+    /// Something for clients to show: coordinates, a battle report, a gift. Strings in it are filtered too.
+    #[serde(default)]
+    payload: Option<Payload>,
+    /// Players to call by name, 20 at most; members among them see it in their inbox.
+    #[serde(default)]
+    mentions: Few<PlayerId, MAX_MENTIONS>,
+    /// Chosen by the client: the same nonce twice is the same message once. Without one, a retry says it again.
+    #[serde(default)]
+    nonce: Option<Nonce>,
+}
+
+/// A message that is stored.
+#[derive(Serialize, JsonSchema)]
+pub struct SentReply {
+    message: Message,
+    /// An earlier call with this nonce stored it; this one changed nothing.
+    replayed: bool,
+}
+
+impl Action for SendMessage {
+    const ROUTE: Route = Route::post("/message/send");
+    type Caller = Known;
+    type Reply = SentReply;
+
+    async fn run(self, app: &App, caller: Known) -> Result<SentReply> {
+        let mentions = as_set(self.mentions.into_vec());
+        let said = Said {
+            channel: self.channel,
+            text: self.text,
+            payload: self.payload,
+            mentions,
+            nonce: self.nonce,
+        };
+        let Sent { message, replayed } = match moderate(app, &said, &caller) {
+            Ok(shown) => {
+                let follow_ups = webhook(app, &said.channel)?;
+                let limit = app.config.send_limit;
+                let sender = Identity::clone(&caller);
+                append::append(&app.db, Draft { said, shown, sender, limit, follow_ups }).await?
+            }
+            // A retry learns what came of the first try, even if today's wordlist would refuse it.
+            Err(refused) => append::earlier(&app.db, &said, &caller.id).await?.ok_or(refused)?,
+        };
+        Ok(SentReply { message, replayed })
+    }
+}
+
+fn webhook(app: &App, channel: &ChannelId) -> Result<Vec<crate::store::outbox::FollowUp>> {
+    let wanted = app.webhooks.is_some().then(|| Webhook { channel: channel.to_string(), seq: 0 });
+    wanted.iter().map(task::following).collect()
+}
+
+/// A page of a channel's messages, ascending.
+///
+/// Without a cursor it is the newest page. `before` goes back in history, `after` goes forward; both exclude the
+/// message they name.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListMessages {
+    channel: ChannelId,
+    /// Messages before this number, the nearest ones.
+    #[serde(default)]
+    before: Option<Seq>,
+    /// Messages after this number, the nearest ones; 0 starts where history begins.
+    #[serde(default)]
+    after: Option<Cursor>,
+    /// The page's size, 1 to 100.
+    #[serde(default)]
+    limit: PageSize,
+}
+
+/// A page of messages.
+#[derive(Serialize, JsonSchema)]
+pub struct MessagePage {
+    /// In ascending order of `seq`.
+    messages: Vec<Message>,
+    /// Changes when numbering starts over.
+    epoch: String,
+    /// There is more in the direction that was asked for.
+    more: bool,
+    /// Where history begins: older messages were deleted.
+    first_seq: i64,
+}
+
+impl Action for ListMessages {
+    const ROUTE: Route = Route::get("/message/list");
+    type Caller = Known;
+    type Reply = MessagePage;
+
+    async fn run(self, app: &App, caller: Known) -> Result<MessagePage> {
+        let limit = self.limit.get();
+        let channel = channel::visible(&app.db, &self.channel, &caller).await?;
+        let (first, last) = (channel.first_seq, channel.last_seq);
+        let (seqs, more) = match (self.before, self.after) {
+            (Some(_), Some(_)) => {
+                return Err(Error::InvalidInput("query: before or after, not both".to_owned()));
+            }
+            (None, Some(after)) => forward(&channel, after.get(), limit),
+            (before, None) => {
+                let end = before.map_or(last, |before| (before.get() - 1).min(last));
+                let start = (end - limit + 1).max(first);
+                (start..=end, start > first)
+            }
+        };
+        let messages = message::range(&app.db, &channel, seqs).await?;
+        Ok(MessagePage { messages, epoch: channel.epoch, more, first_seq: first })
+    }
+}
+
+/// The numbers of a page after a cursor, and whether there are more.
+fn forward(channel: &Channel, after: i64, limit: i64) -> (std::ops::RangeInclusive<i64>, bool) {
+    let start = (after + 1).max(channel.first_seq);
+    let end = (start + limit - 1).min(channel.last_seq);
+    (start..=end, end < channel.last_seq)
+}
+
+/// What is new in many channels at once: the call that a client polls with.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SyncMessages {
+    /// Each channel once, 100 at most.
+    channels: Few<SyncCursor, MAX_SYNC_CHANNELS>,
+    /// The most messages for each channel, 1 to 100.
+    #[serde(default)]
+    limit: PageSize,
+}
+
+/// Where a client stands in a channel.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SyncCursor {
+    channel: ChannelId,
+    /// The last number the client has; 0 for none.
+    after: Cursor,
+    /// The epoch the client has it from; none if it does not know.
+    #[serde(default)]
+    epoch: Option<String>,
+}
+
+/// What is new, in the order of the request.
+#[derive(Serialize, JsonSchema)]
+pub struct SyncReply {
+    channels: Vec<SyncedChannel>,
+}
+
+/// What is new in one channel.
+#[derive(Serialize, JsonSchema)]
+pub struct SyncedChannel {
+    channel: String,
+    /// None where the caller sees no such channel.
+    epoch: Option<String>,
+    /// Numbering started over: forget what you have; the messages here are the first ones.
+    reset: bool,
+    /// In ascending order of `seq`.
+    messages: Vec<Message>,
+    /// Ask again: there is more.
+    more: bool,
+    /// `not_found` where the caller sees no such channel (any more); the others are answered all the same.
+    error: Option<&'static str>,
+}
+
+/// Messages in one reply of sync; past that, channels say `more`.
+const SYNC_MESSAGES: i64 = 500;
+
+impl Action for SyncMessages {
+    const ROUTE: Route = Route::post("/message/sync");
+    type Caller = Known;
+    type Reply = SyncReply;
+
+    async fn run(self, app: &App, caller: Known) -> Result<SyncReply> {
+        let cursors = self.channels.into_vec();
+        let ids: Vec<&ChannelId> = cursors.iter().map(|cursor| &cursor.channel).collect();
+        if distinct(&ids) < ids.len() {
+            return Err(Error::InvalidInput("body: channels: name each channel once".to_owned()));
+        }
+        let visible = channel::visible_among(&app.db, &ids, &caller).await?;
+        let found = |id: &ChannelId| visible.iter().find(|channel| channel.id == id.as_str());
+        let mut room = SYNC_MESSAGES;
+        let mut wanted = Vec::new();
+        let mut replies = Vec::with_capacity(cursors.len());
+        for cursor in &cursors {
+            let Some(channel) = found(&cursor.channel) else {
+                replies.push(SyncedChannel::missing(cursor));
+                continue;
+            };
+            let reset = cursor.is_from_another(channel);
+            let after = if reset { 0 } else { cursor.after.get() };
+            let (seqs, more) = forward(channel, after, self.limit.get().min(room));
+            room -= (seqs.end() - seqs.start() + 1).max(0);
+            replies.push(SyncedChannel::found(channel, reset, more));
+            wanted.push((channel, seqs));
+        }
+        let mut pages = message::ranges(&app.db, &wanted).await?.into_iter();
+        for reply in replies.iter_mut().filter(|reply| reply.error.is_none()) {
+            reply.messages = pages.next().unwrap_or_default();
+        }
+        Ok(SyncReply { channels: replies })
+    }
+}
+
+impl SyncCursor {
+    /// Another epoch, or a number that this one has not reached.
+    fn is_from_another(&self, channel: &Channel) -> bool {
+        self.epoch.as_ref().is_some_and(|epoch| *epoch != channel.epoch)
+            || self.after.get() > channel.last_seq
+    }
+}
+
+impl SyncedChannel {
+    fn missing(cursor: &SyncCursor) -> Self {
+        let channel = cursor.channel.to_string();
+        Self {
+            channel,
+            epoch: None,
+            reset: false,
+            messages: Vec::new(),
+            more: false,
+            error: Some("not_found"),
+        }
+    }
+
+    fn found(channel: &Channel, reset: bool, more: bool) -> Self {
+        let epoch = Some(channel.epoch.clone());
+        Self { channel: channel.id.clone(), epoch, reset, messages: Vec::new(), more, error: None }
+    }
+}
+
+fn distinct(ids: &[&ChannelId]) -> usize {
+    ids.iter().collect::<std::collections::HashSet<_>>().len()
+}
+
+/// Take a message back: its text and payload go, and an entry with `ref` tells everybody.
+///
+/// Players take back their own, within a configured time; moderators and the game's server any. Doing it again
+/// finds the same entry.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecallMessage {
+    channel: ChannelId,
+    /// The message's number.
+    seq: Seq,
+}
+
+/// A message that was taken back.
+#[derive(Serialize, JsonSchema)]
+pub struct RecallReply {
+    /// The entry that says so.
+    message: Message,
+}
+
+impl Action for RecallMessage {
+    const ROUTE: Route = Route::post("/message/recall");
+    type Caller = Known;
+    type Reply = RecallReply;
+
+    async fn run(self, app: &App, caller: Known) -> Result<RecallReply> {
+        let channel = channel::visible(&app.db, &self.channel, &caller).await?;
+        let window = app.config.recall_window_ms;
+        let message = message::recall(&app.db, &channel, self.seq.get(), &caller, window).await?;
+        Ok(RecallReply { message })
+    }
+}

@@ -1,0 +1,52 @@
+//! `/meta/*`: what this is, for tools.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::action::{Action, Route};
+use crate::app::App;
+use crate::auth::Anyone;
+use crate::error::Result;
+use crate::openapi;
+
+/// Which version answers.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Version {}
+
+/// A version.
+#[derive(Serialize, JsonSchema)]
+pub struct VersionInfo {
+    name: &'static str,
+    /// The published version of the function, or the package's where there is none.
+    version: String,
+    /// The package's version.
+    package: &'static str,
+}
+
+impl Action for Version {
+    const ROUTE: Route = Route::get("/meta/version");
+    type Caller = Anyone;
+    type Reply = VersionInfo;
+
+    async fn run(self, app: &App, _: Anyone) -> Result<VersionInfo> {
+        let version = app.config.version.clone();
+        Ok(VersionInfo { name: "guildhall", version, package: env!("CARGO_PKG_VERSION") })
+    }
+}
+
+/// This API as an OpenAPI 3.1 document, in `data`; `guildhall openapi` prints the same, bare.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OpenApi {}
+
+impl Action for OpenApi {
+    const ROUTE: Route = Route::get("/meta/openapi");
+    type Caller = Anyone;
+    type Reply = Value;
+
+    async fn run(self, _: &App, _: Anyone) -> Result<Value> {
+        Ok(openapi::document(super::ACTIONS))
+    }
+}

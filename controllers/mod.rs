@@ -1,0 +1,30 @@
+//! The API's table of contents. An action that is not listed here can't be reached.
+
+use crate::action::Entry;
+
+pub mod channel;
+pub mod health;
+pub mod message;
+pub mod meta;
+
+/// Every action, by controller.
+pub const ACTIONS: &[Entry] = &[
+    Entry::of::<channel::CreateChannel>(),
+    Entry::of::<channel::DirectChannel>(),
+    Entry::of::<channel::JoinChannel>(),
+    Entry::of::<channel::LeaveChannel>(),
+    Entry::of::<channel::AddMembers>(),
+    Entry::of::<channel::RemoveMembers>(),
+    Entry::of::<channel::ChannelInfo>(),
+    Entry::of::<channel::ChannelMembers>(),
+    Entry::of::<channel::Inbox>(),
+    Entry::of::<channel::MarkRead>(),
+    Entry::of::<message::SendMessage>(),
+    Entry::of::<message::ListMessages>(),
+    Entry::of::<message::SyncMessages>(),
+    Entry::of::<message::RecallMessage>(),
+    Entry::of::<health::Live>(),
+    Entry::of::<health::Ready>(),
+    Entry::of::<meta::Version>(),
+    Entry::of::<meta::OpenApi>(),
+];

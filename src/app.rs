@@ -1,0 +1,74 @@
+//! All that an action or a task may touch, built once, by one function, for the program and for its tests.
+
+use std::sync::Arc;
+
+use crate::auth::Tokens;
+use crate::blocklist::Blocklist;
+use crate::clock::Clock;
+use crate::config::{Config, Secret};
+use crate::data_folder;
+use crate::store::Db;
+use crate::webhook::Poster;
+
+/// The application.
+pub struct App {
+    /// What the environment decided.
+    pub config: Config,
+    /// What is kept.
+    pub db: Db,
+    /// Who callers are.
+    pub tokens: Tokens,
+    /// What may not be said.
+    pub blocklist: Blocklist,
+    /// What time it is.
+    pub clock: Clock,
+    /// Posts events to the game's server.
+    pub webhooks: Option<Poster>,
+}
+
+/// Why the application can't start; a sentence that names the mend.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StartError(String);
+
+impl StartError {
+    /// A fault with what was being done.
+    pub fn new(doing: &str, fault: impl std::fmt::Display) -> Self {
+        Self(format!("{doing}: {fault}"))
+    }
+}
+
+impl App {
+    /// Opens, reads and checks everything that the configuration names.
+    ///
+    /// # Errors
+    /// The first part that can't be used.
+    pub async fn start(config: Config, clock: Clock) -> Result<Arc<Self>, StartError> {
+        let secret = Self::token_secret(&config)?;
+        let tokens = Tokens::new(&secret, &config.token_keys)
+            .map_err(|fault| StartError::new("the environment", fault))?;
+        let db = match &config.database_url {
+            Some(url) => Db::open(url, clock.clone()).await,
+            None => {
+                data_folder::prepare(&config.data)?;
+                Db::open_in(&config.data, clock.clone()).await
+            }
+        };
+        let db = db.map_err(|fault| StartError::new("opening the database", fault))?;
+        let blocklist = Blocklist::start(&config, clock.clone());
+        let webhooks = config.webhook.clone().map(Poster::new).transpose();
+        let webhooks = webhooks.map_err(|fault| StartError::new("preparing webhooks", fault))?;
+        Ok(Arc::new(Self { config, db, tokens, blocklist, clock, webhooks }))
+    }
+
+    /// The secret of the environment, else the data folder's own, made where there is none.
+    ///
+    /// # Errors
+    /// The data folder can't be used.
+    pub fn token_secret(config: &Config) -> Result<Secret, StartError> {
+        match &config.token_secret {
+            Some(secret) => Ok(secret.clone()),
+            None => data_folder::secret(&config.data),
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! The filter in use, and where it comes from: read again when it is old, swapped in whole, never lost to a fault.
+//!
+//! A server asks from a timer, a Lambda instance within a request, as it is frozen in between. Building happens
+//! off the requests' path. Whatever goes wrong, the last good list stays.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use sha2::{Digest, Sha256};
+use tokio::sync::Mutex;
+
+use crate::clock::{Clock, Millis};
+use crate::config::Config;
+use crate::filter::Filter;
+use crate::filter::words::{ALLOW_FILE, CASES_FILE, MAX_BYTES, Wordlist};
+use crate::random;
+
+/// The lists that the program was built with: for a first start without any.
+const BUILT_IN: &[(&str, &[u8])] = &[
+    ("allow.txt", include_bytes!("../wordlists/allow.txt")),
+    ("cases.tsv", include_bytes!("../wordlists/cases.tsv")),
+    ("fraud.txt", include_bytes!("../wordlists/fraud.txt")),
+    ("insults.txt", include_bytes!("../wordlists/insults.txt")),
+    ("watch.txt", include_bytes!("../wordlists/watch.txt")),
+];
+
+/// A list in use.
+pub struct Loaded {
+    /// Judges.
+    pub filter: Filter,
+    /// The first half of the SHA-256 of all its files, in hex.
+    pub version: String,
+    /// How many entries it blocks.
+    pub entries: usize,
+}
+
+/// The current list.
+pub struct Blocklist {
+    current: ArcSwap<Loaded>,
+    folder: PathBuf,
+    refresh_ms: Millis,
+    checked_at: AtomicI64,
+    refreshing: Mutex<()>,
+    last_error: ArcSwap<Option<String>>,
+    clock: Clock,
+}
+
+/// What there is to say of the list.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// The list's version.
+    pub version: String,
+    /// How many entries it blocks.
+    pub entries: usize,
+    /// Milliseconds since it was last known to be current.
+    pub age_ms: Millis,
+    /// Why the last check failed, if it did.
+    pub last_error: Option<String>,
+}
+
+impl Blocklist {
+    /// Loads the configured list; where that can't be used, the one the program was built with.
+    pub fn start(config: &Config, clock: Clock) -> Self {
+        let (loaded, error) = match read_folder(&config.wordlists).and_then(|files| load(&files)) {
+            Ok(loaded) => (loaded, None),
+            Err(fault) => {
+                tracing::warn!(folder = %config.wordlists.display(), error = fault, "wordlist: using the built-in list");
+                (built_in(), Some(fault))
+            }
+        };
+        Self {
+            current: ArcSwap::from_pointee(loaded),
+            folder: config.wordlists.clone(),
+            refresh_ms: config.wordlist_refresh.as_millis() as Millis,
+            checked_at: AtomicI64::new(clock.now()),
+            refreshing: Mutex::new(()),
+            last_error: ArcSwap::from_pointee(error),
+            clock,
+        }
+    }
+
+    /// The list to judge by. Keep it for one message, not longer.
+    pub fn current(&self) -> Arc<Loaded> {
+        self.current.load_full()
+    }
+
+    /// The list's version.
+    pub fn version(&self) -> String {
+        self.current.load().version.clone()
+    }
+
+    /// What there is to say of it.
+    pub fn status(&self) -> Status {
+        let current = self.current.load();
+        Status {
+            version: current.version.clone(),
+            entries: current.entries,
+            age_ms: (self.clock.now() - self.checked_at.load(Ordering::Relaxed)).max(0),
+            last_error: self.last_error.load().as_ref().clone(),
+        }
+    }
+
+    /// Asks again if the last check is too long ago; one at a time, the others go on with what there is.
+    pub async fn refresh_if_old(&self) {
+        let age = self.clock.now() - self.checked_at.load(Ordering::Relaxed);
+        if age >= self.refresh_ms
+            && let Ok(_one_at_a_time) = self.refreshing.try_lock()
+        {
+            self.check().await;
+        }
+    }
+
+    /// Asks again for ever, a little more often than the age allows, so that no server is late.
+    pub async fn keep_fresh(&self) {
+        loop {
+            let early = random::below((self.refresh_ms / 5).unsigned_abs());
+            let pause = self.refresh_ms.unsigned_abs().saturating_sub(early).max(100);
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            let _one_at_a_time = self.refreshing.lock().await;
+            self.check().await;
+        }
+    }
+
+    /// Reads the folder, and swaps the list in if it changed and can be used.
+    async fn check(&self) {
+        let (folder, old) = (self.folder.clone(), self.current());
+        let found = tokio::task::spawn_blocking(move || newer(&folder, &old)).await;
+        match found.unwrap_or_else(|fault| Err(fault.to_string())) {
+            Ok(newer) => {
+                if let Some(loaded) = newer {
+                    tracing::info!(
+                        version = loaded.version,
+                        entries = loaded.entries,
+                        "wordlist: new list in use"
+                    );
+                    self.current.store(Arc::new(loaded));
+                }
+                self.last_error.store(Arc::new(None));
+                self.checked_at.store(self.clock.now(), Ordering::Relaxed);
+            }
+            Err(fault) => {
+                metrics::counter!("guildhall_wordlist_errors_total").increment(1);
+                tracing::error!(error = fault, "wordlist: keeping the last good list");
+                self.last_error.store(Arc::new(Some(fault)));
+            }
+        }
+    }
+}
+
+type Files = Vec<(String, Vec<u8>)>;
+
+/// The folder's list, if it is another than the old one.
+fn newer(folder: &Path, old: &Loaded) -> Result<Option<Loaded>, String> {
+    let files = read_folder(folder)?;
+    if version(&files) == old.version {
+        return Ok(None);
+    }
+    let loaded = load(&files)?;
+    if loaded.entries * 2 < old.entries {
+        return Err(format!(
+            "has {} entries, under half of the {} in use; is a file missing?",
+            loaded.entries, old.entries
+        ));
+    }
+    Ok(Some(loaded))
+}
+
+/// The files that belong to a wordlist, by name.
+fn read_folder(folder: &Path) -> Result<Files, String> {
+    let fault = |fault: io::Error| format!("{}: {fault}", folder.display());
+    let mut files = Files::new();
+    let mut left = MAX_BYTES;
+    for file in fs::read_dir(folder).map_err(fault)? {
+        let file = file.map_err(fault)?;
+        let Ok(name) = file.file_name().into_string() else { continue };
+        let belongs = name == CASES_FILE || (name.ends_with(".txt") && !name.starts_with('.'));
+        let size = file.metadata().map_err(fault)?.len() as usize;
+        if belongs {
+            left =
+                left.checked_sub(size).ok_or_else(|| format!("more than {MAX_BYTES} bytes of wordlists"))?;
+            files.push((name, fs::read(file.path()).map_err(fault)?));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn version(files: &Files) -> String {
+    let mut hash = Sha256::new();
+    for (name, bytes) in files {
+        for part in [name.as_bytes(), bytes.as_slice()] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+    }
+    random::to_hex(&hash.finalize()[..16])
+}
+
+/// Parses and builds a list, and holds it to its own examples.
+fn load(files: &Files) -> Result<Loaded, String> {
+    let list = Wordlist::parse(files).map_err(|faults| faults.join("; "))?;
+    let filter = Filter::build(&list).map_err(|fault| fault.to_string())?;
+    for case in &list.cases {
+        let verdict = filter.judge(&case.text);
+        let action = verdict.worst().map(|hit| hit.action);
+        let masked = verdict.masked(&case.text);
+        if action != case.expected || case.masked.as_ref().is_some_and(|expected| *expected != masked) {
+            return Err(format!(
+                "{}: expected {:?}, got {action:?} and '{masked}'",
+                case.place, case.expected
+            ));
+        }
+    }
+    Ok(Loaded { filter, version: version(files), entries: list.entries.len() })
+}
+
+fn built_in() -> Loaded {
+    debug_assert!(BUILT_IN.iter().any(|(name, _)| *name == ALLOW_FILE));
+    let files = BUILT_IN.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())).collect();
+    load(&files).expect("a test holds the built-in list to its own rules")
+}

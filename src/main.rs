@@ -1,0 +1,10 @@
+//! The program: log, configuration, application, run.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use guildhall::cli::Cli;
+
+fn main() -> ExitCode {
+    Cli::parse().run()
+}

@@ -1,0 +1,136 @@
+//! Saying something: what a send carries, and what comes of it.
+//!
+//! The number is given inside the transaction that stores the message, from a counter on the channel's row, so
+//! the order of numbers is the order of commits, and a reader that asks for "after N" misses nothing.
+
+use sha2::{Digest, Sha256};
+
+use super::message::{self, Message};
+use super::outbox::FollowUp;
+use super::{Db, writer};
+use crate::auth::Identity;
+use crate::config::SendLimit;
+use crate::domain::{ChannelId, Nonce, PlayerId, Text};
+use crate::error::{Error, Result};
+use crate::payload::Payload;
+use crate::random;
+
+/// A send as the client wrote it.
+#[derive(Debug)]
+pub struct Said {
+    /// Where.
+    pub channel: ChannelId,
+    /// What.
+    pub text: Text,
+    /// An object beside it.
+    pub payload: Option<Payload>,
+    /// Players it calls by name, each once.
+    pub mentions: Vec<PlayerId>,
+    /// The client's own id for it.
+    pub nonce: Option<Nonce>,
+}
+
+impl Said {
+    /// A hash of the content: the same nonce with another hash is a conflict. The wordlist plays no part in it.
+    pub(super) fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        let mut part = |bytes: &[u8]| {
+            hash.update((bytes.len() as u64).to_le_bytes());
+            hash.update(bytes);
+        };
+        part(self.text.as_str().as_bytes());
+        part(self.payload.as_ref().map_or(b"".as_slice(), |payload| payload.as_str().as_bytes()));
+        self.mentions.iter().for_each(|player| part(player.as_str().as_bytes()));
+        random::to_hex(&hash.finalize()[..16])
+    }
+}
+
+/// What others will see of it.
+#[derive(Debug)]
+pub struct Shown {
+    /// The text, with blocked words masked.
+    pub text: String,
+    /// The payload's JSON, with blocked words masked.
+    pub payload: Option<String>,
+    /// Was anything masked?
+    pub masked: bool,
+    /// The version of the wordlist that judged it; none where nothing did.
+    pub wordlist: Option<String>,
+}
+
+/// A send that is ready to be stored.
+#[derive(Debug)]
+pub struct Draft {
+    /// As it came.
+    pub said: Said,
+    /// As it will be seen.
+    pub shown: Shown,
+    /// Who says it.
+    pub sender: Identity,
+    /// The limit that this sender is held to.
+    pub limit: Option<SendLimit>,
+    /// Tasks that are stored with it.
+    pub follow_ups: Vec<FollowUp>,
+}
+
+/// What came of a send.
+#[derive(Debug)]
+pub struct Sent {
+    /// The message as everybody sees it.
+    pub message: Message,
+    /// It was stored by an earlier send with the same nonce.
+    pub replayed: bool,
+}
+
+/// Where a message lies that an earlier send with the same nonce stored.
+#[derive(Debug)]
+pub(super) struct Earlier {
+    pub(super) channel_key: i64,
+    pub(super) seq: i64,
+}
+
+/// Stores a message and answers once it is on disk, or finds what the same nonce stored before.
+///
+/// # Errors
+/// A [`crate::speaking::Refusal`], [`Error::Conflict`] for a nonce used with other content, [`Error::Unavailable`]
+/// where the database can't answer now.
+pub async fn append(db: &Db, draft: Draft) -> Result<Sent> {
+    let channel = draft.said.channel.clone();
+    match db.sends.append(draft).await? {
+        writer::Outcome::Stored(message) => Ok(Sent { message: *message, replayed: false }),
+        writer::Outcome::Replayed(earlier) => replay(db, &channel, earlier).await,
+    }
+}
+
+/// What the same nonce stored before, if it did; for a send that would be refused today.
+///
+/// # Errors
+/// [`Error::Conflict`] for a nonce used with other content.
+pub async fn earlier(db: &Db, said: &Said, sender: &PlayerId) -> Result<Option<Sent>> {
+    let Some(nonce) = &said.nonce else { return Ok(None) };
+    let found: Option<(i64, i64, String)> = sqlx::query_as(
+        "SELECT m.channel_key, m.seq, m.digest FROM channel c JOIN message m ON m.channel_key = c.key
+         WHERE c.id = $1 AND m.sender_id = $2 AND m.nonce = $3",
+    )
+    .bind(said.channel.as_str())
+    .bind(sender.as_str())
+    .bind(nonce.as_str())
+    .fetch_optional(&db.read)
+    .await?;
+    match found {
+        None => Ok(None),
+        Some((_, _, digest)) if digest != said.digest() => Err(nonce_conflict()),
+        Some((channel_key, seq, _)) => {
+            replay(db, &said.channel, Earlier { channel_key, seq }).await.map(Some)
+        }
+    }
+}
+
+async fn replay(db: &Db, channel: &ChannelId, at: Earlier) -> Result<Sent> {
+    let message = message::by_key(db, at.channel_key, channel.as_str(), at.seq).await?;
+    Ok(Sent { message, replayed: true })
+}
+
+pub(super) fn nonce_conflict() -> Error {
+    Error::Conflict("this nonce was used for another message".into())
+}

@@ -1,0 +1,153 @@
+//! Runs tasks: takes them from the outbox, a few at a time, and records how each ended.
+//!
+//! A task that fails is tried again later and later; one that fails for good, or panics every time, becomes a dead
+//! letter with the reason. Neither stops the ones behind it.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::app::App;
+use crate::clock::Millis;
+use crate::error::Result;
+use crate::random;
+use crate::store::outbox::{self, End, Envelope};
+use crate::task::{Entry, Failure, Task};
+use crate::tasks::retention::Retention;
+
+/// Tasks at once.
+const CONCURRENCY: usize = 8;
+/// How long one try may take.
+const TRY: Duration = Duration::from_secs(120);
+/// A worker that died holds its tasks this long; more than a try, so that nobody runs one beside it.
+const LEASE_MS: Millis = 150_000;
+/// How often the outbox is looked at while nothing is due.
+const IDLE: Duration = Duration::from_millis(250);
+/// How often the retention sweep runs.
+const SWEEP_MS: Millis = 3_600_000;
+/// The first retry's delay; each later one doubles, up to the cap.
+const BACKOFF_MS: Millis = 1_000;
+const BACKOFF_CAP_MS: Millis = 600_000;
+
+/// One worker over a registry of tasks.
+pub struct Worker {
+    app: Arc<App>,
+    tasks: &'static [Entry],
+    /// The last period for which a sweep was enqueued.
+    swept: AtomicI64,
+}
+
+impl Worker {
+    /// A worker that has not begun.
+    pub fn new(app: Arc<App>, tasks: &'static [Entry]) -> Arc<Self> {
+        Arc::new(Self { app, tasks, swept: AtomicI64::new(0) })
+    }
+
+    /// Works until told to stop, then lets the tasks that run come to their end.
+    pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let mut running = JoinSet::new();
+        while !*stop.borrow() {
+            let due = self.due(CONCURRENCY - running.len()).await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "the outbox can't be read; trying again");
+                Vec::new()
+            });
+            let idle = due.is_empty();
+            for envelope in due {
+                let worker = Arc::clone(&self);
+                running.spawn(async move { worker.attempt(envelope).await });
+            }
+            tokio::select! {
+                Some(_) = running.join_next() => {}
+                () = tokio::time::sleep(IDLE), if idle => {}
+                _ = stop.changed() => {}
+            }
+        }
+        running.join_all().await;
+    }
+
+    /// Runs everything that is due now and says how many tries that took; for timers and for tests.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn run_due(&self) -> Result<usize> {
+        let mut tries = 0;
+        loop {
+            let due = self.due(CONCURRENCY).await?;
+            if due.is_empty() {
+                return Ok(tries);
+            }
+            tries += due.len();
+            join_all(due.into_iter().map(|envelope| self.attempt(envelope))).await;
+        }
+    }
+
+    async fn due(&self, room: usize) -> Result<Vec<Envelope>> {
+        let period = self.app.clock.now() / SWEEP_MS;
+        if self.swept.load(Ordering::Relaxed) != period {
+            // The id names the hour: however many workers there are, one sweep an hour is enqueued.
+            let id = format!("{}-{period}", Retention::NAME);
+            outbox::enqueue_once(&self.app.db, &id, Retention::NAME, Retention::NAME, "{}").await?;
+            self.swept.store(period, Ordering::Relaxed);
+        }
+        outbox::lease(&self.app.db, room as i64, LEASE_MS).await
+    }
+
+    async fn attempt(&self, envelope: Envelope) {
+        let entry = self.tasks.iter().find(|entry| entry.name == envelope.task);
+        let result = match entry {
+            Some(entry) => self.one_try(entry, &envelope).await,
+            None => Err(Failure::GiveUp("no task has this name".to_owned())),
+        };
+        let attempts = entry.map_or(0, |entry| entry.attempts);
+        let (outcome, end, reason) = match result {
+            Ok(()) => ("done", End::Done, None),
+            Err(Failure::Retry(why)) if envelope.attempt + 1 < attempts => {
+                ("retry", End::Again(self.app.clock.now() + backoff_ms(envelope.attempt)), Some(why))
+            }
+            Err(Failure::Retry(why) | Failure::GiveUp(why)) => ("dead", End::Dead, Some(why)),
+        };
+        let name = entry.map_or("unknown", |entry| entry.name);
+        metrics::counter!("guildhall_tasks_total", "task" => name, "outcome" => outcome).increment(1);
+        let Envelope { id, task, attempt, trace, .. } = &envelope;
+        tracing::info!(id, task, attempt, outcome, reason, request_id = trace, "task");
+        if let Err(error) = outbox::finish(&self.app.db, id, end, reason.as_deref()).await {
+            tracing::error!(%error, id, task, "a task's end can't be recorded; it will run again");
+        }
+    }
+
+    async fn one_try(&self, entry: &Entry, envelope: &Envelope) -> Result<(), Failure> {
+        let trying = AssertUnwindSafe((entry.run)(&self.app, envelope)).catch_unwind();
+        match tokio::time::timeout(TRY, trying).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(Failure::Retry("the task panicked".to_owned())),
+            Err(_) => Err(Failure::Retry(format!("not done within {} s", TRY.as_secs()))),
+        }
+    }
+}
+
+/// Doubles with every try up to a cap; of that, a random half to all, so that failures don't return together.
+fn backoff_ms(attempt: i64) -> Millis {
+    let full = BACKOFF_MS.saturating_mul(1 << attempt.clamp(0, 20)).min(BACKOFF_CAP_MS);
+    full / 2 + random::below(full.unsigned_abs() / 2 + 1).cast_signed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backoff_grows_to_a_cap_and_never_to_nothing() {
+        for attempt in 0..100 {
+            let full = (1_000_i64 << attempt.min(20)).min(600_000);
+            for _ in 0..50 {
+                assert!((full / 2..=full).contains(&backoff_ms(attempt)), "attempt {attempt}");
+            }
+        }
+    }
+}
