@@ -10,7 +10,7 @@ use crate::domain::{ChannelId, Few, Kind, MAX_MEMBERS, Name, PageSize, PlayerId,
 use crate::error::{Error, Result};
 use crate::store::channel::{self, Channel, NewChannel};
 use crate::store::member::{self, InboxRow};
-use crate::store::message::{self, Message};
+use crate::store::message::{self, Message, Stored};
 
 /// A channel, as those see it who may.
 #[derive(Serialize, JsonSchema)]
@@ -295,7 +295,8 @@ pub struct InboxReply {
 pub struct InboxEntry {
     channel: ChannelView,
     /// The newest entry.
-    last_message: Option<Message>,
+    #[schemars(with = "Option<Message>")]
+    last_message: Option<Stored>,
     /// How far the caller has read.
     read_seq: i64,
     /// Things said that the caller has not read; the caller's own sends count as read.
@@ -311,18 +312,17 @@ impl Action for Inbox {
 
     async fn run(self, app: &App, player: Player) -> Result<InboxReply> {
         let rows = member::inbox(&app.db, &player.id).await?;
-        let wanted: Vec<_> =
-            rows.iter().map(|row| (&row.channel, row.channel.last_seq..=row.channel.last_seq)).collect();
-        let last = message::ranges(&app.db, &wanted).await?;
+        let channels: Vec<&Channel> = rows.iter().map(|row| &row.channel).collect();
+        let newest = message::newest(&app.db, &channels).await?;
         let more = rows.len() == member::MAX_INBOX;
-        let entry = |(row, mut last): (InboxRow, Vec<Message>)| InboxEntry {
+        let entry = |(row, last_message): (InboxRow, Option<Stored>)| InboxEntry {
             channel: row.channel.into(),
-            last_message: last.pop(),
+            last_message,
             read_seq: row.read_seq,
             unread: row.unread.max(0),
             unread_mentions: row.unread_mentions,
         };
-        Ok(InboxReply { channels: rows.into_iter().zip(last).map(entry).collect(), more })
+        Ok(InboxReply { channels: rows.into_iter().zip(newest).map(entry).collect(), more })
     }
 }
 

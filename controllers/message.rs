@@ -14,7 +14,7 @@ use crate::moderation::moderate;
 use crate::payload::Payload;
 use crate::store::append::{self, Draft, Said, Sent};
 use crate::store::channel::{self, Channel};
-use crate::store::message::{self, Message};
+use crate::store::message::{self, Message, Stored};
 use crate::task;
 use crate::tasks::webhook::Webhook;
 
@@ -43,7 +43,8 @@ pub struct SendMessage {
 /// A message that is stored.
 #[derive(Serialize, JsonSchema)]
 pub struct SentReply {
-    message: Message,
+    #[schemars(with = "Message")]
+    message: Stored,
     /// An earlier call with this nonce stored it; this one changed nothing.
     replayed: bool,
 }
@@ -104,7 +105,8 @@ pub struct ListMessages {
 #[derive(Serialize, JsonSchema)]
 pub struct MessagePage {
     /// In ascending order of `seq`.
-    messages: Vec<Message>,
+    #[schemars(with = "Vec<Message>")]
+    messages: Stored,
     /// Changes when numbering starts over.
     epoch: String,
     /// There is more in the direction that was asked for.
@@ -183,7 +185,8 @@ pub struct SyncedChannel {
     /// Numbering started over: forget what you have; the messages here are the first ones.
     reset: bool,
     /// In ascending order of `seq`.
-    messages: Vec<Message>,
+    #[schemars(with = "Vec<Message>")]
+    messages: Stored,
     /// Ask again: there is more.
     more: bool,
     /// `not_found` where the caller sees no such channel (any more); the others are answered all the same.
@@ -223,7 +226,7 @@ impl Action for SyncMessages {
         }
         let mut pages = message::ranges(&app.db, &wanted).await?.into_iter();
         for reply in replies.iter_mut().filter(|reply| reply.error.is_none()) {
-            reply.messages = pages.next().unwrap_or_default();
+            reply.messages = pages.next().unwrap_or_else(Stored::none);
         }
         Ok(SyncReply { channels: replies })
     }
@@ -244,7 +247,7 @@ impl SyncedChannel {
             channel,
             epoch: None,
             reset: false,
-            messages: Vec::new(),
+            messages: Stored::none(),
             more: false,
             error: Some("not_found"),
         }
@@ -252,7 +255,7 @@ impl SyncedChannel {
 
     fn found(channel: &Channel, reset: bool, more: bool) -> Self {
         let epoch = Some(channel.epoch.clone());
-        Self { channel: channel.id.clone(), epoch, reset, messages: Vec::new(), more, error: None }
+        Self { channel: channel.id.clone(), epoch, reset, messages: Stored::none(), more, error: None }
     }
 }
 
@@ -276,7 +279,8 @@ pub struct RecallMessage {
 #[derive(Serialize, JsonSchema)]
 pub struct RecallReply {
     /// The entry that says so.
-    message: Message,
+    #[schemars(with = "Message")]
+    message: Stored,
 }
 
 impl Action for RecallMessage {

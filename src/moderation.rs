@@ -27,7 +27,7 @@ pub fn moderate(app: &App, said: &Said, sender: &Identity) -> Result<Shown> {
             payload.rewrite(|piece| {
                 let shown = mask(&list, &piece.text, piece.is_key)?;
                 masked |= shown.is_some();
-                Ok::<_, Error>(shown)
+                Ok(shown)
             })
         })
         .transpose()?;

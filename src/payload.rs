@@ -8,9 +8,11 @@ use std::collections::HashSet;
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+
+use crate::error::{Error, Result};
 
 /// Bytes of a payload as the client wrote it.
 pub const MAX_PAYLOAD_BYTES: usize = 8 * 1024;
@@ -35,14 +37,19 @@ impl Payload {
         &self.0
     }
 
+    /// The same, as JSON to put into JSON.
+    ///
+    /// # Errors
+    /// Never: it was checked when it was read.
+    pub fn raw(&self) -> Result<&RawValue> {
+        serde_json::from_str(&self.0).map_err(Error::internal)
+    }
+
     /// Calls `replace` for every string, keys included; what it returns takes the string's place.
     ///
     /// # Errors
     /// The first error that `replace` returns.
-    pub fn rewrite<E>(
-        &self,
-        mut replace: impl FnMut(Piece<'_>) -> Result<Option<String>, E>,
-    ) -> Result<Self, E> {
+    pub fn rewrite(&self, mut replace: impl FnMut(Piece<'_>) -> Result<Option<String>>) -> Result<Self> {
         let json = &self.0;
         let mut out = String::with_capacity(json.len());
         let mut at = 0;
@@ -85,13 +92,6 @@ fn unescape(literal: &str) -> Cow<'_, str> {
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<{} bytes>", self.0.len())
-    }
-}
-
-impl Serialize for Payload {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let raw: &RawValue = serde_json::from_str(&self.0).map_err(serde::ser::Error::custom)?;
-        raw.serialize(serializer)
     }
 }
 

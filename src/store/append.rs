@@ -5,7 +5,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::message::{self, Message};
+use super::message::{self, Stored};
 use super::outbox::FollowUp;
 use super::{Db, writer};
 use crate::auth::Identity;
@@ -77,7 +77,7 @@ pub struct Draft {
 #[derive(Debug)]
 pub struct Sent {
     /// The message as everybody sees it.
-    pub message: Message,
+    pub message: Stored,
     /// It was stored by an earlier send with the same nonce.
     pub replayed: bool,
 }
@@ -95,10 +95,9 @@ pub(super) struct Earlier {
 /// A [`crate::speaking::Refusal`], [`Error::Conflict`] for a nonce used with other content, [`Error::Unavailable`]
 /// where the database can't answer now.
 pub async fn append(db: &Db, draft: Draft) -> Result<Sent> {
-    let channel = draft.said.channel.clone();
     match db.sends.append(draft).await? {
-        writer::Outcome::Stored(message) => Ok(Sent { message: *message, replayed: false }),
-        writer::Outcome::Replayed(earlier) => replay(db, &channel, earlier).await,
+        writer::Outcome::Stored(message) => Ok(Sent { message, replayed: false }),
+        writer::Outcome::Replayed(earlier) => replay(db, earlier).await,
     }
 }
 
@@ -120,14 +119,12 @@ pub async fn earlier(db: &Db, said: &Said, sender: &PlayerId) -> Result<Option<S
     match found {
         None => Ok(None),
         Some((_, _, digest)) if digest != said.digest() => Err(nonce_conflict()),
-        Some((channel_key, seq, _)) => {
-            replay(db, &said.channel, Earlier { channel_key, seq }).await.map(Some)
-        }
+        Some((channel_key, seq, _)) => replay(db, Earlier { channel_key, seq }).await.map(Some),
     }
 }
 
-async fn replay(db: &Db, channel: &ChannelId, at: Earlier) -> Result<Sent> {
-    let message = message::by_key(db, at.channel_key, channel.as_str(), at.seq).await?;
+async fn replay(db: &Db, at: Earlier) -> Result<Sent> {
+    let message = message::by_key(db, at.channel_key, at.seq).await?;
     Ok(Sent { message, replayed: true })
 }
 

@@ -7,12 +7,13 @@ use std::ops::RangeInclusive;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use sqlx::FromRow;
+use sqlx::{FromRow, SqliteConnection};
 
 use super::channel::Channel;
 use super::{Db, json};
 use crate::auth::Identity;
 use crate::clock::Millis;
+use crate::domain::PlayerId;
 use crate::error::{Error, Result};
 
 /// What an entry in a channel is.
@@ -27,22 +28,8 @@ pub enum MessageKind {
     Recalled,
 }
 
-impl MessageKind {
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Text => "text",
-            Self::Recall => "recall",
-            Self::Recalled => "recalled",
-        }
-    }
-
-    fn from_word(word: &str) -> Self {
-        [Self::Text, Self::Recall].into_iter().find(|kind| kind.as_str() == word).unwrap_or(Self::Recalled)
-    }
-}
-
 /// Who said it.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Sender {
     /// The player's id.
     pub id: String,
@@ -51,7 +38,7 @@ pub struct Sender {
 }
 
 /// One entry in a channel, as everybody sees it.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Message {
     /// The channel's id.
     pub channel: String,
@@ -67,8 +54,7 @@ pub struct Message {
     #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     pub payload: Option<Box<RawValue>>,
     /// Players it calls by name.
-    #[schemars(with = "Vec<String>")]
-    pub mentions: Box<RawValue>,
+    pub mentions: Vec<PlayerId>,
     /// When it was stored: milliseconds since 1970-01-01 UTC.
     pub sent_at: Millis,
     /// The number of the message that a change is about.
@@ -78,115 +64,122 @@ pub struct Message {
     pub masked: bool,
 }
 
-/// The columns of a [`Message`], in one order everywhere.
-macro_rules! message_columns {
-    () => {
-        "m.channel_key, m.seq, m.kind, m.sender_id, m.sender_name, m.text, m.payload, m.mentions, m.sent_at, m.ref AS reference, m.masked"
-    };
+/// What a sender wrote, as it is kept for moderators.
+#[derive(Serialize)]
+pub(super) struct Written<'a> {
+    pub(super) text: &'a str,
+    pub(super) payload: Option<&'a RawValue>,
 }
 
-#[derive(FromRow)]
-struct Row {
-    channel_key: i64,
-    seq: i64,
-    kind: String,
-    sender_id: String,
-    sender_name: String,
-    text: String,
-    payload: Option<String>,
-    mentions: String,
-    sent_at: Millis,
-    reference: Option<i64>,
-    masked: bool,
-}
+/// JSON that is stored as it is served: a message, or a list of messages.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct Stored(Box<RawValue>);
 
-impl Row {
-    fn into_message(self, channel: &str) -> Result<Message> {
-        let raw = |text| RawValue::from_string(text).map_err(Error::internal);
-        Ok(Message {
-            channel: channel.to_owned(),
-            seq: self.seq,
-            kind: MessageKind::from_word(&self.kind),
-            sender: Sender { id: self.sender_id, name: self.sender_name },
-            text: self.text,
-            payload: self.payload.map(raw).transpose()?,
-            mentions: raw(self.mentions)?,
-            sent_at: self.sent_at,
-            reference: self.reference,
-            masked: self.masked,
-        })
+impl Stored {
+    /// Messages joined by commas, as a list.
+    fn list(joined: Option<String>) -> Result<Self> {
+        Self::one(format!("[{}]", joined.unwrap_or_default()))
+    }
+
+    pub(super) fn one(json: String) -> Result<Self> {
+        RawValue::from_string(json).map(Self).map_err(Error::internal)
+    }
+
+    /// No messages.
+    pub fn none() -> Self {
+        Self(RawValue::from_string("[]".to_owned()).expect("this is JSON"))
+    }
+
+    /// The JSON text.
+    pub fn as_str(&self) -> &str {
+        self.0.get()
     }
 }
 
-/// The messages of some numbers, ascending; those that retention deleted are not there.
+/// The messages of some numbers as a list, ascending; those that retention deleted are not in it.
 ///
 /// # Errors
 /// The database's.
-pub async fn range(db: &Db, channel: &Channel, seqs: RangeInclusive<i64>) -> Result<Vec<Message>> {
-    let rows: Vec<Row> = sqlx::query_as(concat!(
-        "SELECT ",
-        message_columns!(),
-        " FROM message m WHERE m.channel_key = $1 AND m.seq BETWEEN $2 AND $3 ORDER BY m.seq"
-    ))
+pub async fn range(db: &Db, channel: &Channel, seqs: RangeInclusive<i64>) -> Result<Stored> {
+    let joined = sqlx::query_scalar(
+        "SELECT group_concat(shown, ',') FROM
+            (SELECT shown FROM message WHERE channel_key = $1 AND seq BETWEEN $2 AND $3 ORDER BY seq)",
+    )
     .bind(channel.key)
     .bind(seqs.start())
     .bind(seqs.end())
-    .fetch_all(&db.read)
+    .fetch_one(&db.read)
     .await?;
-    rows.into_iter().map(|row| row.into_message(&channel.id)).collect()
+    Stored::list(joined)
 }
 
-/// The messages of one range in each of several channels, in the channels' order, each ascending.
+/// The messages of one range in each of several channels: a list each, in the order asked, each ascending.
 ///
 /// # Errors
 /// The database's.
-pub async fn ranges(db: &Db, wanted: &[(&Channel, RangeInclusive<i64>)]) -> Result<Vec<Vec<Message>>> {
+pub async fn ranges(db: &Db, wanted: &[(&Channel, RangeInclusive<i64>)]) -> Result<Vec<Stored>> {
     let bounds: Vec<(i64, i64, i64)> =
         wanted.iter().map(|(channel, seqs)| (channel.key, *seqs.start(), *seqs.end())).collect();
-    let rows: Vec<Row> = sqlx::query_as(concat!(
-        "SELECT ",
-        message_columns!(),
-        " FROM json_each($1) j CROSS JOIN message m ON m.channel_key = j.value ->> 0",
-        " AND m.seq BETWEEN j.value ->> 1 AND j.value ->> 2 ORDER BY m.channel_key, m.seq"
-    ))
+    let lists: Vec<Option<String>> = sqlx::query_scalar(
+        "SELECT (SELECT group_concat(shown, ',') FROM
+                    (SELECT shown FROM message WHERE channel_key = j.value ->> 0
+                     AND seq BETWEEN j.value ->> 1 AND j.value ->> 2 ORDER BY seq))
+         FROM json_each($1) j ORDER BY j.key",
+    )
     .bind(json(&bounds)?)
     .fetch_all(&db.read)
     .await?;
-    let mut pages: Vec<Vec<Message>> = wanted.iter().map(|_| Vec::new()).collect();
-    let place: std::collections::HashMap<i64, usize> =
-        wanted.iter().enumerate().map(|(place, (channel, _))| (channel.key, place)).collect();
-    for row in rows {
-        let place = place[&row.channel_key];
-        pages[place].push(row.into_message(&wanted[place].0.id)?);
-    }
-    Ok(pages)
+    lists.into_iter().map(Stored::list).collect()
+}
+
+/// The newest message in each of several channels, in the order asked.
+///
+/// # Errors
+/// The database's.
+pub async fn newest(db: &Db, channels: &[&Channel]) -> Result<Vec<Option<Stored>>> {
+    let keys: Vec<(i64, i64)> = channels.iter().map(|channel| (channel.key, channel.last_seq)).collect();
+    let messages: Vec<Option<String>> = sqlx::query_scalar(
+        "SELECT m.shown FROM json_each($1) j
+         LEFT JOIN message m ON m.channel_key = j.value ->> 0 AND m.seq = j.value ->> 1 ORDER BY j.key",
+    )
+    .bind(json(&keys)?)
+    .fetch_all(&db.read)
+    .await?;
+    messages.into_iter().map(|message| message.map(Stored::one).transpose()).collect()
 }
 
 /// One message by the channel's key and its number.
-pub(super) async fn by_key(db: &Db, channel_key: i64, channel: &str, seq: i64) -> Result<Message> {
-    let row: Row = sqlx::query_as(concat!(
-        "SELECT ",
-        message_columns!(),
-        " FROM message m WHERE m.channel_key = $1 AND m.seq = $2"
-    ))
-    .bind(channel_key)
-    .bind(seq)
-    .fetch_optional(&db.read)
-    .await?
-    .ok_or(Error::NotFound("message"))?;
-    row.into_message(channel)
+pub(super) async fn by_key(db: &Db, channel_key: i64, seq: i64) -> Result<Stored> {
+    let shown: Option<String> =
+        sqlx::query_scalar("SELECT shown FROM message WHERE channel_key = $1 AND seq = $2")
+            .bind(channel_key)
+            .bind(seq)
+            .fetch_optional(&db.read)
+            .await?;
+    Stored::one(shown.ok_or(Error::NotFound("message"))?)
 }
 
 /// One message by its channel's id, whoever may see it; for tasks.
 ///
 /// # Errors
 /// [`Error::NotFound`] where there is none, or none any more.
-pub async fn get(db: &Db, channel: &str, seq: i64) -> Result<Message> {
+pub async fn get(db: &Db, channel: &str, seq: i64) -> Result<Stored> {
     let key: Option<i64> = sqlx::query_scalar("SELECT key FROM channel WHERE id = $1")
         .bind(channel)
         .fetch_optional(&db.read)
         .await?;
-    by_key(db, key.ok_or(Error::NotFound("channel"))?, channel, seq).await
+    by_key(db, key.ok_or(Error::NotFound("channel"))?, seq).await
+}
+
+/// A message that somebody said, as [`recall`] reads it.
+#[derive(FromRow)]
+struct Said {
+    sender_id: String,
+    sent_at: Millis,
+    shown: String,
+    /// The entry that took it back, if there is one.
+    recalled_by: Option<i64>,
 }
 
 /// Takes a message back: its text and payload go, and an entry that says so comes. Doing it again finds that entry.
@@ -200,86 +193,104 @@ pub async fn recall(
     seq: i64,
     by: &Identity,
     window_ms: Millis,
-) -> Result<Message> {
+) -> Result<Stored> {
     let now = db.clock.now();
     let mut tx = db.begin().await?;
-    let said: Option<(String, Millis, String)> = sqlx::query_as(
-        "SELECT sender_id, sent_at, kind FROM message WHERE channel_key = $1 AND seq = $2 AND ref IS NULL",
+    let said: Option<Said> = sqlx::query_as(
+        "SELECT m.sender_id, m.sent_at, m.shown, r.seq AS recalled_by FROM message m
+         LEFT JOIN message r ON r.channel_key = m.channel_key AND r.ref = m.seq
+         WHERE m.channel_key = $1 AND m.seq = $2 AND m.ref IS NULL",
     )
     .bind(channel.key)
     .bind(seq)
     .fetch_optional(&mut *tx)
     .await?;
-    let (sender, sent_at, kind) = said.ok_or(Error::NotFound("message"))?;
-    if !by.is_staff() && sender != by.id.as_str() {
-        return Err(Error::Forbidden {
-            reason: "not_yours",
-            message: "only your own messages can be recalled".to_owned(),
-        });
+    let said = said.ok_or(Error::NotFound("message"))?;
+    let forbidden = |reason, message: &str| Err(Error::Forbidden { reason, message: message.to_owned() });
+    if !by.is_staff() && said.sender_id != by.id.as_str() {
+        return forbidden("not_yours", "only your own messages can be recalled");
     }
-    if kind == MessageKind::Recalled.as_str() {
-        let entry: i64 = sqlx::query_scalar("SELECT seq FROM message WHERE channel_key = $1 AND ref = $2")
-            .bind(channel.key)
-            .bind(seq)
-            .fetch_one(&mut *tx)
-            .await?;
+    if let Some(entry) = said.recalled_by {
         drop(tx);
-        return by_key(db, channel.key, &channel.id, entry).await;
+        return by_key(db, channel.key, entry).await;
     }
-    if !by.is_staff() && now > sent_at + window_ms {
-        return Err(Error::Forbidden {
-            reason: "too_late",
-            message: "this message is too old to recall".to_owned(),
-        });
+    if !by.is_staff() && now > said.sent_at + window_ms {
+        return forbidden("too_late", "this message is too old to recall");
     }
+    let seen: Message = serde_json::from_str(&said.shown).map_err(Error::internal)?;
+    empty(&mut tx, channel.key, seen).await?;
     let entry = insert_recall(&mut tx, channel, seq, by, now).await?;
     tx.commit().await?;
-    by_key(db, channel.key, &channel.id, entry).await
+    Ok(entry)
 }
 
-/// The original stays, for moderators; what others saw is emptied.
+/// Empties what others see of a message; what was written stays, for moderators.
+async fn empty(tx: &mut SqliteConnection, channel_key: i64, seen: Message) -> Result<()> {
+    let written = Written { text: &seen.text, payload: seen.payload.as_deref() };
+    let written = serde_json::to_string(&written).map_err(Error::internal)?;
+    let emptied = Message {
+        kind: MessageKind::Recalled,
+        text: String::new(),
+        payload: None,
+        mentions: Vec::new(),
+        ..seen.clone()
+    };
+    sqlx::query(
+        "UPDATE message SET shown = $3, original = coalesce(original, $4) WHERE channel_key = $1 AND seq = $2",
+    )
+    .bind(channel_key)
+    .bind(seen.seq)
+    .bind(json(&emptied)?)
+    .bind(written)
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query("DELETE FROM mention WHERE channel_key = $1 AND seq = $2")
+        .bind(channel_key)
+        .bind(seen.seq)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
 async fn insert_recall(
-    tx: &mut sqlx::SqliteConnection,
+    tx: &mut SqliteConnection,
     channel: &Channel,
     seq: i64,
     by: &Identity,
     now: Millis,
-) -> Result<i64> {
-    sqlx::query(
-        "UPDATE message SET kind = $3, original = coalesce(original, json_object('text', text, 'payload', payload)), text = '', payload = NULL, mentions = '[]'
-         WHERE channel_key = $1 AND seq = $2",
-    )
-    .bind(channel.key)
-    .bind(seq)
-    .bind(MessageKind::Recalled.as_str())
-    .execute(&mut *tx)
-    .await?;
-    sqlx::query("DELETE FROM mention WHERE channel_key = $1 AND seq = $2")
-        .bind(channel.key)
-        .bind(seq)
-        .execute(&mut *tx)
-        .await?;
+) -> Result<Stored> {
     let (entry, said): (i64, i64) = sqlx::query_as(
         "UPDATE channel SET last_seq = last_seq + 1 WHERE key = $1 RETURNING last_seq, last_said",
     )
     .bind(channel.key)
     .fetch_one(&mut *tx)
     .await?;
+    let shown = json(&Message {
+        channel: channel.id.clone(),
+        seq: entry,
+        kind: MessageKind::Recall,
+        sender: Sender { id: by.id.to_string(), name: by.name.clone() },
+        text: String::new(),
+        payload: None,
+        mentions: Vec::new(),
+        sent_at: now,
+        reference: Some(seq),
+        masked: false,
+    })?;
     sqlx::query(
-        "INSERT INTO message (channel_key, seq, said, kind, sender_id, sender_name, text, mentions, sent_at, ref, masked)
-         VALUES ($1, $2, $3, $4, $5, $6, '', '[]', $7, $8, FALSE)",
+        "INSERT INTO message (channel_key, seq, said, sender_id, sent_at, ref, shown)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(channel.key)
     .bind(entry)
     .bind(said)
-    .bind(MessageKind::Recall.as_str())
     .bind(by.id.as_str())
-    .bind(&by.name)
     .bind(now)
     .bind(seq)
-    .execute(&mut *tx)
+    .bind(&shown)
+    .execute(tx)
     .await?;
-    Ok(entry)
+    Stored::one(shown)
 }
 
 /// The next channel of a kind, by its key, whose history begins before a time.

@@ -13,10 +13,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::append::{Draft, Earlier, nonce_conflict};
 use super::channel::stored_settings;
-use super::message::{Message, MessageKind, Sender};
+use super::message::{Message, MessageKind, Sender, Stored, Written};
 use super::{json, outbox};
 use crate::clock::{Clock, Millis};
+use crate::domain::PlayerId;
 use crate::error::{Error, Result};
+use crate::payload::Payload;
 use crate::speaking::{self, Refusal, may_speak};
 
 /// Sends in one commit.
@@ -26,7 +28,7 @@ const WAITING: usize = 4_096;
 
 /// What came of a send.
 pub(super) enum Outcome {
-    Stored(Box<Message>),
+    Stored(Stored),
     Replayed(Earlier),
 }
 
@@ -145,23 +147,20 @@ async fn facts(tx: &mut SqliteConnection, drafts: &[Draft]) -> Result<Vec<Facts>
     Ok(facts)
 }
 
-/// A message row, as the insert below reads it.
+/// A message row, as the statements below read it.
 #[derive(Serialize)]
 struct Row<'a> {
     key: i64,
     seq: i64,
     said: i64,
-    id: &'a str,
-    name: &'a str,
-    text: &'a str,
-    payload: &'a Option<String>,
-    mentions: String,
+    id: &'a PlayerId,
     at: Millis,
-    masked: bool,
+    shown: String,
     original: Option<String>,
-    wordlist: &'a Option<String>,
+    wordlist: Option<&'a str>,
     nonce: Option<&'a str>,
     digest: String,
+    mentions: &'a [PlayerId],
     /// The sender is a member, so has read up to here.
     member: bool,
     /// The channel has a slow mode, so the time is kept.
@@ -205,29 +204,25 @@ impl<'a> Batch<'a> {
         if let Some(nonce) = nonce {
             self.nonces.insert(nonce, (seq, digest.clone()));
         }
-        let slow = facts.slow_mode_s.is_some_and(|seconds| seconds > 0);
+        let shown = json(&message(draft, seq, self.now)?)?;
         let row = Row {
             key,
             seq,
             said,
-            id: sender,
-            name: &draft.sender.name,
-            text: &draft.shown.text,
-            payload: &draft.shown.payload,
-            mentions: json(&draft.said.mentions)?,
+            id: &draft.sender.id,
             at: self.now,
-            masked: draft.shown.masked,
-            original: draft.shown.masked.then(|| original(draft)),
-            wordlist: &draft.shown.wordlist,
+            shown: shown.clone(),
+            original: draft.shown.masked.then(|| written(draft)).transpose()?,
+            wordlist: draft.shown.wordlist.as_deref(),
             nonce: draft.said.nonce.as_ref().map(|nonce| nonce.as_str()),
             digest,
+            mentions: &draft.said.mentions,
             member: facts.member,
-            slow: slow && facts.member,
+            slow: facts.slow_mode_s.is_some_and(|seconds| seconds > 0),
         };
-        let message = message(draft, &row)?;
         self.rows.push(row);
         self.tasks.extend(draft.follow_ups.iter().map(|task| task.clone().into_row(seq, self.now)));
-        Ok(Outcome::Stored(Box::new(message)))
+        Stored::one(shown).map(Outcome::Stored)
     }
 
     /// Asks the one rule, and notes that the sender spoke.
@@ -283,7 +278,7 @@ impl<'a> Batch<'a> {
             let recent: Vec<_> = self.recent.iter().collect();
             execute(tx, UPSERT_PACE, &json(&recent)?).await?;
         }
-        if self.rows.iter().any(|row| row.mentions != "[]") {
+        if self.rows.iter().any(|row| !row.mentions.is_empty()) {
             execute(tx, INSERT_MENTIONS, &rows).await?;
         }
         if !self.tasks.is_empty() {
@@ -293,11 +288,9 @@ impl<'a> Batch<'a> {
     }
 }
 
-const INSERT_MESSAGES: &str =
-    "INSERT INTO message (channel_key, seq, said, kind, sender_id, sender_name, text, payload, mentions, sent_at,
-                          masked, original, wordlist, nonce, digest)
-     SELECT value ->> 'key', value ->> 'seq', value ->> 'said', 'text', value ->> 'id', value ->> 'name',
-            value ->> 'text', value ->> 'payload', value ->> 'mentions', value ->> 'at', value ->> 'masked',
+const INSERT_MESSAGES: &str = "INSERT INTO message (channel_key, seq, said, sender_id, sent_at, shown, original,
+            wordlist, nonce, digest)
+     SELECT value ->> 'key', value ->> 'seq', value ->> 'said', value ->> 'id', value ->> 'at', value ->> 'shown',
             value ->> 'original', value ->> 'wordlist', value ->> 'nonce', value ->> 'digest'
      FROM json_each($1)";
 
@@ -335,23 +328,24 @@ fn stored_recent(facts: &Facts) -> Option<Vec<Millis>> {
 }
 
 /// What the sender wrote, for moderators.
-fn original(draft: &Draft) -> String {
-    let payload = draft.said.payload.as_ref().map(|payload| payload.as_str());
-    serde_json::json!({ "text": draft.said.text, "payload": payload }).to_string()
+fn written(draft: &Draft) -> Result<String> {
+    let payload = draft.said.payload.as_ref().map(Payload::raw).transpose()?;
+    json(&Written { text: draft.said.text.as_str(), payload })
 }
 
-fn message(draft: &Draft, row: &Row<'_>) -> Result<Message> {
+/// What everybody sees.
+fn message(draft: &Draft, seq: i64, now: Millis) -> Result<Message> {
     let raw = |text: &str| RawValue::from_string(text.to_owned()).map_err(Error::internal);
     Ok(Message {
         channel: draft.said.channel.to_string(),
-        seq: row.seq,
+        seq,
         kind: MessageKind::Text,
-        sender: Sender { id: row.id.to_owned(), name: row.name.to_owned() },
-        text: row.text.to_owned(),
-        payload: row.payload.as_deref().map(raw).transpose()?,
-        mentions: raw(&row.mentions)?,
-        sent_at: row.at,
+        sender: Sender { id: draft.sender.id.to_string(), name: draft.sender.name.clone() },
+        text: draft.shown.text.clone(),
+        payload: draft.shown.payload.as_deref().map(raw).transpose()?,
+        mentions: draft.said.mentions.clone(),
+        sent_at: now,
         reference: None,
-        masked: row.masked,
+        masked: draft.shown.masked,
     })
 }

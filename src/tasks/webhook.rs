@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
-use crate::store::message::{self, Message};
+use crate::store::message::{self, Stored};
 use crate::task::{Failure, Task};
 use crate::webhook::PostError;
 
@@ -30,7 +30,7 @@ struct Event<'a> {
 
 #[derive(Serialize)]
 struct Data {
-    message: Message,
+    message: Stored,
 }
 
 impl Task for Webhook {

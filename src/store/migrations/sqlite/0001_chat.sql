@@ -43,21 +43,21 @@ CREATE TABLE member (
 CREATE INDEX member_player ON member (player_id, channel_key);
 
 -- Ordered by channel and number, because that is how it is read: a page is one range of this tree.
+--
+-- What everybody sees is stored as the JSON that is served, so a page is these texts joined by commas: reading
+-- one column of 50 rows instead of eleven takes a fifth of the time. Nothing is kept twice for it but the few
+-- values that SQL itself asks about.
 CREATE TABLE message (
     channel_key INTEGER NOT NULL,
     seq         INTEGER NOT NULL,
     -- How many things had been said in the channel up to here.
     said        INTEGER NOT NULL,
-    kind        TEXT    NOT NULL,
     sender_id   TEXT    NOT NULL,
-    sender_name TEXT    NOT NULL,
-    text        TEXT    NOT NULL,
-    payload     TEXT,
-    mentions    TEXT    NOT NULL,
     sent_at     INTEGER NOT NULL,
-    -- The message that a change is about.
+    -- The message that a change is about; null for what somebody said.
     ref         INTEGER,
-    masked      INTEGER NOT NULL,
+    -- The message as JSON, blocked words masked.
+    shown       TEXT    NOT NULL,
     -- What the sender wrote, as {text, payload}, where others see something else; for moderators only.
     original    TEXT,
     -- The version of the wordlist that judged it.

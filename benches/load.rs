@@ -1,0 +1,263 @@
+//! Load on the real program: starts it on an empty data folder, speaks HTTP to it from many connections, and prints
+//! rates, latencies, CPU a request and memory, beside the rate at which this machine's disk syncs.
+//!
+//! `scripts/load` runs it. Rates move with machine and disk; compare figures of one run.
+
+#![expect(clippy::unwrap_used, reason = "a measurement that meets a fault has nothing to print")]
+
+use std::fs::File;
+use std::io::Write as _;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use guildhall::auth::{Claims, Scope, mint};
+use guildhall::clock::Clock;
+use guildhall::config::Secret;
+use guildhall::domain::PlayerId;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Loads a server and prints what it bore.
+#[derive(Parser)]
+struct Options {
+    /// Seconds a measurement takes.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// Connections that send.
+    #[arg(long, default_value_t = 64)]
+    clients: usize,
+    /// Channels they spread over.
+    #[arg(long, default_value_t = 100)]
+    channels: usize,
+    /// Connections that read.
+    #[arg(long, default_value_t = 32)]
+    readers: usize,
+    /// Given by `cargo bench`; means nothing here.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+const SECRET: &str = "a secret of the load test, 32 bytes and more";
+
+fn main() {
+    let options = Options::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(run(options));
+}
+
+async fn run(options: Options) {
+    let folder = tempfile::tempdir_in(".").unwrap();
+    println!("fdatasync of 4 KiB here: {:.0}/s, one after the other", fdatasync_rate(folder.path()));
+    let server = Server::start(folder.path());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    println!("idle memory: {:.1} MB", server.resident_mb());
+    let tokens: Vec<String> = (0..options.clients.max(options.readers))
+        .map(|n| token(&format!("player-{n}"), Scope::Player))
+        .collect();
+    prepare(&server, &options).await;
+    println!(
+        "{:<34} {:>9} {:>9} {:>9} {:>9} {:>14}",
+        "", "per s", "p50 ms", "p99 ms", "max ms", "CPU us/request"
+    );
+    let channels = options.channels;
+    let senders = &tokens[..options.clients];
+    let readers = &tokens[..options.readers];
+    let time = Duration::from_secs(options.seconds);
+    let many = move |client, n| send_request(&format!("channel-{}", (client + n * 7) % channels), client, n);
+    measure(&server, "durable sends, many channels", time, senders, many).await;
+    let one = |client, n| send_request("channel-0", client, n + 10_000_000);
+    measure(&server, "durable sends, one channel", time, senders, one).await;
+    let page = |_, _| ("GET", "/message/list?channel=channel-0&limit=50".to_owned(), String::new());
+    measure(&server, "pages of 50", time, readers, page).await;
+    let live = |_, _| ("GET", "/health/live".to_owned(), String::new());
+    measure(&server, "live (no database)", time, readers, live).await;
+    println!("memory after: {:.1} MB", server.resident_mb());
+}
+
+type Asked = (&'static str, String, String);
+
+fn send_request(channel: &str, client: usize, n: usize) -> Asked {
+    let text = "大家好，今晚八点公会战，记得上线 and bring potions please";
+    let body = format!(r#"{{"channel":"{channel}","text":"{text} {n}","nonce":"{client}-{n}"}}"#);
+    ("POST", "/message/send".to_owned(), body)
+}
+
+/// Channels with every sender in them.
+async fn prepare(server: &Server, options: &Options) {
+    let members: Vec<String> = (0..options.clients).map(|n| format!("player-{n}")).collect();
+    let mut connection = Connection::open(server.port).await;
+    let token = token("load", Scope::Server);
+    for n in 0..options.channels {
+        let body = serde_json::json!({ "id": format!("channel-{n}"), "kind": "world", "members": members, "settings": { "open": true } });
+        let status = connection.ask(&("POST", "/channel/create".to_owned(), body.to_string()), &token).await;
+        assert_eq!(status, 200, "creating a channel");
+    }
+}
+
+/// Asks for so long from one connection a token, and prints a row.
+async fn measure(
+    server: &Server,
+    what: &str,
+    time: Duration,
+    tokens: &[String],
+    ask: impl Fn(usize, usize) -> Asked + Send + Sync + 'static,
+) {
+    let ask = Arc::new(ask);
+    let failed = Arc::new(AtomicUsize::new(0));
+    let cpu_before = server.cpu_seconds();
+    let started = Instant::now();
+    let end = started + time;
+    let clients: Vec<_> = tokens
+        .iter()
+        .enumerate()
+        .map(|(client, token)| {
+            let (ask, failed, token, port) =
+                (Arc::clone(&ask), Arc::clone(&failed), token.clone(), server.port);
+            tokio::spawn(async move {
+                let mut connection = Connection::open(port).await;
+                let mut took = Vec::with_capacity(100_000);
+                while Instant::now() < end {
+                    let request = ask(client, took.len());
+                    let started = Instant::now();
+                    if connection.ask(&request, &token).await != 200 {
+                        failed.fetch_add(1, Ordering::Relaxed);
+                    }
+                    took.push(started.elapsed());
+                }
+                took
+            })
+        })
+        .collect();
+    let mut took = Vec::new();
+    for client in clients {
+        took.extend(client.await.unwrap());
+    }
+    let elapsed = started.elapsed().as_secs_f64();
+    let cpu = (server.cpu_seconds() - cpu_before) / took.len() as f64 * 1e6;
+    took.sort_unstable();
+    let ms = |share: f64| took[((took.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
+    let rate = took.len() as f64 / elapsed;
+    println!("{what:<34} {rate:>9.0} {:>9.2} {:>9.2} {:>9.2} {cpu:>14.1}", ms(0.5), ms(0.99), ms(1.0));
+    let failed = failed.load(Ordering::Relaxed);
+    if failed > 0 {
+        println!("  {failed} of {} failed", took.len());
+    }
+}
+
+/// A keep-alive connection that knows just enough HTTP to cost little.
+struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    async fn open(port: u16) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { stream, buffer: Vec::with_capacity(64 * 1024) }
+    }
+
+    /// Sends one request, reads its whole reply, and says its status.
+    async fn ask(&mut self, (method, path, body): &Asked, token: &str) -> u16 {
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        self.stream.write_all(request.as_bytes()).await.unwrap();
+        self.buffer.clear();
+        loop {
+            let read = self.stream.read_buf(&mut self.buffer).await.unwrap();
+            assert!(read > 0, "the server closed the connection");
+            if let Some((status, length)) = head(&self.buffer)
+                && self.buffer.len() >= length
+            {
+                return status;
+            }
+        }
+    }
+}
+
+/// A reply's status and its whole length, once its head is there.
+fn head(buffer: &[u8]) -> Option<(u16, usize)> {
+    let end = buffer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let head = std::str::from_utf8(&buffer[..end]).unwrap();
+    let status = head[9..12].parse().unwrap();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+    Some((status, end + length.trim().parse::<usize>().unwrap()))
+}
+
+/// The program, serving.
+struct Server {
+    child: Child,
+    port: u16,
+}
+
+impl Server {
+    fn start(data: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_guildhall"))
+            .env("GUILDHALL_DATA", data)
+            .env("GUILDHALL_LISTEN", "127.0.0.1:0")
+            .env("GUILDHALL_TOKEN_SECRET", SECRET)
+            .env("GUILDHALL_SEND_LIMIT", "off")
+            .stdout(Stdio::piped())
+            .stderr(File::create(data.join("log")).unwrap())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut line)
+            .unwrap();
+        let port = line
+            .trim()
+            .rsplit(':')
+            .next()
+            .and_then(|port| port.parse().ok())
+            .expect("the server says its address");
+        Self { child, port }
+    }
+
+    /// User and system time so far.
+    fn cpu_seconds(&self) -> f64 {
+        const TICKS: f64 = 100.0;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / TICKS
+    }
+
+    fn resident_mb(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn token(id: &str, scope: Scope) -> String {
+    let exp = Clock::default().now().unsigned_abs() / 1_000 + 3_600;
+    let claims =
+        Claims { sub: PlayerId::parse(id).unwrap(), scope, exp, name: None, level: None, zone: None };
+    mint(&Secret::new(SECRET).unwrap(), &claims).unwrap()
+}
+
+fn fdatasync_rate(folder: &Path) -> f64 {
+    let mut file = File::create(folder.join("sync")).unwrap();
+    file.write_all(&[0; 256 * 4096]).unwrap();
+    let (started, mut count) = (Instant::now(), 0_u64);
+    while started.elapsed() < Duration::from_secs(1) {
+        file.write_all_at(&[1; 4096], count % 256 * 4096).unwrap();
+        file.sync_data().unwrap();
+        count += 1;
+    }
+    count as f64 / started.elapsed().as_secs_f64()
+}
