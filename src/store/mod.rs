@@ -50,9 +50,11 @@ impl Db {
             // NORMAL would lose acknowledged messages when the power fails.
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(PATIENCE)
-            .page_size(8_192)
+            // A send touches a page each of four trees, and a commit writes whole pages.
+            .page_size(4_096)
             .row_buffer_size(ROW_BUFFER)
-            .pragma("cache_size", "-8192")
+            .pragma("cache_size", "-16384")
+            .pragma("temp_store", "memory")
             .pragma("wal_autocheckpoint", "4000");
         let pool = |size| {
             SqlitePoolOptions::new()

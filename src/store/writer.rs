@@ -288,18 +288,20 @@ impl<'a> Batch<'a> {
     }
 }
 
-const INSERT_MESSAGES: &str = "INSERT INTO message (channel_key, seq, said, sender_id, sent_at, shown, original,
+// `OR FAIL`: a statement that fails ends the transaction anyway, so SQLite need not copy every page aside to be able
+// to take back one statement alone.
+const INSERT_MESSAGES: &str = "INSERT OR FAIL INTO message (channel_key, seq, said, sender_id, sent_at, shown, original,
             wordlist, nonce, digest)
      SELECT value ->> 'key', value ->> 'seq', value ->> 'said', value ->> 'id', value ->> 'at', value ->> 'shown',
             value ->> 'original', value ->> 'wordlist', value ->> 'nonce', value ->> 'digest'
      FROM json_each($1)";
 
-const UPDATE_CHANNELS: &str = "UPDATE channel SET last_seq = j.value ->> 1, last_said = j.value ->> 2
+const UPDATE_CHANNELS: &str = "UPDATE OR FAIL channel SET last_seq = j.value ->> 1, last_said = j.value ->> 2
      FROM json_each($1) j WHERE channel.key = j.value ->> 0";
 
 /// Who speaks has read up to there.
 const UPDATE_MEMBERS: &str =
-    "UPDATE member SET read_seq = max(read_seq, j.seq), read_said = max(read_said, j.said),
+    "UPDATE OR FAIL member SET read_seq = max(read_seq, j.seq), read_said = max(read_said, j.said),
             last_sent_at = CASE WHEN j.slow THEN j.at ELSE last_sent_at END
      FROM (SELECT value ->> 'key' AS key, value ->> 'id' AS id, max(value ->> 'seq') AS seq,
                   max(value ->> 'said') AS said, max(value ->> 'slow') AS slow, max(value ->> 'at') AS at
