@@ -7,6 +7,7 @@ use crate::blocklist::Blocklist;
 use crate::clock::Clock;
 use crate::config::{Config, Secret};
 use crate::data_folder;
+use crate::error::StartError;
 use crate::store::Db;
 use crate::webhook::Poster;
 
@@ -24,18 +25,6 @@ pub struct App {
     pub clock: Clock,
     /// Posts events to the game's server.
     pub webhooks: Option<Poster>,
-}
-
-/// Why the application can't start; a sentence that names the mend.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct StartError(String);
-
-impl StartError {
-    /// A fault with what was being done.
-    pub fn new(doing: &str, fault: impl std::fmt::Display) -> Self {
-        Self(format!("{doing}: {fault}"))
-    }
 }
 
 impl App {

@@ -8,12 +8,13 @@ use clap::{Args, Parser, Subcommand};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
-use crate::app::{App, StartError};
+use crate::app::App;
 use crate::auth::{self, Claims, Scope};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::controllers::ACTIONS;
 use crate::domain::{Level, Name, PlayerId};
+use crate::error::StartError;
 use crate::host::{self, server::Server};
 use crate::http::Router;
 use crate::tasks::TASKS;

@@ -10,7 +10,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::clock::Millis;
-use crate::domain::Kind;
+
+mod parse;
 
 /// Bytes a signing secret must have.
 pub const MIN_SECRET_BYTES: usize = 32;
@@ -184,24 +185,24 @@ impl Config {
         let on_lambda = env.platform("AWS_LAMBDA_RUNTIME_API").is_some();
         let version = env.platform("AWS_LAMBDA_FUNCTION_VERSION");
         let config = Self {
-            listen: env.get("GUILDHALL_LISTEN", "127.0.0.1:9000", "where `serve` listens", parse_address),
+            listen: env.get("GUILDHALL_LISTEN", "127.0.0.1:9000", "where `serve` listens", parse::address),
             base_path: env.get(
                 "GUILDHALL_BASE_PATH",
                 "",
                 "prefix removed from paths, such as `/live`",
-                parse_base_path,
+                parse::base_path,
             ),
             data: env.get(
                 "GUILDHALL_DATA",
                 "./data",
                 "embedded default's folder: database, secret",
-                parse_path,
+                parse::path,
             ),
             database_url: env.optional(
                 "DATABASE_URL",
                 "SQLite in the data folder",
                 "`sqlite://…`",
-                parse_database,
+                parse::database,
             ),
             token_secret: env.optional(
                 "GUILDHALL_TOKEN_SECRET",
@@ -212,58 +213,58 @@ impl Config {
             token_keys: env.get(
                 "GUILDHALL_TOKEN_KEYS",
                 "",
-                "more keys, for rotation: `kid=hs256:SECRET` or `kid=eddsa:PUBLIC_X`, separated by commas",
-                parse_token_keys,
+                "more keys, for rotation: `kid=hs256:SECRET` or `kid=eddsa:PUBLIC_X`, separated by commas (so none in a secret)",
+                parse::token_keys,
             ),
-            wordlists: env.get("GUILDHALL_WORDLISTS", "./wordlists", "folder of the wordlists", parse_path),
+            wordlists: env.get("GUILDHALL_WORDLISTS", "./wordlists", "folder of the wordlists", parse::path),
             wordlist_refresh: env.get(
                 "GUILDHALL_WORDLIST_REFRESH_S",
                 "300",
                 "age in seconds at which the list is asked for again, 1 to 86400",
-                |text| parse_seconds(text, 1, 86_400),
+                |text| parse::seconds(text, 1, 86_400),
             ),
             send_limit: env.get(
                 "GUILDHALL_SEND_LIMIT",
                 "5/5s",
                 "messages a player may send in a time; `off` lifts it for load tests",
-                parse_send_limit,
+                parse::send_limit,
             ),
             recall_window_ms: env.get(
                 "GUILDHALL_RECALL_WINDOW",
                 "2m",
                 "how long players may recall what they said (`90s`, `2m`, `1h`, `7d`)",
-                parse_age,
+                parse::age,
             ),
             retention: env.get(
                 "GUILDHALL_RETENTION",
                 "world=30d,party=30d",
                 "how long messages are kept by channel kind; kinds not named keep theirs; `off` keeps all",
-                parse_retention,
+                parse::retention,
             ),
             webhook: read_webhook(env),
             max_in_flight: env.get(
                 "GUILDHALL_MAX_IN_FLIGHT",
                 "512",
                 "requests answered at once, 1 to 65536; more get 503 and `Retry-After`",
-                |text| parse_number(text, 1, 65_536).map(|number| number as usize),
+                |text| parse::number(text, 1, 65_536).map(|number| number as usize),
             ),
             request_timeout: env.get(
                 "GUILDHALL_REQUEST_TIMEOUT_S",
                 "10",
                 "seconds one request may take before it gets 503, 1 to 900",
-                |text| parse_seconds(text, 1, 900),
+                |text| parse::seconds(text, 1, 900),
             ),
             shutdown_grace: env.get(
                 "GUILDHALL_SHUTDOWN_S",
                 "20",
                 "seconds open requests may take to end after SIGTERM, 0 to 900",
-                |text| parse_seconds(text, 0, 900),
+                |text| parse::seconds(text, 0, 900),
             ),
             metrics_listen: env.optional(
                 "GUILDHALL_METRICS_LISTEN",
                 "off",
                 "address that serves Prometheus figures at `/metrics`; keep it private",
-                parse_address,
+                parse::address,
             ),
             log: env.get("GUILDHALL_LOG", "info", LOG_MEANING, |text| Ok(text.to_owned())),
             version: version.unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned()),
@@ -284,7 +285,7 @@ fn read_webhook(env: &mut Reader<'_>) -> Option<WebhookConfig> {
         "GUILDHALL_WEBHOOK_URL",
         "off",
         "`http://` or `https://` address of the game server that is told of every message",
-        parse_http_url,
+        parse::http_url,
     );
     let secret = env.optional(
         "GUILDHALL_WEBHOOK_SECRET",
@@ -294,7 +295,7 @@ fn read_webhook(env: &mut Reader<'_>) -> Option<WebhookConfig> {
     );
     let timeout =
         env.get("GUILDHALL_WEBHOOK_TIMEOUT_S", "5", "seconds one such post may take, 1 to 60", |text| {
-            parse_seconds(text, 1, 60)
+            parse::seconds(text, 1, 60)
         });
     match (url, secret) {
         (Some(url), Some(secret)) => Some(WebhookConfig { url, secret, timeout }),
@@ -361,109 +362,4 @@ impl Reader<'_> {
     fn fault(&mut self, name: &str, why: &str) {
         self.faults.push(format!("{name} {why}"));
     }
-}
-
-fn parse_address(text: &str) -> Parsed<SocketAddr> {
-    text.parse().map_err(|_| format!("is '{text}', not an address such as 127.0.0.1:9000"))
-}
-
-fn parse_path(text: &str) -> Parsed<PathBuf> {
-    Ok(PathBuf::from(text))
-}
-
-fn parse_base_path(text: &str) -> Parsed<String> {
-    let fits = |c: char| c.is_ascii_alphanumeric() || "/-_.".contains(c);
-    if text.is_empty() || (text.starts_with('/') && !text.ends_with('/') && text.chars().all(fits)) {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("is '{text}', not a prefix such as /live"))
-    }
-}
-
-fn parse_database(text: &str) -> Parsed<String> {
-    if text.starts_with("sqlite:") {
-        Ok(text.to_owned())
-    } else {
-        Err("is not a sqlite:// address".to_owned())
-    }
-}
-
-fn parse_http_url(text: &str) -> Parsed<reqwest::Url> {
-    reqwest::Url::parse(text)
-        .ok()
-        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-        .ok_or_else(|| "is not an http:// or https:// address".to_owned())
-}
-
-fn parse_number(text: &str, min: u64, max: u64) -> Parsed<u64> {
-    text.parse()
-        .ok()
-        .filter(|number| (min..=max).contains(number))
-        .ok_or_else(|| format!("is '{text}', not a whole number from {min} to {max}"))
-}
-
-fn parse_seconds(text: &str, min: u64, max: u64) -> Parsed<Duration> {
-    parse_number(text, min, max).map(Duration::from_secs)
-}
-
-/// `90s`, `2m`, `1h`, `7d`: at most ten years.
-fn parse_age(text: &str) -> Parsed<Millis> {
-    const TEN_YEARS_MS: Millis = 3_650 * 86_400_000;
-    let wrong = || format!("is '{text}', not a time such as 90s, 2m, 1h or 7d");
-    let unit_ms = match text.chars().last() {
-        Some('s') => 1_000,
-        Some('m') => 60_000,
-        Some('h') => 3_600_000,
-        Some('d') => 86_400_000,
-        _ => return Err(wrong()),
-    };
-    let count: Millis = text[..text.len() - 1].parse().map_err(|_| wrong())?;
-    count.checked_mul(unit_ms).filter(|ms| (0..=TEN_YEARS_MS).contains(ms)).ok_or_else(wrong)
-}
-
-fn parse_send_limit(text: &str) -> Parsed<Option<SendLimit>> {
-    if text == "off" {
-        return Ok(None);
-    }
-    let wrong = || format!("is '{text}', not a limit such as 5/5s (at most 100 messages) or off");
-    let (count, window) = text.split_once('/').ok_or_else(wrong)?;
-    let count = parse_number(count, 1, 100).map_err(|_| wrong())? as usize;
-    let window_ms = parse_age(window).ok().filter(|ms| *ms > 0).ok_or_else(wrong)?;
-    Ok(Some(SendLimit { count, window_ms }))
-}
-
-fn parse_retention(text: &str) -> Parsed<Retention> {
-    if text == "off" {
-        return Ok(Retention::new());
-    }
-    let rule = |rule: &str| {
-        let (kind, age) = rule.split_once('=').ok_or_else(|| format!("has '{rule}', not kind=age"))?;
-        let kind =
-            Kind::from_word(kind.trim()).ok_or_else(|| format!("names an unknown channel kind '{kind}'"))?;
-        let age = parse_age(age.trim())?;
-        if age == 0 { Err("would delete everything".to_owned()) } else { Ok((kind.as_str(), age)) }
-    };
-    text.split(',').map(rule).collect()
-}
-
-fn parse_token_keys(text: &str) -> Parsed<Vec<TokenKey>> {
-    let keys: Vec<TokenKey> =
-        text.split(',').filter(|part| !part.is_empty()).map(parse_token_key).collect::<Parsed<_>>()?;
-    let distinct: std::collections::BTreeSet<_> = keys.iter().map(|key| &key.kid).collect();
-    if distinct.len() == keys.len() { Ok(keys) } else { Err("names one kid twice".to_owned()) }
-}
-
-/// Faults name the kid, never the material.
-fn parse_token_key(text: &str) -> Parsed<TokenKey> {
-    let (kid, rest) =
-        text.split_once('=').filter(|(kid, _)| !kid.is_empty()).ok_or("has a key without a kid")?;
-    let (algorithm, material) =
-        rest.split_once(':').ok_or_else(|| format!("key '{kid}' names no algorithm"))?;
-    let kind = match algorithm {
-        "hs256" => TokenKeyKind::Hs256(Secret::new(material).map_err(|why| format!("key '{kid}' {why}"))?),
-        "eddsa" if material.len() == 43 => TokenKeyKind::EdDsa(material.to_owned()),
-        "eddsa" => return Err(format!("key '{kid}' is not 43 characters of base64url")),
-        _ => return Err(format!("key '{kid}' has an algorithm that is neither hs256 nor eddsa")),
-    };
-    Ok(TokenKey { kid: kid.to_owned(), kind })
 }

@@ -5,8 +5,8 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-use crate::app::StartError;
 use crate::config::Secret;
+use crate::error::StartError;
 use crate::random;
 
 const SECRET_FILE: &str = "secret";

@@ -169,3 +169,15 @@ pub const CODES: &[(&str, u16)] = &[
     ("internal", 500),
     ("unavailable", 503),
 ];
+
+/// Why the application can't start; a sentence that names the mend.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StartError(String);
+
+impl StartError {
+    /// A fault with what was being done.
+    pub fn new(doing: &str, fault: impl std::fmt::Display) -> Self {
+        Self(format!("{doing}: {fault}"))
+    }
+}

@@ -10,7 +10,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 
-use crate::app::{App, StartError};
+use crate::app::App;
+use crate::error::StartError;
 use crate::store::outbox;
 
 /// Bounds of the duration histogram, in seconds.

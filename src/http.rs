@@ -177,7 +177,7 @@ impl Router {
 
     /// The one line that a request leaves, and its figures.
     fn log(&self, entry: Option<&Entry>, exchange: &Exchange<'_>, result: &Result<Bytes>, took: Duration) {
-        let Exchange { parts, notes, .. } = exchange;
+        let Exchange { parts, notes, request_id } = exchange;
         let (status, code) = match result {
             Ok(_) => (200, "ok"),
             Err(error) => (error.status().as_u16(), error.code()),
@@ -194,6 +194,7 @@ impl Router {
         }
         let caller = notes.caller.get();
         tracing::info!(
+            request_id,
             controller,
             action,
             method = %parts.method,

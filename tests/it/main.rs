@@ -1,1 +1,24 @@
-//! x
+//! The one integration binary: what callers, operators and planners can rely on, one file a concern.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+#![expect(unreachable_pub, reason = "helpers are for the files beside them")]
+
+mod architecture;
+mod auth;
+mod blocklist;
+mod channels;
+mod concurrency;
+mod config;
+mod documents;
+mod filter;
+mod input;
+mod lambda;
+mod limits;
+mod messages;
+mod payloads;
+mod process;
+mod registry;
+mod server;
+mod support;
+mod sync;
+mod tasks;

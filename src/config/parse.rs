@@ -1,0 +1,115 @@
+//! How each variable's text is read; a fault says what the text should have been, and never repeats a secret.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Parsed, Retention, Secret, SendLimit, TokenKey, TokenKeyKind};
+use crate::clock::Millis;
+use crate::domain::Kind;
+
+pub(super) fn address(text: &str) -> Parsed<SocketAddr> {
+    text.parse().map_err(|_| format!("is '{text}', not an address such as 127.0.0.1:9000"))
+}
+
+pub(super) fn path(text: &str) -> Parsed<PathBuf> {
+    Ok(PathBuf::from(text))
+}
+
+pub(super) fn base_path(text: &str) -> Parsed<String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "/-_.".contains(c);
+    if text.is_empty() || (text.starts_with('/') && !text.ends_with('/') && text.chars().all(fits)) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("is '{text}', not a prefix such as /live"))
+    }
+}
+
+pub(super) fn database(text: &str) -> Parsed<String> {
+    if text.starts_with("sqlite:") {
+        Ok(text.to_owned())
+    } else {
+        Err("is not a sqlite:// address".to_owned())
+    }
+}
+
+pub(super) fn http_url(text: &str) -> Parsed<reqwest::Url> {
+    reqwest::Url::parse(text)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        .ok_or_else(|| "is not an http:// or https:// address".to_owned())
+}
+
+pub(super) fn number(text: &str, min: u64, max: u64) -> Parsed<u64> {
+    text.parse()
+        .ok()
+        .filter(|number| (min..=max).contains(number))
+        .ok_or_else(|| format!("is '{text}', not a whole number from {min} to {max}"))
+}
+
+pub(super) fn seconds(text: &str, min: u64, max: u64) -> Parsed<Duration> {
+    number(text, min, max).map(Duration::from_secs)
+}
+
+/// `90s`, `2m`, `1h`, `7d`: at most ten years.
+pub(super) fn age(text: &str) -> Parsed<Millis> {
+    const TEN_YEARS_MS: Millis = 3_650 * 86_400_000;
+    let wrong = || format!("is '{text}', not a time such as 90s, 2m, 1h or 7d");
+    let unit_ms = match text.chars().last() {
+        Some('s') => 1_000,
+        Some('m') => 60_000,
+        Some('h') => 3_600_000,
+        Some('d') => 86_400_000,
+        _ => return Err(wrong()),
+    };
+    let count: Millis = text[..text.len() - 1].parse().map_err(|_| wrong())?;
+    count.checked_mul(unit_ms).filter(|ms| (0..=TEN_YEARS_MS).contains(ms)).ok_or_else(wrong)
+}
+
+pub(super) fn send_limit(text: &str) -> Parsed<Option<SendLimit>> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let wrong = || format!("is '{text}', not a limit such as 5/5s (at most 100 messages) or off");
+    let (count, window) = text.split_once('/').ok_or_else(wrong)?;
+    let count = number(count, 1, 100).map_err(|_| wrong())? as usize;
+    let window_ms = age(window).ok().filter(|ms| *ms > 0).ok_or_else(wrong)?;
+    Ok(Some(SendLimit { count, window_ms }))
+}
+
+pub(super) fn retention(text: &str) -> Parsed<Retention> {
+    if text == "off" {
+        return Ok(Retention::new());
+    }
+    let rule = |rule: &str| {
+        let (kind, text) = rule.split_once('=').ok_or_else(|| format!("has '{rule}', not kind=age"))?;
+        let kind =
+            Kind::from_word(kind.trim()).ok_or_else(|| format!("names an unknown channel kind '{kind}'"))?;
+        let age = age(text.trim())?;
+        if age == 0 { Err("would delete everything".to_owned()) } else { Ok((kind.as_str(), age)) }
+    };
+    text.split(',').map(rule).collect()
+}
+
+pub(super) fn token_keys(text: &str) -> Parsed<Vec<TokenKey>> {
+    let keys: Vec<TokenKey> =
+        text.split(',').filter(|part| !part.is_empty()).map(token_key).collect::<Parsed<_>>()?;
+    let distinct: BTreeSet<_> = keys.iter().map(|key| &key.kid).collect();
+    if distinct.len() == keys.len() { Ok(keys) } else { Err("names one kid twice".to_owned()) }
+}
+
+/// Faults name the kid, never the material.
+pub(super) fn token_key(text: &str) -> Parsed<TokenKey> {
+    let (kid, rest) =
+        text.split_once('=').filter(|(kid, _)| !kid.is_empty()).ok_or("has a key without a kid")?;
+    let (algorithm, material) =
+        rest.split_once(':').ok_or_else(|| format!("key '{kid}' names no algorithm"))?;
+    let kind = match algorithm {
+        "hs256" => TokenKeyKind::Hs256(Secret::new(material).map_err(|why| format!("key '{kid}' {why}"))?),
+        "eddsa" if material.len() == 43 => TokenKeyKind::EdDsa(material.to_owned()),
+        "eddsa" => return Err(format!("key '{kid}' is not 43 characters of base64url")),
+        _ => return Err(format!("key '{kid}' has an algorithm that is neither hs256 nor eddsa")),
+    };
+    Ok(TokenKey { kid: kid.to_owned(), kind })
+}

@@ -1,0 +1,107 @@
+//! Serving wordlists: a changed list is in use without a restart, and no fault costs the last good one.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::support::TestApp;
+
+struct Lists {
+    app: TestApp,
+    folder: tempfile::TempDir,
+}
+
+impl Lists {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("words.txt"), "dragon\ngriffin\nwyvern\nhydra\n").unwrap();
+        let path = folder.path().to_str().unwrap().to_owned();
+        let app =
+            TestApp::with(&[("GUILDHALL_WORDLISTS", &path), ("GUILDHALL_WORDLIST_REFRESH_S", "300")]).await;
+        app.world("world", &["alice"]).await;
+        Self { app, folder }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    async fn after(&self, ms: i64) -> String {
+        self.app.clock.advance(ms);
+        self.app.app.blocklist.refresh_if_old().await;
+        self.app.player("alice").say("world", "dragon unicorn").await["text"].as_str().unwrap().to_owned()
+    }
+
+    async fn stale(&self) -> bool {
+        self.app.nobody().get("/health/ready").await.data()["wordlist"]["stale"].as_bool().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_changed_list_is_in_use_after_five_minutes() {
+    let lists = Lists::new().await;
+    assert_eq!(lists.after(0).await, "****** unicorn");
+    fs::write(lists.path().join("words.txt"), "unicorn\ngriffin\nwyvern\nhydra\n").unwrap();
+    assert_eq!(lists.after(299_000).await, "****** unicorn", "not asked again before its age");
+    assert_eq!(lists.after(1_001).await, "dragon *******");
+    let version =
+        || async { lists.app.nobody().get("/health/ready").await.data()["wordlist"]["version"].clone() };
+    let before = version().await;
+    assert_eq!(lists.after(301_000).await, "dragon *******");
+    assert_eq!(version().await, before, "an unchanged list keeps its version");
+}
+
+#[tokio::test]
+async fn every_fault_keeps_the_last_good_list_and_says_so() {
+    type Fault = (&'static str, fn(&Path));
+    let faults: &[Fault] = &[
+        ("missing", |path| fs::remove_dir_all(path).unwrap()),
+        ("empty", |path| fs::write(path.join("words.txt"), "").unwrap()),
+        ("comments alone", |path| fs::write(path.join("words.txt"), "# nothing\n").unwrap()),
+        ("not UTF-8", |path| fs::write(path.join("words.txt"), b"dra\xffgon\n").unwrap()),
+        ("under half", |path| fs::write(path.join("words.txt"), "unicorn\n").unwrap()),
+        ("unknown directive", |path| fs::write(path.join("more.txt"), "@colour red\nunicorn\n").unwrap()),
+        ("unknown option", |path| fs::write(path.join("more.txt"), "unicorn | sometimes\n").unwrap()),
+        ("one character", |path| fs::write(path.join("more.txt"), "u\n").unwrap()),
+        ("a case that fails", |path| fs::write(path.join("cases.tsv"), "unicorn\tmask\n").unwrap()),
+        ("a broken case", |path| fs::write(path.join("cases.tsv"), "unicorn\n").unwrap()),
+        ("huge", |path| fs::File::create(path.join("huge.txt")).unwrap().set_len(65 * 1024 * 1024).unwrap()),
+    ];
+    for (fault, cause) in faults {
+        let lists = Lists::new().await;
+        cause(lists.path());
+        assert_eq!(lists.after(300_001).await, "****** unicorn", "{fault}");
+        assert!(lists.stale().await, "{fault}");
+        assert!(lists.app.app.blocklist.status().last_error.is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_mended_list_is_taken_again() {
+    let lists = Lists::new().await;
+    fs::write(lists.path().join("words.txt"), b"\xff").unwrap();
+    assert_eq!(lists.after(300_001).await, "****** unicorn");
+    fs::write(lists.path().join("words.txt"), "unicorn\nhydra\n").unwrap();
+    assert_eq!(lists.after(1).await, "dragon *******", "a failed check is tried at the next request");
+    assert!(!lists.stale().await);
+}
+
+#[tokio::test]
+async fn a_first_start_without_lists_uses_the_built_in_ones() {
+    let app = TestApp::with(&[("GUILDHALL_WORDLISTS", "/nowhere")]).await;
+    app.world("world", &["alice"]).await;
+    assert_eq!(app.player("alice").say("world", "a badword").await["text"], "a *******");
+    let ready = app.nobody().get("/health/ready").await.data();
+    assert_eq!((&ready["ready"], &ready["wordlist"]["stale"]), (&json!(true), &json!(true)));
+}
+
+/// The built-in lists are the repository's: same version means same files.
+#[tokio::test]
+async fn the_built_in_lists_are_those_of_the_repository() {
+    let repository = concat!(env!("CARGO_MANIFEST_DIR"), "/wordlists");
+    let from_folder = TestApp::with(&[("GUILDHALL_WORDLISTS", repository)]).await;
+    let built_in = TestApp::with(&[("GUILDHALL_WORDLISTS", "/nowhere")]).await;
+    assert_eq!(from_folder.app.blocklist.version(), built_in.app.blocklist.version());
+    assert!(from_folder.app.blocklist.status().last_error.is_none());
+}

@@ -1,0 +1,127 @@
+//! Configuration: all faults at once, secrets never shown, and the program's own words for it.
+
+use std::process::Command;
+
+use guildhall::config::Config;
+
+fn faults(variables: &[(&str, &str)]) -> Vec<String> {
+    let lookup =
+        |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+    Config::from_lookup(lookup).err().map_or_else(Vec::new, |faults| faults.0)
+}
+
+#[test]
+fn values_that_hold_and_values_that_do_not() {
+    let secret = "x".repeat(32);
+    let key_x = "A".repeat(43);
+    for (name, good, bad) in [
+        ("GUILDHALL_LISTEN", vec!["0.0.0.0:9000", "[::1]:0"], vec!["9000", "localhost", "127.0.0.1:70000"]),
+        ("GUILDHALL_BASE_PATH", vec!["/live", "/a/b"], vec!["live", "/live/", "/a b"]),
+        ("DATABASE_URL", vec!["sqlite:///tmp/x.db"], vec!["mysql://x", "x.db"]),
+        ("GUILDHALL_TOKEN_SECRET", vec![secret.as_str()], vec!["short", &secret[1..]]),
+        ("GUILDHALL_WORDLIST_REFRESH_S", vec!["1", "300"], vec!["0", "-1", "x", "86401"]),
+        (
+            "GUILDHALL_SEND_LIMIT",
+            vec!["off", "5/5s", "100/1h"],
+            vec!["5", "5/5", "0/5s", "5/0s", "101/5s", "-1/5s", "5/5x"],
+        ),
+        (
+            "GUILDHALL_RECALL_WINDOW",
+            vec!["0s", "2m", "7d"],
+            vec!["", "2", "m", "-2m", "9999999d"][1..].to_vec(),
+        ),
+        (
+            "GUILDHALL_RETENTION",
+            vec!["off", "world=30d", "world=1h,guild=2d"],
+            vec!["30d", "tavern=1d", "world=0s", "world="],
+        ),
+        ("GUILDHALL_MAX_IN_FLIGHT", vec!["1"], vec!["0", "70000"]),
+        (
+            "GUILDHALL_TOKEN_KEYS",
+            vec![],
+            vec!["x", "=hs256:y", "a=hs256:short", "a=rs256:y", "a=eddsa:short"],
+        ),
+    ] {
+        for value in good {
+            assert!(faults(&[(name, value)]).is_empty(), "{name}={value}");
+        }
+        for value in bad {
+            let faults = faults(&[(name, value)]);
+            assert_eq!(faults.len(), 1, "{name}={value}: {faults:?}");
+            assert!(faults[0].starts_with(name), "{faults:?}");
+        }
+    }
+    let keys = format!("a=hs256:{secret},b=eddsa:{key_x}");
+    assert!(faults(&[("GUILDHALL_TOKEN_KEYS", &keys)]).is_empty());
+    assert_eq!(faults(&[("GUILDHALL_TOKEN_KEYS", &format!("a=hs256:{secret},a=hs256:{secret}"))]).len(), 1);
+}
+
+#[test]
+fn variables_that_need_each_other() {
+    assert!(
+        faults(&[("GUILDHALL_WEBHOOK_URL", "https://game.example/events")])[0]
+            .starts_with("GUILDHALL_WEBHOOK_SECRET is required")
+    );
+    let short =
+        [("GUILDHALL_WEBHOOK_URL", "https://game.example/events"), ("GUILDHALL_WEBHOOK_SECRET", "short")];
+    assert_eq!(faults(&short).len(), 1);
+    assert!(
+        faults(&[("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1")])[0]
+            .starts_with("GUILDHALL_TOKEN_SECRET is required")
+    );
+}
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_guildhall"));
+    command.env_clear().current_dir(std::env::temp_dir());
+    command
+}
+
+#[test]
+fn the_program_tells_all_faults_at_once_and_shows_no_secret() {
+    let output = program()
+        .env("GUILDHALL_LISTEN", "nowhere")
+        .env("GUILDHALL_SEND_LIMIT", "often")
+        .env("GUILDHALL_TOKEN_SECRET", "hunter2")
+        .env("GUILDHALL_TOKEN_KEYS", "old=hs256:hunter3")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    for name in [
+        "GUILDHALL_LISTEN",
+        "GUILDHALL_SEND_LIMIT",
+        "GUILDHALL_TOKEN_SECRET has 7 bytes",
+        "GUILDHALL_TOKEN_KEYS key 'old'",
+    ] {
+        assert!(said.contains(name), "{name} in {said}");
+    }
+    assert!(!said.contains("hunter"), "{said}");
+    assert!(!format!("{:?}", guildhall::config::Secret::new("hunter".repeat(9)).unwrap()).contains("hunter"));
+}
+
+#[test]
+fn a_port_that_is_taken_and_a_folder_that_cannot_be_made_are_said_plainly() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output =
+        program().env("GUILDHALL_LISTEN", &address).env("GUILDHALL_DATA", folder.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains(&format!("listening on {address}")));
+
+    let output = program().env("GUILDHALL_DATA", "/dev/null/x").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("/dev/null/x"));
+}
+
+#[test]
+fn help_names_every_command() {
+    let output = program().arg("--help").output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    for command in ["serve", "token", "config", "openapi", "task"] {
+        assert!(help.contains(command), "{command} in {help}");
+    }
+    assert_eq!(program().arg("unknown").output().unwrap().status.code(), Some(2));
+    assert_eq!(program().args(["token"]).output().unwrap().status.code(), Some(2), "a token is for somebody");
+}

@@ -1,0 +1,110 @@
+//! Who may speak when: limits of the player and of the channel, through the API.
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::support::{Reply, TestApp};
+
+async fn send(app: &TestApp, player: &str, channel: &str) -> Reply {
+    app.player(player).post("/message/send", json!({ "channel": channel, "text": "hello" })).await
+}
+
+#[track_caller]
+fn is_limited(reply: &Reply, reason: &str, seconds: u64) {
+    assert_eq!((reply.status.as_u16(), reply.code().as_str()), (429, "rate_limited"), "{}", reply.body);
+    assert_eq!(reply.body["error"]["details"], json!({ "reason": reason, "retry_after_s": seconds }));
+    assert_eq!(reply.headers["retry-after"], seconds.to_string());
+}
+
+#[tokio::test]
+async fn the_default_is_five_messages_in_five_seconds_over_all_channels() {
+    let app = TestApp::with(&[("GUILDHALL_SEND_LIMIT", "")]).await;
+    app.world("a", &["alice", "bob"]).await;
+    app.world("b", &["alice"]).await;
+    for n in 0..5 {
+        assert_eq!(send(&app, "alice", if n % 2 == 0 { "a" } else { "b" }).await.status, 200);
+    }
+    is_limited(&send(&app, "alice", "b").await, "send_limit", 5);
+    assert_eq!(send(&app, "bob", "a").await.status, 200, "the limit is the player's own");
+    app.clock.advance(4_000);
+    is_limited(&send(&app, "alice", "a").await, "send_limit", 1);
+    app.clock.advance(1_100);
+    assert_eq!(send(&app, "alice", "a").await.status, 200, "waiting as long as it says is enough");
+}
+
+#[tokio::test]
+async fn sends_at_once_get_no_more_than_the_limit() {
+    let app = TestApp::with(&[("GUILDHALL_SEND_LIMIT", "3/60s")]).await;
+    app.world("a", &["alice"]).await;
+    let replies = join_all((0..20).map(|_| send(&app, "alice", "a"))).await;
+    assert_eq!(replies.iter().filter(|reply| reply.status == 200).count(), 3);
+}
+
+#[tokio::test]
+async fn a_retry_is_not_counted_and_not_refused() {
+    let app = TestApp::with(&[("GUILDHALL_SEND_LIMIT", "2/60s")]).await;
+    app.world("a", &["alice"]).await;
+    let alice = app.player("alice");
+    let input = json!({ "channel": "a", "text": "hello", "nonce": "n" });
+    for replayed in [false, true, true] {
+        assert_eq!(alice.post("/message/send", input.clone()).await.data()["replayed"], replayed);
+    }
+    assert_eq!(send(&app, "alice", "a").await.status, 200);
+    assert_eq!(send(&app, "alice", "a").await.status, 429);
+    assert_eq!(alice.post("/message/send", input).await.data()["replayed"], true);
+}
+
+#[tokio::test]
+async fn staff_is_not_limited() {
+    let app = TestApp::with(&[("GUILDHALL_SEND_LIMIT", "1/60s")]).await;
+    app.channel(json!({ "id": "news", "kind": "system", "settings": { "open": true, "read_only": true, "slow_mode_s": 60 } })).await;
+    for actor in [app.moderator("mo"), app.server()] {
+        actor.say("news", "one").await;
+        actor.say("news", "two").await;
+    }
+}
+
+async fn channel(app: &TestApp, settings: Value) {
+    app.channel(json!({ "id": "c", "kind": "guild", "members": ["alice", "bob"], "settings": settings }))
+        .await;
+}
+
+#[track_caller]
+fn is_forbidden(reply: &Reply, reason: &str) {
+    assert_eq!((reply.status.as_u16(), reply.code().as_str()), (403, "forbidden"), "{}", reply.body);
+    assert_eq!(reply.body["error"]["details"]["reason"], reason);
+}
+
+#[tokio::test]
+async fn slow_mode_is_each_members_own() {
+    let app = TestApp::new().await;
+    channel(&app, json!({ "slow_mode_s": 30 })).await;
+    assert_eq!(send(&app, "alice", "c").await.status, 200);
+    is_limited(&send(&app, "alice", "c").await, "slow_mode", 30);
+    assert_eq!(send(&app, "bob", "c").await.status, 200);
+    app.clock.advance(29_500);
+    is_limited(&send(&app, "alice", "c").await, "slow_mode", 1);
+    app.clock.advance(1_000);
+    assert_eq!(send(&app, "alice", "c").await.status, 200);
+    let at_once = join_all((0..9).map(|_| send(&app, "bob", "c"))).await;
+    assert_eq!(at_once.iter().filter(|reply| reply.status == 200).count(), 1, "bob's wait is over, once");
+}
+
+#[tokio::test]
+async fn a_level_gate() {
+    let app = TestApp::new().await;
+    channel(&app, json!({ "min_level": 10 })).await;
+    let input = json!({ "channel": "c", "text": "hello" });
+    is_forbidden(&send(&app, "alice", "c").await, "min_level");
+    is_forbidden(&app.player_of_level("alice", 9).post("/message/send", input.clone()).await, "min_level");
+    app.player_of_level("alice", 10).post("/message/send", input).await.data();
+}
+
+#[tokio::test]
+async fn read_only_and_not_joined() {
+    let app = TestApp::new().await;
+    channel(&app, json!({ "read_only": true })).await;
+    is_forbidden(&send(&app, "alice", "c").await, "read_only");
+    app.world("world", &[]).await;
+    is_forbidden(&send(&app, "alice", "world").await, "not_a_member");
+}

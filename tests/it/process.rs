@@ -1,0 +1,125 @@
+//! The program as a process that tests start, kill and start again.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use guildhall::auth::{Scope, mint};
+use guildhall::config::Secret;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tokio::net::TcpStream;
+
+use crate::support::{SECRET, claims};
+
+pub struct Process {
+    child: Child,
+    pub port: u16,
+}
+
+impl Process {
+    /// Starts it on a data folder; returns once it says its address.
+    pub fn start(data: &Path, variables: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_guildhall"))
+            .env("GUILDHALL_DATA", data)
+            .env("GUILDHALL_LISTEN", "127.0.0.1:0")
+            .env("GUILDHALL_TOKEN_SECRET", SECRET)
+            .env("GUILDHALL_SEND_LIMIT", "off")
+            .env("GUILDHALL_LOG", "warn")
+            .envs(variables.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(File::options().create(true).append(true).open(data.with_extension("log")).unwrap())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("guildhall listens on http://127.0.0.1:");
+        let port = address.unwrap_or_else(|| panic!("it said {line:?}")).parse().unwrap();
+        Self { child, port }
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
+    }
+
+    /// Waits for its end and says its exit code; none if a signal ended it.
+    pub fn wait(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
+    pub async fn connect(&self) -> Option<Connection> {
+        Connection::open(self.port).await
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn player_token(id: &str) -> String {
+    mint(&Secret::new(SECRET).unwrap(), &claims(id, Scope::Player)).unwrap()
+}
+
+pub fn server_token() -> String {
+    mint(&Secret::new(SECRET).unwrap(), &claims("game", Scope::Server)).unwrap()
+}
+
+/// A connection that is kept open.
+pub struct Connection(SendRequest<Full<bytes::Bytes>>);
+
+/// A reply over the wire: its status, whether the server will close the connection, and its body.
+pub struct Answer {
+    pub status: u16,
+    pub closes: bool,
+    pub body: Value,
+}
+
+impl Connection {
+    pub async fn open(port: u16) -> Option<Self> {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await.ok()?;
+        tokio::spawn(connection);
+        Some(Self(sender))
+    }
+
+    /// One request; an error if the connection broke before the whole reply was there.
+    pub async fn call(
+        &mut self,
+        token: &str,
+        path: &str,
+        input: Option<&Value>,
+    ) -> Result<Answer, hyper::Error> {
+        let request = http::Request::builder()
+            .method(if input.is_some() { "POST" } else { "GET" })
+            .uri(path)
+            .header("host", "localhost")
+            .header("authorization", format!("Bearer {token}"))
+            .header("content-type", "application/json");
+        let body = input.map(|input| Full::from(input.to_string())).unwrap_or_default();
+        self.0.ready().await?;
+        let (parts, body) = self.0.send_request(request.body(body).unwrap()).await?.into_parts();
+        let bytes = body.collect().await?.to_bytes();
+        let closes = parts.headers.get("connection").is_some_and(|value| value == "close");
+        Ok(Answer { status: parts.status.as_u16(), closes, body: serde_json::from_slice(&bytes).unwrap() })
+    }
+}
+
+/// Asks until it works, for a few seconds.
+pub async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
+    for _ in 0..200 {
+        if let Some(done) = attempt().await {
+            return done;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("{what} did not happen");
+}

@@ -1,0 +1,330 @@
+//! Slow tasks: stored with what caused them, run at least once, retried, given up in the open.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use guildhall::app::App;
+use guildhall::store::outbox::{self, Listed};
+use guildhall::task::{Entry, Failure, Task};
+use guildhall::worker::Worker;
+use hmac::{Hmac, KeyInit, Mac};
+use http_body_util::{BodyExt, Full};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::Sha256;
+use tokio::net::TcpListener;
+
+use crate::support::TestApp;
+
+const WEBHOOK_SECRET: &str = "what the game and the chat share, 32 bytes";
+
+/// A game server that takes events, over real HTTP.
+struct Receiver {
+    address: SocketAddr,
+    status: Arc<AtomicU16>,
+    events: Arc<Mutex<Vec<(http::HeaderMap, String)>>>,
+}
+
+impl Receiver {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let status = Arc::new(AtomicU16::new(204));
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let (answers, seen) = (Arc::clone(&status), Arc::clone(&events));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (answers, seen) = (Arc::clone(&answers), Arc::clone(&seen));
+                let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
+                    let (answers, seen) = (Arc::clone(&answers), Arc::clone(&seen));
+                    async move {
+                        let (parts, body) = request.into_parts();
+                        let body = body.collect().await.unwrap().to_bytes();
+                        seen.lock().unwrap().push((parts.headers, String::from_utf8(body.to_vec()).unwrap()));
+                        let mut answer = http::Response::new(Full::<Bytes>::default());
+                        *answer.status_mut() =
+                            http::StatusCode::from_u16(answers.load(Ordering::SeqCst)).unwrap();
+                        Ok::<_, Infallible>(answer)
+                    }
+                });
+                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+            }
+        });
+        Self { address, status, events }
+    }
+
+    async fn app(&self) -> TestApp {
+        let url = format!("http://{}/chat-events", self.address);
+        let app = TestApp::with(&[
+            ("GUILDHALL_WEBHOOK_URL", &url),
+            ("GUILDHALL_WEBHOOK_SECRET", WEBHOOK_SECRET),
+            ("GUILDHALL_WEBHOOK_TIMEOUT_S", "1"),
+        ])
+        .await;
+        app.world("world", &["alice"]).await;
+        app
+    }
+
+    fn count(&self) -> usize {
+        self.events.lock().unwrap().len()
+    }
+}
+
+async fn tasks(app: &TestApp, state: &str) -> Vec<Listed> {
+    let all = outbox::list(&app.app.db, state, 100).await.unwrap();
+    all.into_iter().filter(|task| task.task != "retention.v1").collect()
+}
+
+#[tokio::test]
+async fn the_game_is_told_of_a_message_once_and_can_check_who_says_so() {
+    let receiver = Receiver::start().await;
+    let app = receiver.app().await;
+    let message = app.player("alice").say("world", "hello").await;
+    assert_eq!(tasks(&app, "ready").await.len(), 1, "stored with the message");
+    app.run_tasks().await;
+    app.run_tasks().await;
+    assert_eq!(receiver.count(), 1);
+
+    let (headers, body) = receiver.events.lock().unwrap()[0].clone();
+    let event: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((&event["type"], &event["data"]["message"]), (&json!("message.sent"), &message));
+    let (id, timestamp) =
+        (headers["webhook-id"].to_str().unwrap(), headers["webhook-timestamp"].to_str().unwrap());
+    assert_eq!(event["id"], id);
+    let mut mac = Hmac::<Sha256>::new_from_slice(WEBHOOK_SECRET.as_bytes()).unwrap();
+    mac.update(format!("{id}.{timestamp}.{body}").as_bytes());
+    let signature = headers["webhook-signature"].to_str().unwrap().strip_prefix("v1,").unwrap();
+    mac.verify_slice(&STANDARD.decode(signature).unwrap()).unwrap();
+    assert!((app.clock.now() / 1_000 - timestamp.parse::<i64>().unwrap()).abs() < 5);
+}
+
+#[tokio::test]
+async fn a_replayed_send_causes_no_second_task() {
+    let receiver = Receiver::start().await;
+    let app = receiver.app().await;
+    let input = json!({ "channel": "world", "text": "hello", "nonce": "n" });
+    for _ in 0..3 {
+        app.player("alice").post("/message/send", input.clone()).await.data();
+    }
+    app.run_tasks().await;
+    assert_eq!(receiver.count(), 1);
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_down_is_asked_again_later_and_later() {
+    let receiver = Receiver::start().await;
+    let app = receiver.app().await;
+    receiver.status.store(503, Ordering::SeqCst);
+    app.player("alice").say("world", "hello").await;
+    app.run_tasks().await;
+    app.run_tasks().await;
+    assert_eq!(receiver.count(), 1, "not again at once");
+    app.clock.advance(1_100);
+    app.run_tasks().await;
+    assert_eq!(receiver.count(), 2);
+    app.clock.advance(900);
+    app.run_tasks().await;
+    assert_eq!(receiver.count(), 2, "the second pause is longer");
+    receiver.status.store(200, Ordering::SeqCst);
+    app.clock.advance(1_200);
+    app.run_tasks().await;
+    assert_eq!((receiver.count(), tasks(&app, "done").await.len()), (3, 1));
+}
+
+#[tokio::test]
+async fn what_never_works_becomes_a_dead_letter_that_can_be_run_again() {
+    let receiver = Receiver::start().await;
+    let app = receiver.app().await;
+    receiver.status.store(500, Ordering::SeqCst);
+    app.player("alice").say("world", "hello").await;
+    for _ in 0..20 {
+        app.run_tasks().await;
+        app.clock.advance(700_000);
+    }
+    let dead = tasks(&app, "dead").await;
+    assert_eq!((receiver.count(), dead.len(), dead[0].attempt), (10, 1, 10));
+    assert_eq!(dead[0].reason.as_deref(), Some("the receiver answered 500 Internal Server Error"));
+
+    receiver.status.store(200, Ordering::SeqCst);
+    outbox::revive(&app.app.db, &dead[0].id).await.unwrap();
+    assert!(outbox::revive(&app.app.db, &dead[0].id).await.is_err(), "it is not dead any more");
+    app.run_tasks().await;
+    assert_eq!(
+        (receiver.count(), tasks(&app, "dead").await.len(), tasks(&app, "done").await.len()),
+        (11, 0, 1)
+    );
+}
+
+#[tokio::test]
+async fn a_refusal_and_a_redirect_are_final() {
+    let receiver = Receiver::start().await;
+    let app = receiver.app().await;
+    for (nth, status) in [410, 302, 400].into_iter().enumerate() {
+        receiver.status.store(status, Ordering::SeqCst);
+        app.player("alice").say("world", "hello").await;
+        app.run_tasks().await;
+        assert_eq!((receiver.count(), tasks(&app, "dead").await.len()), (nth + 1, nth + 1), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn one_channels_events_come_in_order_and_a_dead_one_stops_nobody() {
+    let receiver = Receiver::start().await;
+    let app = receiver.app().await;
+    for n in 1..=20 {
+        app.player("alice").say("world", &format!("{n}")).await;
+    }
+    receiver.status.store(410, Ordering::SeqCst);
+    let worker = Worker::new(Arc::clone(&app.app), guildhall::tasks::TASKS);
+    let first = outbox::lease(&app.app.db, 1, 0).await.unwrap();
+    assert_eq!(first.len(), 1, "one task of a key at a time");
+    receiver.status.store(200, Ordering::SeqCst);
+    worker.run_due().await.unwrap();
+    let seqs: Vec<i64> = receiver.events.lock().unwrap().iter().map(|(_, body)| seq(body)).collect();
+    assert_eq!(seqs, (1..=20).collect::<Vec<_>>());
+}
+
+fn seq(body: &str) -> i64 {
+    let event: Value = serde_json::from_str(body).unwrap();
+    event["data"]["message"]["seq"].as_i64().unwrap()
+}
+
+#[tokio::test]
+async fn a_recalled_message_is_told_as_recalled() {
+    let receiver = Receiver::start().await;
+    let app = receiver.app().await;
+    app.player("alice").say("world", "oops").await;
+    app.player("alice").post("/message/recall", json!({ "channel": "world", "seq": 1 })).await.data();
+    app.run_tasks().await;
+    assert!(!receiver.events.lock().unwrap()[0].1.contains("oops"));
+}
+
+/// A task that does what its payload says.
+#[derive(Serialize, Deserialize)]
+struct Moody {
+    mood: String,
+}
+
+static RAN: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+impl Task for Moody {
+    const NAME: &'static str = "moody.v1";
+    const ATTEMPTS: i64 = 2;
+    fn key(&self) -> String {
+        self.mood.clone()
+    }
+    async fn run(self, _: &App, id: &str) -> Result<(), Failure> {
+        RAN.lock().unwrap().push(id.to_owned());
+        match self.mood.as_str() {
+            "panics" => panic!("in a bad mood"),
+            "gives up" => Err(Failure::GiveUp("no".to_owned())),
+            _ => Ok(()),
+        }
+    }
+}
+
+const MOODS: &[Entry] = &[Entry::of::<Moody>(), Entry::of::<guildhall::tasks::retention::Retention>()];
+
+#[tokio::test]
+async fn poison_stops_nothing() {
+    let app = TestApp::new().await;
+    let db = &app.app.db;
+    for (id, task, payload) in [
+        ("1", "moody.v1", r#"{"mood":"panics"}"#),
+        ("2", "moody.v1", "not json"),
+        ("3", "moody.v1", r#"{"mood":7}"#),
+        ("4", "unknown.v9", "{}"),
+        ("5", "moody.v1", r#"{"mood":"gives up"}"#),
+        ("6", "moody.v1", r#"{"mood":"fine"}"#),
+    ] {
+        outbox::enqueue_once(db, id, task, id, payload).await.unwrap();
+        outbox::enqueue_once(db, id, task, id, payload).await.unwrap();
+    }
+    let worker = Worker::new(Arc::clone(&app.app), MOODS);
+    for _ in 0..3 {
+        worker.run_due().await.unwrap();
+        app.clock.advance(2_000);
+    }
+    let mut dead: Vec<_> =
+        tasks(&app, "dead").await.into_iter().map(|task| (task.id, task.reason.unwrap())).collect();
+    dead.sort();
+    let reasons = [
+        ("1", "the task panicked"),
+        ("2", "the payload is not this task's: expected ident at line 1 column 2"),
+        (
+            "3",
+            "the payload is not this task's: invalid type: integer `7`, expected a string at line 1 column 9",
+        ),
+        ("4", "no task has this name"),
+        ("5", "no"),
+    ];
+    assert_eq!(dead, reasons.map(|(id, reason)| (id.to_owned(), reason.to_owned())));
+    let mut ran = RAN.lock().unwrap().clone();
+    ran.sort();
+    assert_eq!(ran, ["1", "1", "5", "6"], "the panicking one twice, the good one once");
+}
+
+#[tokio::test]
+async fn a_worker_that_died_leaves_its_task_to_another() {
+    let app = TestApp::new().await;
+    outbox::enqueue_once(&app.app.db, "t", "moody.v1", "k", r#"{"mood":"fine"}"#).await.unwrap();
+    let taken = outbox::lease(&app.app.db, 8, 10_000).await.unwrap();
+    assert_eq!(taken.len(), 1);
+    assert!(outbox::lease(&app.app.db, 8, 10_000).await.unwrap().is_empty(), "nobody else takes it");
+    app.clock.advance(10_001);
+    assert_eq!(outbox::lease(&app.app.db, 8, 10_000).await.unwrap()[0].id, "t");
+}
+
+#[tokio::test]
+async fn retention_deletes_by_kind_and_age_and_never_uses_a_number_again() {
+    let app = TestApp::with(&[("GUILDHALL_RETENTION", "world=1h")]).await;
+    app.world("world", &["alice", "bob"]).await;
+    app.guild("guild", &["alice"]).await;
+    let alice = app.player("alice");
+    for n in 0..700 {
+        let input = json!({ "channel": "world", "text": "old", "nonce": format!("{n}"), "mentions": if n == 5 { vec!["bob"] } else { vec![] } });
+        alice.post("/message/send", input).await.data();
+    }
+    alice.say("guild", "kept").await;
+    app.clock.advance(3_600_000);
+    alice.say("world", "new").await;
+    app.run_tasks().await;
+
+    let page = alice.get("/message/list?channel=world&after=0").await.data();
+    assert_eq!(
+        (&page["first_seq"], &page["messages"][0]["text"], &page["messages"][0]["seq"]),
+        (&json!(701), &json!("new"), &json!(701))
+    );
+    assert_eq!((page["messages"].as_array().unwrap().len(), &page["more"]), (1, &json!(false)));
+    assert_eq!(alice.history("guild").await.len(), 1);
+    let before = alice.get("/message/list?channel=world&before=700").await.data();
+    assert_eq!((&before["messages"], &before["more"]), (&json!([]), &json!(false)));
+    let inbox = app.player("bob").get("/channel/inbox").await.data();
+    assert_eq!(
+        (&inbox["channels"][0]["unread"], &inbox["channels"][0]["unread_mentions"]),
+        (&json!(1), &json!(0))
+    );
+
+    app.clock.advance(3_600_001);
+    app.run_tasks().await;
+    let page = alice.get("/message/list?channel=world").await.data();
+    assert_eq!((&page["first_seq"], &page["messages"]), (&json!(702), &json!([])));
+    assert_eq!(alice.say("world", "on").await["seq"], 702);
+    let epoch = page["epoch"].clone();
+    let synced = alice
+        .post("/message/sync", json!({ "channels": [{ "channel": "world", "after": 3, "epoch": epoch }] }))
+        .await
+        .data();
+    assert_eq!(
+        (&synced["channels"][0]["reset"], &synced["channels"][0]["messages"][0]["seq"]),
+        (&json!(false), &json!(702))
+    );
+}
