@@ -15,10 +15,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use guildhall::auth::{Claims, Scope, mint};
 use guildhall::clock::Clock;
 use guildhall::config::Secret;
 use guildhall::domain::PlayerId;
+use guildhall::token::{Claims, Scope, mint};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

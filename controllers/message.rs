@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, Route};
 use crate::app::App;
-use crate::auth::{Identity, Known};
+use crate::auth::Known;
 use crate::domain::{
     ChannelId, Cursor, Few, MAX_MENTIONS, MAX_SYNC_CHANNELS, Nonce, PageSize, PlayerId, Seq, Text, as_set,
 };
@@ -17,6 +17,7 @@ use crate::store::channel::{self, Channel};
 use crate::store::message::{self, Message, Stored};
 use crate::task;
 use crate::tasks::webhook::Webhook;
+use crate::token::Identity;
 
 /// Say something in a channel.
 ///

@@ -13,8 +13,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::app::App;
-use crate::auth::{Caller, Identity, Scope};
+use crate::auth::Caller;
 use crate::error::{Error, Result};
+use crate::token::{Identity, Scope};
 
 /// Where an action is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::auth::Tokens;
 use crate::blocklist::Blocklist;
 use crate::clock::Clock;
 use crate::config::{Config, Secret};
 use crate::data_folder;
 use crate::error::StartError;
 use crate::store::Db;
+use crate::token::Tokens;
 use crate::webhook::Poster;
 
 /// The application.

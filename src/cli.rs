@@ -9,7 +9,6 @@ use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use crate::app::App;
-use crate::auth::{self, Claims, Scope};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::controllers::ACTIONS;
@@ -18,6 +17,7 @@ use crate::error::StartError;
 use crate::host::{self, server::Server};
 use crate::http::Router;
 use crate::tasks::TASKS;
+use crate::token::{self, Claims, Scope};
 use crate::worker::Worker;
 use crate::{figures, openapi};
 
@@ -213,7 +213,7 @@ impl Token {
             zone: None,
         };
         let secret = App::token_secret(config)?;
-        say(&auth::mint(&secret, &claims).map_err(|fault| StartError::new("signing", fault))?)
+        say(&token::mint(&secret, &claims).map_err(|fault| StartError::new("signing", fault))?)
     }
 }
 

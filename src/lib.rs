@@ -1,7 +1,7 @@
 //! Guildhall: a game's chat API as one function.
 //!
 //! A request takes this way: a host ([`host`]) hands it to the router ([`http`]), which finds its action in the
-//! registry ([`controllers::ACTIONS`]) and calls it ([`action`]): who asks ([`auth`]), what they ask, doing it
+//! registry ([`controllers::ACTIONS`]) and calls it ([`action`]): who asks ([`token`], [`auth`]), what they ask, doing it
 //! ([`store`], [`filter`]), saying so. Slow work becomes a task ([`task`]), stored with what caused it, and is run by
 //! the worker ([`worker`]).
 
@@ -30,5 +30,6 @@ pub mod speaking;
 pub mod store;
 pub mod task;
 pub mod tasks;
+pub mod token;
 pub mod webhook;
 pub mod worker;

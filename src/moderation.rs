@@ -1,11 +1,11 @@
 //! What becomes of a send under the wordlist: shown as it is, shown masked, or refused.
 
 use crate::app::App;
-use crate::auth::{Identity, Scope};
 use crate::blocklist::Loaded;
 use crate::error::{Error, Result};
 use crate::filter::Action;
 use crate::store::append::{Said, Shown};
+use crate::token::{Identity, Scope};
 
 /// Filters the text and every string of the payload. What the game's own server says is not filtered.
 ///

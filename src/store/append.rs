@@ -8,12 +8,12 @@ use sha2::{Digest, Sha256};
 use super::message::{self, Stored};
 use super::outbox::FollowUp;
 use super::{Db, writer};
-use crate::auth::Identity;
 use crate::config::SendLimit;
 use crate::domain::{ChannelId, Nonce, PlayerId, Text};
 use crate::error::{Error, Result};
 use crate::payload::Payload;
 use crate::random;
+use crate::token::Identity;
 
 /// A send as the client wrote it.
 #[derive(Debug)]

@@ -5,11 +5,11 @@ use sha2::{Digest, Sha256};
 use sqlx::FromRow;
 
 use super::{Db, json, member};
-use crate::auth::Identity;
 use crate::clock::Millis;
 use crate::domain::{ChannelId, Kind, Level, Name, PlayerId, Seconds, Settings};
 use crate::error::{Error, Result};
 use crate::random;
+use crate::token::Identity;
 
 /// A channel as it is kept, with what it is to the one who asked for it.
 #[derive(Clone, Debug, FromRow)]

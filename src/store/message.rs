@@ -11,10 +11,10 @@ use sqlx::{FromRow, SqliteConnection};
 
 use super::channel::Channel;
 use super::{Db, json};
-use crate::auth::Identity;
 use crate::clock::Millis;
 use crate::domain::PlayerId;
 use crate::error::{Error, Result};
+use crate::token::Identity;
 
 /// What an entry in a channel is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

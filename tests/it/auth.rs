@@ -2,8 +2,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
-use guildhall::auth::{Scope, mint};
 use guildhall::config::Secret;
+use guildhall::token::{Scope, mint};
 use hmac::{Hmac, KeyInit, Mac};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};

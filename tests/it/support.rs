@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use guildhall::app::App;
-use guildhall::auth::{Claims, Scope, mint};
 use guildhall::clock::Clock;
 use guildhall::config::{Config, Secret};
 use guildhall::controllers::ACTIONS;
 use guildhall::domain::{Level, PlayerId};
 use guildhall::http::Router;
 use guildhall::tasks::TASKS;
+use guildhall::token::{Claims, Scope, mint};
 use guildhall::worker::Worker;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
