@@ -1,6 +1,6 @@
 //! Everything the environment decides: each variable is read once, here, and all faults are told together.
 //!
-//! [`Config::read`] is also the source of the table in the README: `guildhall config` runs it with an empty
+//! `Config::read` is also the source of the table in the README: `guildhall config` runs it with an empty
 //! environment and prints what it asked for.
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ mod parse;
 /// Bytes a signing secret must have.
 pub const MIN_SECRET_BYTES: usize = 32;
 
-/// The program's settings. One field a variable; the variable's documentation is in [`Config::read`].
+/// The program's settings. One field a variable; the variable's documentation is in `Config::read`.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where `serve` listens.
