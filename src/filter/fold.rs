@@ -1,36 +1,84 @@
-//! Folding: one form for all the ways to write a character, with the way back to the original.
+//! Folding: one form for all the ways to write a character, from a table made by `tools/fold-table`.
+//!
+//! Case, width, compatibility forms, marks, invisible characters, look-alikes and traditional Chinese all go in one
+//! look-up a character. What a character becomes is for comparing only; nobody is shown it.
 
-use std::ops::Range;
+use std::sync::LazyLock;
 
-use unicode_normalization::UnicodeNormalization;
-
-/// A folded text, and where each of its bytes came from.
-pub(super) struct Folded {
-    pub(super) text: String,
-    /// For each byte of `text`, the byte of the original where its character starts.
-    origin: Vec<u32>,
+/// What a character is taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Folding<'t> {
+    /// Nothing: a mark, or invisible.
+    Dropped,
+    /// One character, often itself.
+    One(char),
+    /// Several.
+    Many(&'t [char]),
 }
 
-impl Folded {
-    /// The original's span of a span of the folded text, grown to whole characters.
-    pub(super) fn original(&self, span: Range<usize>, text: &str) -> Range<usize> {
-        let start = self.origin[span.start] as usize;
-        let last = self.origin[span.end - 1] as usize;
-        start..last + text[last..].chars().next().map_or(0, char::len_utf8)
+struct Table {
+    blocks: Box<[u16]>,
+    entries: Box<[u32]>,
+    pool: Box<[char]>,
+}
+
+const BLOCK: usize = 256;
+const BLOCKS: usize = 0x11_0000 / BLOCK;
+const DROPPED: u32 = u32::MAX;
+const MANY: u32 = 1 << 31;
+
+static TABLE: LazyLock<Table> = LazyLock::new(|| {
+    let bytes = include_bytes!("fold_table.bin");
+    let (blocks, entries) = bytes.split_at(BLOCKS * 2);
+    let blocks: Box<[u16]> = blocks.as_chunks().0.iter().map(|pair| u16::from_le_bytes(*pair)).collect();
+    let count = (usize::from(blocks.iter().copied().max().unwrap_or_default()) + 1) * BLOCK;
+    let mut words = entries.as_chunks().0.iter().map(|word| u32::from_le_bytes(*word));
+    let entries = words.by_ref().take(count).collect();
+    let pool = words.map(|word| char::from_u32(word).unwrap_or_default()).collect();
+    Table { blocks, entries, pool }
+});
+
+/// Looks a character up.
+pub(super) fn fold(character: char) -> Folding<'static> {
+    if character.is_ascii() {
+        return Folding::One(character.to_ascii_lowercase());
     }
-}
-
-/// Lower case and compatibility forms (NFKC), character by character, so that every folded byte has one origin.
-pub(super) fn fold(text: &str) -> Folded {
-    let mut folded =
-        Folded { text: String::with_capacity(text.len()), origin: Vec::with_capacity(text.len()) };
-    for (at, character) in text.char_indices() {
-        if character.is_ascii() {
-            folded.text.push(character.to_ascii_lowercase());
-        } else {
-            folded.text.extend(std::iter::once(character).nfkc().flat_map(char::to_lowercase));
+    let (table, code) = (&*TABLE, character as usize);
+    match table.entries[usize::from(table.blocks[code / BLOCK]) * BLOCK + code % BLOCK] {
+        0 => Folding::One(character),
+        DROPPED => Folding::Dropped,
+        many if many & MANY != 0 => {
+            let (offset, count) = ((many & !MANY) >> 8, many & 0xff);
+            Folding::Many(&table.pool[offset as usize..(offset + count) as usize])
         }
-        folded.origin.resize(folded.text.len(), at as u32);
+        one => Folding::One(char::from_u32(one).unwrap_or(character)),
     }
+}
+
+/// Folds a whole text; for lists and reports.
+pub fn fold_text(text: &str) -> String {
+    let mut folded = String::with_capacity(text.len());
+    text.chars().for_each(|character| push_folded(&mut folded, character));
     folded
+}
+
+/// Adds what a character is taken for. White space is one space, however much there is.
+pub(super) fn push_folded(text: &mut String, character: char) {
+    match fold(character) {
+        Folding::Dropped => {}
+        Folding::One(one) if one.is_whitespace() => {
+            if !text.ends_with(' ') {
+                text.push(' ');
+            }
+        }
+        Folding::One(one) => text.push(one),
+        Folding::Many(many) => text.extend(many),
+    }
+}
+
+/// Letters and digits of scripts that put words apart, where "the whole word" means something. Thai and all that
+/// stands behind it in Unicode (Han, kana, Hangul) is written or bent without such edges.
+pub(super) fn is_word_character(folded: char) -> bool {
+    const THAI: char = '\u{e00}';
+    folded.is_ascii_alphanumeric() || (!folded.is_ascii() && folded < THAI && folded.is_alphanumeric())
 }

@@ -1,40 +1,47 @@
 //! The word filter: text in, verdict out. Pure: no clock, no files, no network.
 //!
-//! Text and list are folded by the same function, so that case and width make no difference; one automaton then finds
-//! every entry at once, and its hits are traced back to spans of the original text. The folded text is seen by
-//! nobody. A hit counts unless its entry wants a whole word and stands inside one, or an allowed phrase covers it.
+//! Text and list are folded by the same table. One automaton then finds every entry in the folded text; where
+//! a word may be hidden (separators, repeats, leet), a second one searches what is left when those are taken away.
+//! Accept rules decide which finds count, allowed phrases cover innocent ones, and what remains is traced back to
+//! spans of the original text. The folded text is seen by nobody.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::ops::Range;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, BuildError, MatchKind};
+use aho_corasick::BuildError;
 use unicode_segmentation::UnicodeSegmentation;
 
+mod accept;
+mod build;
+pub mod display;
 mod fold;
+mod variants;
+mod view;
 pub mod words;
 
-pub use words::{Action, Entry, Matching, Wordlist};
+use accept::Rules;
+use build::{Finder, Sources};
+pub use fold::fold_text;
+use view::{Plain, Reading, Squeezed, may_hide};
+pub use words::{Action, Entry, Matching, Options, Wordlist};
 
 /// What masked characters become.
 const MASK: char = '*';
-/// Latin entries up to this long match whole words only, unless they say otherwise.
-const SHORT_LATIN: usize = 4;
+/// A wildcard stands for at most so many characters.
+const WILDCARD: usize = 8;
+/// Text behind this mark is shown backwards.
+const RIGHT_TO_LEFT: char = '\u{202e}';
 
 /// A wordlist, ready to judge.
 pub struct Filter {
-    automaton: AhoCorasick,
-    /// By the automaton's pattern number.
-    patterns: Vec<Pattern>,
-    categories: Vec<String>,
-}
-
-#[derive(Clone, Copy)]
-struct Pattern {
-    category: u16,
-    /// None for an allowed phrase.
-    action: Option<Action>,
-    starts_word: bool,
-    ends_word: bool,
+    plain: Finder,
+    squeezed: Finder,
+    no_digits: Option<Finder>,
+    sound: Option<Finder>,
+    /// Entries that are looked for by how they are spelled make every Latin text worth a second look.
+    spelled: bool,
+    sources: Sources,
 }
 
 /// What the filter says of a text.
@@ -49,74 +56,166 @@ pub struct Verdict<'f> {
 pub struct Hit<'f> {
     /// Where, in bytes of the original text, on character boundaries.
     pub span: Range<usize>,
+    /// The entry, as the planner wrote it.
+    pub entry: &'f str,
     /// The list that the entry is on.
     pub category: &'f str,
     /// What that list asks for.
     pub action: Action,
+    /// How it was found.
+    pub view: View,
+}
+
+/// The form of the text in which an entry was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum View {
+    /// As it stands, folded.
+    Plain,
+    /// With separators, repeats and leet taken away.
+    Squeezed,
+    /// With digits taken away too.
+    NoDigits,
+    /// By its sound.
+    Sound,
+}
+
+/// Buffers that are used again from text to text.
+#[derive(Default)]
+struct Buffers {
+    plain: Plain,
+    squeezed: Squeezed,
+}
+
+thread_local! {
+    static BUFFERS: RefCell<Buffers> = RefCell::default();
 }
 
 impl Filter {
-    /// Builds the automaton: milliseconds for thousands of entries, so not on a request's path.
+    /// Builds the automata: milliseconds for thousands of entries, so not on a request's path.
     ///
     /// # Errors
     /// More entries than an automaton can number.
     pub fn build(list: &Wordlist) -> Result<Self, BuildError> {
-        let mut categories: Vec<String> = Vec::new();
-        let mut words: Vec<(Box<str>, Pattern)> = Vec::with_capacity(list.entries.len() + list.allow.len());
-        for entry in &list.entries {
-            let category =
-                categories.iter().position(|known| *known == entry.category).unwrap_or_else(|| {
-                    categories.push(entry.category.clone());
-                    categories.len() - 1
-                });
-            let folded = fold::fold(&entry.text);
-            let (starts_word, ends_word) = word_edges(&folded.text, entry.matching);
-            let pattern =
-                Pattern { category: category as u16, action: Some(entry.action), starts_word, ends_word };
-            words.push((folded.text.into(), pattern));
-        }
-        for phrase in &list.allow {
-            let pattern = Pattern { category: 0, action: None, starts_word: false, ends_word: false };
-            words.push((fold::fold(phrase).text.into(), pattern));
-        }
-        words.retain(|(word, _)| !word.is_empty());
-        // Sorted input builds in half the time.
-        words.sort_by(|(one, _), (other, _)| one.cmp(other));
-        let automaton = AhoCorasick::builder()
-            .match_kind(MatchKind::Standard)
-            .kind(Some(AhoCorasickKind::ContiguousNFA))
-            .prefilter(false)
-            .build(words.iter().map(|(word, _)| word.as_bytes()))?;
-        Ok(Self { automaton, patterns: words.into_iter().map(|(_, pattern)| pattern).collect(), categories })
+        build::build(list)
     }
 
     /// Judges a text.
     pub fn judge(&self, text: &str) -> Verdict<'_> {
-        let folded = fold::fold(text);
-        let mut hits = Vec::new();
-        let mut allowed: Vec<Range<usize>> = Vec::new();
-        for found in self.automaton.find_overlapping_iter(&folded.text) {
-            let pattern = self.patterns[found.pattern().as_usize()];
-            if !stands_alone(&folded.text, found.span().range(), pattern) {
+        let mut hits = BUFFERS.with_borrow_mut(|buffers| self.search(text, buffers));
+        if text.contains(RIGHT_TO_LEFT) {
+            self.search_backwards(text, &mut hits);
+        }
+        if hits.len() > 1 {
+            hits.sort_by_key(|hit| (hit.span.start, hit.span.end, hit.view));
+            hits.dedup_by(|later, first| later.span == first.span && later.entry == first.entry);
+        }
+        Verdict { hits }
+    }
+
+    /// Judges a text behind the sender's last ones: a word that several short messages spell out, whole, is a hit on
+    /// this one. `before` is in the order they were sent.
+    pub fn judge_after(&self, before: &[&str], text: &str) -> Verdict<'_> {
+        let mut verdict = self.judge(text);
+        if !verdict.hits.is_empty() {
+            return verdict;
+        }
+        for first in (0..before.len()).rev() {
+            let joined: String = before[first..].iter().chain([&text]).map(|part| part.trim()).collect();
+            let whole = |hit: &&Hit<'_>| hit.span == (0..joined.len()) && hit.action != Action::Review;
+            if let Some(hit) = self.judge(&joined).hits.iter().find(whole) {
+                verdict.hits.push(Hit { span: 0..text.len(), ..hit.clone() });
+                break;
+            }
+        }
+        verdict
+    }
+
+    fn search(&self, text: &str, buffers: &mut Buffers) -> Vec<Hit<'_>> {
+        let Buffers { plain, squeezed } = buffers;
+        let (mut hits, mut allowed) = (Vec::new(), Vec::new());
+        plain.read(text);
+        for (pattern, span) in self.plain.finds(&plain.text) {
+            if !accept::in_plain(&plain.text, &span, pattern.rules) {
                 continue;
             }
-            let span = folded.original(found.span().range(), text);
-            match pattern.action {
-                None => allowed.push(span),
-                Some(action) => {
-                    hits.push(Hit {
-                        span,
-                        category: &self.categories[usize::from(pattern.category)],
-                        action,
-                    });
-                }
+            let Some(span) = self.with_tail(&plain.text, span, pattern.rules, pattern.number) else {
+                continue;
+            };
+            let span = plain.original(span, text);
+            match pattern.rules.has(Rules::ALLOW) {
+                true => allowed.push(span),
+                false => hits.push(self.hit(pattern.entry, span, View::Plain)),
             }
+        }
+        let latin = || plain.text.bytes().any(|byte| byte.is_ascii_alphabetic());
+        if may_hide(&plain.text) || (self.spelled && latin()) {
+            self.search_squeezed(text, squeezed, Reading::Leet, &mut hits);
+        }
+        if self.no_digits.is_some() && plain.text.bytes().any(|byte| byte.is_ascii_digit()) {
+            self.search_squeezed(text, squeezed, Reading::NoDigits, &mut hits);
+        }
+        if self.sound.is_some() && !plain.text.is_ascii() {
+            self.search_squeezed(text, squeezed, Reading::Sound, &mut hits);
         }
         hits.retain(|hit| {
             !allowed.iter().any(|span| span.start <= hit.span.start && hit.span.end <= span.end)
         });
-        hits.sort_by_key(|hit| (hit.span.start, hit.span.end));
-        Verdict { hits }
+        hits
+    }
+
+    fn search_squeezed<'f>(
+        &'f self,
+        text: &str,
+        view: &mut Squeezed,
+        reading: Reading,
+        hits: &mut Vec<Hit<'f>>,
+    ) {
+        let (finder, name) = match reading {
+            Reading::Leet => (Some(&self.squeezed), View::Squeezed),
+            Reading::NoDigits => (self.no_digits.as_ref(), View::NoDigits),
+            Reading::Sound => (self.sound.as_ref(), View::Sound),
+        };
+        let Some(finder) = finder else { return };
+        view.read(text, reading);
+        for (pattern, span) in finder.finds(&view.text) {
+            let units = view.unit_at[span.start] as usize..view.unit_at[span.end - 1] as usize + 1;
+            let runs = finder.runs(&pattern);
+            if accept::in_squeezed(view, units.clone(), pattern.rules, runs) {
+                hits.push(self.hit(pattern.entry, view.original(units, text), name));
+            }
+        }
+    }
+
+    /// Follows a wildcard's further pieces, and grows the span over them.
+    fn with_tail(&self, folded: &str, span: Range<usize>, rules: Rules, number: u32) -> Option<Range<usize>> {
+        if !rules.has(Rules::HAS_TAIL) {
+            return Some(span);
+        }
+        let mut end = span.end;
+        for piece in self.plain.tail(number) {
+            let mut starts = folded[end..].char_indices().map(|(at, _)| end + at).take(WILDCARD + 1);
+            end = starts.find(|at| folded[*at..].starts_with(piece.as_str()))? + piece.len();
+        }
+        Some(span.start..end)
+    }
+
+    /// What stands behind a right-to-left mark is read backwards, as it is shown.
+    fn search_backwards<'f>(&'f self, text: &str, hits: &mut Vec<Hit<'f>>) {
+        for (mark, _) in text.match_indices(RIGHT_TO_LEFT) {
+            let start = mark + RIGHT_TO_LEFT.len_utf8();
+            let end = text[start..].find(['\u{202c}', RIGHT_TO_LEFT]).map_or(text.len(), |at| start + at);
+            let shown: String = text[start..end].chars().rev().collect();
+            let found = BUFFERS.with_borrow_mut(|buffers| self.search(&shown, buffers));
+            hits.extend(found.into_iter().map(|hit| {
+                let span = end - hit.span.end..end - hit.span.start;
+                Hit { span, ..hit }
+            }));
+        }
+    }
+
+    fn hit(&self, entry: u32, span: Range<usize>, view: View) -> Hit<'_> {
+        let (entry, category, action) = self.sources.get(entry);
+        Hit { span, entry, category, action, view }
     }
 }
 
@@ -136,7 +235,8 @@ impl Verdict<'_> {
             }
             let start = hit.span.start.max(at);
             shown.push_str(&text[at..start]);
-            shown.extend(text[start..hit.span.end].graphemes(true).map(|_| MASK));
+            let seen = |grapheme: &&str| grapheme.chars().any(|c| fold::fold(c) != fold::Folding::Dropped);
+            shown.extend(text[start..hit.span.end].graphemes(true).filter(seen).map(|_| MASK));
             at = hit.span.end;
         }
         if at == 0 {
@@ -145,22 +245,4 @@ impl Verdict<'_> {
         shown.push_str(&text[at..]);
         Cow::Owned(shown)
     }
-}
-
-/// Which ends of an entry must be ends of a word. Only Latin has words that a program can see.
-fn word_edges(folded: &str, matching: Matching) -> (bool, bool) {
-    let latin = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-    let (starts, ends) = (latin(folded.chars().next()), latin(folded.chars().next_back()));
-    match matching {
-        Matching::Auto => (starts, ends && folded.len() <= SHORT_LATIN),
-        Matching::Word => (starts, ends),
-        Matching::Prefix => (starts, false),
-        Matching::Substring => (false, false),
-    }
-}
-
-fn stands_alone(text: &str, span: Range<usize>, pattern: Pattern) -> bool {
-    let in_word = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-    !(pattern.starts_word && in_word(text[..span.start].chars().next_back())
-        || pattern.ends_word && in_word(text[span.end..].chars().next()))
 }

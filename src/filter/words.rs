@@ -52,6 +52,48 @@ pub struct Entry {
     pub action: Action,
     /// Where it counts.
     pub matching: Matching,
+    /// More ways to find it.
+    pub options: Options,
+    /// Where it stands: file and line, for messages.
+    pub line: u32,
+}
+
+/// Ways to find an entry that also hit innocent text, and so must be asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options(u8);
+
+impl Options {
+    /// Typed as it sounds, in Latin letters.
+    pub const PINYIN: Self = Self(1);
+    /// Other characters of the same sound.
+    pub const HOMOPHONE: Self = Self(1 << 1);
+    /// Characters taken apart into their halves.
+    pub const SPLIT: Self = Self(1 << 2);
+    /// `*` stands for up to eight characters.
+    pub const WILDCARD: Self = Self(1 << 3);
+    /// Backwards.
+    pub const REVERSED: Self = Self(1 << 4);
+    /// With digits between its characters.
+    pub const DIGITS: Self = Self(1 << 5);
+
+    const WORDS: [(&'static str, Self); 6] = [
+        ("pinyin", Self::PINYIN),
+        ("homophone", Self::HOMOPHONE),
+        ("split", Self::SPLIT),
+        ("wildcard", Self::WILDCARD),
+        ("reversed", Self::REVERSED),
+        ("digits", Self::DIGITS),
+    ];
+
+    /// Was it asked for?
+    pub const fn has(self, option: Self) -> bool {
+        self.0 & option.0 != 0
+    }
+
+    fn with_word(self, word: &str) -> Option<Self> {
+        let option = Self::WORDS.iter().find(|(known, _)| *known == word)?.1;
+        Some(Self(self.0 | option.0))
+    }
 }
 
 /// All lists of a folder.
@@ -122,7 +164,7 @@ impl Wordlist {
     }
 
     fn read_file(&mut self, name: &str, text: &str, faults: &mut Vec<String>) {
-        let mut defaults = Options::default();
+        let mut manner = Manner::default();
         for (number, line) in text.lines().enumerate() {
             let place = format!("{name}:{}", number + 1);
             let line = line.trim_end_matches('\r');
@@ -132,8 +174,8 @@ impl Wordlist {
             let read = match name {
                 ALLOW_FILE => entry_text(line).map(|text| self.allow.push(text.to_owned())),
                 CASES_FILE => Case::parse(&place, line).map(|case| self.cases.push(case)),
-                _ if line.starts_with('@') => defaults.directive(line),
-                _ => defaults.entry(name, line).map(|entry| self.entries.push(entry)),
+                _ if line.starts_with('@') => manner.directive(line),
+                _ => manner.entry(name, number + 1, line).map(|entry| self.entries.push(entry)),
             };
             if let Err(why) = read {
                 faults.push(format!("{place}: {why}"));
@@ -144,52 +186,66 @@ impl Wordlist {
 
 /// What a file's directives say, and what an entry may say otherwise.
 #[derive(Clone, Copy)]
-struct Options {
+struct Manner {
     action: Action,
     matching: Matching,
+    options: Options,
 }
 
-impl Default for Options {
+impl Default for Manner {
     fn default() -> Self {
-        Self { action: Action::Mask, matching: Matching::Auto }
+        Self { action: Action::Mask, matching: Matching::Auto, options: Options::default() }
     }
 }
 
-impl Options {
+impl Manner {
     fn directive(&mut self, line: &str) -> Result<(), String> {
         let (name, value) =
             line.split_once(char::is_whitespace).ok_or("a directive needs a value: @action mask")?;
+        let value = value.trim();
         match name {
-            "@action" => {
-                self.action = Action::from_word(value.trim()).ok_or("@action is mask, reject or review")?
-            }
+            "@action" => self.action = Action::from_word(value).ok_or("@action is mask, reject or review")?,
             "@match" => {
-                self.matching = matching(value.trim()).ok_or("@match is auto, word, prefix or substring")?;
+                self.matching = matching(value).ok_or("@match is auto, word, prefix or substring")?;
             }
-            "@lang" => {}
+            "@lang" if is_language(value) => {}
+            "@lang" => {
+                return Err(format!("'{value}' is no language; write @lang zh, @lang en or @lang any"));
+            }
             _ => return Err(format!("unknown directive {name}; there are @action, @match and @lang")),
         }
         Ok(())
     }
 
-    fn entry(mut self, file: &str, line: &str) -> Result<Entry, String> {
+    fn entry(mut self, file: &str, number: usize, line: &str) -> Result<Entry, String> {
         let (text, options) = line.split_once('|').unwrap_or((line, ""));
-        for option in options.split_whitespace() {
-            match (Action::from_word(option), matching(option)) {
-                (Some(action), _) => self.action = action,
-                (_, Some(matching)) => self.matching = matching,
-                _ => return Err(format!("unknown option '{option}' after the |")),
+        for word in options.split_whitespace() {
+            match (Action::from_word(word), matching(word), self.options.with_word(word)) {
+                (Some(action), ..) => self.action = action,
+                (_, Some(matching), _) => self.matching = matching,
+                (.., Some(options)) => self.options = options,
+                _ if word.strip_prefix("lang=").is_some_and(is_language) => {}
+                _ => return Err(format!("unknown option '{word}' after the |; there are {OPTION_WORDS}")),
             }
         }
         let text = entry_text(text)?;
-        if text.chars().count() < 2 {
+        let folded = super::fold_text(text);
+        if folded.chars().filter(|c| !c.is_whitespace()).count() < 2 {
             return Err(format!(
                 "'{text}' is one character and would hit nearly everything; write a longer entry"
             ));
         }
         let category = file.strip_suffix(".txt").unwrap_or(file).to_owned();
-        Ok(Entry { text: text.to_owned(), category, action: self.action, matching: self.matching })
+        let Self { action, matching, options } = self;
+        Ok(Entry { text: text.to_owned(), category, action, matching, options, line: number as u32 })
     }
+}
+
+const OPTION_WORDS: &str = "mask, reject, review, auto, word, prefix, substring, pinyin, homophone, split, wildcard, reversed, digits, lang=…";
+
+/// A language tag such as `zh`, `en-GB` or `any`.
+fn is_language(value: &str) -> bool {
+    (2..=16).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 fn entry_text(line: &str) -> Result<&str, String> {

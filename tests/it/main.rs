@@ -10,6 +10,7 @@ mod channels;
 mod concurrency;
 mod config;
 mod documents;
+mod evasions;
 mod filter;
 mod input;
 mod lambda;

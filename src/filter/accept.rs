@@ -1,0 +1,98 @@
+//! Which finds count: the rules that tell a hidden word from innocent neighbours.
+//!
+//! They were measured rather than thought out: each keeps some of "push it", "pen is", 666, 嘻嘻哈哈, good/god and 45
+//! innocent, and lets the others be caught.
+
+use std::ops::Range;
+
+use super::fold::is_word_character;
+use super::view::{Gap, Squeezed, Unit, is_word_edge};
+
+/// What an automaton's pattern is, besides its text.
+#[derive(Clone, Copy)]
+pub(super) struct Pattern {
+    /// The entry's number; for allowed phrases it means nothing.
+    pub(super) entry: u32,
+    pub(super) rules: Rules,
+}
+
+/// What a find must meet; one bit each, as there are very many patterns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rules(u8);
+
+impl Rules {
+    /// An allowed phrase.
+    pub(super) const ALLOW: Self = Self(1);
+    /// Must begin where a word begins.
+    pub(super) const STARTS_WORD: Self = Self(1 << 1);
+    /// Must end where a word ends.
+    pub(super) const ENDS_WORD: Self = Self(1 << 2);
+    /// Begins or ends in a script with words.
+    pub(super) const IN_WORDS: Self = Self(1 << 3);
+    /// The entry itself has separators, so the text may have some too.
+    pub(super) const HAS_GAPS: Self = Self(1 << 4);
+    /// Holds a letter, so digits alone are not it.
+    pub(super) const HAS_LETTER: Self = Self(1 << 5);
+    /// More pieces follow: a wildcard.
+    pub(super) const HAS_TAIL: Self = Self(1 << 6);
+    /// Has repeats of its own.
+    pub(super) const HAS_RUNS: Self = Self(1 << 7);
+
+    pub(super) fn with(self, more: Self, wanted: bool) -> Self {
+        if wanted { Self(self.0 | more.0) } else { self }
+    }
+
+    pub(super) fn has(self, rule: Self) -> bool {
+        self.0 & rule.0 != 0
+    }
+}
+
+/// A find in the plain view: ends of words, where the entry asks for them.
+pub(super) fn in_plain(folded: &str, span: &Range<usize>, rules: Rules) -> bool {
+    (!rules.has(Rules::STARTS_WORD) || is_word_edge(folded, span.start))
+        && (!rules.has(Rules::ENDS_WORD) || is_word_edge(folded, span.end))
+}
+
+/// A find in a squeezed view. `runs` are the entry's own repeats; none means that it has none.
+pub(super) fn in_squeezed(view: &Squeezed, at: Range<usize>, rules: Rules, runs: Option<&[u16]>) -> bool {
+    let units = &view.units[at.clone()];
+    repeats_agree(units, runs)
+        && gaps_agree(units, rules)
+        && (!rules.has(Rules::IN_WORDS) || stands_alone(view, at))
+        && (!rules.has(Rules::HAS_LETTER) || units.iter().any(|unit| unit.is_letter))
+}
+
+/// Each letter as often as in the entry, or drawn out (three times and more), or the whole word evenly multiplied.
+fn repeats_agree(units: &[Unit], runs: Option<&[u16]>) -> bool {
+    let own = |place: usize| runs.map_or(1, |runs| runs[place]);
+    let each =
+        |(place, unit): (usize, &Unit)| unit.run == own(place) || (unit.run >= 3 && unit.run > own(place));
+    let factor = units[0].run / own(0);
+    units.iter().enumerate().all(each)
+        || (factor > 1 && units.iter().enumerate().all(|(place, unit)| unit.run == own(place) * factor))
+}
+
+/// Signs between letters are what hides a word. Spaces and punctuation stand in sentences too, so they count only
+/// where every letter stands by itself.
+fn gaps_agree(units: &[Unit], rules: Rules) -> bool {
+    let inner = || units[1..].iter().map(|unit| unit.gap).chain(units.iter().map(|unit| unit.inner_gap));
+    if rules.has(Rules::HAS_GAPS) || inner().all(|gap| gap != Gap::Sentence) {
+        return true;
+    }
+    let apart = |unit: &Unit| unit.apart;
+    if rules.has(Rules::IN_WORDS) || units.len() < 3 {
+        return units.iter().all(apart);
+    }
+    units[1..units.len() - 1].iter().all(apart) && units[1..].iter().all(|unit| unit.gap != Gap::None)
+}
+
+/// No letter touches it, but for a plural's s.
+fn stands_alone(view: &Squeezed, at: Range<usize>) -> bool {
+    let touches = |unit: &Unit| unit.gap == Gap::None && is_word_character(unit.letter);
+    let after = |place: usize| view.units.get(place).is_some_and(touches);
+    let before = at.start > 0
+        && view.units[at.start].gap == Gap::None
+        && is_word_character(view.units[at.start - 1].letter);
+    let plural = || view.units[at.end].letter == 's' && view.units[at.end].run == 1 && !after(at.end + 1);
+    !before && (!after(at.end) || plural())
+}

@@ -1,0 +1,248 @@
+//! From a wordlist to automata: each entry's patterns for each view, and what they must remember.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind, BuildError, MatchKind};
+
+use super::Filter;
+use super::accept::{Pattern, Rules};
+use super::fold::{fold_text, is_word_character};
+use super::variants;
+use super::view::{Reading, Squeezed};
+use super::words::{Action, Entry, Matching, Options, Wordlist};
+
+/// Latin entries up to this long match whole words only, unless they say otherwise.
+const SHORT_LATIN: usize = 4;
+
+/// An automaton and its patterns.
+pub(super) struct Finder {
+    automaton: AhoCorasick,
+    patterns: Box<[Pattern]>,
+    /// By pattern: its repeats, where it has any.
+    runs: HashMap<u32, Box<[u16]>>,
+    /// By pattern: the pieces behind its wildcards.
+    tails: HashMap<u32, Box<[String]>>,
+}
+
+/// A find's pattern.
+pub(super) struct Found {
+    pub(super) number: u32,
+    pub(super) entry: u32,
+    pub(super) rules: Rules,
+}
+
+impl Finder {
+    pub(super) fn finds<'a>(&'a self, text: &'a str) -> impl Iterator<Item = (Found, Range<usize>)> + 'a {
+        self.automaton.find_overlapping_iter(text).map(|found| {
+            let number = found.pattern().as_u32();
+            let Pattern { entry, rules } = self.patterns[number as usize];
+            (Found { number, entry, rules }, found.range())
+        })
+    }
+
+    pub(super) fn runs(&self, found: &Found) -> Option<&[u16]> {
+        if found.rules.has(Rules::HAS_RUNS) { self.runs.get(&found.number).map(AsRef::as_ref) } else { None }
+    }
+
+    pub(super) fn tail(&self, number: u32) -> &[String] {
+        self.tails.get(&number).map_or(&[], AsRef::as_ref)
+    }
+
+    fn build(mut forms: Vec<Form>) -> Result<Self, BuildError> {
+        // Sorted input builds in half the time.
+        forms.sort_unstable_by(|one, other| {
+            (&one.text, one.pattern.entry).cmp(&(&other.text, other.pattern.entry))
+        });
+        let automaton = AhoCorasick::builder()
+            .match_kind(MatchKind::Standard)
+            .kind(Some(AhoCorasickKind::ContiguousNFA))
+            .prefilter(false)
+            .build(forms.iter().map(|form| form.text.as_bytes()))?;
+        let (mut runs, mut tails) = (HashMap::new(), HashMap::new());
+        for (number, form) in forms.iter_mut().enumerate() {
+            if let Some(own) = form.runs.take() {
+                runs.insert(number as u32, own);
+            }
+            if let Some(tail) = form.tail.take() {
+                tails.insert(number as u32, tail);
+            }
+        }
+        Ok(Self { automaton, patterns: forms.into_iter().map(|form| form.pattern).collect(), runs, tails })
+    }
+}
+
+/// One pattern before it is in an automaton.
+struct Form {
+    text: Box<str>,
+    pattern: Pattern,
+    runs: Option<Box<[u16]>>,
+    tail: Option<Box<[String]>>,
+}
+
+/// What hits say of their entries; texts lie in one piece, as there are very many.
+pub(super) struct Sources {
+    texts: String,
+    /// By entry: where its text ends, its category, its action.
+    entries: Box<[(u32, u16, Action)]>,
+    categories: Vec<String>,
+}
+
+impl Sources {
+    pub(super) fn get(&self, entry: u32) -> (&str, &str, Action) {
+        let (end, category, action) = self.entries[entry as usize];
+        let start = entry.checked_sub(1).map_or(0, |before| self.entries[before as usize].0);
+        (&self.texts[start as usize..end as usize], &self.categories[usize::from(category)], action)
+    }
+
+    fn of(list: &Wordlist) -> Self {
+        let mut sources = Self { texts: String::new(), entries: Box::default(), categories: Vec::new() };
+        let mut entries = Vec::with_capacity(list.entries.len());
+        for entry in &list.entries {
+            let known = sources.categories.iter().rposition(|known| *known == entry.category);
+            let category = known.unwrap_or_else(|| {
+                sources.categories.push(entry.category.clone());
+                sources.categories.len() - 1
+            });
+            sources.texts.push_str(&entry.text);
+            entries.push((sources.texts.len() as u32, category as u16, entry.action));
+        }
+        sources.entries = entries.into();
+        sources
+    }
+}
+
+/// The patterns of every view.
+#[derive(Default)]
+struct Forms {
+    plain: Vec<Form>,
+    squeezed: Vec<Form>,
+    no_digits: Vec<Form>,
+    sound: Vec<Form>,
+    view: Squeezed,
+}
+
+pub(super) fn build(list: &Wordlist) -> Result<Filter, BuildError> {
+    let mut forms = Forms::default();
+    for (number, entry) in list.entries.iter().enumerate() {
+        forms.add(number as u32, entry);
+    }
+    for phrase in &list.allow {
+        forms.plain_form(fold_text(phrase), 0, Rules::ALLOW);
+    }
+    let optional = |forms: Vec<Form>| (!forms.is_empty()).then(|| Finder::build(forms)).transpose();
+    Ok(Filter {
+        plain: Finder::build(forms.plain)?,
+        squeezed: Finder::build(forms.squeezed)?,
+        no_digits: optional(forms.no_digits)?,
+        sound: optional(forms.sound)?,
+        spelled: list.entries.iter().any(|entry| entry.options.has(Options::PINYIN)),
+        sources: Sources::of(list),
+    })
+}
+
+impl Forms {
+    fn add(&mut self, number: u32, entry: &Entry) {
+        let folded = fold_text(&entry.text);
+        if entry.options.has(Options::WILDCARD) && folded.contains('*') {
+            return self.wildcard(number, &folded, entry.matching);
+        }
+        let rules = plain_rules(&folded, entry.matching);
+        if entry.options.has(Options::REVERSED) {
+            let reversed = variants::reversed(&folded);
+            self.squeezed_form(&reversed, number, entry.matching, Rules::default());
+            self.plain_form(reversed, number, rules);
+        }
+        if entry.options.has(Options::SPLIT) {
+            for apart in variants::split(&folded) {
+                self.plain_form(apart, number, Rules::default());
+            }
+        }
+        if let Some(spelled) = variants::spelled(&folded).filter(|_| entry.options.has(Options::PINYIN)) {
+            self.squeezed_form(&spelled, number, Matching::Word, Rules::HAS_GAPS);
+        }
+        self.squeezed_form(&folded, number, entry.matching, Rules::default());
+        if entry.options.has(Options::DIGITS) {
+            let form = self.squeeze(&folded, number, entry.matching, Reading::NoDigits);
+            self.no_digits.extend(form);
+        }
+        if entry.options.has(Options::HOMOPHONE) {
+            let form = self.squeeze(&folded, number, entry.matching, Reading::Sound);
+            self.sound.extend(form);
+        }
+        if folded.contains(' ') {
+            self.plain_form(folded.replace(' ', ""), number, rules);
+        }
+        self.plain_form(folded, number, rules);
+    }
+
+    fn wildcard(&mut self, number: u32, folded: &str, matching: Matching) {
+        let mut pieces =
+            folded.split('*').map(str::trim).filter(|piece| !piece.is_empty()).map(str::to_owned);
+        let Some(first) = pieces.next() else { return };
+        let starts = plain_rules(&first, matching).has(Rules::STARTS_WORD);
+        self.plain_form(first, number, Rules::HAS_TAIL.with(Rules::STARTS_WORD, starts));
+        if let Some(form) = self.plain.last_mut() {
+            form.tail = Some(pieces.collect());
+        }
+    }
+
+    fn plain_form(&mut self, text: String, entry: u32, rules: Rules) {
+        if !text.is_empty() {
+            self.plain.push(Form {
+                text: text.into(),
+                pattern: Pattern { entry, rules },
+                runs: None,
+                tail: None,
+            });
+        }
+    }
+
+    fn squeezed_form(&mut self, folded: &str, entry: u32, matching: Matching, more: Rules) {
+        let form = self.squeeze(folded, entry, matching, Reading::Leet);
+        self.squeezed.extend(form.map(|mut form| {
+            form.pattern.rules = form.pattern.rules.with(more, true);
+            form
+        }));
+    }
+
+    /// The entry as a squeezed view reads it; none where little is left.
+    fn squeeze(&mut self, folded: &str, entry: u32, matching: Matching, reading: Reading) -> Option<Form> {
+        self.view.read(folded, reading);
+        let units = &self.view.units;
+        if units.iter().map(|unit| usize::from(unit.run)).sum::<usize>() < 2 {
+            return None;
+        }
+        let worded =
+            |unit: Option<&super::view::Unit>| unit.is_some_and(|unit| is_word_character(unit.letter));
+        let has_runs = units.iter().any(|unit| unit.run > 1);
+        let rules = Rules::default()
+            .with(
+                Rules::IN_WORDS,
+                matching != Matching::Substring && (worded(units.first()) || worded(units.last())),
+            )
+            .with(Rules::HAS_GAPS, units.iter().skip(1).any(|unit| unit.gap != super::view::Gap::None))
+            .with(Rules::HAS_LETTER, folded.chars().any(char::is_alphabetic))
+            .with(Rules::HAS_RUNS, has_runs);
+        let runs = has_runs.then(|| units.iter().map(|unit| unit.run).collect());
+        Some(Form {
+            text: self.view.text.as_str().into(),
+            pattern: Pattern { entry, rules },
+            runs,
+            tail: None,
+        })
+    }
+}
+
+/// Which ends of an entry must be ends of a word.
+fn plain_rules(folded: &str, matching: Matching) -> Rules {
+    let worded = |c: Option<char>| c.is_some_and(is_word_character);
+    let (starts, ends) = (worded(folded.chars().next()), worded(folded.chars().next_back()));
+    let (starts, ends) = match matching {
+        Matching::Auto => (starts, ends && folded.chars().count() <= SHORT_LATIN),
+        Matching::Word => (starts, ends),
+        Matching::Prefix => (starts, false),
+        Matching::Substring => (false, false),
+    };
+    Rules::default().with(Rules::STARTS_WORD, starts).with(Rules::ENDS_WORD, ends)
+}

@@ -1,0 +1,179 @@
+//! How words are hidden, and what only looks like it: one table of each, made of placeholders.
+
+use guildhall::filter::{Filter, Wordlist, display};
+use proptest::prelude::*;
+
+fn filter(words: &str) -> Filter {
+    Filter::build(
+        &Wordlist::parse(&[("words.txt".to_owned(), words.replace(';', "\n").into_bytes())]).unwrap(),
+    )
+    .unwrap()
+}
+
+fn masked(words: &str, text: &str) -> String {
+    filter(words).judge(text).masked(text).into_owned()
+}
+
+#[test]
+fn hidden_words_are_found_whole() {
+    for (words, text, expected) in [
+        // Other letters that look the same.
+        ("dragon", "ⓓⓡⓐⓖⓞⓝ!", "******!"),
+        ("dragon", "🅳🆁🅰🅶🅾🅽", "******"),
+        // Two make a flag, which is one character to see.
+        ("dragon", "🇩🇷🇦🇬🇴🇳", "***"),
+        ("dragon", "ᵈʳᵃᵍᵒⁿ", "******"),
+        ("ban", "ʙᴀɴ", "***"),
+        ("dragon", "drаgоn", "******"),
+        ("dragon", "ԁragon", "******"),
+        ("dragon", "drágöñ", "******"),
+        ("word", "WοRD", "****"),
+        ("beta", "βeta", "****"),
+        ("金币", "⾦币", "**"),
+        ("卖金币", "賣金幣", "***"),
+        ("敏感詞", "敏感词", "***"),
+        ("バカ", "ﾊﾞｶ", "**"),
+        ("12345", "壹贰叁肆伍", "*****"),
+        ("12345", "①②③④⑤", "*****"),
+        // Marks and invisible characters, which go with their letters.
+        ("dragon", "d\u{337}r\u{337}a\u{337}g\u{337}o\u{337}n\u{337}.", "******."),
+        ("dragon", "d\u{353}\u{33d}ragon", "******"),
+        ("dragon", "dra\u{200b}gon", "******"),
+        ("dragon", "dra\u{200d}\u{2060}gon", "******"),
+        ("敏感词", "敏感词\u{fe00}!", "***!"),
+        // Separators.
+        ("dragon", "d.r.a.g.o.n", "***********"),
+        ("dragon", "a d r a g o n", "a ***********"),
+        ("dragon", "dra*gon", "*******"),
+        ("dragon", "d-r_a~g-o*n", "***********"),
+        ("卖金币", "卖-金_币", "*****"),
+        ("敏感词", "敏😀感😀词", "*****"),
+        ("敏感词", "敏 感 词", "*****"),
+        ("敏感词", "这敏.感。词", "这*****"),
+        ("buy gold", "buy-gold", "********"),
+        ("buy gold", "buy   gold", "**********"),
+        ("buy gold", "buygold", "*******"),
+        // Repeats and leet.
+        ("dragon", "draaaagooon", "***********"),
+        ("dragon", "ddrraaggoonn", "************"),
+        ("嘻嘻哈哈", "嘻嘻哈哈", "****"),
+        ("dragon", "dr4g0n", "******"),
+        ("dragon", "dr@g()n", "*******"),
+        ("hydras", "hydr4$", "******"),
+        ("gold4sale", "g0ld4s4le", "*********"),
+        // Backwards on the screen.
+        ("dragon", "\u{202e}nogard", "\u{202e}******"),
+    ] {
+        assert_eq!(masked(words, text), expected, "{words} in {text}");
+    }
+}
+
+#[test]
+fn innocent_neighbours_pass() {
+    for (words, text) in [
+        ("shit", "push it"),
+        ("penis", "the pen is mightier"),
+        ("butt", "but it works"),
+        ("god", "good"),
+        ("as", "45 apples"),
+        ("ass", "455"),
+        ("ass", "pass the compass, assess the glass"),
+        ("rape", "grapes and grape juice"),
+        ("rapist", "therapist"),
+        ("sb", "USB接口"),
+        ("666", "6"),
+        ("敏感词", "敏x感x词"),
+        ("敏感词", "词感敏"),
+        ("海自", "上海，自来水"),
+        ("海自", "上海 自来水"),
+        ("dragon", "drag on"),
+        ("dragon", "drag. on"),
+        ("dragon", "xd.r.a.g.o.n"),
+        ("hell", "he'll be there"),
+        ("cant", "I can't"),
+        ("dragon", "dra𐐸on"),
+        ("闽赣瓷", "敏感词"),
+        ("мир", "миг"),
+    ] {
+        assert_eq!(masked(words, text), text, "{words} in {text}");
+    }
+}
+
+#[test]
+fn what_must_be_asked_for() {
+    for (entry, plain, asked, text) in [
+        ("敏感词", "", "pinyin", "mingan ci"),
+        ("敏感词", "", "pinyin", "mǐn gǎn cí"),
+        ("加微信", "", "homophone", "加薇芯"),
+        ("说话", "", "split", "言兑话"),
+        ("敏感词", "", "reversed", "词感敏"),
+        ("敏感词", "", "digits", "敏1感2词"),
+        ("加*微信", "", "wildcard", "加我的微信"),
+        ("dragon", "", "substring", "snapdragons"),
+        ("dragons", "prefix", "word", "dragons"),
+    ] {
+        let found = |options: &str| !filter(&format!("{entry} | {options}")).judge(text).hits.is_empty();
+        assert!(found(asked), "{entry} | {asked} in {text}");
+        assert_eq!(found(plain), plain == "prefix", "{entry} in {text} without being asked");
+    }
+    assert_eq!(masked("加*微信 | wildcard", "快加我微信吧"), "快****吧");
+    assert_eq!(
+        masked("加*微信 | wildcard", "加一二三四五六七八九微信"),
+        "加一二三四五六七八九微信",
+        "not that far"
+    );
+}
+
+#[test]
+fn several_messages_that_spell_a_word() {
+    let filter = filter("dragon;敏感词");
+    let hits = |before: &[&str], text: &str| filter.judge_after(before, text).masked(text).into_owned();
+    assert_eq!(hits(&["dra"], "gon"), "***");
+    assert_eq!(hits(&["hello", "敏", "感"], "词"), "*");
+    assert_eq!(hits(&["dra"], "gon is here"), "gon is here", "only whole messages");
+    assert_eq!(hits(&["a dra"], "gon"), "gon");
+}
+
+#[test]
+fn what_breaks_a_chat_window() {
+    for (text, expected) in [
+        ("hello <3 you", "hello <3 you"),
+        ("<size=100>BIG</size>", "＜size=100>BIG＜/size>"),
+        ("<sprite name=\"x\">", "＜sprite name=\"x\">"),
+        ("<#ff0000>red", "＜#ff0000>red"),
+        ("a < b > c", "a < b > c"),
+        ("x\u{202e}abc\u{202c}y", "xabcy"),
+        ("👨\u{200d}👩\u{200d}👧", "👨\u{200d}👩\u{200d}👧"),
+        ("a\u{200b}\u{200b}\u{200b}b", "ab"),
+        ("می\u{200c}خواهم", "می\u{200c}خواهم"),
+        ("Việt Nam", "Việt Nam"),
+        ("z\u{300}\u{301}\u{302}\u{303}\u{304}\u{305}", "z\u{300}\u{301}\u{302}"),
+    ] {
+        assert_eq!(display::safe(text), expected);
+    }
+}
+
+proptest! {
+    /// Folding twice is folding once.
+    #[test]
+    fn folding_is_idempotent(text in "(?:\\PC|\\p{M}){0,30}") {
+        let once = guildhall::filter::fold_text(&text);
+        prop_assert_eq!(guildhall::filter::fold_text(&once), once.clone());
+    }
+
+    /// Separators between all letters hide nothing, whatever the separator.
+    #[test]
+    fn separated_letters_are_found(word in "[b-hj-km-z]{3,9}", separator in "[*_~.-]|😀| |★") {
+        let filter = filter(&word);
+        let letters: Vec<String> = word.chars().map(String::from).collect();
+        let text = letters.join(&separator);
+        prop_assert!(filter.judge(&text).hits.iter().any(|hit| hit.span == (0..text.len())), "{text}");
+    }
+
+    /// Making things safe twice is once, and what is safe keeps its letters.
+    #[test]
+    fn safe_is_safe(text in "(?:\\PC|\\p{Cf}|\\p{M}|<b>){0,30}") {
+        let once = display::safe(&text).into_owned();
+        prop_assert_eq!(display::safe(&once), once.as_str());
+    }
+}
