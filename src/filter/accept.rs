@@ -8,12 +8,27 @@ use std::ops::Range;
 use super::fold::is_word_character;
 use super::view::{Gap, Squeezed, Unit, is_word_edge};
 
-/// What an automaton's pattern is, besides its text.
+/// What an automaton's pattern is, besides its text: the entry's number and its rules in four bytes, as there are
+/// very many.
 #[derive(Clone, Copy)]
-pub(super) struct Pattern {
+pub(super) struct Pattern(u32);
+
+impl Pattern {
+    /// Entries are numbered up to this.
+    pub(super) const MAX_ENTRY: u32 = u32::MAX >> 8;
+
+    pub(super) fn new(entry: u32, rules: Rules) -> Self {
+        Self(entry.min(Self::MAX_ENTRY) << 8 | u32::from(rules.0))
+    }
+
     /// The entry's number; for allowed phrases it means nothing.
-    pub(super) entry: u32,
-    pub(super) rules: Rules,
+    pub(super) fn entry(self) -> u32 {
+        self.0 >> 8
+    }
+
+    pub(super) fn rules(self) -> Rules {
+        Rules(self.0 as u8)
+    }
 }
 
 /// What a find must meet; one bit each, as there are very many patterns.

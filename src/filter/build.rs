@@ -19,10 +19,13 @@ const SHORT_LATIN: usize = 4;
 pub(super) struct Finder {
     automaton: AhoCorasick,
     patterns: Box<[Pattern]>,
-    /// By pattern: its repeats, where it has any.
-    runs: HashMap<u32, Box<[u16]>>,
+    /// Patterns with repeats of their own, ascending, and where in `run_lengths` these are.
+    runs: Box<[(u32, u32)]>,
+    run_lengths: Box<[u16]>,
     /// By pattern: the pieces behind its wildcards.
     tails: HashMap<u32, Box<[String]>>,
+    /// Letters of the longest pattern.
+    pub(super) longest: usize,
 }
 
 /// A find's pattern.
@@ -36,13 +39,19 @@ impl Finder {
     pub(super) fn finds<'a>(&'a self, text: &'a str) -> impl Iterator<Item = (Found, Range<usize>)> + 'a {
         self.automaton.find_overlapping_iter(text).map(|found| {
             let number = found.pattern().as_u32();
-            let Pattern { entry, rules } = self.patterns[number as usize];
-            (Found { number, entry, rules }, found.range())
+            let pattern = self.patterns[number as usize];
+            (Found { number, entry: pattern.entry(), rules: pattern.rules() }, found.range())
         })
     }
 
+    /// How often each letter of the entry stands there; none where it is always once.
     pub(super) fn runs(&self, found: &Found) -> Option<&[u16]> {
-        if found.rules.has(Rules::HAS_RUNS) { self.runs.get(&found.number).map(AsRef::as_ref) } else { None }
+        if !found.rules.has(Rules::HAS_RUNS) {
+            return None;
+        }
+        let place = self.runs.binary_search_by_key(&found.number, |(number, _)| *number).ok()?;
+        let end = self.runs.get(place + 1).map_or(self.run_lengths.len(), |(_, next)| *next as usize);
+        Some(&self.run_lengths[self.runs[place].1 as usize..end])
     }
 
     pub(super) fn tail(&self, number: u32) -> &[String] {
@@ -52,23 +61,26 @@ impl Finder {
     fn build(mut forms: Vec<Form>) -> Result<Self, BuildError> {
         // Sorted input builds in half the time.
         forms.sort_unstable_by(|one, other| {
-            (&one.text, one.pattern.entry).cmp(&(&other.text, other.pattern.entry))
+            (&one.text, one.pattern.entry()).cmp(&(&other.text, other.pattern.entry()))
         });
         let automaton = AhoCorasick::builder()
             .match_kind(MatchKind::Standard)
             .kind(Some(AhoCorasickKind::ContiguousNFA))
             .prefilter(false)
             .build(forms.iter().map(|form| form.text.as_bytes()))?;
-        let (mut runs, mut tails) = (HashMap::new(), HashMap::new());
+        let (mut runs, mut run_lengths, mut tails) = (Vec::new(), Vec::new(), HashMap::new());
         for (number, form) in forms.iter_mut().enumerate() {
             if let Some(own) = form.runs.take() {
-                runs.insert(number as u32, own);
+                runs.push((number as u32, run_lengths.len() as u32));
+                run_lengths.extend(own);
             }
             if let Some(tail) = form.tail.take() {
                 tails.insert(number as u32, tail);
             }
         }
-        Ok(Self { automaton, patterns: forms.into_iter().map(|form| form.pattern).collect(), runs, tails })
+        let longest = forms.iter().map(|form| form.text.chars().count()).max().unwrap_or_default();
+        let patterns = forms.into_iter().map(|form| form.pattern).collect();
+        Ok(Self { automaton, patterns, runs: runs.into(), run_lengths: run_lengths.into(), tails, longest })
     }
 }
 
@@ -130,12 +142,19 @@ pub(super) fn build(list: &Wordlist) -> Result<Filter, BuildError> {
     for phrase in &list.allow {
         forms.plain_form(fold_text(phrase), 0, Rules::ALLOW);
     }
+    let Forms { plain, squeezed, no_digits, sound, .. } = forms;
     let optional = |forms: Vec<Form>| (!forms.is_empty()).then(|| Finder::build(forms)).transpose();
+    // The two large ones at the same time: they take nearly all of it.
+    let (plain, squeezed) = std::thread::scope(|scope| {
+        let plain = scope.spawn(|| Finder::build(plain));
+        let squeezed = Finder::build(squeezed);
+        (plain.join(), squeezed)
+    });
     Ok(Filter {
-        plain: Finder::build(forms.plain)?,
-        squeezed: Finder::build(forms.squeezed)?,
-        no_digits: optional(forms.no_digits)?,
-        sound: optional(forms.sound)?,
+        plain: plain.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?,
+        squeezed: squeezed?,
+        no_digits: optional(no_digits)?,
+        sound: optional(sound)?,
         spelled: list.entries.iter().any(|entry| entry.options.has(Options::PINYIN)),
         sources: Sources::of(list),
     })
@@ -191,7 +210,7 @@ impl Forms {
         if !text.is_empty() {
             self.plain.push(Form {
                 text: text.into(),
-                pattern: Pattern { entry, rules },
+                pattern: Pattern::new(entry, rules),
                 runs: None,
                 tail: None,
             });
@@ -201,7 +220,7 @@ impl Forms {
     fn squeezed_form(&mut self, folded: &str, entry: u32, matching: Matching, more: Rules) {
         let form = self.squeeze(folded, entry, matching, Reading::Leet);
         self.squeezed.extend(form.map(|mut form| {
-            form.pattern.rules = form.pattern.rules.with(more, true);
+            form.pattern = Pattern::new(entry, form.pattern.rules().with(more, true));
             form
         }));
     }
@@ -227,7 +246,7 @@ impl Forms {
         let runs = has_runs.then(|| units.iter().map(|unit| unit.run).collect());
         Some(Form {
             text: self.view.text.as_str().into(),
-            pattern: Pattern { entry, rules },
+            pattern: Pattern::new(entry, rules),
             runs,
             tail: None,
         })

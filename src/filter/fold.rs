@@ -82,3 +82,12 @@ pub(super) fn is_word_character(folded: char) -> bool {
     const THAI: char = '\u{e00}';
     folded.is_ascii_alphanumeric() || (!folded.is_ascii() && folded < THAI && folded.is_alphanumeric())
 }
+
+/// `char::is_alphanumeric`, with a short way for the letters that chat is made of.
+pub(super) fn is_alphanumeric(folded: char) -> bool {
+    match folded {
+        '\0'..='\x7f' => folded.is_ascii_alphanumeric(),
+        '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' => true,
+        _ => folded.is_alphanumeric(),
+    }
+}

@@ -23,7 +23,7 @@ pub mod words;
 use accept::Rules;
 use build::{Finder, Sources};
 pub use fold::fold_text;
-use view::{Plain, Reading, Squeezed, may_hide};
+use view::{Plain, Reading, Squeezed, suspicious};
 pub use words::{Action, Entry, Matching, Options, Wordlist};
 
 /// What masked characters become.
@@ -147,15 +147,18 @@ impl Filter {
                 false => hits.push(self.hit(pattern.entry, span, View::Plain)),
             }
         }
-        let latin = || plain.text.bytes().any(|byte| byte.is_ascii_alphabetic());
-        if may_hide(&plain.text) || (self.spelled && latin()) {
-            self.search_squeezed(text, squeezed, Reading::Leet, &mut hits);
+        let whole = 0..text.len();
+        if self.spelled && plain.text.bytes().any(|byte| byte.is_ascii_alphabetic()) {
+            self.search_squeezed(text, whole.clone(), (squeezed, Reading::Leet), &mut hits);
+        } else if let Some(part) = suspicious(&plain.text, self.squeezed.longest) {
+            let part = if part.is_empty() { whole.clone() } else { plain.original(part, text) };
+            self.search_squeezed(text, part, (squeezed, Reading::Leet), &mut hits);
         }
         if self.no_digits.is_some() && plain.text.bytes().any(|byte| byte.is_ascii_digit()) {
-            self.search_squeezed(text, squeezed, Reading::NoDigits, &mut hits);
+            self.search_squeezed(text, whole.clone(), (squeezed, Reading::NoDigits), &mut hits);
         }
         if self.sound.is_some() && !plain.text.is_ascii() {
-            self.search_squeezed(text, squeezed, Reading::Sound, &mut hits);
+            self.search_squeezed(text, whole, (squeezed, Reading::Sound), &mut hits);
         }
         hits.retain(|hit| {
             !allowed.iter().any(|span| span.start <= hit.span.start && hit.span.end <= span.end)
@@ -166,8 +169,8 @@ impl Filter {
     fn search_squeezed<'f>(
         &'f self,
         text: &str,
-        view: &mut Squeezed,
-        reading: Reading,
+        part: Range<usize>,
+        (view, reading): (&mut Squeezed, Reading),
         hits: &mut Vec<Hit<'f>>,
     ) {
         let (finder, name) = match reading {
@@ -176,11 +179,11 @@ impl Filter {
             Reading::Sound => (self.sound.as_ref(), View::Sound),
         };
         let Some(finder) = finder else { return };
-        view.read(text, reading);
+        view.read_part(text, part, reading);
         for (pattern, span) in finder.finds(&view.text) {
             let units = view.unit_at[span.start] as usize..view.unit_at[span.end - 1] as usize + 1;
             let runs = finder.runs(&pattern);
-            if accept::in_squeezed(view, units.clone(), pattern.rules, runs) {
+            if !view.touches_cut(&units) && accept::in_squeezed(view, units.clone(), pattern.rules, runs) {
                 hits.push(self.hit(pattern.entry, view.original(units, text), name));
             }
         }

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::fold::{Folding, fold, is_word_character, push_folded};
+use super::fold::{Folding, fold, is_alphanumeric, is_word_character, push_folded};
 
 /// The folded text, separators and all.
 #[derive(Default)]
@@ -121,13 +121,23 @@ pub(super) struct Squeezed {
     pub(super) unit_at: Vec<u32>,
     cells: Vec<Cell>,
     folded: Vec<(char, u32)>,
+    /// Does the text go on before the first and behind the last unit?
+    cut: (bool, bool),
 }
 
 impl Squeezed {
     /// Reads a text into this buffer.
     pub(super) fn read(&mut self, text: &str, reading: Reading) {
+        self.read_part(text, 0..text.len(), reading);
+    }
+
+    /// Reads a part of a text into this buffer. What touches a cut is not to be trusted.
+    pub(super) fn read_part(&mut self, text: &str, part: Range<usize>, reading: Reading) {
+        self.cut = (part.start > 0, part.end < text.len());
         self.folded.clear();
-        for (at, character) in text.char_indices() {
+        for (at, character) in
+            text[part.clone()].char_indices().map(|(at, character)| (part.start + at, character))
+        {
             match fold(character) {
                 Folding::Dropped => {}
                 Folding::One(one) => self.folded.push((one, at as u32)),
@@ -150,7 +160,7 @@ impl Squeezed {
                 Reading::NoDigits => (!character.is_numeric()).then_some((character, 1)),
                 Reading::Sound => Some((super::variants::sound(character), 1)),
             };
-            let letter = read.filter(|(letter, _)| letter.is_alphanumeric() || is_syllable(*letter));
+            let letter = read.filter(|(letter, _)| is_alphanumeric(*letter) || is_syllable(*letter));
             if let Some((letter, length)) = letter {
                 let last = self.folded[at + length - 1].1;
                 let end = last + text[last as usize..].chars().next().map_or(0, char::len_utf8) as u32;
@@ -197,6 +207,11 @@ impl Squeezed {
                 }
             }
         }
+    }
+
+    /// Do these units touch a place where the text was cut?
+    pub(super) fn touches_cut(&self, units: &Range<usize>) -> bool {
+        (self.cut.0 && units.start == 0) || (self.cut.1 && units.end == self.units.len())
     }
 
     /// The span of the original that some units came from.
@@ -263,14 +278,39 @@ fn is_of_a_sentence(character: char) -> bool {
         )
 }
 
-/// Could a word be hidden in this text in a way that the plain view does not see? Most texts answer no, and are
-/// searched once. Says yes too often rather than too seldom.
-pub(super) fn may_hide(folded: &str) -> bool {
+/// Where in a folded text a word could be hidden in a way that the plain view does not see: the bytes from the first
+/// to the last suspicious place, with room for a word of `longest` letters around them. Most texts have none, and are
+/// searched once. Sees too much rather than too little.
+pub(super) fn suspicious(folded: &str, longest: usize) -> Option<Range<usize>> {
     let mut seen = Seen::default();
-    folded.chars().any(|character| seen.is_suspicious(character)) || seen.is_suspicious(' ')
+    let mut places =
+        folded.char_indices().filter(|(_, character)| seen.is_suspicious(*character)).map(|(at, _)| at);
+    let first = places.next();
+    let last = places.last().or(first);
+    let (first, last) =
+        if seen.is_suspicious(' ') { (first.unwrap_or(folded.len()), folded.len()) } else { (first?, last?) };
+    // What made a place suspicious may have begun two letters before it; one more shows how the word is bordered.
+    let room = longest + 3;
+    let start = walk(folded[..first].char_indices().rev(), room).unwrap_or(0);
+    let ahead = folded[last..].char_indices().map(|(at, one)| (last + at + one.len_utf8(), one));
+    Some(start..walk(ahead, room).unwrap_or(folded.len()))
 }
 
-/// What [`may_hide`] remembers of the characters so far.
+/// The place of the letter that is so many letters away, repeats counted once.
+fn walk(characters: impl Iterator<Item = (usize, char)>, mut letters: usize) -> Option<usize> {
+    let mut before = None;
+    for (at, character) in characters {
+        if is_alphanumeric(character) && before.replace(character) != Some(character) {
+            letters -= 1;
+            if letters == 0 {
+                return Some(at);
+            }
+        }
+    }
+    None
+}
+
+/// What [`suspicious`] remembers of the characters so far.
 #[derive(Default)]
 struct Seen {
     /// The last character, how often it stood there in a row, and whether the one before it was doubled.
@@ -286,7 +326,7 @@ struct Seen {
 
 impl Seen {
     fn is_suspicious(&mut self, character: char) -> bool {
-        let suspicious = if character.is_alphanumeric() {
+        let suspicious = if is_alphanumeric(character) {
             let leet = |one: char, other: char| one.is_ascii_digit() && other.is_ascii_alphabetic();
             let run = if character == self.last { self.run + 1 } else { 1 };
             let doubled_before = if run == 1 { self.run == 2 } else { self.doubled_before };

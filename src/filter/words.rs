@@ -126,6 +126,8 @@ pub const MAX_BYTES: usize = 64 * 1024 * 1024;
 const MAX_ENTRY_BYTES: usize = 200;
 /// The most categories: more are a folder of something else.
 const MAX_FILES: usize = 1_000;
+/// The most entries.
+const MAX_ENTRIES: usize = 4_000_000;
 /// Faults told at once.
 const MAX_FAULTS: usize = 50;
 
@@ -158,6 +160,9 @@ impl Wordlist {
         }
         if list.entries.is_empty() && faults.is_empty() {
             faults.push("no entries: a list that blocks nothing is most likely a mistake".to_owned());
+        }
+        if list.entries.len() > MAX_ENTRIES {
+            faults.push(format!("more than {MAX_ENTRIES} entries"));
         }
         faults.truncate(MAX_FAULTS);
         if faults.is_empty() { Ok(list) } else { Err(faults) }
