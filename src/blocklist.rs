@@ -3,22 +3,20 @@
 //! A server asks from a timer, a Lambda instance within a request, as it is frozen in between. Building happens
 //! off the requests' path. Whatever goes wrong, the last good list stays.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
 use crate::clock::{Clock, Millis};
 use crate::config::Config;
-use crate::filter::Filter;
-use crate::filter::words::{ALLOW_FILE, CASES_FILE, MAX_BYTES, Wordlist};
+use crate::filter::{Filter, Wordlist};
+use crate::objects::Objects;
 use crate::random;
+use crate::wordlist::{self, Files, check, published};
 
 /// The lists that the program was built with: for a first start without any.
 const BUILT_IN: &[(&str, &[u8])] = &[
@@ -66,7 +64,7 @@ pub struct Status {
 impl Blocklist {
     /// Loads the configured list; where that can't be used, the one the program was built with.
     pub fn start(config: &Config, clock: Clock) -> Self {
-        let (loaded, error) = match read_folder(&config.wordlists).and_then(|files| load(&files)) {
+        let (loaded, error) = match read(&config.wordlists).and_then(|files| load(&files)) {
             Ok(loaded) => (loaded, None),
             Err(fault) => {
                 tracing::warn!(folder = %config.wordlists.display(), error = fault, "wordlist: using the built-in list");
@@ -152,12 +150,10 @@ impl Blocklist {
     }
 }
 
-type Files = Vec<(String, Vec<u8>)>;
-
-/// The folder's list, if it is another than the old one.
+/// The list that is there now, if it is another than the old one.
 fn newer(folder: &Path, old: &Loaded) -> Result<Option<Loaded>, String> {
-    let files = read_folder(folder)?;
-    if version(&files) == old.version {
+    let files = read(folder)?;
+    if wordlist::version(&files) == old.version {
         return Ok(None);
     }
     let loaded = load(&files)?;
@@ -170,57 +166,26 @@ fn newer(folder: &Path, old: &Loaded) -> Result<Option<Loaded>, String> {
     Ok(Some(loaded))
 }
 
-/// The files that belong to a wordlist, by name.
-fn read_folder(folder: &Path) -> Result<Files, String> {
-    let fault = |fault: io::Error| format!("{}: {fault}", folder.display());
-    let mut files = Files::new();
-    let mut left = MAX_BYTES;
-    for file in fs::read_dir(folder).map_err(fault)? {
-        let file = file.map_err(fault)?;
-        let Ok(name) = file.file_name().into_string() else { continue };
-        let belongs = name == CASES_FILE || (name.ends_with(".txt") && !name.starts_with('.'));
-        let size = file.metadata().map_err(fault)?.len() as usize;
-        if belongs {
-            left =
-                left.checked_sub(size).ok_or_else(|| format!("more than {MAX_BYTES} bytes of wordlists"))?;
-            files.push((name, fs::read(file.path()).map_err(fault)?));
-        }
+/// What the folder holds: published lists, where there is a pointer to them, else the files themselves.
+fn read(folder: &Path) -> Result<Files, String> {
+    let objects = Objects::in_folder(folder);
+    match published::pointer(&objects)? {
+        Some(pointer) => published::files(&objects, &pointer),
+        None => wordlist::read_folder(folder),
     }
-    files.sort();
-    Ok(files)
-}
-
-fn version(files: &Files) -> String {
-    let mut hash = Sha256::new();
-    for (name, bytes) in files {
-        for part in [name.as_bytes(), bytes.as_slice()] {
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part);
-        }
-    }
-    random::to_hex(&hash.finalize()[..16])
 }
 
 /// Parses and builds a list, and holds it to its own examples.
 fn load(files: &Files) -> Result<Loaded, String> {
     let list = Wordlist::parse(files).map_err(|faults| faults.join("; "))?;
     let filter = Filter::build(&list).map_err(|fault| fault.to_string())?;
-    for case in &list.cases {
-        let verdict = filter.judge(&case.text);
-        let action = verdict.worst().map(|hit| hit.action);
-        let masked = verdict.masked(&case.text);
-        if action != case.expected || case.masked.as_ref().is_some_and(|expected| *expected != masked) {
-            return Err(format!(
-                "{}: expected {:?}, got {action:?} and '{masked}'",
-                case.place, case.expected
-            ));
-        }
+    if let Some(failing) = list.cases.iter().find_map(|case| check::failing(&filter, case)) {
+        return Err(format!("{}: {}", failing.place, failing.message));
     }
-    Ok(Loaded { filter, version: version(files), entries: list.entries.len() })
+    Ok(Loaded { filter, version: wordlist::version(files), entries: list.entries.len() })
 }
 
 fn built_in() -> Loaded {
-    debug_assert!(BUILT_IN.iter().any(|(name, _)| *name == ALLOW_FILE));
     let files = BUILT_IN.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())).collect();
     load(&files).expect("a test holds the built-in list to its own rules")
 }

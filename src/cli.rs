@@ -21,6 +21,8 @@ use crate::token::{self, Claims, Scope};
 use crate::worker::Worker;
 use crate::{figures, openapi};
 
+mod wordlist;
+
 /// A game's chat API as one function.
 ///
 /// Without a command it serves: as an AWS Lambda function where Lambda starts it, else as a plain server.
@@ -42,6 +44,9 @@ enum Command {
     Config,
     /// Print the API as an OpenAPI document.
     Openapi,
+    /// Check, compare, try and publish wordlists.
+    #[command(subcommand)]
+    Wordlist(wordlist::WordlistCommand),
     /// See to tasks that were given up.
     #[command(subcommand)]
     Task(TaskCommand),
@@ -112,6 +117,7 @@ impl Cli {
             Some(Command::Token(token)) => token.print(&config),
             Some(Command::Config) => say(&variables_table()),
             Some(Command::Openapi) => say(&openapi_text()),
+            Some(Command::Wordlist(command)) => in_runtime(command.run(&config)),
             Some(Command::Task(command)) => in_runtime(command.run(config)),
         };
         match done {

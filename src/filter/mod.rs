@@ -79,6 +79,18 @@ pub enum View {
     Sound,
 }
 
+impl View {
+    /// The words in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "plainly",
+            Self::Squeezed => "hidden by separators, repeats or look-alike signs",
+            Self::NoDigits => "between digits",
+            Self::Sound => "by its sound",
+        }
+    }
+}
+
 /// Buffers that are used again from text to text.
 #[derive(Default)]
 struct Buffers {
@@ -247,5 +259,37 @@ impl Verdict<'_> {
         }
         shown.push_str(&text[at..]);
         Cow::Owned(shown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Everything that the squeezed view finds in a whole text.
+    fn found_in_whole(filter: &Filter, text: &str) -> Vec<(Range<usize>, String)> {
+        let mut hits = Vec::new();
+        filter.search_squeezed(text, 0..text.len(), (&mut Squeezed::default(), Reading::Leet), &mut hits);
+        hits.into_iter().map(|hit| (hit.span, hit.entry.to_owned())).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        /// Searching the second view around suspicious places alone finds what searching all of it finds. (`l` is
+        /// left out: taking it for `i` is not suspicious by itself.)
+        #[test]
+        fn the_short_way_misses_nothing(
+            words in prop::collection::vec("[abdeo敏感词0]{2,5}", 1..6),
+            text in "[abdeo敏感词 .,*_@0134$!()-]{0,40}",
+        ) {
+            let list = Wordlist::parse(&[("w.txt".to_owned(), words.join("\n").into_bytes())]).unwrap();
+            let filter = Filter::build(&list).unwrap();
+            let judged: Vec<_> = filter.judge(&text).hits.into_iter().map(|hit| (hit.span, hit.entry.to_owned())).collect();
+            for found in found_in_whole(&filter, &text) {
+                prop_assert!(judged.contains(&found), "{found:?} in {text:?}, judged {judged:?}");
+            }
+        }
     }
 }

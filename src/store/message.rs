@@ -172,6 +172,21 @@ pub async fn get(db: &Db, channel: &str, seq: i64) -> Result<Stored> {
     by_key(db, key.ok_or(Error::NotFound("channel"))?, seq).await
 }
 
+/// What was said last, as it was written, newest first; for planners who try a list on it.
+///
+/// # Errors
+/// The database's.
+pub async fn recent_texts(db: &Db, limit: i64) -> Result<Vec<String>> {
+    let texts = sqlx::query_scalar(
+        "SELECT coalesce(original ->> 'text', shown ->> 'text') FROM message WHERE ref IS NULL
+         ORDER BY sent_at DESC LIMIT $1",
+    )
+    .bind(limit)
+    .fetch_all(&db.read)
+    .await?;
+    Ok(texts)
+}
+
 /// A message that somebody said, as [`recall`] reads it.
 #[derive(FromRow)]
 struct Said {

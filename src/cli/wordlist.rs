@@ -1,0 +1,316 @@
+//! `guildhall wordlist …`: what planners and their CI do with lists before players meet them.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use unicode_width::UnicodeWidthStr;
+
+use super::say;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::error::StartError;
+use crate::filter::{Filter, Verdict, View, Wordlist};
+use crate::objects::Objects;
+use crate::store::{Db, message};
+use crate::wordlist::check::{Level, Report, SHOWN, check};
+use crate::wordlist::published::{self, Pointer};
+use crate::wordlist::{Files, diff, read_folder};
+
+/// Lines that nobody would block, written for this project.
+const CLEAN: &str = include_str!("../wordlist/clean.txt");
+/// The most bytes of a file of texts.
+const MAX_TEXTS_BYTES: u64 = 256 * 1024 * 1024;
+
+/// What a person or a CI can do with lists.
+#[derive(Subcommand)]
+pub(super) enum WordlistCommand {
+    /// Look for faults, entries that do nothing, and entries that hit clean text. Exit code 1 if there are errors.
+    Check {
+        /// The folder; the configured one where absent.
+        folder: Option<PathBuf>,
+        /// A file of lines that nobody would block, instead of the small one that is built in.
+        #[arg(long, value_name = "FILE")]
+        clean: Option<PathBuf>,
+        /// Warnings count as errors.
+        #[arg(long)]
+        strict: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what a change does: entries added and removed, and texts that would newly be hit or newly pass.
+    Diff {
+        /// The folder before.
+        old: PathBuf,
+        /// The folder after.
+        new: PathBuf,
+        /// Texts to judge by both, one a line; the stored recent messages where absent.
+        #[arg(long, value_name = "FILE")]
+        texts: Option<PathBuf>,
+        /// How many of the newest stored messages to judge.
+        #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(i64).range(0..=1_000_000))]
+        recent: i64,
+        /// Write the report as a page, too.
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what a text hits and why, drawn under it.
+    Test {
+        /// The text.
+        text: String,
+        /// The folder; the configured one where absent.
+        #[arg(long)]
+        folder: Option<PathBuf>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Publish a folder's list: servers that read the published place use it within five minutes.
+    Publish {
+        /// The folder to publish.
+        #[arg(default_value = "wordlists")]
+        folder: PathBuf,
+        #[command(flatten)]
+        to: Place,
+        /// Publish even though the check fails or half of the list is gone.
+        #[arg(long)]
+        force: bool,
+    },
+    /// List what was published, and when, and by whom.
+    History {
+        #[command(flatten)]
+        to: Place,
+    },
+    /// Go back to the list before, or to the one whose hash begins so.
+    Rollback {
+        /// The beginning of the hash.
+        version: Option<String>,
+        #[command(flatten)]
+        to: Place,
+    },
+}
+
+/// Where lists are published, and by whom.
+#[derive(Args)]
+pub(super) struct Place {
+    /// The folder that holds published lists.
+    #[arg(long, value_name = "FOLDER")]
+    to: PathBuf,
+    /// Who does this, for the history.
+    #[arg(long, default_value = "unknown")]
+    by: String,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+type Done = Result<(), StartError>;
+
+fn fault(fault: impl std::fmt::Display) -> StartError {
+    StartError::new("wordlist", fault)
+}
+
+impl WordlistCommand {
+    pub(super) async fn run(self, config: &Config) -> Done {
+        let configured = |folder: Option<PathBuf>| folder.unwrap_or_else(|| config.wordlists.clone());
+        match self {
+            Self::Check { folder, clean, strict, json } => {
+                let report = check_folder(&configured(folder), clean.as_deref())?;
+                if json {
+                    print_json(&report)?
+                } else {
+                    print_report(&report)?
+                }
+                let holds = report.holds() && !(strict && !report.findings.is_empty());
+                if holds { Ok(()) } else { Err(fault("the list must not be used")) }
+            }
+            Self::Diff { old, new, texts, recent, html, json } => {
+                let texts = match texts {
+                    Some(file) => lines(&read_text(&file)?),
+                    None => stored(config, recent).await?,
+                };
+                let (old, new) =
+                    (parse(&read_folder(&old).map_err(fault)?)?, parse(&read_folder(&new).map_err(fault)?)?);
+                let bar = progress("judging", texts.len());
+                let diff =
+                    diff::diff(&old, &new, &texts, |done| bar.set_position(done as u64)).map_err(fault)?;
+                bar.finish_and_clear();
+                if let Some(file) = html {
+                    std::fs::write(&file, diff.to_html())
+                        .map_err(|why| fault(format!("{}: {why}", file.display())))?;
+                }
+                if json { print_json(&diff) } else { say(&diff.to_text()) }
+            }
+            Self::Test { text, folder, json } => {
+                let list = parse(&read_folder(&configured(folder)).map_err(fault)?)?;
+                let filter = Filter::build(&list).map_err(fault)?;
+                let verdict = filter.judge(&text);
+                if json { print_json(&verdict_json(&verdict, &text)) } else { say(&drawn(&verdict, &text)) }
+            }
+            Self::Publish { folder, to, force } => publish(&folder, &to, force),
+            Self::History { to } => history(&to),
+            Self::Rollback { version, to } => {
+                let objects = Objects::in_folder(&to.to);
+                let now = Clock::default().now();
+                let pointer =
+                    published::rollback(&objects, version.as_deref(), &to.by, now).map_err(fault)?;
+                to.print("in use again", &pointer)
+            }
+        }
+    }
+}
+
+fn check_folder(folder: &Path, clean: Option<&Path>) -> Result<Report, StartError> {
+    let files = read_folder(folder).map_err(fault)?;
+    checked(&files, clean)
+}
+
+fn checked(files: &Files, clean: Option<&Path>) -> Result<Report, StartError> {
+    let clean = clean.map_or_else(|| Ok(CLEAN.to_owned()), read_text)?;
+    let clean = lines(&clean);
+    let clean: Vec<&str> = clean.iter().map(String::as_str).collect();
+    let bar = progress("checking", 0);
+    let report = check(files, &clean, |done, steps| {
+        bar.set_length(steps as u64);
+        bar.set_position(done as u64);
+    });
+    bar.finish_and_clear();
+    Ok(report)
+}
+
+fn parse(files: &Files) -> Result<Wordlist, StartError> {
+    Wordlist::parse(files).map_err(|faults| fault(faults.join("\n  ")))
+}
+
+fn read_text(file: &Path) -> Result<String, StartError> {
+    let named = |why: std::io::Error| fault(format!("{}: {why}", file.display()));
+    if std::fs::metadata(file).map_err(named)?.len() > MAX_TEXTS_BYTES {
+        return Err(fault(format!("{} is larger than {MAX_TEXTS_BYTES} bytes", file.display())));
+    }
+    std::fs::read_to_string(file).map_err(named)
+}
+
+/// The lines that are not empty and no comments.
+fn lines(text: &str) -> Vec<String> {
+    text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')).map(str::to_owned).collect()
+}
+
+/// What players said last, as they wrote it.
+async fn stored(config: &Config, recent: i64) -> Result<Vec<String>, StartError> {
+    let clock = Clock::default();
+    let db = match &config.database_url {
+        Some(url) => Db::open(url, clock).await,
+        None if config.data.join("guildhall.db").exists() => Db::open_in(&config.data, clock).await,
+        None => return Ok(Vec::new()),
+    };
+    let db = db.map_err(|why| StartError::new("opening the database", why))?;
+    message::recent_texts(&db, recent).await.map_err(fault)
+}
+
+fn publish(folder: &Path, to: &Place, force: bool) -> Done {
+    let files = read_folder(folder).map_err(fault)?;
+    let report = checked(&files, None)?;
+    let objects = Objects::in_folder(&to.to);
+    let before = published::pointer(&objects).map_err(fault)?;
+    if !force {
+        if !report.holds() {
+            print_report(&report)?;
+            return Err(fault("not published: the check fails; --force publishes all the same"));
+        }
+        if let Some(before) = before.filter(|before| report.entries * 2 < before.entries) {
+            let counts = format!("{} entries instead of {}", report.entries, before.entries);
+            return Err(fault(format!("not published: {counts}; --force publishes all the same")));
+        }
+    }
+    let now = Clock::default().now();
+    let pointer = published::publish(&objects, &files, report.entries, &to.by, now).map_err(fault)?;
+    to.print("published", &pointer)
+}
+
+fn history(to: &Place) -> Done {
+    let history = published::history(&Objects::in_folder(&to.to)).map_err(fault)?;
+    if to.json {
+        return print_json(&history);
+    }
+    history.iter().rev().try_for_each(|pointer| to.print(&pointer.by_way_of, pointer))
+}
+
+impl Place {
+    fn print(&self, what: &str, pointer: &Pointer) -> Done {
+        if self.json {
+            return print_json(pointer);
+        }
+        let Pointer { sha256, entries, published_at, by, .. } = pointer;
+        say(&format!(
+            "{what:<12} {}  {entries} entries  at {published_at} ms by {by}",
+            &sha256[..12.min(sha256.len())]
+        ))
+    }
+}
+
+fn print_json(value: &impl serde::Serialize) -> Done {
+    say(&serde_json::to_string_pretty(value).map_err(fault)?)
+}
+
+fn print_report(report: &Report) -> Done {
+    for finding in report.findings.iter().take(SHOWN) {
+        let level = if finding.level == Level::Error { "error" } else { "warning" };
+        say(&format!("{level}: {}: {}", finding.place, finding.message))?;
+    }
+    if report.findings.len() > SHOWN {
+        say(&format!("… and {} more; --json has them all", report.findings.len() - SHOWN))?;
+    }
+    let count = |level| report.findings.iter().filter(|finding| finding.level == level).count();
+    let Report { entries, allowed, cases, .. } = report;
+    let (errors, warnings) = (count(Level::Error), count(Level::Warning));
+    say(&format!(
+        "{entries} entries, {allowed} allowed phrases, {cases} cases: {errors} errors, {warnings} warnings"
+    ))
+}
+
+fn verdict_json(verdict: &Verdict<'_>, text: &str) -> serde_json::Value {
+    let hit = |hit: &crate::filter::Hit<'_>| {
+        json!({
+            "start": hit.span.start, "end": hit.span.end, "text": &text[hit.span.clone()], "entry": hit.entry,
+            "category": hit.category, "action": hit.action.as_str(), "view": hit.view.as_str(),
+        })
+    };
+    let action = verdict.worst().map_or("pass", |worst| worst.action.as_str());
+    json!({ "action": action, "masked": verdict.masked(text), "hits": verdict.hits.iter().map(hit).collect::<Vec<_>>() })
+}
+
+/// The text, and under it a line for each hit.
+fn drawn(verdict: &Verdict<'_>, text: &str) -> String {
+    let mut drawing = format!("{text}\n");
+    for hit in &verdict.hits {
+        let indent = " ".repeat(text[..hit.span.start].width());
+        let marks = "^".repeat(text[hit.span.clone()].width().max(1));
+        let how = match hit.view {
+            View::Plain => String::new(),
+            view => format!(", found {}", view.as_str()),
+        };
+        let (entry, category, action) = (hit.entry, hit.category, hit.action.as_str());
+        drawing.push_str(&format!("{indent}{marks} '{entry}' in {category}: {action}{how}\n"));
+    }
+    match verdict.worst() {
+        None => drawing.push_str("passes"),
+        Some(worst) => drawing.push_str(&format!("{}: {}", worst.action.as_str(), verdict.masked(text))),
+    }
+    drawing
+}
+
+/// A bar where a person watches; nothing in a pipe.
+fn progress(what: &'static str, steps: usize) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(steps as u64).with_style(style).with_message(what)
+}

@@ -1,0 +1,208 @@
+//! What is wrong with a list before players meet it: faults, and entries that do nothing or far too much.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use super::Files;
+use crate::filter::words::{ALLOW_FILE, Case, Wordlist};
+use crate::filter::{Action, Entry, Filter, fold_text};
+
+/// An entry that hits more of a clean corpus than this is a mistake.
+const CLEAN_SHARE: f64 = 0.001;
+/// Findings of one kind shown in full; a large imported list has thousands.
+pub const SHOWN: usize = 200;
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// The list works, and could be better.
+    Warning,
+    /// The list must not be used.
+    Error,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How bad.
+    pub level: Level,
+    /// File and line.
+    pub place: String,
+    /// One word for programs: `fault`, `duplicate`, `covered`, `allowed`, `idle-allow`, `clean-text`, `case`.
+    pub kind: &'static str,
+    /// What is wrong, and the mend.
+    pub message: String,
+}
+
+/// What came of a check.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// Entries the list blocks.
+    pub entries: usize,
+    /// Phrases it allows.
+    pub allowed: usize,
+    /// Examples it was held to.
+    pub cases: usize,
+    /// All that is wrong, worst first.
+    pub findings: Vec<Finding>,
+}
+
+impl Report {
+    /// May the list be used?
+    pub fn holds(&self) -> bool {
+        self.findings.iter().all(|finding| finding.level != Level::Error)
+    }
+}
+
+/// Checks a list. `clean` are lines that nobody would block; `step` is told how many of how many steps are done.
+pub fn check(files: &Files, clean: &[&str], mut step: impl FnMut(usize, usize)) -> Report {
+    let list = match Wordlist::parse(files) {
+        Ok(list) => list,
+        Err(faults) => {
+            let findings = faults.into_iter().map(fault).collect();
+            return Report { entries: 0, allowed: 0, cases: 0, findings };
+        }
+    };
+    let steps = list.entries.len() + clean.len();
+    let mut report = Report {
+        entries: list.entries.len(),
+        allowed: list.allow.len(),
+        cases: list.cases.len(),
+        findings: duplicates(&list),
+    };
+    match Filter::build(&list) {
+        Err(fault) => report.findings.push(finding(Level::Error, "", "fault", fault.to_string())),
+        Ok(filter) => {
+            for (done, entry) in list.entries.iter().enumerate() {
+                report.findings.extend(standing(&filter, entry));
+                step(done, steps);
+            }
+            report.findings.extend(idle_allowances(&filter, &list));
+            let told = |done: usize| step(list.entries.len() + done, steps);
+            report.findings.extend(clean_hits(&filter, &list, clean, told));
+            report.findings.extend(list.cases.iter().filter_map(|case| failing(&filter, case)));
+        }
+    }
+    report.findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
+    report
+}
+
+fn finding(level: Level, place: &str, kind: &'static str, message: String) -> Finding {
+    Finding { level, place: place.to_owned(), kind, message }
+}
+
+/// `file:line: what` as the reader of lists tells it.
+fn fault(text: String) -> Finding {
+    let mut parts = text.splitn(3, ':');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(file), Some(line), Some(what)) if line.parse::<u32>().is_ok() => {
+            finding(Level::Error, &format!("{file}:{line}"), "fault", what.trim().to_owned())
+        }
+        _ => finding(Level::Error, "", "fault", text),
+    }
+}
+
+fn place(entry: &Entry) -> String {
+    format!("{}.txt:{}", entry.category, entry.line)
+}
+
+/// Entries that are the same once case, width and look-alikes are gone.
+fn duplicates(list: &Wordlist) -> Vec<Finding> {
+    let mut first: HashMap<String, &Entry> = HashMap::with_capacity(list.entries.len());
+    let mut findings = Vec::new();
+    for entry in &list.entries {
+        match first.entry(fold_text(&entry.text)) {
+            std::collections::hash_map::Entry::Vacant(new) => {
+                new.insert(entry);
+            }
+            std::collections::hash_map::Entry::Occupied(known) => {
+                let message =
+                    format!("'{}' is the same as {}; delete one of them", entry.text, place(known.get()));
+                findings.push(finding(Level::Warning, &place(entry), "duplicate", message));
+            }
+        }
+    }
+    findings
+}
+
+/// Does the entry do anything, beside the others and the allowed phrases?
+fn standing(filter: &Filter, entry: &Entry) -> Option<Finding> {
+    let verdict = filter.judge(&entry.text);
+    if verdict.hits.is_empty() {
+        let message = format!(
+            "'{}' never hits: an allowed phrase covers it; delete it here or in {ALLOW_FILE}",
+            entry.text
+        );
+        return Some(finding(Level::Error, &place(entry), "allowed", message));
+    }
+    let folded = fold_text(&entry.text);
+    let stronger = verdict.hits.iter().find(|hit| {
+        hit.action >= entry.action && fold_text(hit.entry).len() < folded.len() && hit.entry != entry.text
+    })?;
+    let message =
+        format!("'{}' is already hit by '{}' ({}); delete it", entry.text, stronger.entry, stronger.category);
+    Some(finding(Level::Warning, &place(entry), "covered", message))
+}
+
+/// Allowed phrases that hold no entry.
+fn idle_allowances(filter: &Filter, list: &Wordlist) -> Vec<Finding> {
+    let bare = Wordlist { allow: Vec::new(), ..list.clone() };
+    let bare = if list.allow.is_empty() { None } else { Filter::build(&bare).ok() };
+    let idle = |phrase: &&String| bare.as_ref().unwrap_or(filter).judge(phrase).hits.is_empty();
+    list.allow
+        .iter()
+        .filter(idle)
+        .map(|phrase| {
+            let message = format!("'{phrase}' holds no blocked word, so allowing it does nothing; delete it");
+            finding(Level::Warning, ALLOW_FILE, "idle-allow", message)
+        })
+        .collect()
+}
+
+/// Entries that hit text nobody would block.
+fn clean_hits(filter: &Filter, list: &Wordlist, clean: &[&str], mut told: impl FnMut(usize)) -> Vec<Finding> {
+    let mut hits: HashMap<&str, (usize, &str)> = HashMap::new();
+    for (done, line) in clean.iter().enumerate() {
+        told(done);
+        let verdict = filter.judge(line);
+        let mut entries: Vec<&str> = verdict.hits.iter().map(|hit| hit.entry).collect();
+        entries.sort_unstable();
+        entries.dedup();
+        for entry in entries {
+            hits.entry(entry).or_insert((0, line)).0 += 1;
+        }
+    }
+    let too_often = |count: usize| count as f64 > clean.len() as f64 * CLEAN_SHARE;
+    let told = |entry: &Entry| {
+        let (count, line) = hits.get(entry.text.as_str()).copied().filter(|(count, _)| too_often(*count))?;
+        let message = format!(
+            "'{}' hits {count} of {} clean lines, such as '{line}'; make it longer, give it '| word', or allow the phrase",
+            entry.text,
+            clean.len(),
+        );
+        Some(finding(Level::Error, &place(entry), "clean-text", message))
+    };
+    list.entries.iter().filter_map(told).collect()
+}
+
+/// What an example gets instead of what it expects.
+pub fn failing(filter: &Filter, case: &Case) -> Option<Finding> {
+    let verdict = filter.judge(&case.text);
+    let action = verdict.worst().map(|hit| hit.action);
+    let masked = verdict.masked(&case.text);
+    let word = |action: Option<Action>| action.map_or("pass", Action::as_str);
+    let message = if action != case.expected {
+        format!("'{}' should {}, but would {}", case.text, word(case.expected), word(action))
+    } else if case.masked.as_ref().is_some_and(|expected| *expected != masked) {
+        format!(
+            "'{}' should be shown as '{}', but would be as '{masked}'",
+            case.text,
+            case.masked.as_deref().unwrap_or_default()
+        )
+    } else {
+        return None;
+    };
+    Some(finding(Level::Error, &case.place, "case", message))
+}

@@ -1,0 +1,152 @@
+//! Published lists: immutable bundles `lists/<sha256>`, and `current.json`, the small pointer that moves.
+//!
+//! A bundle is written before the pointer names it, and never changed, so whoever reads the pointer finds the bundle;
+//! going back is moving the pointer. Every move is noted under `log/`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::Files;
+use crate::clock::Millis;
+use crate::filter::words::MAX_BYTES;
+use crate::objects::Objects;
+use crate::random;
+
+/// The pointer's name.
+pub const POINTER: &str = "current.json";
+const MAX_POINTER_BYTES: usize = 16 * 1024;
+
+/// What the pointer says of the list in use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pointer {
+    /// The bundle's SHA-256, in hex; its name too.
+    pub sha256: String,
+    /// The bundle's bytes.
+    pub size: usize,
+    /// Entries it blocks.
+    pub entries: usize,
+    /// When the pointer was moved here.
+    pub published_at: Millis,
+    /// By whom.
+    pub by: String,
+    /// `publish` or `rollback`.
+    pub by_way_of: String,
+}
+
+/// A bundle's content.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Bundle {
+    format: u32,
+    files: BTreeMap<String, String>,
+}
+
+/// The pointer, if anything was published.
+///
+/// # Errors
+/// It can't be read, or is none.
+pub fn pointer(objects: &Objects) -> Result<Option<Pointer>, String> {
+    let bytes = objects.get(POINTER, MAX_POINTER_BYTES).map_err(|fault| format!("{POINTER}: {fault}"))?;
+    bytes
+        .map(|bytes| serde_json::from_slice(&bytes).map_err(|fault| format!("{POINTER}: {fault}")))
+        .transpose()
+}
+
+/// The files that a pointer points at, checked against its hash and size.
+///
+/// # Errors
+/// The bundle is missing, cut short, or another than the pointer says.
+pub fn files(objects: &Objects, pointer: &Pointer) -> Result<Files, String> {
+    let name = bundle_name(&pointer.sha256)?;
+    let bytes = objects.get(&name, MAX_BYTES).map_err(|fault| format!("{name}: {fault}"))?;
+    let bytes = bytes.ok_or_else(|| format!("{name} is missing"))?;
+    if bytes.len() != pointer.size || sha256(&bytes) != pointer.sha256 {
+        return Err(format!("{name} is not what {POINTER} says: other size or hash"));
+    }
+    let bundle: Bundle = serde_json::from_slice(&bytes).map_err(|fault| format!("{name}: {fault}"))?;
+    if bundle.format != 1 {
+        return Err(format!("{name} has format {}, which this version can't read", bundle.format));
+    }
+    Ok(bundle.files.into_iter().map(|(file, text)| (file, text.into_bytes())).collect())
+}
+
+/// Writes a bundle, then moves the pointer to it.
+///
+/// # Errors
+/// Something can't be written, or a file is not UTF-8.
+pub fn publish(
+    objects: &Objects,
+    files: &Files,
+    entries: usize,
+    by: &str,
+    now: Millis,
+) -> Result<Pointer, String> {
+    let text = |(name, bytes): &(String, Vec<u8>)| {
+        String::from_utf8(bytes.clone())
+            .map(|text| (name.clone(), text))
+            .map_err(|_| format!("{name} is not UTF-8"))
+    };
+    let bundle = Bundle { format: 1, files: files.iter().map(text).collect::<Result<_, _>>()? };
+    let bytes = serde_json::to_vec(&bundle).map_err(|fault| fault.to_string())?;
+    let sha256 = sha256(&bytes);
+    let name = bundle_name(&sha256)?;
+    objects.put(&name, &bytes).map_err(|fault| format!("{name}: {fault}"))?;
+    let by_way_of = "publish".to_owned();
+    let pointer =
+        Pointer { sha256, size: bytes.len(), entries, published_at: now, by: by.to_owned(), by_way_of };
+    move_to(objects, &pointer)?;
+    Ok(pointer)
+}
+
+/// Moves the pointer back: to the list whose hash begins with `to`, or to the one in use before.
+///
+/// # Errors
+/// There is no such list, or more than one, or its bundle does not hold.
+pub fn rollback(objects: &Objects, to: Option<&str>, by: &str, now: Millis) -> Result<Pointer, String> {
+    let current = pointer(objects)?.ok_or("nothing was published")?;
+    let mut history = history(objects)?;
+    history.retain(|past| past.sha256 != current.sha256 && to.is_none_or(|to| past.sha256.starts_with(to)));
+    let chosen =
+        history.last().cloned().ok_or("no other list was published, or none whose hash begins so")?;
+    if to.is_some() && history.iter().any(|past| past.sha256 != chosen.sha256) {
+        return Err("several lists begin so; give more of the hash".to_owned());
+    }
+    files(objects, &chosen)?;
+    let pointer =
+        Pointer { published_at: now, by: by.to_owned(), by_way_of: "rollback".to_owned(), ..chosen };
+    move_to(objects, &pointer)?;
+    Ok(pointer)
+}
+
+/// Every move of the pointer, oldest first.
+///
+/// # Errors
+/// The log can't be read.
+pub fn history(objects: &Objects) -> Result<Vec<Pointer>, String> {
+    let names = objects.list("log").map_err(|fault| format!("log: {fault}"))?;
+    let read = |name: &String| {
+        let bytes = objects.get(name, MAX_POINTER_BYTES).map_err(|fault| format!("{name}: {fault}"))?;
+        serde_json::from_slice(&bytes.unwrap_or_default()).map_err(|fault| format!("{name}: {fault}"))
+    };
+    names.iter().map(read).collect()
+}
+
+fn move_to(objects: &Objects, pointer: &Pointer) -> Result<(), String> {
+    let json = serde_json::to_vec_pretty(pointer).map_err(|fault| fault.to_string())?;
+    // Ids sort by time, so the log's names do.
+    let note = format!("log/{}.json", random::id());
+    objects.put(POINTER, &json).map_err(|fault| format!("{POINTER}: {fault}"))?;
+    objects.put(&note, &json).map_err(|fault| format!("{note}: {fault}"))
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    random::to_hex(&Sha256::digest(bytes))
+}
+
+/// A hash from outside becomes part of a path only if it is one.
+fn bundle_name(sha256: &str) -> Result<String, String> {
+    let is_hash = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_hash { Ok(format!("lists/{sha256}")) } else { Err(format!("{POINTER}: '{sha256}' is no SHA-256")) }
+}
