@@ -15,6 +15,7 @@ use crate::payload::Payload;
 use crate::store::append::{self, Draft, Said, Sent};
 use crate::store::channel::{self, Channel};
 use crate::store::message::{self, Message, Stored};
+use crate::store::wordlist_hit;
 use crate::task;
 use crate::tasks::webhook::Webhook;
 use crate::token::Identity;
@@ -69,10 +70,20 @@ impl Action for SendMessage {
                 let follow_ups = webhook(app, &said.channel)?;
                 let limit = app.config.send_limit;
                 let sender = Identity::clone(&caller);
-                append::append(&app.db, Draft { said, shown, sender, limit, follow_ups }).await?
+                let sent =
+                    append::append(&app.db, Draft { said: said.clone(), shown, sender, limit, follow_ups })
+                        .await?;
+                app.recent.note(&said, &caller, app.clock.now());
+                sent
             }
             // A retry learns what came of the first try, even if today's wordlist would refuse it.
-            Err(refused) => append::earlier(&app.db, &said, &caller.id).await?.ok_or(refused)?,
+            Err(refused) => match append::earlier(&app.db, &said, &caller.id).await? {
+                Some(sent) => sent,
+                None => {
+                    wordlist_hit::count_refused(&app.db, &refused.hits).await?;
+                    return Err(refused.into());
+                }
+            },
         };
         Ok(SentReply { message, replayed })
     }

@@ -6,6 +6,7 @@ pub mod channel;
 pub mod health;
 pub mod message;
 pub mod meta;
+pub mod wordlist;
 
 /// Every action, by controller.
 pub const ACTIONS: &[Entry] = &[
@@ -23,6 +24,10 @@ pub const ACTIONS: &[Entry] = &[
     Entry::of::<message::ListMessages>(),
     Entry::of::<message::SyncMessages>(),
     Entry::of::<message::RecallMessage>(),
+    Entry::of::<wordlist::WordlistStatus>(),
+    Entry::of::<wordlist::TestWordlist>(),
+    Entry::of::<wordlist::RefreshWordlist>(),
+    Entry::of::<wordlist::WordlistHits>(),
     Entry::of::<health::Live>(),
     Entry::of::<health::Ready>(),
     Entry::of::<meta::Version>(),

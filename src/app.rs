@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Secret};
 use crate::data_folder;
 use crate::error::StartError;
+use crate::recent::RecentTexts;
 use crate::store::Db;
 use crate::token::Tokens;
 use crate::webhook::Poster;
@@ -21,6 +22,8 @@ pub struct App {
     pub tokens: Tokens,
     /// What may not be said.
     pub blocklist: Blocklist,
+    /// What senders said a moment ago.
+    pub recent: RecentTexts,
     /// What time it is.
     pub clock: Clock,
     /// Posts events to the game's server.
@@ -47,7 +50,8 @@ impl App {
         let blocklist = Blocklist::start(&config, clock.clone());
         let webhooks = config.webhook.clone().map(Poster::new).transpose();
         let webhooks = webhooks.map_err(|fault| StartError::new("preparing webhooks", fault))?;
-        Ok(Arc::new(Self { config, db, tokens, blocklist, clock, webhooks }))
+        let recent = RecentTexts::new(&config);
+        Ok(Arc::new(Self { recent, config, db, tokens, blocklist, clock, webhooks }))
     }
 
     /// The secret of the environment, else the data folder's own, made where there is none.

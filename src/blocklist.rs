@@ -113,14 +113,19 @@ impl Blocklist {
         }
     }
 
+    /// Asks again now, after whoever is asking already.
+    pub async fn refresh(&self) {
+        let _one_at_a_time = self.refreshing.lock().await;
+        self.check().await;
+    }
+
     /// Asks again for ever, a little more often than the age allows, so that no server is late.
     pub async fn keep_fresh(&self) {
         loop {
             let early = random::below((self.refresh_ms / 5).unsigned_abs());
             let pause = self.refresh_ms.unsigned_abs().saturating_sub(early).max(100);
             tokio::time::sleep(Duration::from_millis(pause)).await;
-            let _one_at_a_time = self.refreshing.lock().await;
-            self.check().await;
+            self.refresh().await;
         }
     }
 

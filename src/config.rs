@@ -39,6 +39,10 @@ pub struct Config {
     pub wordlist_refresh: Duration,
     /// Messages a player may send in a time.
     pub send_limit: Option<SendLimit>,
+    /// How long a sender's last short messages are judged together; 0 is not at all.
+    pub filter_window_ms: Millis,
+    /// Is what players say made safe to show?
+    pub display_safety: bool,
     /// How long players may recall what they said.
     pub recall_window_ms: Millis,
     /// How long messages are kept, by channel kind; absent is forever.
@@ -228,6 +232,18 @@ impl Config {
                 "5/5s",
                 "messages a player may send in a time; `off` lifts it for load tests",
                 parse::send_limit,
+            ),
+            filter_window_ms: env.get(
+                "GUILDHALL_FILTER_WINDOW",
+                "0s",
+                "how long a sender's last short messages are judged together, for words spelled over several; `0s` is off",
+                parse::age,
+            ),
+            display_safety: env.get(
+                "GUILDHALL_DISPLAY_SAFETY",
+                "on",
+                "makes text safe to show: direction marks, invisible runs, stacked marks, rich-text tags; or `off`",
+                parse::switch,
             ),
             recall_window_ms: env.get(
                 "GUILDHALL_RECALL_WINDOW",

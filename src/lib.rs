@@ -27,6 +27,7 @@ pub mod objects;
 pub mod openapi;
 pub mod payload;
 pub mod random;
+pub mod recent;
 pub mod speaking;
 pub mod store;
 pub mod task;

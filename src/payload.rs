@@ -49,7 +49,10 @@ impl Payload {
     ///
     /// # Errors
     /// The first error that `replace` returns.
-    pub fn rewrite(&self, mut replace: impl FnMut(Piece<'_>) -> Result<Option<String>>) -> Result<Self> {
+    pub fn rewrite<E>(
+        &self,
+        mut replace: impl FnMut(Piece<'_>) -> Result<Option<String>, E>,
+    ) -> Result<Self, E> {
         let json = &self.0;
         let mut out = String::with_capacity(json.len());
         let mut at = 0;

@@ -127,7 +127,8 @@ impl WordlistCommand {
                 } else {
                     print_report(&report)?
                 }
-                let holds = report.holds() && !(strict && !report.findings.is_empty());
+                let worst = if strict { Level::Warning } else { Level::Error };
+                let holds = report.findings.iter().all(|finding| finding.level < worst);
                 if holds { Ok(()) } else { Err(fault("the list must not be used")) }
             }
             Self::Diff { old, new, texts, recent, html, json } => {
@@ -260,7 +261,11 @@ fn print_json(value: &impl serde::Serialize) -> Done {
 
 fn print_report(report: &Report) -> Done {
     for finding in report.findings.iter().take(SHOWN) {
-        let level = if finding.level == Level::Error { "error" } else { "warning" };
+        let level = match finding.level {
+            Level::Note => "note",
+            Level::Warning => "warning",
+            Level::Error => "error",
+        };
         say(&format!("{level}: {}: {}", finding.place, finding.message))?;
     }
     if report.findings.len() > SHOWN {

@@ -17,6 +17,14 @@ pub(super) fn path(text: &str) -> Parsed<PathBuf> {
     Ok(PathBuf::from(text))
 }
 
+pub(super) fn switch(text: &str) -> Parsed<bool> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(format!("is '{text}', not on or off")),
+    }
+}
+
 pub(super) fn base_path(text: &str) -> Parsed<String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "/-_.".contains(c);
     if text.is_empty() || (text.starts_with('/') && !text.ends_with('/') && text.chars().all(fits)) {

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::message::{self, Stored};
 use super::outbox::FollowUp;
+use super::wordlist_hit::Hit;
 use super::{Db, writer};
 use crate::config::SendLimit;
 use crate::domain::{ChannelId, Nonce, PlayerId, Text};
@@ -16,7 +17,7 @@ use crate::random;
 use crate::token::Identity;
 
 /// A send as the client wrote it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Said {
     /// Where.
     pub channel: ChannelId,
@@ -56,6 +57,8 @@ pub struct Shown {
     pub masked: bool,
     /// The version of the wordlist that judged it; none where nothing did.
     pub wordlist: Option<String>,
+    /// The entries that hit.
+    pub hits: Vec<Hit>,
 }
 
 /// A send that is ready to be stored.

@@ -19,6 +19,7 @@ pub mod channel;
 pub mod member;
 pub mod message;
 pub mod outbox;
+pub mod wordlist_hit;
 mod writer;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/sqlite");

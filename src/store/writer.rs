@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::append::{Draft, Earlier, nonce_conflict};
 use super::channel::stored_settings;
 use super::message::{Message, MessageKind, Sender, Stored, Written};
-use super::{json, outbox};
+use super::{json, outbox, wordlist_hit};
 use crate::clock::{Clock, Millis};
 use crate::domain::PlayerId;
 use crate::error::{Error, Result};
@@ -173,6 +173,7 @@ struct Batch<'a> {
     now: Millis,
     rows: Vec<Row<'a>>,
     tasks: Vec<outbox::NewRow>,
+    hits: Vec<&'a wordlist_hit::Hit>,
     /// channel -> (last_seq, last_said)
     counters: HashMap<i64, (i64, i64)>,
     /// player -> when they last spoke, oldest first
@@ -221,6 +222,7 @@ impl<'a> Batch<'a> {
             slow: facts.slow_mode_s.is_some_and(|seconds| seconds > 0),
         };
         self.rows.push(row);
+        self.hits.extend(&draft.shown.hits);
         self.tasks.extend(draft.follow_ups.iter().map(|task| task.clone().into_row(seq, self.now)));
         Stored::one(shown).map(Outcome::Stored)
     }
@@ -280,6 +282,9 @@ impl<'a> Batch<'a> {
         }
         if self.rows.iter().any(|row| !row.mentions.is_empty()) {
             execute(tx, INSERT_MENTIONS, &rows).await?;
+        }
+        if !self.hits.is_empty() {
+            wordlist_hit::add(tx, &self.hits, self.now).await?;
         }
         if !self.tasks.is_empty() {
             outbox::insert(tx, &self.tasks).await?;

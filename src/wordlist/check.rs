@@ -17,6 +17,8 @@ pub const SHOWN: usize = 200;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
+    /// Worth knowing; nothing is wrong.
+    Note,
     /// The list works, and could be better.
     Warning,
     /// The list must not be used.
@@ -155,8 +157,8 @@ fn idle_allowances(filter: &Filter, list: &Wordlist) -> Vec<Finding> {
         .iter()
         .filter(idle)
         .map(|phrase| {
-            let message = format!("'{phrase}' holds no blocked word, so allowing it does nothing; delete it");
-            finding(Level::Warning, ALLOW_FILE, "idle-allow", message)
+            let message = format!("'{phrase}' holds no blocked word, so allowing it does nothing yet");
+            finding(Level::Note, ALLOW_FILE, "idle-allow", message)
         })
         .collect()
 }

@@ -42,9 +42,11 @@ const FLOORS: &[&[&str]] = &[
     &["action", "task"],
     &["auth"],
     &["app"],
+    &["recent"],
     &["store"],
     &["speaking", "blocklist", "data_folder", "webhook", "token"],
-    &["filter", "config", "payload"],
+    &["wordlist"],
+    &["filter", "config", "payload", "objects"],
     &["domain", "error"],
     &["clock", "random"],
 ];

@@ -23,3 +23,4 @@ mod server;
 mod support;
 mod sync;
 mod tasks;
+mod wordlist;

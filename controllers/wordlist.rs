@@ -1,0 +1,168 @@
+//! `/wordlist/*`: which list is in use, what it would say of a text, and how often its entries hit.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::action::{Action, Route};
+use crate::app::App;
+use crate::auth::{Moderator, Server};
+use crate::blocklist::Status;
+use crate::domain::{PageSize, Text};
+use crate::error::Result;
+use crate::store::wordlist_hit;
+
+/// Which list is in use, and whether a newer one can't be.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WordlistStatus {}
+
+/// The list in use.
+#[derive(Serialize, JsonSchema)]
+pub struct StatusReply {
+    /// A hash of its files.
+    version: String,
+    /// How many entries it blocks.
+    entries: usize,
+    /// Seconds since it was last known to be current.
+    age_s: i64,
+    /// Why the last check failed, if it did; the list in use is the last good one.
+    last_error: Option<String>,
+}
+
+impl From<Status> for StatusReply {
+    fn from(status: Status) -> Self {
+        let Status { version, entries, age_ms, last_error } = status;
+        Self { version, entries, age_s: age_ms / 1_000, last_error }
+    }
+}
+
+impl Action for WordlistStatus {
+    const ROUTE: Route = Route::get("/wordlist/status");
+    type Caller = Moderator;
+    type Reply = StatusReply;
+
+    async fn run(self, app: &App, _: Moderator) -> Result<StatusReply> {
+        Ok(app.blocklist.status().into())
+    }
+}
+
+/// Ask for the list now rather than when it is old, and say which one is in use then.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RefreshWordlist {}
+
+impl Action for RefreshWordlist {
+    const ROUTE: Route = Route::post("/wordlist/refresh");
+    type Caller = Server;
+    type Reply = StatusReply;
+
+    async fn run(self, app: &App, _: Server) -> Result<StatusReply> {
+        app.blocklist.refresh().await;
+        Ok(app.blocklist.status().into())
+    }
+}
+
+/// What the list in use says of a text, and why. Nothing is stored.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TestWordlist {
+    /// The text: 1 to 2000 bytes.
+    text: Text,
+}
+
+/// A verdict.
+#[derive(Serialize, JsonSchema)]
+pub struct TestReply {
+    /// The strongest that an entry asks for: `pass`, `review`, `mask` or `reject`.
+    action: &'static str,
+    /// What others would see.
+    masked: String,
+    hits: Vec<HitReply>,
+    /// The list that judged.
+    version: String,
+}
+
+/// One blocked span.
+#[derive(Serialize, JsonSchema)]
+pub struct HitReply {
+    /// Its first byte in the text.
+    start: usize,
+    /// The byte behind its last.
+    end: usize,
+    /// The entry that hit.
+    entry: String,
+    /// The list it is on.
+    category: String,
+    /// What it asks for.
+    action: &'static str,
+    /// How it was found.
+    found: &'static str,
+}
+
+impl Action for TestWordlist {
+    const ROUTE: Route = Route::post("/wordlist/test");
+    type Caller = Moderator;
+    type Reply = TestReply;
+
+    async fn run(self, app: &App, _: Moderator) -> Result<TestReply> {
+        let list = app.blocklist.current();
+        let verdict = list.filter.judge(self.text.as_str());
+        let hits = verdict.hits.iter().map(|hit| HitReply {
+            start: hit.span.start,
+            end: hit.span.end,
+            entry: hit.entry.to_owned(),
+            category: hit.category.to_owned(),
+            action: hit.action.as_str(),
+            found: hit.view.as_str(),
+        });
+        Ok(TestReply {
+            action: verdict.worst().map_or("pass", |worst| worst.action.as_str()),
+            masked: verdict.masked(self.text.as_str()).into_owned(),
+            hits: hits.collect(),
+            version: list.version.clone(),
+        })
+    }
+}
+
+/// The entries that hit most, since counting began.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WordlistHits {
+    /// How many entries, 1 to 100.
+    #[serde(default)]
+    limit: PageSize,
+}
+
+/// Counts, the largest first.
+#[derive(Serialize, JsonSchema)]
+pub struct HitsReply {
+    entries: Vec<EntryHits>,
+}
+
+/// How often one entry hit.
+#[derive(Serialize, JsonSchema)]
+pub struct EntryHits {
+    /// The list it is on.
+    category: String,
+    /// As the planner wrote it.
+    entry: String,
+    /// How many times, refused messages included.
+    hits: i64,
+    /// When it hit last: milliseconds since 1970-01-01 UTC.
+    last_at: i64,
+}
+
+impl Action for WordlistHits {
+    const ROUTE: Route = Route::get("/wordlist/hits");
+    type Caller = Moderator;
+    type Reply = HitsReply;
+
+    async fn run(self, app: &App, _: Moderator) -> Result<HitsReply> {
+        let counts = wordlist_hit::most(&app.db, self.limit.get()).await?;
+        let entry = |count: wordlist_hit::Count| {
+            let wordlist_hit::Count { category, entry, hits, last_at } = count;
+            EntryHits { category, entry, hits, last_at }
+        };
+        Ok(HitsReply { entries: counts.into_iter().map(entry).collect() })
+    }
+}

@@ -1,0 +1,329 @@
+//! Wordlists as planners and moderators meet them: the commands, publication, and the actions.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use guildhall::clock::Clock;
+use guildhall::objects::Objects;
+use guildhall::wordlist::published;
+use serde_json::{Value, json};
+
+use crate::support::TestApp;
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        files.iter().for_each(|(name, text)| folder.write(name, text));
+        folder
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.0.path().join(name), text).unwrap();
+    }
+
+    fn path(&self) -> &str {
+        self.0.path().to_str().unwrap()
+    }
+}
+
+fn guildhall(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_guildhall"))
+        .arg("wordlist")
+        .args(arguments)
+        .env_clear()
+        .env("GUILDHALL_DATA", "/nowhere")
+        .output()
+        .unwrap()
+}
+
+#[track_caller]
+fn succeeds(arguments: &[&str]) -> String {
+    let output = guildhall(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+#[track_caller]
+fn fails(arguments: &[&str]) -> String {
+    let output = guildhall(arguments);
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", text(&output.stdout));
+    text(&output.stdout) + &text(&output.stderr)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn the_repositorys_own_list_is_without_warnings() {
+    let report = succeeds(&["check", "wordlists", "--strict"]);
+    assert!(report.trim_end().ends_with("0 errors, 0 warnings"), "{report}");
+}
+
+#[test]
+fn check_names_place_and_mend_of_everything_at_once() {
+    let lists = Folder::new(&[
+        ("a.txt", "dragon\nDRAGON\n敏感词\n大敏感词\nhello\ngreen dragon | reject\nunicorn\n"),
+        ("allow.txt", "my unicorn\nunicorn\nnothing\n"),
+        ("cases.tsv", "a dragon\tpass\na dragon\tmask\ta ++++++\n"),
+    ]);
+    let report: Value =
+        serde_json::from_slice(&guildhall(&["check", lists.path(), "--json"]).stdout).unwrap();
+    let found: Vec<(&str, &str, &str)> = report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|f| (f["level"].as_str().unwrap(), f["kind"].as_str().unwrap(), f["place"].as_str().unwrap()))
+        .collect();
+    for expected in [
+        ("warning", "duplicate", "a.txt:2"),
+        ("warning", "covered", "a.txt:4"),
+        ("error", "clean-text", "a.txt:5"),
+        ("error", "allowed", "a.txt:7"),
+        ("note", "idle-allow", "allow.txt"),
+        ("error", "case", "cases.tsv:1"),
+        ("error", "case", "cases.tsv:2"),
+    ] {
+        assert!(found.contains(&expected), "{expected:?} in {found:?}");
+    }
+    assert!(
+        !found.iter().any(|(.., place)| *place == "a.txt:6"),
+        "a stronger entry is not covered by a weaker one"
+    );
+    let printed = fails(&["check", lists.path()]);
+    assert!(printed.contains("error: a.txt:5: 'hello' hits"), "{printed}");
+}
+
+#[test]
+fn check_reports_faults_and_exit_codes() {
+    let broken = Folder::new(&[("a.txt", "fine words\nx\n"), ("b.txt", "@colour red\n")]);
+    let report = fails(&["check", broken.path()]);
+    assert!(report.contains("error: a.txt:2: 'x' is one character"), "{report}");
+    assert!(report.contains("error: b.txt:1: unknown directive @colour"), "{report}");
+    fails(&["check", "/nowhere"]);
+    let doubled = Folder::new(&[("a.txt", "dragon\nDragon\n")]);
+    succeeds(&["check", doubled.path()]);
+    fails(&["check", doubled.path(), "--strict"]);
+    let clean = Folder::new(&[("clean.tsv", "a dragon\n")]);
+    let one = Folder::new(&[("a.txt", "dragon\n")]);
+    let clean = format!("{}/clean.tsv", clean.path());
+    fails(&["check", one.path(), "--clean", &clean]);
+}
+
+#[test]
+fn diff_shows_what_a_change_does() {
+    let old = Folder::new(&[("a.txt", "dragon\ngriffin\n")]);
+    let new = Folder::new(&[("a.txt", "dragon | reject\nhydra\n"), ("allow.txt", "hydra cake\n")]);
+    let texts = Folder::new(&[("texts", "a griffin\na hydra\na hydra cake\n<b>hydra</b>\nnothing\n")]);
+    let file = format!("{}/texts", texts.path());
+    let page = format!("{}/page.html", texts.path());
+    let diff: Value = serde_json::from_str(&succeeds(&[
+        "diff",
+        old.path(),
+        new.path(),
+        "--texts",
+        &file,
+        "--json",
+        "--html",
+        &page,
+    ]))
+    .unwrap();
+    let entries = |list: &Value| -> Vec<String> {
+        list.as_array().unwrap().iter().map(|l| l["entry"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(
+        (entries(&diff["added"]), entries(&diff["removed"])),
+        (vec!["dragon".to_owned(), "hydra".to_owned()], vec!["dragon".to_owned(), "griffin".to_owned()])
+    );
+    assert_eq!(
+        diff["newly_hit"],
+        json!([{ "entry": "hydra", "texts": 2, "samples": ["a hydra", "<b>hydra</b>"] }])
+    );
+    assert_eq!(diff["newly_passing"], json!([{ "entry": "griffin", "texts": 1, "samples": ["a griffin"] }]));
+    let page = fs::read_to_string(page).unwrap();
+    assert!(page.contains("&lt;b&gt;hydra&lt;/b&gt;") && !page.contains("<b>"), "players' text stays text");
+    let printed = succeeds(&["diff", old.path(), new.path(), "--texts", &file]);
+    assert!(
+        printed.contains("would newly be hit (1)") && printed.contains("5 texts were judged"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn test_draws_what_hits_under_the_text() {
+    let lists = Folder::new(&[("beasts.txt", "dragon\n敏感词\n")]);
+    let drawn = succeeds(&["test", "大 敏感词 d.r.a.g.o.n", "--folder", lists.path()]);
+    let lines: Vec<&str> = drawn.lines().collect();
+    assert_eq!(lines[1], "   ^^^^^^ '敏感词' in beasts: mask");
+    assert!(lines[2].starts_with("          ^^^^^^^^^^^ 'dragon' in beasts: mask, found hidden"), "{drawn}");
+    assert_eq!(lines[3], "mask: 大 *** ***********");
+    assert_eq!(succeeds(&["test", "fine", "--folder", lists.path()]), "fine\npasses\n");
+}
+
+#[test]
+fn publishing_and_going_back() {
+    let place = tempfile::tempdir().unwrap();
+    let to = place.path().to_str().unwrap();
+    let lists = Folder::new(&[("a.txt", "dragon\ngriffin\nhydra\nwyvern\n")]);
+    let publish = |by: &str| -> Value {
+        serde_json::from_str(&succeeds(&["publish", lists.path(), "--to", to, "--by", by, "--json"])).unwrap()
+    };
+    let first = publish("ann");
+    lists.write("a.txt", "dragon\ngriffin\nhydra\nwyvern\nunicorn\n");
+    let second = publish("ben");
+    assert_ne!(first["sha256"], second["sha256"]);
+
+    lists.write("a.txt", "dragon\nhello\n");
+    assert!(fails(&["publish", lists.path(), "--to", to]).contains("not published: the check fails"));
+    lists.write("a.txt", "dragon\n");
+    assert!(fails(&["publish", lists.path(), "--to", to]).contains("1 entries instead of 5"));
+    let pointer = || published::pointer(&Objects::in_folder(place.path())).unwrap().unwrap();
+    assert_eq!(pointer().sha256, second["sha256"], "a refused list changes nothing");
+    succeeds(&["publish", lists.path(), "--to", to, "--force"]);
+
+    let begins = &first["sha256"].as_str().unwrap()[..10];
+    succeeds(&["rollback", begins, "--to", to, "--by", "cid"]);
+    assert_eq!(pointer().sha256, first["sha256"]);
+    succeeds(&["rollback", "--to", to]);
+    assert_ne!(pointer().sha256, first["sha256"], "without a hash it is the one before");
+    fails(&["rollback", "ffffffffffff", "--to", to]);
+    let history: Value = serde_json::from_str(&succeeds(&["history", "--to", to, "--json"])).unwrap();
+    let by: Vec<_> = history
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| (p["by"].as_str().unwrap(), p["by_way_of"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        by,
+        [
+            ("ann", "publish"),
+            ("ben", "publish"),
+            ("unknown", "publish"),
+            ("cid", "rollback"),
+            ("unknown", "rollback")
+        ]
+    );
+}
+
+async fn serving(place: &Path) -> TestApp {
+    let app = TestApp::with(&[("GUILDHALL_WORDLISTS", place.to_str().unwrap())]).await;
+    app.world("world", &["alice"]).await;
+    app
+}
+
+fn publish(place: &Path, words: &str) {
+    let files = vec![("a.txt".to_owned(), words.as_bytes().to_vec())];
+    let entries = words.lines().count();
+    published::publish(&Objects::in_folder(place), &files, entries, "test", Clock::default().now()).unwrap();
+}
+
+#[tokio::test]
+async fn published_lists_are_served_and_faults_of_the_place_keep_the_last_one() {
+    let place = tempfile::tempdir().unwrap();
+    publish(place.path(), "dragon\ngriffin\n");
+    let app = serving(place.path()).await;
+    assert_eq!(app.player("alice").say("world", "dragon unicorn").await["text"], "****** unicorn");
+    publish(place.path(), "unicorn\ngriffin\n");
+    let refreshed = app.server().post("/wordlist/refresh", json!({})).await.data();
+    assert_eq!((&refreshed["entries"], &refreshed["last_error"]), (&json!(2), &Value::Null));
+    assert_eq!(app.player("alice").say("world", "dragon unicorn").await["text"], "dragon *******");
+
+    let pointer = fs::read_to_string(place.path().join("current.json")).unwrap();
+    let bundle = fs::read_dir(place.path().join("lists")).unwrap().map(|e| e.unwrap().path());
+    let bundle = bundle
+        .into_iter()
+        .find(|path| pointer.contains(path.file_name().unwrap().to_str().unwrap()))
+        .unwrap();
+    let good = fs::read(&bundle).unwrap();
+    let faults: [(&str, Vec<u8>); 4] = [
+        ("cut short", good[..good.len() / 2].to_vec()),
+        ("another content of the same size", vec![b'x'; good.len()]),
+        ("empty", Vec::new()),
+        ("longer", [good.as_slice(), b" "].concat()),
+    ];
+    for (fault, bytes) in faults {
+        fs::write(&bundle, bytes).unwrap();
+        // A list that changed, so that it is read at all.
+        fs::write(place.path().join("current.json"), pointer.replace("\"test\"", &format!("\"{fault}\"")))
+            .unwrap();
+        let status = app.server().post("/wordlist/refresh", json!({})).await.data();
+        assert!(status["last_error"].as_str().unwrap().contains("other size or hash"), "{fault}: {status}");
+    }
+    for (fault, bytes) in
+        [("no JSON", "{"), ("a path for a hash", &pointer.replace("sha256\": \"", "sha256\": \"../"))]
+    {
+        fs::write(place.path().join("current.json"), bytes).unwrap();
+        let status = app.server().post("/wordlist/refresh", json!({})).await.data();
+        assert!(status["last_error"].as_str().unwrap().contains("current.json"), "{fault}: {status}");
+    }
+    assert_eq!(app.player("alice").say("world", "dragon unicorn").await["text"], "dragon *******");
+    fs::write(place.path().join("current.json"), &pointer).unwrap();
+    fs::write(&bundle, good).unwrap();
+    let status = app.server().post("/wordlist/refresh", json!({})).await.data();
+    assert_eq!(status["last_error"], Value::Null);
+}
+
+#[tokio::test]
+async fn moderators_see_the_list_try_texts_and_learn_what_hits() {
+    let place = tempfile::tempdir().unwrap();
+    publish(place.path(), "dragon\ngriffin\npassword | reject\n");
+    let app = serving(place.path()).await;
+    let (alice, mo) = (app.player("alice"), app.moderator("mo"));
+    let status = mo.get("/wordlist/status").await.data();
+    assert_eq!((&status["entries"], &status["last_error"]), (&json!(3), &Value::Null));
+
+    let tried = mo.post("/wordlist/test", json!({ "text": "my dr4gon" })).await.data();
+    assert_eq!(
+        (&tried["action"], &tried["masked"], &tried["version"]),
+        (&json!("mask"), &json!("my ******"), &status["version"])
+    );
+    assert_eq!(
+        (&tried["hits"][0]["entry"], &tried["hits"][0]["start"], &tried["hits"][0]["end"]),
+        (&json!("dragon"), &json!(3), &json!(9))
+    );
+
+    for _ in 0..3 {
+        alice.say("world", "a dragon").await;
+    }
+    let input = json!({ "channel": "world", "text": "griffin", "nonce": "n" });
+    alice.post("/message/send", input.clone()).await.data();
+    alice.post("/message/send", input).await.data();
+    assert_eq!(
+        alice.post("/message/send", json!({ "channel": "world", "text": "password" })).await.code(),
+        "rejected"
+    );
+    let hits = mo.get("/wordlist/hits").await.data();
+    let counts: Vec<_> = hits["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| (e["entry"].as_str().unwrap(), e["hits"].as_i64().unwrap()))
+        .collect();
+    assert_eq!(
+        counts,
+        [("dragon", 3), ("griffin", 1), ("password", 1)],
+        "a replay counts once, a trial not at all"
+    );
+}
+
+#[tokio::test]
+async fn words_spelled_over_messages_and_unsafe_text() {
+    let app = TestApp::with(&[("GUILDHALL_FILTER_WINDOW", "10s")]).await;
+    app.world("world", &["alice", "bob"]).await;
+    let (alice, bob) = (app.player("alice"), app.player("bob"));
+    alice.say("world", "bad").await;
+    assert_eq!(bob.say("world", "word").await["masked"], false, "another sender's");
+    assert_eq!(alice.say("world", "word").await["text"], "****");
+    alice.say("world", "bad").await;
+    app.clock.advance(10_500);
+    assert_eq!(alice.say("world", "word").await["text"], "word", "too long ago");
+    let shown = alice.say("world", "a\u{202e}b <size=99>big</size>").await;
+    assert_eq!((&shown["text"], &shown["masked"]), (&json!("ab ＜size=99>big＜/size>"), &json!(false)));
+    let plain = TestApp::with(&[("GUILDHALL_DISPLAY_SAFETY", "off")]).await;
+    plain.world("world", &["alice"]).await;
+    assert_eq!(plain.player("alice").say("world", "<size=99>").await["text"], "<size=99>");
+}
