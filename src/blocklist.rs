@@ -16,7 +16,8 @@ use crate::config::Config;
 use crate::filter::{Filter, Wordlist};
 use crate::objects::Objects;
 use crate::random;
-use crate::wordlist::{self, Files, check, published};
+use crate::wordlist::published::{self, Pointer};
+use crate::wordlist::{self, Files, check};
 
 /// The lists that the program was built with: for a first start without any.
 const BUILT_IN: &[(&str, &[u8])] = &[
@@ -35,6 +36,8 @@ pub struct Loaded {
     pub version: String,
     /// How many entries it blocks.
     pub entries: usize,
+    /// What pointed at it, if it was published.
+    pointer: Option<Pointer>,
 }
 
 /// The current list.
@@ -64,7 +67,7 @@ pub struct Status {
 impl Blocklist {
     /// Loads the configured list; where that can't be used, the one the program was built with.
     pub fn start(config: &Config, clock: Clock) -> Self {
-        let (loaded, error) = match read(&config.wordlists).and_then(|files| load(&files)) {
+        let (loaded, error) = match first(&config.wordlists) {
             Ok(loaded) => (loaded, None),
             Err(fault) => {
                 tracing::warn!(folder = %config.wordlists.display(), error = fault, "wordlist: using the built-in list");
@@ -157,40 +160,54 @@ impl Blocklist {
 
 /// The list that is there now, if it is another than the old one.
 fn newer(folder: &Path, old: &Loaded) -> Result<Option<Loaded>, String> {
-    let files = read(folder)?;
+    let pointer = published::pointer(&Objects::in_folder(folder))?;
+    if let (Some(new), Some(old)) = (&pointer, &old.pointer) {
+        if new.sha256 == old.sha256 {
+            return Ok(None);
+        }
+        if new.published_at < old.published_at {
+            return Err(format!(
+                "the list of {} is older than the one in use, of {}",
+                new.published_at, old.published_at
+            ));
+        }
+    }
+    let files = read(folder, pointer.as_ref())?;
     if wordlist::version(&files) == old.version {
         return Ok(None);
     }
-    let loaded = load(&files)?;
+    let loaded = load(&files, pointer)?;
     if loaded.entries * 2 < old.entries {
-        return Err(format!(
-            "has {} entries, under half of the {} in use; is a file missing?",
-            loaded.entries, old.entries
-        ));
+        let (new, old) = (loaded.entries, old.entries);
+        return Err(format!("has {new} entries, under half of the {old} in use; is a file missing?"));
     }
     Ok(Some(loaded))
 }
 
-/// What the folder holds: published lists, where there is a pointer to them, else the files themselves.
-fn read(folder: &Path) -> Result<Files, String> {
-    let objects = Objects::in_folder(folder);
-    match published::pointer(&objects)? {
-        Some(pointer) => published::files(&objects, &pointer),
+/// What the folder holds: the published list, where there is a pointer to one, else the files themselves.
+fn read(folder: &Path, pointer: Option<&Pointer>) -> Result<Files, String> {
+    match pointer {
+        Some(pointer) => published::files(&Objects::in_folder(folder), pointer),
         None => wordlist::read_folder(folder),
     }
 }
 
+fn first(folder: &Path) -> Result<Loaded, String> {
+    let pointer = published::pointer(&Objects::in_folder(folder))?;
+    load(&read(folder, pointer.as_ref())?, pointer)
+}
+
 /// Parses and builds a list, and holds it to its own examples.
-fn load(files: &Files) -> Result<Loaded, String> {
+fn load(files: &Files, pointer: Option<Pointer>) -> Result<Loaded, String> {
     let list = Wordlist::parse(files).map_err(|faults| faults.join("; "))?;
     let filter = Filter::build(&list).map_err(|fault| fault.to_string())?;
     if let Some(failing) = list.cases.iter().find_map(|case| check::failing(&filter, case)) {
         return Err(format!("{}: {}", failing.place, failing.message));
     }
-    Ok(Loaded { filter, version: wordlist::version(files), entries: list.entries.len() })
+    Ok(Loaded { filter, version: wordlist::version(files), entries: list.entries.len(), pointer })
 }
 
 fn built_in() -> Loaded {
     let files = BUILT_IN.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())).collect();
-    load(&files).expect("a test holds the built-in list to its own rules")
+    load(&files, None).expect("a test holds the built-in list to its own rules")
 }

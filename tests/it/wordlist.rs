@@ -3,6 +3,9 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use guildhall::clock::Clock;
 use guildhall::objects::Objects;
@@ -232,37 +235,45 @@ async fn published_lists_are_served_and_faults_of_the_place_keep_the_last_one() 
     assert_eq!((&refreshed["entries"], &refreshed["last_error"]), (&json!(2), &Value::Null));
     assert_eq!(app.player("alice").say("world", "dragon unicorn").await["text"], "dragon *******");
 
-    let pointer = fs::read_to_string(place.path().join("current.json")).unwrap();
-    let bundle = fs::read_dir(place.path().join("lists")).unwrap().map(|e| e.unwrap().path());
-    let bundle = bundle
-        .into_iter()
-        .find(|path| pointer.contains(path.file_name().unwrap().to_str().unwrap()))
-        .unwrap();
-    let good = fs::read(&bundle).unwrap();
-    let faults: [(&str, Vec<u8>); 4] = [
-        ("cut short", good[..good.len() / 2].to_vec()),
-        ("another content of the same size", vec![b'x'; good.len()]),
-        ("empty", Vec::new()),
-        ("longer", [good.as_slice(), b" "].concat()),
+    let good = fs::read_to_string(place.path().join("current.json")).unwrap();
+    type Fault = (&'static str, &'static str, fn(&Path, &Path));
+    let faults: [Fault; 8] = [
+        ("missing", "is missing", |_, bundle| fs::remove_file(bundle).unwrap()),
+        ("empty", "other size or hash", |_, bundle| fs::write(bundle, b"").unwrap()),
+        ("cut short", "other size or hash", |_, bundle| {
+            let bytes = fs::read(bundle).unwrap();
+            fs::write(bundle, &bytes[..bytes.len() / 2]).unwrap();
+        }),
+        ("another of the same size", "other size or hash", |_, bundle| {
+            fs::write(bundle, vec![b'x'; fs::read(bundle).unwrap().len()]).unwrap();
+        }),
+        ("huge", "bytes, more than", |_, bundle| {
+            fs::File::options().write(true).open(bundle).unwrap().set_len(65 << 20).unwrap();
+        }),
+        ("no JSON", "current.json", |pointer, _| fs::write(pointer, "{").unwrap()),
+        ("a path for a hash", "is no SHA-256", |pointer, _| {
+            let text = fs::read_to_string(pointer).unwrap();
+            fs::write(pointer, text.replace("sha256\": \"", "sha256\": \"../")).unwrap();
+        }),
+        ("older", "is older than the one in use", |pointer, _| {
+            let mut json: Value = serde_json::from_slice(&fs::read(pointer).unwrap()).unwrap();
+            json["published_at"] = json!(1);
+            fs::write(pointer, json.to_string()).unwrap();
+        }),
     ];
-    for (fault, bytes) in faults {
-        fs::write(&bundle, bytes).unwrap();
-        // A list that changed, so that it is read at all.
-        fs::write(place.path().join("current.json"), pointer.replace("\"test\"", &format!("\"{fault}\"")))
-            .unwrap();
+    for (fault, says, cause) in faults {
+        publish(place.path(), &format!("dragon\n{fault}\n"));
+        let pointer = published::pointer(&Objects::in_folder(place.path())).unwrap().unwrap();
+        cause(&place.path().join("current.json"), &place.path().join("lists").join(&pointer.sha256));
         let status = app.server().post("/wordlist/refresh", json!({})).await.data();
-        assert!(status["last_error"].as_str().unwrap().contains("other size or hash"), "{fault}: {status}");
+        assert!(status["last_error"].as_str().unwrap_or_default().contains(says), "{fault}: {status}");
+        assert_eq!(
+            app.player("alice").say("world", "dragon unicorn").await["text"],
+            "dragon *******",
+            "{fault}"
+        );
     }
-    for (fault, bytes) in
-        [("no JSON", "{"), ("a path for a hash", &pointer.replace("sha256\": \"", "sha256\": \"../"))]
-    {
-        fs::write(place.path().join("current.json"), bytes).unwrap();
-        let status = app.server().post("/wordlist/refresh", json!({})).await.data();
-        assert!(status["last_error"].as_str().unwrap().contains("current.json"), "{fault}: {status}");
-    }
-    assert_eq!(app.player("alice").say("world", "dragon unicorn").await["text"], "dragon *******");
-    fs::write(place.path().join("current.json"), &pointer).unwrap();
-    fs::write(&bundle, good).unwrap();
+    fs::write(place.path().join("current.json"), &good).unwrap();
     let status = app.server().post("/wordlist/refresh", json!({})).await.data();
     assert_eq!(status["last_error"], Value::Null);
 }
@@ -326,4 +337,46 @@ async fn words_spelled_over_messages_and_unsafe_text() {
     let plain = TestApp::with(&[("GUILDHALL_DISPLAY_SAFETY", "off")]).await;
     plain.world("world", &["alice"]).await;
     assert_eq!(plain.player("alice").say("world", "<size=99>").await["text"], "<size=99>");
+}
+
+/// Lists of 100,000 entries change while messages are judged; nobody waits for it and nothing fails.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_lists_change_under_load_and_nobody_waits() {
+    let words =
+        |seed: usize| -> String { (0..100_000).map(|n| format!("w{}x{seed}\n", n * 7_919)).collect() };
+    let place = tempfile::tempdir().unwrap();
+    publish(place.path(), &words(1));
+    let app = Arc::new(serving(place.path()).await);
+    let done = Arc::new(AtomicBool::new(false));
+    let sender = {
+        let (app, done) = (Arc::clone(&app), Arc::clone(&done));
+        tokio::spawn(async move {
+            let mut took = Vec::new();
+            while !done.load(Ordering::SeqCst) {
+                let started = Instant::now();
+                app.player("alice").say("world", "hello there").await;
+                took.push(started.elapsed());
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            took
+        })
+    };
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    for seed in 2..5 {
+        publish(place.path(), &words(seed));
+        let status = app.server().post("/wordlist/refresh", json!({})).await.data();
+        assert_eq!((&status["last_error"], &status["entries"]), (&Value::Null, &json!(100_000)));
+        let tried = app
+            .moderator("mo")
+            .post("/wordlist/test", json!({ "text": format!("w7919x{seed}") }))
+            .await
+            .data();
+        assert_eq!(tried["action"], "mask", "the new list judges");
+    }
+    done.store(true, Ordering::SeqCst);
+    let mut took = sender.await.unwrap();
+    assert!(took.len() > 100, "the load was no load: {}", took.len());
+    took.sort();
+    let (usual, slowest) = (took[took.len() / 2], took[took.len() * 99 / 100]);
+    assert!(slowest < usual + Duration::from_millis(20), "usually {usual:?}, one in a hundred {slowest:?}");
 }
