@@ -28,14 +28,16 @@ fn main() {
     let english: Vec<String> = (0..TEXTS).map(|_| words.english(&mut random, 9)).collect();
     let long: Vec<String> = (0..TEXTS).map(|_| words.mixed_of(&mut random, 300)).collect();
     println!(
-        "{:>9} | {:>8} {:>9} {:>9} {:>7} | {:>27} | {:>27} | {:>10}",
+        "Each entry is in two automata; `raw` is one of the same entries, scanning the same texts unfolded.\n"
+    );
+    println!(
+        "{:>9} | {:>8} {:>8} | {:>15} | {:>27} | {:>27} | {:>10}",
         "entries",
         "build s",
-        "MB",
         "peak MB",
-        "B/entry",
-        "mixed ns: ours, raw, rustrict",
-        "English ns: ours, raw, rustr.",
+        "B/entry: us raw",
+        "mixed ns: us, raw, rustrict",
+        "Engl. ns: us, raw, rustrict",
         "300 B p99"
     );
     for size in SIZES {
@@ -48,7 +50,9 @@ fn main() {
         let build = started.elapsed().as_secs_f64();
         let resident = (HEAP.current_usage() - before) as f64;
         let peak = (HEAP.peak_usage() - before) as f64;
+        let before = HEAP.current_usage();
         let raw = raw(&entries);
+        let raw_resident = (HEAP.current_usage() - before) as f64;
         let rustrict = (size <= RUSTRICT_SIZES).then(|| &*Box::leak(Box::new(trie(&entries))));
         let judge = |text: &String| filter.judge(text).hits.len();
         let scan = |text: &String| raw.find_overlapping_iter(text).count();
@@ -64,10 +68,10 @@ fn main() {
             format!("{:>8.0} {:>8.0} {rustrict:>9}", time(texts, judge), time(texts, scan))
         };
         println!(
-            "{size:>9} | {build:>8.2} {:>9.1} {:>9.1} {:>7.0} | {:>27} | {:>27} | {:>7.1} us",
-            resident / 1e6,
+            "{size:>9} | {build:>8.2} {:>8.1} | {:>8.0} {:>6.0} | {:>27} | {:>27} | {:>7.1} us",
             peak / 1e6,
             resident / size as f64,
+            raw_resident / size as f64,
             three(&mixed),
             three(&english),
             p99(&long, judge)
@@ -88,18 +92,19 @@ fn time(texts: &[String], judge: impl Fn(&String) -> usize) -> f64 {
     best.as_nanos() as f64 / texts.len() as f64
 }
 
-/// Microseconds that one text in a hundred exceeds.
+/// Microseconds that one text in a hundred exceeds; of each text the best of three rounds over all, so that it is the
+/// text which is slow rather than the machine.
 fn p99(texts: &[String], judge: impl Fn(&String) -> usize) -> f64 {
-    let mut took: Vec<Duration> = texts
-        .iter()
-        .map(|text| {
+    let mut best = vec![Duration::MAX; texts.len()];
+    for _ in 0..3 {
+        for (text, best) in texts.iter().zip(&mut best) {
             let started = Instant::now();
             black_box(judge(text));
-            started.elapsed()
-        })
-        .collect();
-    took.sort_unstable();
-    took[took.len() * 99 / 100].as_nanos() as f64 / 1e3
+            *best = started.elapsed().min(*best);
+        }
+    }
+    best.sort_unstable();
+    best[best.len() * 99 / 100].as_nanos() as f64 / 1e3
 }
 
 /// The scan alone: what no filter with this engine can beat.
