@@ -27,9 +27,7 @@ fn main() {
     let mixed: Vec<String> = (0..TEXTS).map(|_| words.mixed(&mut random, 61)).collect();
     let english: Vec<String> = (0..TEXTS).map(|_| words.english(&mut random, 9)).collect();
     let long: Vec<String> = (0..TEXTS).map(|_| words.mixed_of(&mut random, 300)).collect();
-    println!(
-        "Each entry is in two automata; `raw` is one of the same entries, scanning the same texts unfolded.\n"
-    );
+    println!("`raw` is one automaton of the same entries, scanning the same texts unfolded.\n");
     println!(
         "{:>9} | {:>8} {:>8} | {:>15} | {:>27} | {:>27} | {:>10}",
         "entries",

@@ -15,27 +15,28 @@ pub(super) struct Pattern(u32);
 
 impl Pattern {
     /// Entries are numbered up to this.
-    pub(super) const MAX_ENTRY: u32 = u32::MAX >> 8;
+    pub(super) const MAX_ENTRY: u32 = u32::MAX >> Rules::BITS;
 
     pub(super) fn new(entry: u32, rules: Rules) -> Self {
-        Self(entry.min(Self::MAX_ENTRY) << 8 | u32::from(rules.0))
+        Self(entry.min(Self::MAX_ENTRY) << Rules::BITS | u32::from(rules.0))
     }
 
     /// The entry's number; for allowed phrases it means nothing.
     pub(super) fn entry(self) -> u32 {
-        self.0 >> 8
+        self.0 >> Rules::BITS
     }
 
     pub(super) fn rules(self) -> Rules {
-        Rules(self.0 as u8)
+        Rules(self.0 as u16 & ((1 << Rules::BITS) - 1))
     }
 }
 
 /// What a find must meet; one bit each, as there are very many patterns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Rules(u8);
+pub(super) struct Rules(u16);
 
 impl Rules {
+    const BITS: u32 = 9;
     /// An allowed phrase.
     pub(super) const ALLOW: Self = Self(1);
     /// Must begin where a word begins.
@@ -46,12 +47,14 @@ impl Rules {
     pub(super) const IN_WORDS: Self = Self(1 << 3);
     /// The entry itself has separators, so the text may have some too.
     pub(super) const HAS_GAPS: Self = Self(1 << 4);
-    /// Holds a letter, so digits alone are not it.
+    /// Holds a letter, so digits alone are not it; one without is not letters that look like its digits.
     pub(super) const HAS_LETTER: Self = Self(1 << 5);
     /// More pieces follow: a wildcard.
     pub(super) const HAS_TAIL: Self = Self(1 << 6);
     /// Has repeats of its own.
     pub(super) const HAS_RUNS: Self = Self(1 << 7);
+    /// Is meant for squeezed views. Where an entry reads the same in the plain one, one pattern serves both.
+    pub(super) const SQUEEZED: Self = Self(1 << 8);
 
     pub(super) fn with(self, more: Self, wanted: bool) -> Self {
         if wanted { Self(self.0 | more.0) } else { self }
@@ -74,7 +77,7 @@ pub(super) fn in_squeezed(view: &Squeezed, at: Range<usize>, rules: Rules, runs:
     repeats_agree(units, runs)
         && gaps_agree(units, rules)
         && (!rules.has(Rules::IN_WORDS) || stands_alone(view, at))
-        && (!rules.has(Rules::HAS_LETTER) || units.iter().any(|unit| unit.is_letter))
+        && units.iter().any(|unit| unit.is_letter) == rules.has(Rules::HAS_LETTER)
 }
 
 /// Each letter as often as in the entry, or drawn out (three times and more), or the whole word evenly multiplied.

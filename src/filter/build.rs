@@ -92,6 +92,13 @@ struct Form {
     tail: Option<Box<[String]>>,
 }
 
+impl Form {
+    fn with(self, more: Rules) -> Self {
+        let pattern = Pattern::new(self.pattern.entry(), self.pattern.rules().with(more, true));
+        Self { pattern, ..self }
+    }
+}
+
 /// What hits say of their entries; texts lie in one piece, as there are very many.
 pub(super) struct Sources {
     texts: String,
@@ -166,11 +173,8 @@ impl Forms {
         if entry.options.has(Options::WILDCARD) && folded.contains('*') {
             return self.wildcard(number, &folded, entry.matching);
         }
-        let rules = plain_rules(&folded, entry.matching);
         if entry.options.has(Options::REVERSED) {
-            let reversed = variants::reversed(&folded);
-            self.squeezed_form(&reversed, number, entry.matching, Rules::default());
-            self.plain_form(reversed, number, rules);
+            self.both_forms(variants::reversed(&folded), number, entry.matching);
         }
         if entry.options.has(Options::SPLIT) {
             for apart in variants::split(&folded) {
@@ -178,9 +182,9 @@ impl Forms {
             }
         }
         if let Some(spelled) = variants::spelled(&folded).filter(|_| entry.options.has(Options::PINYIN)) {
-            self.squeezed_form(&spelled, number, Matching::Word, Rules::HAS_GAPS);
+            let form = self.squeeze(&spelled, number, Matching::Word, Reading::Leet);
+            self.squeezed.extend(form.map(|form| form.with(Rules::HAS_GAPS)));
         }
-        self.squeezed_form(&folded, number, entry.matching, Rules::default());
         if entry.options.has(Options::DIGITS) {
             let form = self.squeeze(&folded, number, entry.matching, Reading::NoDigits);
             self.no_digits.extend(form);
@@ -190,9 +194,23 @@ impl Forms {
             self.sound.extend(form);
         }
         if folded.contains(' ') {
-            self.plain_form(folded.replace(' ', ""), number, rules);
+            self.plain_form(folded.replace(' ', ""), number, plain_rules(&folded, entry.matching));
         }
-        self.plain_form(folded, number, rules);
+        self.both_forms(folded, number, entry.matching);
+    }
+
+    /// A pattern for the plain view and one for the squeezed one; one for both, where they are the same.
+    fn both_forms(&mut self, folded: String, number: u32, matching: Matching) {
+        let rules = plain_rules(&folded, matching);
+        match self.squeeze(&folded, number, matching, Reading::Leet) {
+            Some(form) if *form.text == *folded && form.runs.is_none() => {
+                self.plain_form(folded, number, form.pattern.rules().with(rules, true));
+            }
+            form => {
+                self.squeezed.extend(form);
+                self.plain_form(folded, number, rules);
+            }
+        }
     }
 
     fn wildcard(&mut self, number: u32, folded: &str, matching: Matching) {
@@ -217,14 +235,6 @@ impl Forms {
         }
     }
 
-    fn squeezed_form(&mut self, folded: &str, entry: u32, matching: Matching, more: Rules) {
-        let form = self.squeeze(folded, entry, matching, Reading::Leet);
-        self.squeezed.extend(form.map(|mut form| {
-            form.pattern = Pattern::new(entry, form.pattern.rules().with(more, true));
-            form
-        }));
-    }
-
     /// The entry as a squeezed view reads it; none where little is left.
     fn squeeze(&mut self, folded: &str, entry: u32, matching: Matching, reading: Reading) -> Option<Form> {
         self.view.read(folded, reading);
@@ -235,7 +245,7 @@ impl Forms {
         let worded =
             |unit: Option<&super::view::Unit>| unit.is_some_and(|unit| is_word_character(unit.letter));
         let has_runs = units.iter().any(|unit| unit.run > 1);
-        let rules = Rules::default()
+        let rules = Rules::SQUEEZED
             .with(
                 Rules::IN_WORDS,
                 matching != Matching::Substring && (worded(units.first()) || worded(units.last())),

@@ -162,7 +162,7 @@ impl Filter {
         let whole = 0..text.len();
         if self.spelled && plain.text.bytes().any(|byte| byte.is_ascii_alphabetic()) {
             self.search_squeezed(text, whole.clone(), (squeezed, Reading::Leet), &mut hits);
-        } else if let Some(part) = suspicious(&plain.text, self.squeezed.longest) {
+        } else if let Some(part) = suspicious(&plain.text, self.plain.longest.max(self.squeezed.longest)) {
             let part = if part.is_empty() { whole.clone() } else { plain.original(part, text) };
             self.search_squeezed(text, part, (squeezed, Reading::Leet), &mut hits);
         }
@@ -185,18 +185,20 @@ impl Filter {
         (view, reading): (&mut Squeezed, Reading),
         hits: &mut Vec<Hit<'f>>,
     ) {
-        let (finder, name) = match reading {
-            Reading::Leet => (Some(&self.squeezed), View::Squeezed),
-            Reading::NoDigits => (self.no_digits.as_ref(), View::NoDigits),
-            Reading::Sound => (self.sound.as_ref(), View::Sound),
+        view.read_part(text, part.clone(), reading);
+        let mut add = |finder: &Finder, name| {
+            let found = accepted(view, finder);
+            hits.extend(found.map(|(entry, units)| self.hit(entry, view.original(units, text), name)));
         };
-        let Some(finder) = finder else { return };
-        view.read_part(text, part, reading);
-        for (pattern, span) in finder.finds(&view.text) {
-            let units = view.unit_at[span.start] as usize..view.unit_at[span.end - 1] as usize + 1;
-            let runs = finder.runs(&pattern);
-            if !view.touches_cut(&units) && accept::in_squeezed(view, units.clone(), pattern.rules, runs) {
-                hits.push(self.hit(pattern.entry, view.original(units, text), name));
+        match reading {
+            Reading::NoDigits => self.no_digits.iter().for_each(|finder| add(finder, View::NoDigits)),
+            Reading::Sound => self.sound.iter().for_each(|finder| add(finder, View::Sound)),
+            Reading::Leet | Reading::LeetWithL => {
+                add(&self.squeezed, View::Squeezed);
+                add(&self.plain, View::Squeezed);
+                if view.ambiguous {
+                    self.search_squeezed(text, part, (view, Reading::LeetWithL), hits);
+                }
             }
         }
     }
@@ -232,6 +234,19 @@ impl Filter {
         let (entry, category, action) = self.sources.get(entry);
         Hit { span, entry, category, action, view }
     }
+}
+
+/// The finds in a squeezed view that count: their entries, and their units.
+fn accepted<'a>(view: &'a Squeezed, finder: &'a Finder) -> impl Iterator<Item = (u32, Range<usize>)> + 'a {
+    finder.finds(&view.text).filter_map(move |(found, span)| {
+        if !found.rules.has(Rules::SQUEEZED) {
+            return None;
+        }
+        let units = view.unit_at[span.start] as usize..view.unit_at[span.end - 1] as usize + 1;
+        let counts = !view.touches_cut(&units)
+            && accept::in_squeezed(view, units.clone(), found.rules, finder.runs(&found));
+        counts.then_some((found.entry, units))
+    })
 }
 
 impl Verdict<'_> {
@@ -277,11 +292,11 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
-        /// Searching the second view around suspicious places alone finds what searching all of it finds. (`l` is
-        /// left out: taking it for `i` is not suspicious by itself.)
+        /// Searching the second view around suspicious places alone finds what searching all of it finds. (Entries
+        /// without digits: one with them is spelled with letters in the second view, which no text gives away.)
         #[test]
         fn the_short_way_misses_nothing(
-            words in prop::collection::vec("[abdeo敏感词0]{2,5}", 1..6),
+            words in prop::collection::vec("[abdeo敏感词]{2,5}", 1..6),
             text in "[abdeo敏感词 .,*_@0134$!()-]{0,40}",
         ) {
             let list = Wordlist::parse(&[("w.txt".to_owned(), words.join("\n").into_bytes())]).unwrap();

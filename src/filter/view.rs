@@ -106,6 +106,8 @@ pub(super) struct Unit {
 pub(super) enum Reading {
     /// Leet digits and signs as letters.
     Leet,
+    /// The same, with `1`, `!` and `|` as l rather than as i.
+    LeetWithL,
     /// Digits as separators.
     NoDigits,
     /// Han characters as the syllables they sound like.
@@ -123,6 +125,8 @@ pub(super) struct Squeezed {
     folded: Vec<(char, u32)>,
     /// Does the text go on before the first and behind the last unit?
     cut: (bool, bool),
+    /// Was a sign read as an i that could be an l?
+    pub(super) ambiguous: bool,
 }
 
 impl Squeezed {
@@ -150,13 +154,15 @@ impl Squeezed {
 
     fn find_cells(&mut self, text: &str, reading: Reading) {
         self.cells.clear();
+        self.ambiguous = false;
         let mut gap = Gap::None;
         let mut at = 0;
         while let Some(&(character, start)) = self.folded.get(at) {
             let before = at.checked_sub(1).map(|before| self.folded[before].0);
             let after = self.folded.get(at + 1).map(|after| after.0);
             let read = match reading {
-                Reading::Leet => leet(before, character, after),
+                Reading::Leet => leet(before, character, after, 'i'),
+                Reading::LeetWithL => leet(before, character, after, 'l'),
                 Reading::NoDigits => (!character.is_numeric()).then_some((character, 1)),
                 Reading::Sound => Some((super::variants::sound(character), 1)),
             };
@@ -165,6 +171,7 @@ impl Squeezed {
                 let last = self.folded[at + length - 1].1;
                 let end = last + text[last as usize..].chars().next().map_or(0, char::len_utf8) as u32;
                 let is_letter = character.is_alphabetic() || is_syllable(letter);
+                self.ambiguous |= letter == 'i' && character != 'i';
                 self.cells.push(Cell { letter, start, end, gap, is_letter });
                 gap = Gap::None;
                 at += length;
@@ -223,11 +230,14 @@ impl Squeezed {
 }
 
 /// A digit or sign beside Latin letters, read as the letter it stands for; with how many characters that took.
-fn leet(before: Option<char>, character: char, after: Option<char>) -> Option<(char, usize)> {
+fn leet(before: Option<char>, character: char, after: Option<char>, one: char) -> Option<(char, usize)> {
     let latin =
         |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric() || matches!(c, '@' | '$' | '('));
+    let other_script = |c: Option<char>| c.is_some_and(|c| !c.is_ascii() && is_alphanumeric(c));
     let letter = match character {
-        'l' | '1' => 'i',
+        // A number in Chinese text is a number.
+        '0'..='9' if other_script(before) || other_script(after) => character,
+        '1' => one,
         '0' => 'o',
         '3' => 'e',
         '4' => 'a',
@@ -238,7 +248,7 @@ fn leet(before: Option<char>, character: char, after: Option<char>) -> Option<(c
         '(' if after == Some(')') && latin(before) => return Some(('o', 2)),
         '@' if latin(before) || latin(after) => 'a',
         '$' if latin(before) || latin(after) => 's',
-        '!' | '|' if latin(before) && latin(after) => 'i',
+        '!' | '|' if latin(before) && latin(after) => one,
         '+' if latin(before) && latin(after) => 't',
         other => other,
     };

@@ -77,6 +77,8 @@ fn innocent_neighbours_pass() {
         ("god", "good"),
         ("as", "45 apples"),
         ("ass", "455"),
+        ("00", "oo"),
+        ("12345", "i2eas"),
         ("ass", "pass the compass, assess the glass"),
         ("rape", "grapes and grape juice"),
         ("rapist", "therapist"),
