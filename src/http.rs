@@ -205,7 +205,7 @@ impl Router {
             input = notes.input.get(),
             status,
             code,
-            duration_ms = took.as_secs_f64() * 1_000.0,
+            duration_ms = took.as_micros() as f64 / 1_000.0,
             version = self.app.config.version,
             wordlist = &*self.app.blocklist.version(),
             cold_start = self.cold.swap(false, Ordering::Relaxed),
