@@ -220,7 +220,7 @@ impl Config {
                 "more keys, for rotation: `kid=hs256:SECRET` or `kid=eddsa:PUBLIC_X`, separated by commas (so none in a secret)",
                 parse::token_keys,
             ),
-            wordlists: env.get("GUILDHALL_WORDLISTS", "./wordlists", "folder of the wordlists", parse::path),
+            wordlists: env.get("GUILDHALL_WORDLISTS", "./wordlists", "folder of the wordlists, or of published ones", parse::path),
             wordlist_refresh: env.get(
                 "GUILDHALL_WORDLIST_REFRESH_S",
                 "300",
