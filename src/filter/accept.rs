@@ -36,7 +36,7 @@ impl Pattern {
 pub(super) struct Rules(u16);
 
 impl Rules {
-    const BITS: u32 = 9;
+    const BITS: u32 = 10;
     /// An allowed phrase.
     pub(super) const ALLOW: Self = Self(1);
     /// Must begin where a word begins.
@@ -53,8 +53,10 @@ impl Rules {
     pub(super) const HAS_TAIL: Self = Self(1 << 6);
     /// Has repeats of its own.
     pub(super) const HAS_RUNS: Self = Self(1 << 7);
-    /// Is meant for squeezed views. Where an entry reads the same in the plain one, one pattern serves both.
-    pub(super) const SQUEEZED: Self = Self(1 << 8);
+    /// Is meant for the plain view.
+    pub(super) const PLAIN: Self = Self(1 << 8);
+    /// Is meant for squeezed views. Where an entry reads the same in both, one pattern serves them.
+    pub(super) const SQUEEZED: Self = Self(1 << 9);
 
     pub(super) fn with(self, more: Self, wanted: bool) -> Self {
         if wanted { Self(self.0 | more.0) } else { self }
@@ -67,7 +69,8 @@ impl Rules {
 
 /// A find in the plain view: ends of words, where the entry asks for them.
 pub(super) fn in_plain(folded: &str, span: &Range<usize>, rules: Rules) -> bool {
-    (!rules.has(Rules::STARTS_WORD) || is_word_edge(folded, span.start))
+    rules.has(Rules::PLAIN)
+        && (!rules.has(Rules::STARTS_WORD) || is_word_edge(folded, span.start))
         && (!rules.has(Rules::ENDS_WORD) || is_word_edge(folded, span.end))
 }
 

@@ -9,7 +9,7 @@ use super::Filter;
 use super::accept::{Pattern, Rules};
 use super::fold::{fold_text, is_word_character};
 use super::variants;
-use super::view::{Reading, Squeezed};
+use super::view::{Longest, Plain, Reading, Squeezed};
 use super::words::{Action, Entry, Matching, Options, Wordlist};
 
 /// Latin entries up to this long match whole words only, unless they say otherwise.
@@ -24,8 +24,7 @@ pub(super) struct Finder {
     run_lengths: Box<[u16]>,
     /// By pattern: the pieces behind its wildcards.
     tails: HashMap<u32, Box<[String]>>,
-    /// Letters of the longest pattern.
-    pub(super) longest: usize,
+    pub(super) longest: Longest,
 }
 
 /// A find's pattern.
@@ -78,7 +77,7 @@ impl Finder {
                 tails.insert(number as u32, tail);
             }
         }
-        let longest = forms.iter().map(|form| form.text.chars().count()).max().unwrap_or_default();
+        let longest = Longest::of(forms.iter().map(|form| &*form.text));
         let patterns = forms.into_iter().map(|form| form.pattern).collect();
         Ok(Self { automaton, patterns, runs: runs.into(), run_lengths: run_lengths.into(), tails, longest })
     }
@@ -134,10 +133,10 @@ impl Sources {
 /// The patterns of every view.
 #[derive(Default)]
 struct Forms {
-    plain: Vec<Form>,
-    squeezed: Vec<Form>,
+    words: Vec<Form>,
     no_digits: Vec<Form>,
     sound: Vec<Form>,
+    plain_view: Plain,
     view: Squeezed,
 }
 
@@ -149,17 +148,10 @@ pub(super) fn build(list: &Wordlist) -> Result<Filter, BuildError> {
     for phrase in &list.allow {
         forms.plain_form(fold_text(phrase), 0, Rules::ALLOW);
     }
-    let Forms { plain, squeezed, no_digits, sound, .. } = forms;
+    let Forms { words, no_digits, sound, .. } = forms;
     let optional = |forms: Vec<Form>| (!forms.is_empty()).then(|| Finder::build(forms)).transpose();
-    // The two large ones at the same time: they take nearly all of it.
-    let (plain, squeezed) = std::thread::scope(|scope| {
-        let plain = scope.spawn(|| Finder::build(plain));
-        let squeezed = Finder::build(squeezed);
-        (plain.join(), squeezed)
-    });
     Ok(Filter {
-        plain: plain.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?,
-        squeezed: squeezed?,
+        words: Finder::build(words)?,
         no_digits: optional(no_digits)?,
         sound: optional(sound)?,
         spelled: list.entries.iter().any(|entry| entry.options.has(Options::PINYIN)),
@@ -183,7 +175,7 @@ impl Forms {
         }
         if let Some(spelled) = variants::spelled(&folded).filter(|_| entry.options.has(Options::PINYIN)) {
             let form = self.squeeze(&spelled, number, Matching::Word, Reading::Leet);
-            self.squeezed.extend(form.map(|form| form.with(Rules::HAS_GAPS)));
+            self.words.extend(form.map(|form| form.with(Rules::HAS_GAPS)));
         }
         if entry.options.has(Options::DIGITS) {
             let form = self.squeeze(&folded, number, entry.matching, Reading::NoDigits);
@@ -207,7 +199,7 @@ impl Forms {
                 self.plain_form(folded, number, form.pattern.rules().with(rules, true));
             }
             form => {
-                self.squeezed.extend(form);
+                self.words.extend(form);
                 self.plain_form(folded, number, rules);
             }
         }
@@ -219,16 +211,16 @@ impl Forms {
         let Some(first) = pieces.next() else { return };
         let starts = plain_rules(&first, matching).has(Rules::STARTS_WORD);
         self.plain_form(first, number, Rules::HAS_TAIL.with(Rules::STARTS_WORD, starts));
-        if let Some(form) = self.plain.last_mut() {
+        if let Some(form) = self.words.last_mut() {
             form.tail = Some(pieces.collect());
         }
     }
 
     fn plain_form(&mut self, text: String, entry: u32, rules: Rules) {
         if !text.is_empty() {
-            self.plain.push(Form {
+            self.words.push(Form {
                 text: text.into(),
-                pattern: Pattern::new(entry, rules),
+                pattern: Pattern::new(entry, rules.with(Rules::PLAIN, true)),
                 runs: None,
                 tail: None,
             });
@@ -237,7 +229,8 @@ impl Forms {
 
     /// The entry as a squeezed view reads it; none where little is left.
     fn squeeze(&mut self, folded: &str, entry: u32, matching: Matching, reading: Reading) -> Option<Form> {
-        self.view.read(folded, reading);
+        self.plain_view.read_folded(folded);
+        self.view.read(&self.plain_view, 0..folded.len(), reading);
         let units = &self.view.units;
         if units.iter().map(|unit| usize::from(unit.run)).sum::<usize>() < 2 {
             return None;

@@ -91,3 +91,12 @@ pub(super) fn is_alphanumeric(folded: char) -> bool {
         _ => folded.is_alphanumeric(),
     }
 }
+
+/// `char::is_alphabetic`, with the same short way.
+pub(super) fn is_alphabetic(folded: char) -> bool {
+    match folded {
+        '\0'..='\x7f' => folded.is_ascii_alphabetic(),
+        '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' => true,
+        _ => folded.is_alphabetic(),
+    }
+}

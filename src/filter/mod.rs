@@ -1,7 +1,7 @@
 //! The word filter: text in, verdict out. Pure: no clock, no files, no network.
 //!
-//! Text and list are folded by the same table. One automaton then finds every entry in the folded text; where
-//! a word may be hidden (separators, repeats, leet), a second one searches what is left when those are taken away.
+//! Text and list are folded by the same table. One automaton then finds every entry in the folded text; where a word
+//! may be hidden (separators, repeats, leet), it searches again what is left when those are taken away.
 //! Accept rules decide which finds count, allowed phrases cover innocent ones, and what remains is traced back to
 //! spans of the original text. The folded text is seen by nobody.
 
@@ -35,8 +35,9 @@ const RIGHT_TO_LEFT: char = '\u{202e}';
 
 /// A wordlist, ready to judge.
 pub struct Filter {
-    plain: Finder,
-    squeezed: Finder,
+    /// Patterns of the plain view and of what is squeezed: a text that is worth a second look is searched twice, with
+    /// one automaton.
+    words: Finder,
     no_digits: Option<Finder>,
     sound: Option<Finder>,
     /// Entries that are looked for by how they are spelled make every Latin text worth a second look.
@@ -146,7 +147,7 @@ impl Filter {
         let Buffers { plain, squeezed } = buffers;
         let (mut hits, mut allowed) = (Vec::new(), Vec::new());
         plain.read(text);
-        for (pattern, span) in self.plain.finds(&plain.text) {
+        for (pattern, span) in self.words.finds(&plain.text) {
             if !accept::in_plain(&plain.text, &span, pattern.rules) {
                 continue;
             }
@@ -159,18 +160,20 @@ impl Filter {
                 false => hits.push(self.hit(pattern.entry, span, View::Plain)),
             }
         }
-        let whole = 0..text.len();
-        if self.spelled && plain.text.bytes().any(|byte| byte.is_ascii_alphabetic()) {
-            self.search_squeezed(text, whole.clone(), (squeezed, Reading::Leet), &mut hits);
-        } else if let Some(part) = suspicious(&plain.text, self.plain.longest.max(self.squeezed.longest)) {
-            let part = if part.is_empty() { whole.clone() } else { plain.original(part, text) };
-            self.search_squeezed(text, part, (squeezed, Reading::Leet), &mut hits);
+        let whole = 0..plain.text.len();
+        let part = if self.spelled && plain.text.bytes().any(|byte| byte.is_ascii_alphabetic()) {
+            Some(whole.clone())
+        } else {
+            suspicious(&plain.text, self.words.longest)
+        };
+        if let Some(part) = part {
+            self.search_squeezed(text, (plain, part), (squeezed, Reading::Leet), &mut hits);
         }
         if self.no_digits.is_some() && plain.text.bytes().any(|byte| byte.is_ascii_digit()) {
-            self.search_squeezed(text, whole.clone(), (squeezed, Reading::NoDigits), &mut hits);
+            self.search_squeezed(text, (plain, whole.clone()), (squeezed, Reading::NoDigits), &mut hits);
         }
         if self.sound.is_some() && !plain.text.is_ascii() {
-            self.search_squeezed(text, whole, (squeezed, Reading::Sound), &mut hits);
+            self.search_squeezed(text, (plain, whole), (squeezed, Reading::Sound), &mut hits);
         }
         hits.retain(|hit| {
             !allowed.iter().any(|span| span.start <= hit.span.start && hit.span.end <= span.end)
@@ -181,23 +184,24 @@ impl Filter {
     fn search_squeezed<'f>(
         &'f self,
         text: &str,
-        part: Range<usize>,
+        (plain, part): (&Plain, Range<usize>),
         (view, reading): (&mut Squeezed, Reading),
         hits: &mut Vec<Hit<'f>>,
     ) {
-        view.read_part(text, part.clone(), reading);
+        view.read(plain, part.clone(), reading);
         let mut add = |finder: &Finder, name| {
             let found = accepted(view, finder);
-            hits.extend(found.map(|(entry, units)| self.hit(entry, view.original(units, text), name)));
+            hits.extend(
+                found.map(|(entry, units)| self.hit(entry, plain.original(view.span(units), text), name)),
+            );
         };
         match reading {
             Reading::NoDigits => self.no_digits.iter().for_each(|finder| add(finder, View::NoDigits)),
             Reading::Sound => self.sound.iter().for_each(|finder| add(finder, View::Sound)),
             Reading::Leet | Reading::LeetWithL => {
-                add(&self.squeezed, View::Squeezed);
-                add(&self.plain, View::Squeezed);
+                add(&self.words, View::Squeezed);
                 if view.ambiguous {
-                    self.search_squeezed(text, part, (view, Reading::LeetWithL), hits);
+                    self.search_squeezed(text, (plain, part), (view, Reading::LeetWithL), hits);
                 }
             }
         }
@@ -209,7 +213,7 @@ impl Filter {
             return Some(span);
         }
         let mut end = span.end;
-        for piece in self.plain.tail(number) {
+        for piece in self.words.tail(number) {
             let mut starts = folded[end..].char_indices().map(|(at, _)| end + at).take(WILDCARD + 1);
             end = starts.find(|at| folded[*at..].starts_with(piece.as_str()))? + piece.len();
         }
@@ -286,7 +290,10 @@ mod tests {
     /// Everything that the squeezed view finds in a whole text.
     fn found_in_whole(filter: &Filter, text: &str) -> Vec<(Range<usize>, String)> {
         let mut hits = Vec::new();
-        filter.search_squeezed(text, 0..text.len(), (&mut Squeezed::default(), Reading::Leet), &mut hits);
+        let mut plain = Plain::default();
+        plain.read(text);
+        let whole = 0..plain.text.len();
+        filter.search_squeezed(text, (&plain, whole), (&mut Squeezed::default(), Reading::Leet), &mut hits);
         hits.into_iter().map(|hit| (hit.span, hit.entry.to_owned())).collect()
     }
 

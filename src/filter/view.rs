@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::fold::{Folding, fold, is_alphanumeric, is_word_character, push_folded};
+use super::fold::{Folding, fold, is_alphabetic, is_alphanumeric, is_word_character, push_folded};
 
 /// The folded text, separators and all.
 #[derive(Default)]
@@ -30,6 +30,13 @@ impl Plain {
             push_folded(&mut self.text, character);
             self.origin.resize(self.text.len(), at as u32);
         }
+    }
+
+    /// Takes a text that is folded already.
+    pub(super) fn read_folded(&mut self, folded: &str) {
+        self.text.clear();
+        self.origin.clear();
+        self.text.push_str(folded);
     }
 
     /// The span of the original that a span of the folded text came from.
@@ -72,21 +79,11 @@ pub(super) enum Gap {
     Sentence,
 }
 
-/// One letter that is left, with how it stood.
-#[derive(Clone, Copy)]
-struct Cell {
-    letter: char,
-    start: u32,
-    end: u32,
-    gap: Gap,
-    /// The letter stood there itself; else a digit or a sign was read as one.
-    is_letter: bool,
-}
-
 /// A letter and its repeats.
 #[derive(Clone, Copy)]
 pub(super) struct Unit {
     pub(super) letter: char,
+    /// Where it stands in the plain view.
     start: u32,
     end: u32,
     /// How often it stands there.
@@ -121,8 +118,6 @@ pub(super) struct Squeezed {
     pub(super) units: Vec<Unit>,
     /// For each byte of `text`, its unit.
     pub(super) unit_at: Vec<u32>,
-    cells: Vec<Cell>,
-    folded: Vec<(char, u32)>,
     /// Does the text go on before the first and behind the last unit?
     cut: (bool, bool),
     /// Was a sign read as an i that could be an l?
@@ -130,88 +125,53 @@ pub(super) struct Squeezed {
 }
 
 impl Squeezed {
-    /// Reads a text into this buffer.
-    pub(super) fn read(&mut self, text: &str, reading: Reading) {
-        self.read_part(text, 0..text.len(), reading);
-    }
-
-    /// Reads a part of a text into this buffer. What touches a cut is not to be trusted.
-    pub(super) fn read_part(&mut self, text: &str, part: Range<usize>, reading: Reading) {
-        self.cut = (part.start > 0, part.end < text.len());
-        self.folded.clear();
-        for (at, character) in
-            text[part.clone()].char_indices().map(|(at, character)| (part.start + at, character))
-        {
-            match fold(character) {
-                Folding::Dropped => {}
-                Folding::One(one) => self.folded.push((one, at as u32)),
-                Folding::Many(many) => self.folded.extend(many.iter().map(|one| (*one, at as u32))),
-            }
-        }
-        self.find_cells(text, reading);
-        self.join_runs();
-    }
-
-    fn find_cells(&mut self, text: &str, reading: Reading) {
-        self.cells.clear();
-        self.ambiguous = false;
-        let mut gap = Gap::None;
-        let mut at = 0;
-        while let Some(&(character, start)) = self.folded.get(at) {
-            let before = at.checked_sub(1).map(|before| self.folded[before].0);
-            let after = self.folded.get(at + 1).map(|after| after.0);
-            let read = match reading {
-                Reading::Leet => leet(before, character, after, 'i'),
-                Reading::LeetWithL => leet(before, character, after, 'l'),
-                Reading::NoDigits => (!character.is_numeric()).then_some((character, 1)),
-                Reading::Sound => Some((super::variants::sound(character), 1)),
-            };
-            let letter = read.filter(|(letter, _)| is_alphanumeric(*letter) || is_syllable(*letter));
-            if let Some((letter, length)) = letter {
-                let last = self.folded[at + length - 1].1;
-                let end = last + text[last as usize..].chars().next().map_or(0, char::len_utf8) as u32;
-                let is_letter = character.is_alphabetic() || is_syllable(letter);
-                self.ambiguous |= letter == 'i' && character != 'i';
-                self.cells.push(Cell { letter, start, end, gap, is_letter });
-                gap = Gap::None;
-                at += length;
-            } else {
-                gap = gap.max(if is_of_a_sentence(character) { Gap::Sentence } else { Gap::Sign });
-                at += 1;
-            }
-        }
-    }
-
-    fn join_runs(&mut self) {
+    /// Reads what the plain view holds, or a part of it, into this buffer. What touches a cut is not to be trusted.
+    pub(super) fn read(&mut self, plain: &Plain, part: Range<usize>, reading: Reading) {
         self.text.clear();
         self.units.clear();
         self.unit_at.clear();
-        for (at, cell) in self.cells.iter().enumerate() {
-            let apart = (at == 0 || cell.gap != Gap::None)
-                && self.cells.get(at + 1).is_none_or(|next| next.gap != Gap::None);
-            match self.units.last_mut() {
-                Some(unit) if unit.letter == cell.letter => {
-                    unit.run = unit.run.saturating_add(1);
-                    unit.end = cell.end;
-                    unit.inner_gap = unit.inner_gap.max(cell.gap);
-                    unit.apart &= apart;
-                    unit.is_letter |= cell.is_letter;
-                }
-                _ => {
-                    let Cell { letter, start, end, gap, is_letter } = *cell;
-                    self.text.push(letter);
-                    self.unit_at.resize(self.text.len(), self.units.len() as u32);
-                    self.units.push(Unit {
-                        letter,
-                        start,
-                        end,
-                        run: 1,
-                        gap,
-                        inner_gap: Gap::None,
-                        apart,
-                        is_letter,
-                    });
-                }
+        self.ambiguous = false;
+        self.cut = (part.start > 0, part.end < plain.text.len());
+        let mut characters = plain.text[part.clone()].char_indices();
+        let (mut before, mut gap) = (None, Gap::None);
+        while let Some((at, character)) = characters.next() {
+            let start = part.start + at;
+            let (letter, takes_two) = reading.letter(before, character, || characters.clone().next());
+            before = Some(character);
+            if !is_alphanumeric(letter) && !is_syllable(letter) {
+                gap = gap.max(if is_of_a_sentence(character) { Gap::Sentence } else { Gap::Sign });
+                continue;
+            }
+            if takes_two {
+                before = characters.next().map(|(_, second)| second);
+            }
+            let neighbour = self.units.last_mut().filter(|_| gap == Gap::None);
+            let apart = neighbour.is_none();
+            if let Some(neighbour) = neighbour {
+                neighbour.apart = false;
+            }
+            self.ambiguous |= letter == 'i' && character != 'i';
+            let is_letter = is_alphabetic(character) || is_syllable(letter);
+            let end = (part.start + characters.offset()) as u32;
+            self.push(Unit { start: start as u32, end, is_letter, gap, apart, ..Unit::of(letter) });
+            gap = Gap::None;
+        }
+    }
+
+    /// Adds a letter: to the last unit, where it repeats it.
+    fn push(&mut self, one: Unit) {
+        match self.units.last_mut() {
+            Some(unit) if unit.letter == one.letter => {
+                unit.run = unit.run.saturating_add(1);
+                unit.end = one.end;
+                unit.inner_gap = unit.inner_gap.max(one.gap);
+                unit.apart &= one.apart;
+                unit.is_letter |= one.is_letter;
+            }
+            _ => {
+                self.text.push(one.letter);
+                self.unit_at.resize(self.text.len(), self.units.len() as u32);
+                self.units.push(one);
             }
         }
     }
@@ -221,16 +181,46 @@ impl Squeezed {
         (self.cut.0 && units.start == 0) || (self.cut.1 && units.end == self.units.len())
     }
 
-    /// The span of the original that some units came from.
-    pub(super) fn original(&self, units: Range<usize>, text: &str) -> Range<usize> {
-        let (first, last) = (self.units[units.start], self.units[units.end - 1]);
-        let before_end = text[..last.end as usize].char_indices().next_back().map_or(0, |(at, _)| at);
-        first.start as usize..end_of(text, before_end)
+    /// The span of the plain view that some units came from.
+    pub(super) fn span(&self, units: Range<usize>) -> Range<usize> {
+        self.units[units.start].start as usize..self.units[units.end - 1].end as usize
     }
 }
 
-/// A digit or sign beside Latin letters, read as the letter it stands for; with how many characters that took.
-fn leet(before: Option<char>, character: char, after: Option<char>, one: char) -> Option<(char, usize)> {
+impl Reading {
+    /// What a character is read as, and whether that took the next one too.
+    fn letter(
+        self,
+        before: Option<char>,
+        character: char,
+        after: impl FnOnce() -> Option<(usize, char)>,
+    ) -> (char, bool) {
+        let after = || after().map(|(_, after)| after);
+        match self {
+            Self::Leet | Self::LeetWithL if !could_be_leet(character) => (character, false),
+            Self::Leet => leet(before, character, after(), 'i'),
+            Self::LeetWithL => leet(before, character, after(), 'l'),
+            Self::NoDigits if character.is_numeric() => (' ', false),
+            Self::NoDigits => (character, false),
+            Self::Sound => (super::variants::sound(character), false),
+        }
+    }
+}
+
+impl Unit {
+    /// A letter that stands there once.
+    fn of(letter: char) -> Self {
+        let (gap, inner_gap) = (Gap::None, Gap::None);
+        Self { letter, start: 0, end: 0, run: 1, gap, inner_gap, apart: true, is_letter: true }
+    }
+}
+
+fn could_be_leet(character: char) -> bool {
+    character.is_ascii_digit() || matches!(character, '(' | '@' | '$' | '!' | '|' | '+')
+}
+
+/// A digit or sign beside Latin letters, read as the letter it stands for; and whether that took two characters.
+fn leet(before: Option<char>, character: char, after: Option<char>, one: char) -> (char, bool) {
     let latin =
         |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric() || matches!(c, '@' | '$' | '('));
     let other_script = |c: Option<char>| c.is_some_and(|c| !c.is_ascii() && is_alphanumeric(c));
@@ -245,14 +235,14 @@ fn leet(before: Option<char>, character: char, after: Option<char>, one: char) -
         '7' => 't',
         '8' => 'b',
         '9' => 'g',
-        '(' if after == Some(')') && latin(before) => return Some(('o', 2)),
+        '(' if after == Some(')') && latin(before) => return ('o', true),
         '@' if latin(before) || latin(after) => 'a',
         '$' if latin(before) || latin(after) => 's',
         '!' | '|' if latin(before) && latin(after) => one,
         '+' if latin(before) && latin(after) => 't',
         other => other,
     };
-    Some((letter, 1))
+    (letter, false)
 }
 
 /// Syllables are numbered in a private plane of Unicode.
@@ -289,9 +279,9 @@ fn is_of_a_sentence(character: char) -> bool {
 }
 
 /// Where in a folded text a word could be hidden in a way that the plain view does not see: the bytes from the first
-/// to the last suspicious place, with room for a word of `longest` letters around them. Most texts have none, and are
-/// searched once. Sees too much rather than too little.
-pub(super) fn suspicious(folded: &str, longest: usize) -> Option<Range<usize>> {
+/// to the last suspicious place, with room for the longest words around them. Most texts have none, and are searched
+/// once. Sees too much rather than too little.
+pub(super) fn suspicious(folded: &str, longest: Longest) -> Option<Range<usize>> {
     let mut seen = Seen::default();
     let mut places =
         folded.char_indices().filter(|(_, character)| seen.is_suspicious(*character)).map(|(at, _)| at);
@@ -299,25 +289,46 @@ pub(super) fn suspicious(folded: &str, longest: usize) -> Option<Range<usize>> {
     let last = places.last().or(first);
     let (first, last) =
         if seen.is_suspicious(' ') { (first.unwrap_or(folded.len()), folded.len()) } else { (first?, last?) };
-    // What made a place suspicious may have begun two letters before it; one more shows how the word is bordered.
-    let room = longest + 3;
-    let start = walk(folded[..first].char_indices().rev(), room).unwrap_or(0);
+    let start = longest.walk(folded[..first].char_indices().rev()).unwrap_or(0);
     let ahead = folded[last..].char_indices().map(|(at, one)| (last + at + one.len_utf8(), one));
-    Some(start..walk(ahead, room).unwrap_or(folded.len()))
+    Some(start..longest.walk(ahead).unwrap_or(folded.len()))
 }
 
-/// The place of the letter that is so many letters away, repeats counted once.
-fn walk(characters: impl Iterator<Item = (usize, char)>, mut letters: usize) -> Option<usize> {
-    let mut before = None;
-    for (at, character) in characters {
-        if is_alphanumeric(character) && before.replace(character) != Some(character) {
-            letters -= 1;
-            if letters == 0 {
-                return Some(at);
+/// The letters of the longest patterns: of all, and of those that are not ASCII alone. Chinese words are short.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Longest {
+    of_all: usize,
+    beyond_ascii: usize,
+}
+
+impl Longest {
+    /// What made a place suspicious may have begun two letters before it; one more shows how the word is bordered.
+    const MORE: usize = 3;
+
+    pub(super) fn of<'t>(texts: impl Iterator<Item = &'t str>) -> Self {
+        texts.fold(Self::default(), |longest, text| {
+            let letters = text.chars().count();
+            let beyond_ascii = if text.is_ascii() { 0 } else { letters };
+            Self { of_all: longest.of_all.max(letters), beyond_ascii: longest.beyond_ascii.max(beyond_ascii) }
+        })
+    }
+
+    /// The place that no word from where this starts can reach; repeats count once.
+    fn walk(self, characters: impl Iterator<Item = (usize, char)>) -> Option<usize> {
+        let (mut letters, mut room, mut before) = (0, self.of_all, None);
+        for (at, character) in characters {
+            if is_alphanumeric(character) && before.replace(character) != Some(character) {
+                letters += 1;
+                if !character.is_ascii() {
+                    room = self.beyond_ascii;
+                }
+                if letters >= room + Self::MORE {
+                    return Some(at);
+                }
             }
         }
+        None
     }
-    None
 }
 
 /// What [`suspicious`] remembers of the characters so far.
