@@ -1,7 +1,9 @@
 //! From a wordlist to automata: each entry's patterns for each view, and what they must remember.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::ops::Range;
+use std::panic::resume_unwind;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, BuildError, MatchKind};
 
@@ -58,10 +60,6 @@ impl Finder {
     }
 
     fn build(mut forms: Vec<Form>) -> Result<Self, BuildError> {
-        // Sorted input builds in half the time.
-        forms.sort_unstable_by(|one, other| {
-            (&one.text, one.pattern.entry()).cmp(&(&other.text, other.pattern.entry()))
-        });
         let automaton = AhoCorasick::builder()
             .match_kind(MatchKind::Standard)
             .kind(Some(AhoCorasickKind::ContiguousNFA))
@@ -92,6 +90,10 @@ struct Form {
 }
 
 impl Form {
+    fn order(&self, other: &Self) -> Ordering {
+        (&self.text, self.pattern.entry()).cmp(&(&other.text, other.pattern.entry()))
+    }
+
     fn with(self, more: Rules) -> Self {
         let pattern = Pattern::new(self.pattern.entry(), self.pattern.rules().with(more, true));
         Self { pattern, ..self }
@@ -140,26 +142,52 @@ struct Forms {
     view: Squeezed,
 }
 
+/// The automaton's own construction can't be shared out; all else is done beside it or in halves.
 pub(super) fn build(list: &Wordlist) -> Result<Filter, BuildError> {
-    let mut forms = Forms::default();
-    for (number, entry) in list.entries.iter().enumerate() {
-        forms.add(number as u32, entry);
-    }
-    for phrase in &list.allow {
-        forms.plain_form(fold_text(phrase), 0, Rules::ALLOW);
-    }
-    let Forms { words, no_digits, sound, .. } = forms;
-    let optional = |forms: Vec<Form>| (!forms.is_empty()).then(|| Finder::build(forms)).transpose();
-    Ok(Filter {
-        words: Finder::build(words)?,
-        no_digits: optional(no_digits)?,
-        sound: optional(sound)?,
-        spelled: list.entries.iter().any(|entry| entry.options.has(Options::PINYIN)),
-        sources: Sources::of(list),
+    std::thread::scope(|scope| {
+        let sources = scope.spawn(|| Sources::of(list));
+        let (first, second) = list.entries.split_at(list.entries.len() / 2);
+        let second = scope.spawn(|| Forms::of(second, first.len(), &list.allow));
+        let mut forms = Forms::of(first, 0, &[]);
+        forms.append(second.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        let Forms { words, no_digits, sound, .. } = forms;
+        let optional = |forms: Vec<Form>| (!forms.is_empty()).then(|| Finder::build(forms)).transpose();
+        Ok(Filter {
+            words: Finder::build(words)?,
+            no_digits: optional(no_digits)?,
+            sound: optional(sound)?,
+            spelled: list.entries.iter().any(|entry| entry.options.has(Options::PINYIN)),
+            sources: sources.join().unwrap_or_else(|panic| resume_unwind(panic)),
+        })
     })
 }
 
 impl Forms {
+    /// Of some entries, the first of which has this number; sorted, as automata are built from them in half the time.
+    fn of(entries: &[Entry], first: usize, allow: &[String]) -> Self {
+        let mut forms = Self::default();
+        for (place, entry) in entries.iter().enumerate() {
+            forms.add((first + place) as u32, entry);
+        }
+        for phrase in allow {
+            forms.plain_form(fold_text(phrase), 0, Rules::ALLOW);
+        }
+        forms.each_list(|list| list.sort_unstable_by(Form::order));
+        forms
+    }
+
+    /// Sorting two sorted halves is a merge.
+    fn append(&mut self, mut more: Self) {
+        self.words.append(&mut more.words);
+        self.no_digits.append(&mut more.no_digits);
+        self.sound.append(&mut more.sound);
+        self.each_list(|list| list.sort_by(Form::order));
+    }
+
+    fn each_list(&mut self, change: impl Fn(&mut Vec<Form>)) {
+        [&mut self.words, &mut self.no_digits, &mut self.sound].into_iter().for_each(change);
+    }
+
     fn add(&mut self, number: u32, entry: &Entry) {
         let folded = fold_text(&entry.text);
         if entry.options.has(Options::WILDCARD) && folded.contains('*') {
