@@ -17,9 +17,14 @@ use super::words::{Action, Entry, Matching, Options, Wordlist};
 /// Latin entries up to this long match whole words only, unless they say otherwise.
 const SHORT_LATIN: usize = 4;
 
-/// An automaton and its patterns.
+/// Patterns in one automaton; more than this are shared out to several, built at the same time: a million entries would
+/// take 4 seconds in one piece, and cost the messages that meet them half as much again.
+const PATTERNS_AN_AUTOMATON: usize = 600_000;
+
+/// Automata and their patterns.
 pub(super) struct Finder {
-    automaton: AhoCorasick,
+    /// Each with the number of its first pattern.
+    automata: Vec<(u32, AhoCorasick)>,
     patterns: Box<[Pattern]>,
     /// Patterns with repeats of their own, ascending, and where in `run_lengths` these are.
     runs: Box<[(u32, u32)]>,
@@ -38,8 +43,10 @@ pub(super) struct Found {
 
 impl Finder {
     pub(super) fn finds<'a>(&'a self, text: &'a str) -> impl Iterator<Item = (Found, Range<usize>)> + 'a {
-        self.automaton.find_overlapping_iter(text).map(|found| {
-            let number = found.pattern().as_u32();
+        let finds = move |(first, automaton): &'a (u32, AhoCorasick)| {
+            automaton.find_overlapping_iter(text).map(move |found| (first + found.pattern().as_u32(), found))
+        };
+        self.automata.iter().flat_map(finds).map(|(number, found)| {
             let pattern = self.patterns[number as usize];
             (Found { number, entry: pattern.entry(), rules: pattern.rules() }, found.range())
         })
@@ -60,11 +67,7 @@ impl Finder {
     }
 
     fn build(mut forms: Vec<Form>) -> Result<Self, BuildError> {
-        let automaton = AhoCorasick::builder()
-            .match_kind(MatchKind::Standard)
-            .kind(Some(AhoCorasickKind::ContiguousNFA))
-            .prefilter(false)
-            .build(forms.iter().map(|form| form.text.as_bytes()))?;
+        let automata = automata(&forms)?;
         let (mut runs, mut run_lengths, mut tails) = (Vec::new(), Vec::new(), HashMap::new());
         for (number, form) in forms.iter_mut().enumerate() {
             if let Some(own) = form.runs.take() {
@@ -77,8 +80,29 @@ impl Finder {
         }
         let longest = Longest::of(forms.iter().map(|form| &*form.text));
         let patterns = forms.into_iter().map(|form| form.pattern).collect();
-        Ok(Self { automaton, patterns, runs: runs.into(), run_lengths: run_lengths.into(), tails, longest })
+        Ok(Self { automata, patterns, runs: runs.into(), run_lengths: run_lengths.into(), tails, longest })
     }
+}
+
+fn automata(forms: &[Form]) -> Result<Vec<(u32, AhoCorasick)>, BuildError> {
+    let shares = forms.len().div_ceil(PATTERNS_AN_AUTOMATON).max(1);
+    let size = forms.len().div_ceil(shares).max(1);
+    let automaton = |share: &[Form]| {
+        AhoCorasick::builder()
+            .match_kind(MatchKind::Standard)
+            .kind(Some(AhoCorasickKind::ContiguousNFA))
+            .prefilter(false)
+            .build(share.iter().map(|form| form.text.as_bytes()))
+    };
+    std::thread::scope(|scope| {
+        let building: Vec<_> =
+            forms.chunks(size).map(|share| scope.spawn(move || automaton(share))).collect();
+        let built = building.into_iter().enumerate().map(|(number, building)| {
+            let automaton = building.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+            Ok(((number * size) as u32, automaton))
+        });
+        built.collect()
+    })
 }
 
 /// One pattern before it is in an automaton.
