@@ -39,13 +39,10 @@ impl App {
         let secret = Self::token_secret(&config)?;
         let tokens = Tokens::new(&secret, &config.token_keys)
             .map_err(|fault| StartError::new("the environment", fault))?;
-        let db = match &config.database_url {
-            Some(url) => Db::open(url, clock.clone()).await,
-            None => {
-                data_folder::prepare(&config.data)?;
-                Db::open_in(&config.data, clock.clone()).await
-            }
-        };
+        if config.database_url.is_none() {
+            data_folder::prepare(&config.data)?;
+        }
+        let db = Db::open(&config, clock.clone()).await;
         let db = db.map_err(|fault| StartError::new("opening the database", fault))?;
         let blocklist = Blocklist::start(&config, clock.clone());
         let webhooks = config.webhook.clone().map(Poster::new).transpose();

@@ -12,10 +12,12 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::controllers::ACTIONS;
+use crate::data_folder;
 use crate::domain::{Level, Name, PlayerId};
 use crate::error::StartError;
 use crate::host::{self, server::Server};
 use crate::http::Router;
+use crate::store::Db;
 use crate::tasks::TASKS;
 use crate::token::{self, Claims, Scope};
 use crate::worker::Worker;
@@ -38,6 +40,8 @@ pub struct Cli {
 enum Command {
     /// Answer requests, and run tasks.
     Serve,
+    /// Bring the database's tables to this version; part of a release, before the new version takes requests.
+    Migrate,
     /// Sign a token, as the game's server would, and print it.
     Token(Token),
     /// Print every setting with its default, as a Markdown table; checks the environment's own.
@@ -114,6 +118,7 @@ impl Cli {
         }
         let done = match self.command {
             None | Some(Command::Serve) => in_runtime(serve(config)),
+            Some(Command::Migrate) => in_runtime(migrate(config)),
             Some(Command::Token(token)) => token.print(&config),
             Some(Command::Config) => say(&variables_table()),
             Some(Command::Openapi) => say(&openapi_text()),
@@ -182,6 +187,14 @@ async fn serve(config: Config) -> Result<(), StartError> {
     let _ = tokio::time::timeout(app.config.shutdown_grace, worker).await;
     app.db.close().await;
     Ok(())
+}
+
+async fn migrate(config: Config) -> Result<(), StartError> {
+    if config.database_url.is_none() {
+        data_folder::prepare(&config.data)?;
+    }
+    let steps = Db::migrate(&config).await.map_err(|fault| StartError::new("migrating", fault))?;
+    say(&format!("the database is current; {steps} migration(s) were run"))
 }
 
 /// Turns true at SIGTERM or Ctrl-C.

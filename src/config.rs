@@ -3,7 +3,6 @@
 //! `Config::read` is also the source of the table in the README: `guildhall config` runs it with an empty
 //! environment and prints what it asked for.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,9 +11,9 @@ use std::time::Duration;
 use crate::clock::Millis;
 
 mod parse;
+mod values;
 
-/// Bytes a signing secret must have.
-pub const MIN_SECRET_BYTES: usize = 32;
+pub use values::*;
 
 /// The program's settings. One field a variable; the variable's documentation is in `Config::read`.
 #[derive(Clone, Debug)]
@@ -28,7 +27,9 @@ pub struct Config {
     /// The embedded default's folder.
     pub data: PathBuf,
     /// The database, if not the one in the data folder.
-    pub database_url: Option<String>,
+    pub database_url: Option<DatabaseUrl>,
+    /// Connections to `PostgreSQL` at most.
+    pub database_connections: u32,
     /// Signs tokens that name no key; made in the data folder where absent.
     pub token_secret: Option<Secret>,
     /// More keys, by `kid`.
@@ -61,76 +62,6 @@ pub struct Config {
     pub version: String,
     /// Started by AWS Lambda rather than by hand.
     pub on_lambda: bool,
-}
-
-/// A secret: compared and used, never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Vec<u8>);
-
-impl Secret {
-    /// Wraps the bytes.
-    ///
-    /// # Errors
-    /// Fewer than 32 bytes can be guessed.
-    pub fn new(bytes: impl Into<Vec<u8>>) -> Result<Self, String> {
-        let bytes = bytes.into();
-        if bytes.len() < MIN_SECRET_BYTES {
-            return Err(format!("has {} bytes; a secret needs {MIN_SECRET_BYTES} or more", bytes.len()));
-        }
-        Ok(Self(bytes))
-    }
-
-    /// The bytes, for signing.
-    pub fn expose(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("<secret>")
-    }
-}
-
-/// A key that verifies tokens whose header names it.
-#[derive(Clone, Debug)]
-pub struct TokenKey {
-    /// The header's `kid`.
-    pub kid: String,
-    /// One algorithm a key.
-    pub kind: TokenKeyKind,
-}
-
-/// What a key is made of.
-#[derive(Clone, Debug)]
-pub enum TokenKeyKind {
-    /// A shared secret.
-    Hs256(Secret),
-    /// An Ed25519 public key: the JWK's `x`, 43 characters of base64url.
-    EdDsa(String),
-}
-
-/// At most `count` messages in any `window_ms`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SendLimit {
-    /// How many.
-    pub count: usize,
-    /// In how many milliseconds.
-    pub window_ms: Millis,
-}
-
-/// How long messages are kept, by channel kind.
-pub type Retention = BTreeMap<&'static str, Millis>;
-
-/// Where events go.
-#[derive(Clone, Debug)]
-pub struct WebhookConfig {
-    /// The game server's address.
-    pub url: reqwest::Url,
-    /// Signs the events.
-    pub secret: Secret,
-    /// How long one post may take.
-    pub timeout: Duration,
 }
 
 /// One variable, as the README shows it.
@@ -205,8 +136,14 @@ impl Config {
             database_url: env.optional(
                 "DATABASE_URL",
                 "SQLite in the data folder",
-                "`sqlite://…`",
+                "`postgres://…` (run `guildhall migrate` first) or `sqlite://…`",
                 parse::database,
+            ),
+            database_connections: env.get(
+                "GUILDHALL_DATABASE_CONNECTIONS",
+                "8",
+                "connections to PostgreSQL at most, 1 to 500; a Lambda instance needs 2",
+                |text| parse::number(text, 1, 500).map(|number| number as u32),
             ),
             token_secret: env.optional(
                 "GUILDHALL_TOKEN_SECRET",

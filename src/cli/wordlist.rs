@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::error::StartError;
 use crate::filter::{Filter, Verdict, View, Wordlist};
 use crate::objects::Objects;
-use crate::store::{Db, message};
+use crate::store::{Db, EMBEDDED_FILE, message};
 use crate::wordlist::check::{Level, Report, SHOWN, check};
 use crate::wordlist::published::{self, Pointer};
 use crate::wordlist::{Files, diff, read_folder};
@@ -205,12 +205,10 @@ fn lines(text: &str) -> Vec<String> {
 /// What players said last, as they wrote it.
 async fn stored(config: &Config, recent: i64) -> Result<Vec<String>, StartError> {
     let clock = Clock::default();
-    let db = match &config.database_url {
-        Some(url) => Db::open(url, clock).await,
-        None if config.data.join("guildhall.db").exists() => Db::open_in(&config.data, clock).await,
-        None => return Ok(Vec::new()),
-    };
-    let db = db.map_err(|why| StartError::new("opening the database", why))?;
+    if config.database_url.is_none() && !config.data.join(EMBEDDED_FILE).exists() {
+        return Ok(Vec::new());
+    }
+    let db = Db::open(config, clock).await.map_err(|why| StartError::new("opening the database", why))?;
     message::recent_texts(&db, recent).await.map_err(fault)
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Parsed, Retention, Secret, SendLimit, TokenKey, TokenKeyKind};
+use super::{DatabaseUrl, Parsed, Retention, Secret, SendLimit, TokenKey, TokenKeyKind};
 use crate::clock::Millis;
 use crate::domain::Kind;
 
@@ -34,11 +34,11 @@ pub(super) fn base_path(text: &str) -> Parsed<String> {
     }
 }
 
-pub(super) fn database(text: &str) -> Parsed<String> {
-    if text.starts_with("sqlite:") {
-        Ok(text.to_owned())
+pub(super) fn database(text: &str) -> Parsed<DatabaseUrl> {
+    if ["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme)) {
+        Ok(DatabaseUrl(text.to_owned()))
     } else {
-        Err("is not a sqlite:// address".to_owned())
+        Err("is neither a postgres:// nor a sqlite:// address".to_owned())
     }
 }
 

@@ -7,8 +7,9 @@ use sha2::{Digest, Sha256};
 
 use super::message::{self, Stored};
 use super::outbox::FollowUp;
+use super::sql::values;
 use super::wordlist_hit::Hit;
-use super::{Db, writer};
+use super::{Db, Pools, batch};
 use crate::config::SendLimit;
 use crate::domain::{ChannelId, Nonce, PlayerId, Text};
 use crate::error::{Error, Result};
@@ -76,6 +77,26 @@ pub struct Draft {
     pub follow_ups: Vec<FollowUp>,
 }
 
+/// A draft on its way to the disk.
+pub(super) struct Pending {
+    pub(super) draft: Draft,
+    /// A nonce of ours, where the client gave none: after a broken connection, it tells whether the message is stored.
+    own_nonce: Option<String>,
+}
+
+impl Pending {
+    pub(super) fn nonce(&self) -> Option<&str> {
+        self.draft.said.nonce.as_ref().map(Nonce::as_str).or(self.own_nonce.as_deref())
+    }
+
+    fn new(db: &Db, draft: Draft) -> Self {
+        let wanted = draft.said.nonce.is_none() && matches!(db.pools, Pools::Postgres(_));
+        // Longer than any that a client may give.
+        let own_nonce = wanted.then(|| format!("own:{:0>64}", random::id()));
+        Self { draft, own_nonce }
+    }
+}
+
 /// What came of a send.
 #[derive(Debug)]
 pub struct Sent {
@@ -98,9 +119,13 @@ pub(super) struct Earlier {
 /// A [`crate::speaking::Refusal`], [`Error::Conflict`] for a nonce used with other content, [`Error::Unavailable`]
 /// where the database can't answer now.
 pub async fn append(db: &Db, draft: Draft) -> Result<Sent> {
-    match db.sends.append(draft).await? {
-        writer::Outcome::Stored(message) => Ok(Sent { message, replayed: false }),
-        writer::Outcome::Replayed(earlier) => replay(db, earlier).await,
+    let named = draft.said.nonce.is_some();
+    match db.sends.append(Pending::new(db, draft)).await? {
+        batch::Outcome::Stored(message) => Ok(Sent { message, replayed: false }),
+        batch::Outcome::Replayed(earlier) => {
+            let sent = replay(db, earlier).await?;
+            Ok(Sent { replayed: named, ..sent })
+        }
     }
 }
 
@@ -110,15 +135,13 @@ pub async fn append(db: &Db, draft: Draft) -> Result<Sent> {
 /// [`Error::Conflict`] for a nonce used with other content.
 pub async fn earlier(db: &Db, said: &Said, sender: &PlayerId) -> Result<Option<Sent>> {
     let Some(nonce) = &said.nonce else { return Ok(None) };
-    let found: Option<(i64, i64, String)> = sqlx::query_as(
-        "SELECT m.channel_key, m.seq, m.digest FROM channel c JOIN message m ON m.channel_key = c.key
-         WHERE c.id = $1 AND m.sender_id = $2 AND m.nonce = $3",
-    )
-    .bind(said.channel.as_str())
-    .bind(sender.as_str())
-    .bind(nonce.as_str())
-    .fetch_optional(&db.read)
-    .await?;
+    let found: Option<(i64, i64, String)> = db
+        .optional(
+            "SELECT m.channel_key, m.seq, m.digest FROM channel c JOIN message m ON m.channel_key = c.key
+             WHERE c.id = $1 AND m.sender_id = $2 AND m.nonce = $3",
+            values![said.channel.as_str(), sender.as_str(), nonce.as_str()],
+        )
+        .await?;
     match found {
         None => Ok(None),
         Some((_, _, digest)) if digest != said.digest() => Err(nonce_conflict()),

@@ -4,7 +4,8 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use sqlx::FromRow;
 
-use super::{Db, json, member};
+use super::sql::{Sql, Tx, by_dialect, values};
+use super::{Db, is_twin, json, member};
 use crate::clock::Millis;
 use crate::domain::{ChannelId, Kind, Level, Name, PlayerId, Seconds, Settings};
 use crate::error::{Error, Result};
@@ -117,43 +118,76 @@ macro_rules! select_channel {
 /// [`Error::Conflict`] where the id, or the two players' direct channel, exists with other input.
 pub async fn create(db: &Db, new: NewChannel) -> Result<Channel> {
     let digest = random::to_hex(&Sha256::digest(json(&new)?));
+    match create_once(db, &new, &digest).await {
+        // Another made it in the same moment; now it is there to compare with.
+        Err(Fault::Database(error)) if is_twin(&error) => create_once(db, &new, &digest).await,
+        created => created,
+    }?;
+    find(db, &new.id, None).await?.ok_or(Error::NotFound("channel"))
+}
+
+enum Fault {
+    Database(sqlx::Error),
+    Conflict,
+}
+
+impl From<sqlx::Error> for Fault {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Database(error) => error.into(),
+            Fault::Conflict => Self::Conflict("the channel exists with other input".into()),
+        }
+    }
+}
+
+async fn create_once(db: &Db, new: &NewChannel, digest: &str) -> Result<(), Fault> {
     let now = db.clock.now();
+    let pair = new.pair();
     let mut tx = db.begin().await?;
-    let existing: Option<(String,)> = sqlx::query_as("SELECT digest FROM channel WHERE id = $1 OR pair = $2")
-        .bind(new.id.as_str())
-        .bind(new.pair())
-        .fetch_optional(&mut *tx)
+    let existing: Option<(String,)> = tx
+        .optional(
+            "SELECT digest FROM channel WHERE id = $1 OR pair = $2",
+            values![new.id.as_str(), pair.as_deref()],
+        )
         .await?;
     match existing {
         Some((stored,)) if stored == digest => {}
-        Some(_) => return Err(Error::Conflict("the channel exists with other input".into())),
+        Some(_) => return Err(Fault::Conflict),
         None => {
-            let key = insert(&mut tx, &new, &digest, now).await?;
+            let key = insert(&mut tx, new, digest, now).await?;
             member::insert(&mut tx, key, &new.members, now).await?;
         }
     }
     tx.commit().await?;
-    find(db, &new.id, None).await?.ok_or(Error::NotFound("channel"))
+    Ok(())
 }
 
-async fn insert(tx: &mut sqlx::SqliteConnection, new: &NewChannel, digest: &str, now: Millis) -> Result<i64> {
-    let key = sqlx::query_scalar(
-        "INSERT INTO channel (id, kind, name, open, min_level, slow_mode_s, read_only, pair, digest, epoch, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING key",
-    )
-    .bind(new.id.as_str())
-    .bind(new.kind.as_str())
-    .bind(new.name.as_ref().map(Name::as_str))
-    .bind(new.settings.open)
-    .bind(new.settings.min_level.get())
-    .bind(new.settings.slow_mode_s.get())
-    .bind(new.settings.read_only)
-    .bind(new.pair())
-    .bind(digest)
-    .bind(random::hex::<8>())
-    .bind(now)
-    .fetch_one(tx)
-    .await?;
+async fn insert(tx: &mut Tx, new: &NewChannel, digest: &str, now: Millis) -> sqlx::Result<i64> {
+    let (key,) = tx
+        .one(
+            "INSERT INTO channel (id, kind, name, open, min_level, slow_mode_s, read_only, pair, digest, epoch, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING key",
+            values![
+                new.id.as_str(),
+                new.kind.as_str(),
+                new.name.as_ref().map(Name::as_str),
+                new.settings.open,
+                new.settings.min_level.get(),
+                new.settings.slow_mode_s.get(),
+                new.settings.read_only,
+                new.pair().as_deref(),
+                digest,
+                &random::hex::<8>(),
+                now,
+            ],
+        )
+        .await?;
     Ok(key)
 }
 
@@ -164,10 +198,8 @@ async fn insert(tx: &mut sqlx::SqliteConnection, new: &NewChannel, digest: &str,
 pub async fn direct(db: &Db, one: PlayerId, other: PlayerId) -> Result<Channel> {
     let viewer = one.clone();
     let new = NewChannel::direct(one, other);
-    let found = sqlx::query_as(select_channel!("WHERE c.pair = $1"))
-        .bind(pair(&new.members))
-        .bind(viewer.as_str())
-        .fetch_optional(&db.read)
+    let found = db
+        .optional(select_channel!("WHERE c.pair = $1"), values![&pair(&new.members), viewer.as_str()])
         .await?;
     match found {
         Some(channel) => Ok(channel),
@@ -180,12 +212,8 @@ pub async fn direct(db: &Db, one: PlayerId, other: PlayerId) -> Result<Channel> 
 /// # Errors
 /// The database's.
 pub async fn find(db: &Db, id: &ChannelId, viewer: Option<&PlayerId>) -> Result<Option<Channel>> {
-    let channel = sqlx::query_as(select_channel!("WHERE c.id = $1"))
-        .bind(id.as_str())
-        .bind(viewer.map(PlayerId::as_str))
-        .fetch_optional(&db.read)
-        .await?;
-    Ok(channel)
+    let viewer = viewer.map(PlayerId::as_str);
+    Ok(db.optional(select_channel!("WHERE c.id = $1"), values![id.as_str(), viewer]).await?)
 }
 
 /// The channel, where this caller may know of it.
@@ -204,11 +232,10 @@ pub async fn visible(db: &Db, id: &ChannelId, caller: &Identity) -> Result<Chann
 /// # Errors
 /// The database's.
 pub async fn visible_among(db: &Db, ids: &[&ChannelId], caller: &Identity) -> Result<Vec<Channel>> {
-    let channels: Vec<Channel> =
-        sqlx::query_as(select_channel!("WHERE c.id IN (SELECT value FROM json_each($1))"))
-            .bind(json(&ids)?)
-            .bind(caller.id.as_str())
-            .fetch_all(&db.read)
-            .await?;
+    const AMONG: Sql = by_dialect(
+        select_channel!("WHERE c.id IN (SELECT value FROM json_each($1))"),
+        select_channel!("WHERE c.id IN (SELECT value FROM json_array_elements_text($1::json))"),
+    );
+    let channels: Vec<Channel> = db.all(AMONG, values![&json(&ids)?, caller.id.as_str()]).await?;
     Ok(channels.into_iter().filter(|channel| channel.is_visible_to(caller)).collect())
 }

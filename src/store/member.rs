@@ -2,9 +2,10 @@
 //!
 //! Unread is a subtraction of two counters, so an inbox never reads history to count.
 
-use sqlx::{FromRow, SqliteConnection};
+use sqlx::FromRow;
 
 use super::channel::Channel;
+use super::sql::{Sql, Tx, by_dialect, values};
 use super::{Db, json};
 use crate::clock::Millis;
 use crate::domain::PlayerId;
@@ -28,6 +29,7 @@ pub struct Member {
 /// The database's.
 pub async fn add(db: &Db, channel: &Channel, players: &[PlayerId]) -> Result<u64> {
     let mut tx = db.begin().await?;
+    tx.lock_channel(channel.key).await?;
     let added = insert(&mut tx, channel.key, players, db.clock.now()).await?;
     tx.commit().await?;
     Ok(added)
@@ -35,22 +37,23 @@ pub async fn add(db: &Db, channel: &Channel, players: &[PlayerId]) -> Result<u64
 
 /// New members start with everything said so far as read.
 pub(super) async fn insert(
-    tx: &mut SqliteConnection,
+    tx: &mut Tx,
     channel_key: i64,
     players: &[PlayerId],
     now: Millis,
-) -> Result<u64> {
-    let added = sqlx::query(
+) -> sqlx::Result<u64> {
+    const INSERT: Sql = by_dialect(
         "INSERT INTO member (channel_key, player_id, joined_at, read_seq, read_said)
          SELECT c.key, j.value, $3, c.last_seq, c.last_said FROM channel c, json_each($2) j WHERE c.key = $1
          ON CONFLICT DO NOTHING",
-    )
-    .bind(channel_key)
-    .bind(json(&players)?)
-    .bind(now)
-    .execute(&mut *tx)
-    .await?
-    .rows_affected();
+        "INSERT INTO member (channel_key, player_id, joined_at, read_seq, read_said)
+         SELECT c.key, j.value, $3, c.last_seq, c.last_said
+         FROM channel c, json_array_elements_text($2::json) AS j (value) WHERE c.key = $1
+         ON CONFLICT DO NOTHING",
+    );
+    let players: Vec<&str> = players.iter().map(PlayerId::as_str).collect();
+    let players = serde_json::json!(players).to_string();
+    let added = tx.execute(INSERT, values![channel_key, &players, now]).await?;
     count(tx, channel_key, added.cast_signed()).await?;
     Ok(added)
 }
@@ -60,34 +63,29 @@ pub(super) async fn insert(
 /// # Errors
 /// The database's.
 pub async fn remove(db: &Db, channel: &Channel, players: &[PlayerId]) -> Result<u64> {
+    const REMOVE: Sql = by_dialect(
+        "DELETE FROM member WHERE channel_key = $1 AND player_id IN (SELECT value FROM json_each($2))",
+        "DELETE FROM member WHERE channel_key = $1
+         AND player_id IN (SELECT value FROM json_array_elements_text($2::json))",
+    );
+    const FORGET: Sql = by_dialect(
+        "DELETE FROM mention WHERE channel_key = $1 AND player_id IN (SELECT value FROM json_each($2))",
+        "DELETE FROM mention WHERE channel_key = $1
+         AND player_id IN (SELECT value FROM json_array_elements_text($2::json))",
+    );
     let players = json(&players)?;
     let mut tx = db.begin().await?;
-    let removed = sqlx::query(
-        "DELETE FROM member WHERE channel_key = $1 AND player_id IN (SELECT value FROM json_each($2))",
-    )
-    .bind(channel.key)
-    .bind(&players)
-    .execute(&mut *tx)
-    .await?
-    .rows_affected();
-    sqlx::query(
-        "DELETE FROM mention WHERE channel_key = $1 AND player_id IN (SELECT value FROM json_each($2))",
-    )
-    .bind(channel.key)
-    .bind(&players)
-    .execute(&mut *tx)
-    .await?;
+    tx.lock_channel(channel.key).await?;
+    let removed = tx.execute(REMOVE, values![channel.key, &players]).await?;
+    tx.execute(FORGET, values![channel.key, &players]).await?;
     count(&mut tx, channel.key, -removed.cast_signed()).await?;
     tx.commit().await?;
     Ok(removed)
 }
 
-async fn count(tx: &mut SqliteConnection, channel_key: i64, change: i64) -> Result<()> {
-    sqlx::query("UPDATE channel SET member_count = member_count + $2 WHERE key = $1")
-        .bind(channel_key)
-        .bind(change)
-        .execute(tx)
-        .await?;
+async fn count(tx: &mut Tx, channel_key: i64, change: i64) -> sqlx::Result<()> {
+    let count = "UPDATE channel SET member_count = member_count + $2 WHERE key = $1";
+    tx.execute(count, values![channel_key, change]).await?;
     Ok(())
 }
 
@@ -96,14 +94,13 @@ async fn count(tx: &mut SqliteConnection, channel_key: i64, change: i64) -> Resu
 /// # Errors
 /// The database's.
 pub async fn page(db: &Db, channel: &Channel, after: Option<&PlayerId>, limit: i64) -> Result<Vec<Member>> {
-    let members = sqlx::query_as(
-        "SELECT player_id, joined_at FROM member WHERE channel_key = $1 AND player_id > $2 ORDER BY player_id LIMIT $3",
-    )
-    .bind(channel.key)
-    .bind(after.map_or("", PlayerId::as_str))
-    .bind(limit)
-    .fetch_all(&db.read)
-    .await?;
+    let members = db
+        .all(
+            "SELECT player_id, joined_at FROM member WHERE channel_key = $1 AND player_id > $2
+             ORDER BY player_id LIMIT $3",
+            values![channel.key, after.map_or("", PlayerId::as_str), limit],
+        )
+        .await?;
     Ok(members)
 }
 
@@ -121,28 +118,30 @@ pub struct InboxRow {
     pub unread_mentions: i64,
 }
 
+/// An inbox; what retention deleted can't be read any more and does not count as unread.
+macro_rules! select_inbox {
+    ($least:literal, $greatest:literal) => {
+        concat!(
+            "SELECT c.key, c.id, c.kind, c.name, c.open, c.min_level, c.slow_mode_s, c.read_only, c.epoch, c.last_seq, ",
+            "c.first_seq, c.member_count, c.created_at, TRUE AS member, m.read_seq, ",
+            $least, "(c.last_said - m.read_said, c.last_seq - ", $greatest, "(m.read_seq, c.first_seq - 1)) AS unread, ",
+            "(SELECT count(*) FROM mention x ",
+            " WHERE x.player_id = $1 AND x.channel_key = c.key AND x.seq > m.read_seq) AS unread_mentions ",
+            "FROM member m JOIN channel c ON c.key = m.channel_key ",
+            "LEFT JOIN message l ON l.channel_key = c.key AND l.seq = c.last_seq ",
+            "WHERE m.player_id = $1 ",
+            "ORDER BY coalesce(l.sent_at, c.created_at) DESC, c.id LIMIT $2"
+        )
+    };
+}
+
 /// All channels of a player, those spoken in last first.
 ///
 /// # Errors
 /// The database's.
 pub async fn inbox(db: &Db, player: &PlayerId) -> Result<Vec<InboxRow>> {
-    let rows = sqlx::query_as(
-        "SELECT c.key, c.id, c.kind, c.name, c.open, c.min_level, c.slow_mode_s, c.read_only, c.epoch, c.last_seq,
-                c.first_seq, c.member_count, c.created_at, TRUE AS member, m.read_seq,
-                -- What retention deleted can't be read any more and does not count.
-                min(c.last_said - m.read_said, c.last_seq - max(m.read_seq, c.first_seq - 1)) AS unread,
-                (SELECT count(*) FROM mention x
-                  WHERE x.player_id = $1 AND x.channel_key = c.key AND x.seq > m.read_seq) AS unread_mentions
-         FROM member m JOIN channel c ON c.key = m.channel_key
-         LEFT JOIN message l ON l.channel_key = c.key AND l.seq = c.last_seq
-         WHERE m.player_id = $1
-         ORDER BY coalesce(l.sent_at, c.created_at) DESC, c.id LIMIT $2",
-    )
-    .bind(player.as_str())
-    .bind(MAX_INBOX as i64)
-    .fetch_all(&db.read)
-    .await?;
-    Ok(rows)
+    const INBOX: Sql = by_dialect(select_inbox!("min", "max"), select_inbox!("least", "greatest"));
+    Ok(db.all(INBOX, values![player.as_str(), MAX_INBOX as i64]).await?)
 }
 
 /// Moves a member's read mark forward to `seq`, never back.
@@ -157,29 +156,35 @@ pub async fn read(db: &Db, channel: &Channel, player: &PlayerId, seq: i64) -> Re
         )));
     }
     let mut tx = db.begin().await?;
-    let marked = sqlx::query(
-        "UPDATE member SET read_seq = max(read_seq, $3), read_said = max(read_said, coalesce(
-            (SELECT said FROM message WHERE channel_key = $1 AND seq <= $3 ORDER BY seq DESC LIMIT 1), 0))
-         WHERE channel_key = $1 AND player_id = $2",
-    )
-    .bind(channel.key)
-    .bind(player.as_str())
-    .bind(seq)
-    .execute(&mut *tx)
-    .await?
-    .rows_affected();
+    let marked = tx.execute(MARK, values![channel.key, player.as_str(), seq]).await?;
     if marked == 0 {
         return Err(Error::Forbidden {
             reason: "not_a_member",
             message: "join the channel first".to_owned(),
         });
     }
-    sqlx::query("DELETE FROM mention WHERE player_id = $2 AND channel_key = $1 AND seq <= $3")
-        .bind(channel.key)
-        .bind(player.as_str())
-        .bind(seq)
-        .execute(&mut *tx)
-        .await?;
+    tx.execute(
+        "DELETE FROM mention WHERE player_id = $2 AND channel_key = $1 AND seq <= $3",
+        values![channel.key, player.as_str(), seq],
+    )
+    .await?;
     tx.commit().await?;
     Ok(())
 }
+
+macro_rules! mark_read {
+    ($greatest:literal) => {
+        concat!(
+            "UPDATE member SET read_seq = ",
+            $greatest,
+            "(read_seq, $3), ",
+            "read_said = ",
+            $greatest,
+            "(read_said, coalesce(",
+            "(SELECT said FROM message WHERE channel_key = $1 AND seq <= $3 ORDER BY seq DESC LIMIT 1), 0)) ",
+            "WHERE channel_key = $1 AND player_id = $2"
+        )
+    };
+}
+
+const MARK: Sql = by_dialect(mark_read!("max"), mark_read!("greatest"));

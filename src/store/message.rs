@@ -7,9 +7,10 @@ use std::ops::RangeInclusive;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use sqlx::{FromRow, SqliteConnection};
+use sqlx::FromRow;
 
 use super::channel::Channel;
+use super::sql::{Sql, Tx, by_dialect, values};
 use super::{Db, json};
 use crate::clock::Millis;
 use crate::domain::PlayerId;
@@ -102,16 +103,14 @@ impl Stored {
 /// # Errors
 /// The database's.
 pub async fn range(db: &Db, channel: &Channel, seqs: RangeInclusive<i64>) -> Result<Stored> {
-    let joined = sqlx::query_scalar(
+    const RANGE: Sql = by_dialect(
         "SELECT group_concat(shown, ',') FROM
             (SELECT shown FROM message WHERE channel_key = $1 AND seq BETWEEN $2 AND $3 ORDER BY seq)",
-    )
-    .bind(channel.key)
-    .bind(seqs.start())
-    .bind(seqs.end())
-    .fetch_one(&db.read)
-    .await?;
-    Stored::list(joined)
+        "SELECT string_agg(shown, ',' ORDER BY seq) FROM message WHERE channel_key = $1 AND seq BETWEEN $2 AND $3",
+    );
+    let joined: Option<(Option<String>,)> =
+        db.optional(RANGE, values![channel.key, *seqs.start(), *seqs.end()]).await?;
+    Stored::list(joined.and_then(|(joined,)| joined))
 }
 
 /// The messages of one range in each of several channels: a list each, in the order asked, each ascending.
@@ -121,16 +120,18 @@ pub async fn range(db: &Db, channel: &Channel, seqs: RangeInclusive<i64>) -> Res
 pub async fn ranges(db: &Db, wanted: &[(&Channel, RangeInclusive<i64>)]) -> Result<Vec<Stored>> {
     let bounds: Vec<(i64, i64, i64)> =
         wanted.iter().map(|(channel, seqs)| (channel.key, *seqs.start(), *seqs.end())).collect();
-    let lists: Vec<Option<String>> = sqlx::query_scalar(
+    const RANGES: Sql = by_dialect(
         "SELECT (SELECT group_concat(shown, ',') FROM
                     (SELECT shown FROM message WHERE channel_key = j.value ->> 0
                      AND seq BETWEEN j.value ->> 1 AND j.value ->> 2 ORDER BY seq))
          FROM json_each($1) j ORDER BY j.key",
-    )
-    .bind(json(&bounds)?)
-    .fetch_all(&db.read)
-    .await?;
-    lists.into_iter().map(Stored::list).collect()
+        "SELECT (SELECT string_agg(shown, ',' ORDER BY seq) FROM message
+                 WHERE channel_key = (j.value ->> 0)::bigint
+                   AND seq BETWEEN (j.value ->> 1)::bigint AND (j.value ->> 2)::bigint)
+         FROM json_array_elements($1::json) WITH ORDINALITY AS j (value, n) ORDER BY j.n",
+    );
+    let lists: Vec<(Option<String>,)> = db.all(RANGES, values![&json(&bounds)?]).await?;
+    lists.into_iter().map(|(list,)| Stored::list(list)).collect()
 }
 
 /// The newest message in each of several channels, in the order asked.
@@ -139,25 +140,23 @@ pub async fn ranges(db: &Db, wanted: &[(&Channel, RangeInclusive<i64>)]) -> Resu
 /// The database's.
 pub async fn newest(db: &Db, channels: &[&Channel]) -> Result<Vec<Option<Stored>>> {
     let keys: Vec<(i64, i64)> = channels.iter().map(|channel| (channel.key, channel.last_seq)).collect();
-    let messages: Vec<Option<String>> = sqlx::query_scalar(
+    const NEWEST: Sql = by_dialect(
         "SELECT m.shown FROM json_each($1) j
          LEFT JOIN message m ON m.channel_key = j.value ->> 0 AND m.seq = j.value ->> 1 ORDER BY j.key",
-    )
-    .bind(json(&keys)?)
-    .fetch_all(&db.read)
-    .await?;
-    messages.into_iter().map(|message| message.map(Stored::one).transpose()).collect()
+        "SELECT (SELECT shown FROM message
+                 WHERE channel_key = (j.value ->> 0)::bigint AND seq = (j.value ->> 1)::bigint)
+         FROM json_array_elements($1::json) WITH ORDINALITY AS j (value, n) ORDER BY j.n",
+    );
+    let messages: Vec<(Option<String>,)> = db.all(NEWEST, values![&json(&keys)?]).await?;
+    messages.into_iter().map(|(message,)| message.map(Stored::one).transpose()).collect()
 }
 
 /// One message by the channel's key and its number.
 pub(super) async fn by_key(db: &Db, channel_key: i64, seq: i64) -> Result<Stored> {
-    let shown: Option<String> =
-        sqlx::query_scalar("SELECT shown FROM message WHERE channel_key = $1 AND seq = $2")
-            .bind(channel_key)
-            .bind(seq)
-            .fetch_optional(&db.read)
-            .await?;
-    Stored::one(shown.ok_or(Error::NotFound("message"))?)
+    let shown: Option<(String,)> = db
+        .optional("SELECT shown FROM message WHERE channel_key = $1 AND seq = $2", values![channel_key, seq])
+        .await?;
+    Stored::one(shown.ok_or(Error::NotFound("message"))?.0)
 }
 
 /// One message by its channel's id, whoever may see it; for tasks.
@@ -165,11 +164,8 @@ pub(super) async fn by_key(db: &Db, channel_key: i64, seq: i64) -> Result<Stored
 /// # Errors
 /// [`Error::NotFound`] where there is none, or none any more.
 pub async fn get(db: &Db, channel: &str, seq: i64) -> Result<Stored> {
-    let key: Option<i64> = sqlx::query_scalar("SELECT key FROM channel WHERE id = $1")
-        .bind(channel)
-        .fetch_optional(&db.read)
-        .await?;
-    by_key(db, key.ok_or(Error::NotFound("channel"))?, seq).await
+    let key: Option<(i64,)> = db.optional("SELECT key FROM channel WHERE id = $1", values![channel]).await?;
+    by_key(db, key.ok_or(Error::NotFound("channel"))?.0, seq).await
 }
 
 /// What was said last, as it was written, newest first; for planners who try a list on it.
@@ -177,14 +173,14 @@ pub async fn get(db: &Db, channel: &str, seq: i64) -> Result<Stored> {
 /// # Errors
 /// The database's.
 pub async fn recent_texts(db: &Db, limit: i64) -> Result<Vec<String>> {
-    let texts = sqlx::query_scalar(
+    const RECENT: Sql = by_dialect(
         "SELECT coalesce(original ->> 'text', shown ->> 'text') FROM message WHERE ref IS NULL
          ORDER BY sent_at DESC LIMIT $1",
-    )
-    .bind(limit)
-    .fetch_all(&db.read)
-    .await?;
-    Ok(texts)
+        "SELECT coalesce(original::json ->> 'text', shown::json ->> 'text') FROM message WHERE ref IS NULL
+         ORDER BY sent_at DESC LIMIT $1",
+    );
+    let texts: Vec<(String,)> = db.all(RECENT, values![limit]).await?;
+    Ok(texts.into_iter().map(|(text,)| text).collect())
 }
 
 /// A message that somebody said, as [`recall`] reads it.
@@ -211,15 +207,15 @@ pub async fn recall(
 ) -> Result<Stored> {
     let now = db.clock.now();
     let mut tx = db.begin().await?;
-    let said: Option<Said> = sqlx::query_as(
-        "SELECT m.sender_id, m.sent_at, m.shown, r.seq AS recalled_by FROM message m
-         LEFT JOIN message r ON r.channel_key = m.channel_key AND r.ref = m.seq
-         WHERE m.channel_key = $1 AND m.seq = $2 AND m.ref IS NULL",
-    )
-    .bind(channel.key)
-    .bind(seq)
-    .fetch_optional(&mut *tx)
-    .await?;
+    tx.lock_channel(channel.key).await?;
+    let said: Option<Said> = tx
+        .optional(
+            "SELECT m.sender_id, m.sent_at, m.shown, r.seq AS recalled_by FROM message m
+             LEFT JOIN message r ON r.channel_key = m.channel_key AND r.ref = m.seq
+             WHERE m.channel_key = $1 AND m.seq = $2 AND m.ref IS NULL",
+            values![channel.key, seq],
+        )
+        .await?;
     let said = said.ok_or(Error::NotFound("message"))?;
     let forbidden = |reason, message: &str| Err(Error::Forbidden { reason, message: message.to_owned() });
     if !by.is_staff() && said.sender_id != by.id.as_str() {
@@ -240,7 +236,7 @@ pub async fn recall(
 }
 
 /// Empties what others see of a message; what was written stays, for moderators.
-async fn empty(tx: &mut SqliteConnection, channel_key: i64, seen: Message) -> Result<()> {
+async fn empty(tx: &mut Tx, channel_key: i64, seen: Message) -> Result<()> {
     let written = Written { text: &seen.text, payload: seen.payload.as_deref() };
     let written = serde_json::to_string(&written).map_err(Error::internal)?;
     let emptied = Message {
@@ -250,36 +246,29 @@ async fn empty(tx: &mut SqliteConnection, channel_key: i64, seen: Message) -> Re
         mentions: Vec::new(),
         ..seen.clone()
     };
-    sqlx::query(
+    tx.execute(
         "UPDATE message SET shown = $3, original = coalesce(original, $4) WHERE channel_key = $1 AND seq = $2",
+        values![channel_key, seen.seq, &json(&emptied)?, &written],
     )
-    .bind(channel_key)
-    .bind(seen.seq)
-    .bind(json(&emptied)?)
-    .bind(written)
-    .execute(&mut *tx)
     .await?;
-    sqlx::query("DELETE FROM mention WHERE channel_key = $1 AND seq = $2")
-        .bind(channel_key)
-        .bind(seen.seq)
-        .execute(tx)
+    tx.execute("DELETE FROM mention WHERE channel_key = $1 AND seq = $2", values![channel_key, seen.seq])
         .await?;
     Ok(())
 }
 
 async fn insert_recall(
-    tx: &mut SqliteConnection,
+    tx: &mut Tx,
     channel: &Channel,
     seq: i64,
     by: &Identity,
     now: Millis,
 ) -> Result<Stored> {
-    let (entry, said): (i64, i64) = sqlx::query_as(
-        "UPDATE channel SET last_seq = last_seq + 1 WHERE key = $1 RETURNING last_seq, last_said",
-    )
-    .bind(channel.key)
-    .fetch_one(&mut *tx)
-    .await?;
+    let (entry, said): (i64, i64) = tx
+        .one(
+            "UPDATE channel SET last_seq = last_seq + 1 WHERE key = $1 RETURNING last_seq, last_said",
+            values![channel.key],
+        )
+        .await?;
     let shown = json(&Message {
         channel: channel.id.clone(),
         seq: entry,
@@ -292,18 +281,11 @@ async fn insert_recall(
         reference: Some(seq),
         masked: false,
     })?;
-    sqlx::query(
+    tx.execute(
         "INSERT INTO message (channel_key, seq, said, sender_id, sent_at, ref, shown)
          VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        values![channel.key, entry, said, by.id.as_str(), now, seq, &shown],
     )
-    .bind(channel.key)
-    .bind(entry)
-    .bind(said)
-    .bind(by.id.as_str())
-    .bind(now)
-    .bind(seq)
-    .bind(&shown)
-    .execute(tx)
     .await?;
     Stored::one(shown)
 }
@@ -313,16 +295,14 @@ async fn insert_recall(
 /// # Errors
 /// The database's.
 pub async fn next_outlived(db: &Db, kind: &str, before: Millis, after_key: i64) -> Result<Option<i64>> {
-    let key = sqlx::query_scalar(
-        "SELECT c.key FROM channel c JOIN message o ON o.channel_key = c.key AND o.seq = c.first_seq
-         WHERE c.key > $3 AND c.kind = $1 AND o.sent_at < $2 ORDER BY c.key LIMIT 1",
-    )
-    .bind(kind)
-    .bind(before)
-    .bind(after_key)
-    .fetch_optional(&db.read)
-    .await?;
-    Ok(key)
+    let key: Option<(i64,)> = db
+        .optional(
+            "SELECT c.key FROM channel c JOIN message o ON o.channel_key = c.key AND o.seq = c.first_seq
+             WHERE c.key > $3 AND c.kind = $1 AND o.sent_at < $2 ORDER BY c.key LIMIT 1",
+            values![kind, before, after_key],
+        )
+        .await?;
+    Ok(key.map(|(key,)| key))
 }
 
 /// Deletes up to `batch` of a channel's oldest messages, those sent before a time, and moves the start of its
@@ -332,23 +312,22 @@ pub async fn next_outlived(db: &Db, kind: &str, before: Millis, after_key: i64) 
 /// The database's.
 pub async fn delete_outlived(db: &Db, channel_key: i64, before: Millis, batch: i64) -> Result<u64> {
     let mut tx = db.begin().await?;
-    let last: Option<i64> = sqlx::query_scalar(
-        "SELECT max(m.seq) FROM message m JOIN channel c ON c.key = m.channel_key
-         WHERE m.channel_key = $1 AND m.seq >= c.first_seq AND m.seq < c.first_seq + $3 AND m.sent_at < $2",
-    )
-    .bind(channel_key)
-    .bind(before)
-    .bind(batch)
-    .fetch_one(&mut *tx)
-    .await?;
+    tx.lock_channel(channel_key).await?;
+    let (last,): (Option<i64>,) = tx
+        .one(
+            "SELECT max(m.seq) FROM message m JOIN channel c ON c.key = m.channel_key
+             WHERE m.channel_key = $1 AND m.seq >= c.first_seq AND m.seq < c.first_seq + $3 AND m.sent_at < $2",
+            values![channel_key, before, batch],
+        )
+        .await?;
+    let Some(last) = last else { return Ok(0) };
     let mut deleted = 0; // the last statement's count
     for statement in [
         "DELETE FROM mention WHERE channel_key = $1 AND seq <= $2",
-        "UPDATE channel SET first_seq = $2 + 1 WHERE key = $1 AND $2 IS NOT NULL",
+        "UPDATE channel SET first_seq = $2 + 1 WHERE key = $1",
         "DELETE FROM message WHERE channel_key = $1 AND seq <= $2",
     ] {
-        deleted =
-            sqlx::query(statement).bind(channel_key).bind(last).execute(&mut *tx).await?.rows_affected();
+        deleted = tx.execute(statement, values![channel_key, last]).await?;
     }
     tx.commit().await?;
     Ok(deleted)

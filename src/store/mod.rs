@@ -1,84 +1,87 @@
 //! What is kept, in SQL: one file a table, and [`Db`], which holds the connections.
 //!
-//! SQL lives here alone, and values reach it as binds alone. SQLite has one writer at a time, so everything
+//! SQL lives here alone, and values reach it as binds alone. `SQLite` has one writer at a time, so everything
 //! that writes goes through one connection; sends share its commits (see `append`). Readers never wait for it.
+//! `PostgreSQL` serves any number of instances at once.
 
-use std::path::Path;
-use std::str::FromStr;
-use std::time::Duration;
-
-use sqlx::migrate::Migrator;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, SqlitePool, Transaction};
+use sqlx::{PgPool, SqlitePool};
 
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::error::{Error, Result};
 
 pub mod append;
+mod batch;
+mod batch_postgres;
+mod batch_sqlite;
 pub mod channel;
 pub mod member;
 pub mod message;
 pub mod outbox;
+mod postgres;
+mod sql;
+mod sqlite;
 pub mod wordlist_hit;
 mod writer;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/sqlite");
+use sql::{Held, Row, Sql, Tx, Value};
 
-/// Connections that read at the same time.
-const READERS: u32 = 4;
-/// How long a query waits for a connection, or for another process's lock on the file.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Rows of a page that may wait between the database's thread and ours: a whole page.
-const ROW_BUFFER: usize = 128;
+/// The embedded default's file in the data folder.
+pub const EMBEDDED_FILE: &str = "guildhall.db";
 
 /// The database.
 pub struct Db {
-    read: SqlitePool,
-    write: SqlitePool,
+    pools: Pools,
     sends: writer::Queue,
     clock: Clock,
 }
 
+/// Where connections come from.
+#[derive(Clone)]
+enum Pools {
+    Sqlite { read: SqlitePool, write: SqlitePool },
+    Postgres(PgPool),
+}
+
+/// What a statement is for: `SQLite` has connections for each.
+#[derive(Clone, Copy)]
+enum Purpose {
+    Read,
+    Write,
+}
+
 impl Db {
-    /// Opens the database at a `sqlite://` address, makes it where there is none, and migrates it.
+    /// Opens the configured database: `PostgreSQL`, or a `SQLite` file, which it makes and migrates by itself.
     ///
     /// # Errors
-    /// The file can't be opened or is not ours.
-    pub async fn open(url: &str, clock: Clock) -> Result<Self, sqlx::Error> {
-        let options = SqliteConnectOptions::from_str(url)?
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            // NORMAL would lose acknowledged messages when the power fails.
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(PATIENCE)
-            // A send touches a page each of four trees, and a commit writes whole pages.
-            .page_size(4_096)
-            .row_buffer_size(ROW_BUFFER)
-            .pragma("cache_size", "-16384")
-            .pragma("temp_store", "memory")
-            .pragma("wal_autocheckpoint", "4000");
-        let pool = |size| {
-            SqlitePoolOptions::new()
-                .max_connections(size)
-                .min_connections(1)
-                .acquire_timeout(PATIENCE)
-                .idle_timeout(None)
-                .max_lifetime(None)
-                .test_before_acquire(false)
+    /// It can't be reached, is not ours, or wants `guildhall migrate`.
+    pub async fn open(config: &Config, clock: Clock) -> Result<Self, String> {
+        let told = |fault: sqlx::Error| fault.to_string();
+        let pools = match &config.database_url {
+            Some(url) if url.is_postgres() => {
+                let pool = postgres::connect(url.expose(), config.database_connections).map_err(told)?;
+                postgres::require_current(&pool).await?;
+                Pools::Postgres(pool)
+            }
+            Some(url) => sqlite::open(url.expose()).await.map_err(told)?,
+            None => {
+                let file = config.data.join(EMBEDDED_FILE);
+                sqlite::open(&format!("sqlite://{}", file.display())).await.map_err(told)?
+            }
         };
-        let write = pool(1).connect_with(options.clone()).await?;
-        MIGRATIONS.run(&write).await?;
-        let read = pool(READERS).connect_with(options.pragma("query_only", "on")).await?;
-        let sends = writer::start(write.clone(), clock.clone());
-        Ok(Self { read, write, sends, clock })
+        let sends = writer::start(pools.clone(), clock.clone());
+        Ok(Self { pools, sends, clock })
     }
 
-    /// Opens the embedded default in a folder.
+    /// Brings a database's tables to this version; several at once wait for each other. Says how many steps it took.
     ///
     /// # Errors
-    /// As [`Db::open`].
-    pub async fn open_in(folder: &Path, clock: Clock) -> Result<Self, sqlx::Error> {
-        Self::open(&format!("sqlite://{}", folder.join("guildhall.db").display()), clock).await
+    /// It can't be reached, or a step fails; the steps before it stay.
+    pub async fn migrate(config: &Config) -> Result<usize, String> {
+        match &config.database_url {
+            Some(url) if url.is_postgres() => postgres::migrate(url.expose()).await,
+            _ => Self::open(config, Clock::default()).await.map(|_| 0),
+        }
     }
 
     /// Answers when the database does.
@@ -86,25 +89,105 @@ impl Db {
     /// # Errors
     /// [`Error::Unavailable`] when it does not.
     pub async fn ping(&self) -> Result<()> {
-        sqlx::query("SELECT 1").execute(&self.read).await?;
+        self.all::<(i64,)>("SELECT CAST(1 AS BIGINT)", &[]).await?;
         Ok(())
     }
 
-    /// Ends all connections; what was committed is in the file.
+    /// Ends all connections; what was committed stays.
     pub async fn close(&self) {
-        self.read.close().await;
-        self.write.close().await;
+        match &self.pools {
+            Pools::Sqlite { read, write } => {
+                read.close().await;
+                write.close().await;
+            }
+            Pools::Postgres(pool) => pool.close().await,
+        }
     }
 
-    /// A transaction that may write, and has the lock from its start.
-    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
-        self.write.begin_with("BEGIN IMMEDIATE").await
+    /// How the database carries a statement out, in its own words; for tests of indexes.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn explain(&self, statement: &'static str) -> Result<String> {
+        let lines: Vec<(String,)> = self.all(statement, &[]).await?;
+        Ok(lines.into_iter().map(|(line,)| line + "\n").collect())
+    }
+
+    /// All rows that a reading statement finds.
+    async fn all<T: Row>(&self, sql: impl Into<Sql>, values: &[Value<'_>]) -> sqlx::Result<Vec<T>> {
+        self.pools.all(Purpose::Read, sql.into(), values).await
+    }
+
+    /// The only row that a reading statement finds, or none.
+    async fn optional<T: Row>(&self, sql: impl Into<Sql>, values: &[Value<'_>]) -> sqlx::Result<Option<T>> {
+        Ok(self.all(sql, values).await?.pop())
+    }
+
+    /// Changes rows by one statement, and answers with those it returns.
+    async fn change<T: Row>(&self, sql: impl Into<Sql>, values: &[Value<'_>]) -> sqlx::Result<Vec<T>> {
+        self.pools.all(Purpose::Write, sql.into(), values).await
+    }
+
+    /// Changes rows by one statement, and says how many.
+    async fn execute(&self, sql: impl Into<Sql>, values: &[Value<'_>]) -> sqlx::Result<u64> {
+        let sql = sql.into();
+        let done = self.pools.hold(Purpose::Write).await?.conn().execute(sql, values).await;
+        match done {
+            Err(error) if self.pools.recovers(&error).await => {
+                self.pools.hold(Purpose::Write).await?.conn().execute(sql, values).await
+            }
+            done => done,
+        }
+    }
+
+    /// A transaction that may write.
+    async fn begin(&self) -> sqlx::Result<Tx> {
+        match self.pools.begin().await {
+            Err(error) if self.pools.recovers(&error).await => self.pools.begin().await,
+            begun => begun,
+        }
+    }
+}
+
+impl Pools {
+    async fn hold(&self, purpose: Purpose) -> sqlx::Result<Held> {
+        match (self, purpose) {
+            (Self::Sqlite { read, .. }, Purpose::Read) => read.acquire().await.map(Held::Sqlite),
+            (Self::Sqlite { write, .. }, Purpose::Write) => write.acquire().await.map(Held::Sqlite),
+            (Self::Postgres(pool), _) => pool.acquire().await.map(Held::Postgres),
+        }
+    }
+
+    async fn begin(&self) -> sqlx::Result<Tx> {
+        match self {
+            // Takes the lock at once: one that reads first could find that another has written since.
+            Self::Sqlite { write, .. } => write.begin_with("BEGIN IMMEDIATE").await.map(Tx::Sqlite),
+            Self::Postgres(pool) => pool.begin().await.map(Tx::Postgres),
+        }
+    }
+
+    async fn all<T: Row>(&self, purpose: Purpose, sql: Sql, values: &[Value<'_>]) -> sqlx::Result<Vec<T>> {
+        let rows = self.hold(purpose).await?.conn().all(sql, values).await;
+        match rows {
+            Err(error) if self.recovers(&error).await => {
+                self.hold(purpose).await?.conn().all(sql, values).await
+            }
+            rows => rows,
+        }
+    }
+
+    /// Was it the connection that failed, and are the broken ones gone now? Then once more is worth it.
+    async fn recovers(&self, error: &sqlx::Error) -> bool {
+        match self {
+            Self::Sqlite { .. } => false,
+            Self::Postgres(pool) => postgres::is_broken(error) && postgres::drop_broken(pool).await,
+        }
     }
 }
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        if is_passing(&error) {
+        if sqlite::is_passing(&error) || postgres::is_passing(&error) {
             tracing::warn!(%error, "the database can't answer now");
             return Self::Unavailable("the database can't answer now");
         }
@@ -112,21 +195,12 @@ impl From<sqlx::Error> for Error {
     }
 }
 
-/// Does this go away by itself or by making room, rather than by mending the program?
-fn is_passing(error: &sqlx::Error) -> bool {
-    // SQLITE_BUSY, SQLITE_LOCKED, SQLITE_READONLY, SQLITE_IOERR, SQLITE_FULL: the low byte of the extended code.
-    const PASSING: [i32; 5] = [5, 6, 8, 10, 13];
-    match error {
-        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => true,
-        sqlx::Error::Database(error) => error
-            .code()
-            .and_then(|code| code.parse::<i32>().ok())
-            .is_some_and(|code| PASSING.contains(&(code & 0xff))),
-        _ => false,
-    }
+/// Did another transaction store the same key meanwhile?
+fn is_twin(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.is_unique_violation())
 }
 
-/// A list as the JSON text that `json_each` takes: one bind for any number of rows.
+/// A list as JSON text: one bind for any number of rows.
 fn json<T: serde::Serialize>(rows: &T) -> Result<String> {
     serde_json::to_string(rows).map_err(Error::internal)
 }

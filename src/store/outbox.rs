@@ -3,10 +3,11 @@
 //! A row is `ready` until a worker has recorded its end: `done`, or `dead` with the reason. A worker takes a
 //! row for a time (a lease); if it dies, the row is free again when that time is over.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sqlx::FromRow;
 
-use super::{Db, json};
+use super::Db;
+use super::sql::values;
 use crate::clock::Millis;
 use crate::error::{Error, Result};
 use crate::random;
@@ -43,52 +44,56 @@ pub struct FollowUp {
     pub trace: Option<String>,
 }
 
-/// A row to enqueue.
+/// A row to enqueue with a message.
 #[derive(Debug, serde::Serialize)]
 pub(super) struct NewRow {
+    /// The message's place in its batch.
+    n: usize,
     id: String,
     task: &'static str,
     key: String,
-    payload: String,
+    /// The payload as JSON: what stands before the message's number, and what behind.
+    head: String,
+    tail: String,
     trace: Option<String>,
     now: Millis,
 }
 
 impl FollowUp {
-    pub(super) fn into_row(mut self, seq: i64, now: Millis) -> NewRow {
-        self.payload.insert("seq".to_owned(), seq.into());
-        let payload = Value::Object(self.payload).to_string();
-        NewRow { id: random::id(), task: self.task, key: self.key, payload, trace: self.trace, now }
+    pub(super) fn into_row(mut self, n: usize, now: Millis) -> NewRow {
+        self.payload.remove("seq");
+        let rest = Value::Object(self.payload).to_string();
+        let rest = rest.strip_prefix('{').unwrap_or_default();
+        let comma = if rest == "}" { "" } else { "," };
+        let (head, tail) = ("{\"seq\":".to_owned(), format!("{comma}{rest}"));
+        NewRow { n, id: random::id(), task: self.task, key: self.key, head, tail, trace: self.trace, now }
     }
 }
 
-pub(super) async fn insert(tx: &mut sqlx::SqliteConnection, rows: &[NewRow]) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO outbox (id, task, key, payload, trace, created_at, not_before)
-         SELECT value ->> 'id', value ->> 'task', value ->> 'key', value ->> 'payload', value ->> 'trace',
-                value ->> 'now', value ->> 'now' FROM json_each($1)",
-    )
-    .bind(json(&rows)?)
-    .execute(tx)
-    .await?;
-    Ok(())
+impl NewRow {
+    /// With its message's number, for a writer that knows it.
+    pub(super) fn numbered(&self, seqs: &[Option<i64>]) -> Value {
+        let seq = seqs.get(self.n).copied().flatten().unwrap_or_default();
+        let payload = format!("{}{seq}{}", self.head, self.tail);
+        json!([self.id, self.task, self.key, payload, self.trace, self.now])
+    }
 }
+
+pub(super) const INSERT_SQLITE: &str =
+    "INSERT INTO outbox (id, task, key, payload, trace, created_at, not_before)
+     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 5
+     FROM json_each($1)";
 
 /// Enqueues a task under an id of the caller's choice; a second time is no task.
 ///
 /// # Errors
 /// The database's.
 pub async fn enqueue_once(db: &Db, id: &str, task: &str, key: &str, payload: &str) -> Result<()> {
-    sqlx::query(
+    db.execute(
         "INSERT INTO outbox (id, task, key, payload, created_at, not_before) VALUES ($1, $2, $3, $4, $5, $5)
          ON CONFLICT DO NOTHING",
+        values![id, task, key, payload, db.clock.now()],
     )
-    .bind(id)
-    .bind(task)
-    .bind(key)
-    .bind(payload)
-    .bind(db.clock.now())
-    .execute(&db.write)
     .await?;
     Ok(())
 }
@@ -99,29 +104,33 @@ pub async fn enqueue_once(db: &Db, id: &str, task: &str, key: &str, payload: &st
 /// The database's.
 pub async fn lease(db: &Db, limit: i64, lease_ms: Millis) -> Result<Vec<Envelope>> {
     let now = db.clock.now();
-    let due: bool = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM outbox WHERE state = 'ready' AND not_before <= $1 AND leased_until <= $1)",
-    )
-    .bind(now)
-    .fetch_one(&db.read)
-    .await?;
-    if limit == 0 || !due {
+    let due: Vec<(i64,)> = db
+        .all(
+            "SELECT CAST(1 AS BIGINT) FROM outbox
+             WHERE state = 'ready' AND not_before <= $1 AND leased_until <= $1 LIMIT 1",
+            values![now],
+        )
+        .await?;
+    if limit == 0 || due.is_empty() {
         return Ok(Vec::new());
     }
-    let envelopes = sqlx::query_as(
-        "UPDATE outbox SET leased_until = $1 + $3 WHERE id IN (
-            SELECT o.id FROM outbox o WHERE o.state = 'ready' AND o.not_before <= $1 AND o.leased_until <= $1
-              AND NOT EXISTS (SELECT 1 FROM outbox b WHERE b.state = 'ready' AND b.key = o.key AND b.leased_until > $1)
-              AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.state = 'ready' AND e.key = o.key
-                              AND e.not_before <= $1 AND (e.created_at, e.id) < (o.created_at, o.id))
-            ORDER BY o.not_before, o.id LIMIT $2)
-         RETURNING id, task, key, payload, attempt, created_at, trace",
-    )
-    .bind(now)
-    .bind(limit)
-    .bind(lease_ms)
-    .fetch_all(&db.write)
-    .await?;
+    // A lease that ran out means that its worker died: that was a try, too, or a task that kills its worker would never
+    // be given up. What stands behind the inner choice is for PostgreSQL, where another may have chosen the same.
+    let envelopes = db
+        .change(
+            "UPDATE outbox SET leased_until = $1 + $3,
+                    attempt = attempt + CASE WHEN leased_until > 0 THEN 1 ELSE 0 END
+             WHERE id IN (
+                SELECT o.id FROM outbox o WHERE o.state = 'ready' AND o.not_before <= $1 AND o.leased_until <= $1
+                  AND NOT EXISTS (SELECT 1 FROM outbox b WHERE b.state = 'ready' AND b.key = o.key AND b.leased_until > $1)
+                  AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.state = 'ready' AND e.key = o.key
+                                  AND e.not_before <= $1 AND (e.created_at, e.id) < (o.created_at, o.id))
+                ORDER BY o.not_before, o.id LIMIT $2)
+              AND state = 'ready' AND leased_until <= $1
+             RETURNING id, task, key, payload, attempt, created_at, trace",
+            values![now, limit, lease_ms],
+        )
+        .await?;
     Ok(envelopes)
 }
 
@@ -147,16 +156,11 @@ pub async fn finish(db: &Db, id: &str, end: End, reason: Option<&str>) -> Result
         End::Again(at) => ("ready", at, None),
         End::Dead => ("dead", now, Some(now)),
     };
-    sqlx::query(
+    db.execute(
         "UPDATE outbox SET state = $2, not_before = $3, finished_at = $4, reason = $5, leased_until = 0,
                 attempt = attempt + 1 WHERE id = $1 AND state = 'ready'",
+        values![id, state, not_before, finished_at, reason],
     )
-    .bind(id)
-    .bind(state)
-    .bind(not_before)
-    .bind(finished_at)
-    .bind(reason)
-    .execute(&db.write)
     .await?;
     Ok(())
 }
@@ -166,15 +170,14 @@ pub async fn finish(db: &Db, id: &str, end: End, reason: Option<&str>) -> Result
 /// # Errors
 /// The database's.
 pub async fn forget_done(db: &Db, before: Millis, batch: i64) -> Result<u64> {
-    let forgotten = sqlx::query(
-        "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE state <> 'ready' AND state = 'done'
-         AND finished_at < $1 ORDER BY finished_at LIMIT $2)",
-    )
-    .bind(before)
-    .bind(batch)
-    .execute(&db.write)
-    .await?;
-    Ok(forgotten.rows_affected())
+    let forgotten = db
+        .execute(
+            "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE state <> 'ready' AND state = 'done'
+             AND finished_at < $1 ORDER BY finished_at LIMIT $2)",
+            values![before, batch],
+        )
+        .await?;
+    Ok(forgotten)
 }
 
 /// A task as an operator sees it.
@@ -199,13 +202,13 @@ pub struct Listed {
 /// # Errors
 /// The database's.
 pub async fn list(db: &Db, state: &str, limit: i64) -> Result<Vec<Listed>> {
-    let tasks = sqlx::query_as(
-        "SELECT id, task, state, attempt, reason, payload FROM outbox WHERE state = $1 ORDER BY created_at DESC, id DESC LIMIT $2",
-    )
-    .bind(state)
-    .bind(limit)
-    .fetch_all(&db.read)
-    .await?;
+    let tasks = db
+        .all(
+            "SELECT id, task, state, attempt, reason, payload FROM outbox WHERE state = $1
+             ORDER BY created_at DESC, id DESC LIMIT $2",
+            values![state, limit],
+        )
+        .await?;
     Ok(tasks)
 }
 
@@ -214,15 +217,14 @@ pub async fn list(db: &Db, state: &str, limit: i64) -> Result<Vec<Listed>> {
 /// # Errors
 /// [`Error::NotFound`] where no dead task has that id.
 pub async fn revive(db: &Db, id: &str) -> Result<()> {
-    let revived = sqlx::query(
-        "UPDATE outbox SET state = 'ready', attempt = 0, not_before = $2, finished_at = NULL, leased_until = 0
-         WHERE id = $1 AND state = 'dead'",
-    )
-    .bind(id)
-    .bind(db.clock.now())
-    .execute(&db.write)
-    .await?;
-    if revived.rows_affected() == 0 { Err(Error::NotFound("dead task")) } else { Ok(()) }
+    let revived = db
+        .execute(
+            "UPDATE outbox SET state = 'ready', attempt = 0, not_before = $2, finished_at = NULL, leased_until = 0
+             WHERE id = $1 AND state = 'dead'",
+            values![id, db.clock.now()],
+        )
+        .await?;
+    if revived == 0 { Err(Error::NotFound("dead task")) } else { Ok(()) }
 }
 
 /// How many tasks wait.
@@ -230,5 +232,6 @@ pub async fn revive(db: &Db, id: &str) -> Result<()> {
 /// # Errors
 /// The database's.
 pub async fn depth(db: &Db) -> Result<i64> {
-    Ok(sqlx::query_scalar("SELECT count(*) FROM outbox WHERE state = 'ready'").fetch_one(&db.read).await?)
+    let depth: Option<(i64,)> = db.optional("SELECT count(*) FROM outbox WHERE state = 'ready'", &[]).await?;
+    Ok(depth.map_or(0, |(depth,)| depth))
 }

@@ -1,8 +1,9 @@
 //! How often each entry of the wordlist hit what players sent.
 
 use serde::Serialize;
-use sqlx::{FromRow, SqliteConnection};
+use sqlx::FromRow;
 
+use super::sql::{Sql, by_dialect, values};
 use super::{Db, json};
 use crate::clock::Millis;
 use crate::error::Result;
@@ -29,27 +30,33 @@ pub struct Count {
     pub last_at: Millis,
 }
 
-pub(super) async fn add(tx: &mut SqliteConnection, hits: &[&Hit], now: Millis) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO wordlist_hit (category, entry, hits, last_at)
-         SELECT value ->> 'category', value ->> 'entry', count(*), $2 FROM json_each($1) WHERE TRUE GROUP BY 1, 2
-         ON CONFLICT (category, entry) DO UPDATE SET hits = hits + excluded.hits, last_at = excluded.last_at",
-    )
-    .bind(json(&hits)?)
-    .bind(now)
-    .execute(tx)
-    .await?;
-    Ok(())
+/// A hit of a message in a batch.
+#[derive(Serialize)]
+pub(super) struct OfRow<'a> {
+    /// The message's place in its batch.
+    pub(super) n: usize,
+    #[serde(flatten)]
+    pub(super) hit: &'a Hit,
 }
+
+pub(super) const ADD_SQLITE: &str = "INSERT INTO wordlist_hit (category, entry, hits, last_at)
+     SELECT value ->> 'category', value ->> 'entry', count(*), $2 FROM json_each($1) WHERE TRUE GROUP BY 1, 2
+     ON CONFLICT (category, entry) DO UPDATE SET hits = hits + excluded.hits, last_at = excluded.last_at";
+
+const ADD: Sql = by_dialect(
+    ADD_SQLITE,
+    "INSERT INTO wordlist_hit (category, entry, hits, last_at)
+     SELECT value ->> 'category', value ->> 'entry', count(*), $2 FROM json_array_elements($1::json)
+     GROUP BY 1, 2 ORDER BY 1, 2
+     ON CONFLICT (category, entry) DO UPDATE SET hits = wordlist_hit.hits + excluded.hits, last_at = excluded.last_at",
+);
 
 /// Counts the hits of a message that was refused, and so is not stored.
 ///
 /// # Errors
 /// The database's.
 pub async fn count_refused(db: &Db, hits: &[Hit]) -> Result<()> {
-    let mut tx = db.begin().await?;
-    add(&mut tx, &hits.iter().collect::<Vec<_>>(), db.clock.now()).await?;
-    tx.commit().await?;
+    db.execute(ADD, values![&json(&hits)?, db.clock.now()]).await?;
     Ok(())
 }
 
@@ -58,11 +65,11 @@ pub async fn count_refused(db: &Db, hits: &[Hit]) -> Result<()> {
 /// # Errors
 /// The database's.
 pub async fn most(db: &Db, limit: i64) -> Result<Vec<Count>> {
-    let counts = sqlx::query_as(
-        "SELECT category, entry, hits, last_at FROM wordlist_hit ORDER BY hits DESC, entry LIMIT $1",
-    )
-    .bind(limit)
-    .fetch_all(&db.read)
-    .await?;
+    let counts = db
+        .all(
+            "SELECT category, entry, hits, last_at FROM wordlist_hit ORDER BY hits DESC, entry LIMIT $1",
+            values![limit],
+        )
+        .await?;
     Ok(counts)
 }

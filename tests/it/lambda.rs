@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use crate::database;
 use crate::process::{Connection, eventually, player_token, server_token};
 use crate::support::SECRET;
 
@@ -33,6 +34,8 @@ impl Lambda {
         fs::set_permissions(&bootstrap, fs::Permissions::from_mode(0o755)).unwrap();
         let (port, api) = (free_port(), free_port());
         let emulator = Command::new(EMULATOR)
+            .env_remove("DATABASE_URL")
+            .envs(database::of_folder(folder.path()).map(|url| ("DATABASE_URL", url)))
             .args(["--runtime-interface-emulator-address", &format!("127.0.0.1:{port}")])
             .args(["--runtime-api-address", &format!("127.0.0.1:{api}")])
             .args([bootstrap.to_str().unwrap(), "api"])

@@ -9,6 +9,7 @@ mod blocklist;
 mod channels;
 mod concurrency;
 mod config;
+mod database;
 mod documents;
 mod evasions;
 mod filter;

@@ -235,7 +235,8 @@ async fn everything_is_there_after_a_restart() {
     let app = TestApp::new().await;
     app.world("world", &["alice"]).await;
     app.player("alice").say("world", "hello").await;
-    let url = format!("sqlite://{}", app.folder.path().join("data/guildhall.db").display());
+    let file = || format!("sqlite://{}", app.folder.path().join("data/guildhall.db").display());
+    let url = app.app.config.database_url.as_ref().map_or_else(file, |url| url.expose().to_owned());
     app.app.db.close().await;
     let again = TestApp::with(&[("DATABASE_URL", &url)]).await;
     assert_eq!(again.player("alice").history("world").await.len(), 1);

@@ -16,7 +16,16 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
+use crate::database;
 use crate::support::{SECRET, claims};
+
+/// The program with an environment of its own: the suite's database, and no other services than a test names.
+pub fn program(data: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_guildhall"));
+    command.env_remove("DATABASE_URL").env_remove("KAFKA_BROKERS").env_remove("S3_ENDPOINT");
+    command.envs(database::of_folder(data).map(|url| ("DATABASE_URL", url)));
+    command
+}
 
 pub struct Process {
     child: Child,
@@ -26,7 +35,7 @@ pub struct Process {
 impl Process {
     /// Starts it on a data folder; returns once it says its address.
     pub fn start(data: &Path, variables: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_guildhall"))
+        let mut child = program(data)
             .env("GUILDHALL_DATA", data)
             .env("GUILDHALL_LISTEN", "127.0.0.1:0")
             .env("GUILDHALL_TOKEN_SECRET", SECRET)

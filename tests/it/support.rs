@@ -18,6 +18,8 @@ use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::database;
+
 pub const SECRET: &str = "the secret of the tests, longer than 32 bytes";
 
 /// A fresh application with an empty database in a folder of its own.
@@ -71,6 +73,9 @@ impl TestApp {
             ("GUILDHALL_TOKEN_SECRET".to_owned(), SECRET.to_owned()),
             ("GUILDHALL_SEND_LIMIT".to_owned(), "off".to_owned()),
         ]);
+        if let Some(url) = database::fresh().await {
+            environment.insert("DATABASE_URL".to_owned(), url);
+        }
         environment.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let config = Config::from_lookup(|name| environment.get(name).cloned()).unwrap();
         let clock = Clock::default();

@@ -1,0 +1,102 @@
+//! The types of settings that are more than a number: secrets that are never shown, limits, addresses.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use crate::clock::Millis;
+
+/// Bytes a signing secret must have.
+pub const MIN_SECRET_BYTES: usize = 32;
+
+/// A secret: compared and used, never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Vec<u8>);
+
+impl Secret {
+    /// Wraps the bytes.
+    ///
+    /// # Errors
+    /// Fewer than 32 bytes can be guessed.
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Result<Self, String> {
+        let bytes = bytes.into();
+        if bytes.len() < MIN_SECRET_BYTES {
+            return Err(format!("has {} bytes; a secret needs {MIN_SECRET_BYTES} or more", bytes.len()));
+        }
+        Ok(Self(bytes))
+    }
+
+    /// The bytes, for signing.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<secret>")
+    }
+}
+
+/// A database's address; may hold a password, so it is never shown.
+#[derive(Clone)]
+pub struct DatabaseUrl(pub(super) String);
+
+impl DatabaseUrl {
+    /// For connecting.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Else it is a `SQLite` file's.
+    pub fn is_postgres(&self) -> bool {
+        self.0.starts_with("postgres")
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<database address>")
+    }
+}
+
+/// A key that verifies tokens whose header names it.
+#[derive(Clone, Debug)]
+pub struct TokenKey {
+    /// The header's `kid`.
+    pub kid: String,
+    /// One algorithm a key.
+    pub kind: TokenKeyKind,
+}
+
+/// What a key is made of.
+#[derive(Clone, Debug)]
+pub enum TokenKeyKind {
+    /// A shared secret.
+    Hs256(Secret),
+    /// An Ed25519 public key: the JWK's `x`, 43 characters of base64url.
+    EdDsa(String),
+}
+
+/// At most `count` messages in any `window_ms`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SendLimit {
+    /// How many.
+    pub count: usize,
+    /// In how many milliseconds.
+    pub window_ms: Millis,
+}
+
+/// How long messages are kept, by channel kind.
+pub type Retention = BTreeMap<&'static str, Millis>;
+
+/// Where events go.
+#[derive(Clone, Debug)]
+pub struct WebhookConfig {
+    /// The game server's address.
+    pub url: reqwest::Url,
+    /// Signs the events.
+    pub secret: Secret,
+    /// How long one post may take.
+    pub timeout: Duration,
+}

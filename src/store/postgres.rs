@@ -1,0 +1,116 @@
+//! `PostgreSQL`: connections with bounds on everything, migrations under a lock, and which faults pass.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+static MIGRATIONS: Migrator = {
+    let mut migrations = sqlx::migrate!("src/store/migrations/postgres");
+    // During a release the older version runs on the newer tables.
+    migrations.ignore_missing = true;
+    migrations
+};
+
+/// How long a query waits for a connection; under the request's own time.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a connection may take to show that it lives.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+
+/// The pool; connects when it is first asked.
+pub(super) fn connect(url: &str, connections: u32) -> sqlx::Result<PgPool> {
+    let options = PgConnectOptions::from_str(url)?.application_name("guildhall").options([
+        ("statement_timeout", "8s"),
+        ("lock_timeout", "4s"),
+        ("idle_in_transaction_session_timeout", "10s"),
+        // The reply to a send says that the message is on disk.
+        ("synchronous_commit", "on"),
+        // Statements are short and come again and again; compiling one takes longer than running it.
+        ("jit", "off"),
+    ]);
+    Ok(PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(PATIENCE)
+        .test_before_acquire(false)
+        .connect_lazy_with(options))
+}
+
+/// Runs the migrations; whoever comes second waits, and finds nothing to do.
+pub(super) async fn migrate(url: &str) -> Result<usize, String> {
+    let pool = connect(url, 1).map_err(|fault| fault.to_string())?;
+    let before = applied(&pool).await?;
+    MIGRATIONS.run(&pool).await.map_err(|fault| fault.to_string())?;
+    let steps = applied(&pool).await?.len() - before.len();
+    pool.close().await;
+    Ok(steps)
+}
+
+/// Are the tables those of this version, or of a newer one?
+pub(super) async fn require_current(pool: &PgPool) -> Result<(), String> {
+    let applied = applied(pool).await?;
+    let missing = MIGRATIONS.iter().filter(|step| !applied.contains(&step.version)).count();
+    match missing {
+        0 => Ok(()),
+        _ => Err(format!("{missing} migration(s) are missing; run `guildhall migrate`")),
+    }
+}
+
+async fn applied(pool: &PgPool) -> Result<Vec<i64>, String> {
+    let told = |fault: sqlx::Error| fault.to_string();
+    let mut connection = pool.acquire().await.map_err(told)?;
+    let exists: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(told)?;
+    if !exists {
+        return Ok(Vec::new());
+    }
+    let applied = sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success");
+    applied.fetch_all(&mut *connection).await.map_err(told)
+}
+
+/// Is it the connection, rather than the statement?
+pub(super) fn is_broken(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => true,
+        // The class of connections, and a server that stops, crashed, or starts.
+        sqlx::Error::Database(_) => {
+            code(error).is_some_and(|code| code.starts_with("08") || code.starts_with("57P0"))
+        }
+        _ => false,
+    }
+}
+
+/// Does this go away by itself, rather than by mending the program?
+pub(super) fn is_passing(error: &sqlx::Error) -> bool {
+    // Resources; deadlocks and conflicts; cancelled by a timeout; locks not had in time; a transaction that idled;
+    // a server that is read-only while another takes over; its disk.
+    const PASSING: [&str; 7] = ["53", "40", "57014", "55P03", "25P03", "25006", "58030"];
+    is_broken(error)
+        || code(error).is_some_and(|code| PASSING.iter().any(|passing| code.starts_with(passing)))
+}
+
+/// Did two transactions wait for each other? One was told so, and may go again.
+pub(super) fn is_conflict(error: &sqlx::Error) -> bool {
+    code(error).is_some_and(|code| code.starts_with("40"))
+}
+
+fn code(error: &sqlx::Error) -> Option<String> {
+    let error = error.as_database_error()?.try_downcast_ref::<sqlx::postgres::PgDatabaseError>()?;
+    Some(error.code().to_owned())
+}
+
+/// After one connection broke, the idle ones are likely broken too: those go, so that the next is a good or a new one.
+pub(super) async fn drop_broken(pool: &PgPool) -> bool {
+    let mut good = Vec::new();
+    while let Some(mut connection) = pool.try_acquire() {
+        let answer = tokio::time::timeout(SIGN_OF_LIFE, sqlx::Connection::ping(&mut *connection)).await;
+        match answer {
+            Ok(Ok(())) => good.push(connection),
+            _ => drop(connection.detach()),
+        }
+    }
+    true
+}
