@@ -4,6 +4,7 @@
 //! `scripts/load` runs it. Rates move with machine and disk; compare figures of one run.
 
 #![expect(clippy::unwrap_used, reason = "a measurement that meets a fault has nothing to print")]
+#![expect(clippy::disallowed_methods, reason = "DATABASE_URL says what is measured")]
 
 use std::fs::File;
 use std::io::Write as _;
@@ -19,6 +20,7 @@ use guildhall::clock::Clock;
 use guildhall::config::Secret;
 use guildhall::domain::PlayerId;
 use guildhall::token::{Claims, Scope, mint};
+use sqlx::Connection as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -37,6 +39,9 @@ struct Options {
     /// Connections that read.
     #[arg(long, default_value_t = 32)]
     readers: usize,
+    /// Messages that are stored before the measurement, spread over the channels.
+    #[arg(long, default_value_t = 0)]
+    stored: i64,
     /// Given by `cargo bench`; means nothing here.
     #[arg(long, hide = true)]
     bench: bool,
@@ -53,6 +58,8 @@ fn main() {
 async fn run(options: Options) {
     let folder = tempfile::tempdir_in(".").unwrap();
     println!("fdatasync of 4 KiB here: {:.0}/s, one after the other", fdatasync_rate(folder.path()));
+    let database = std::env::var("DATABASE_URL").ok();
+    println!("on {}", if database.is_some() { "PostgreSQL" } else { "SQLite" });
     let server = Server::start(folder.path());
     tokio::time::sleep(Duration::from_secs(2)).await;
     println!("idle memory: {:.1} MB", server.resident_mb());
@@ -60,6 +67,16 @@ async fn run(options: Options) {
         .map(|n| token(&format!("player-{n}"), Scope::Player))
         .collect();
     prepare(&server, &options).await;
+    if options.stored > 0 {
+        let url = database.unwrap_or_else(|| format!("sqlite://{}/guildhall.db", folder.path().display()));
+        let started = Instant::now();
+        fill(&url, options.stored / options.channels as i64).await;
+        println!(
+            "{} messages stored beforehand, in {:.0} s",
+            options.stored,
+            started.elapsed().as_secs_f64()
+        );
+    }
     println!(
         "{:<34} {:>9} {:>9} {:>9} {:>9} {:>14}",
         "", "per s", "p50 ms", "p99 ms", "max ms", "CPU us/request"
@@ -96,6 +113,26 @@ async fn prepare(server: &Server, options: &Options) {
         let body = serde_json::json!({ "id": format!("channel-{n}"), "kind": "world", "members": members, "settings": { "open": true } });
         let status = connection.ask(&("POST", "/channel/create".to_owned(), body.to_string()), &token).await;
         assert_eq!(status, 200, "creating a channel");
+    }
+}
+
+/// Stores so many messages in each channel, past the program.
+async fn fill(url: &str, each: i64) {
+    sqlx::any::install_default_drivers();
+    let mut connection = sqlx::AnyConnection::connect(url).await.unwrap();
+    let shown = r#"'{"channel":"'||c.id||'","seq":'||g.n||',"kind":"text","sender":{"id":"filler","name":"filler"},"text":"大家好，今晚八点公会战，记得上线","payload":null,"mentions":[],"sent_at":1700000000000,"ref":null,"masked":false}'"#;
+    let series = if url.starts_with("postgres") {
+        "SELECT n FROM generate_series(1, $1) AS s (n)"
+    } else {
+        "WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < $1) SELECT n FROM s"
+    };
+    let insert = format!(
+        "INSERT INTO message (channel_key, seq, said, sender_id, sent_at, shown, nonce, digest)
+         SELECT c.key, g.n, g.n, 'filler', 1700000000000 + g.n, {shown}, 'f' || g.n, 'none'
+         FROM channel c CROSS JOIN ({series}) g"
+    );
+    for statement in [insert, "UPDATE channel SET last_seq = $1, last_said = $1".to_owned()] {
+        sqlx::query(sqlx::AssertSqlSafe(statement)).bind(each).execute(&mut connection).await.unwrap();
     }
 }
 
@@ -200,8 +237,13 @@ struct Server {
 
 impl Server {
     fn start(data: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_guildhall"))
-            .env("GUILDHALL_DATA", data)
+        let program = || {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_guildhall"));
+            command.env("GUILDHALL_DATA", data).env_remove("KAFKA_BROKERS");
+            command
+        };
+        assert!(program().arg("migrate").stdout(Stdio::null()).status().unwrap().success());
+        let mut child = program()
             .env("GUILDHALL_LISTEN", "127.0.0.1:0")
             .env("GUILDHALL_TOKEN_SECRET", SECRET)
             .env("GUILDHALL_SEND_LIMIT", "off")

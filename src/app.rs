@@ -44,7 +44,7 @@ impl App {
         }
         let db = Db::open(&config, clock.clone()).await;
         let db = db.map_err(|fault| StartError::new("opening the database", fault))?;
-        let blocklist = Blocklist::start(&config, clock.clone());
+        let blocklist = Blocklist::start(&config, clock.clone()).await;
         let webhooks = config.webhook.clone().map(Poster::new).transpose();
         let webhooks = webhooks.map_err(|fault| StartError::new("preparing webhooks", fault))?;
         let recent = RecentTexts::new(&config);

@@ -3,7 +3,6 @@
 //! A server asks from a timer, a Lambda instance within a request, as it is frozen in between. Building happens
 //! off the requests' path. Whatever goes wrong, the last good list stays.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -12,11 +11,11 @@ use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
 use crate::clock::{Clock, Millis};
-use crate::config::Config;
+use crate::config::{Config, Location};
 use crate::filter::{Filter, Wordlist};
 use crate::objects::Objects;
 use crate::random;
-use crate::wordlist::published::{self, Pointer};
+use crate::wordlist::published::{self, Looked, Pointer};
 use crate::wordlist::{self, Files, check};
 
 /// The lists that the program was built with: for a first start without any.
@@ -28,6 +27,9 @@ const BUILT_IN: &[(&str, &[u8])] = &[
     ("watch.txt", include_bytes!("../wordlists/watch.txt")),
 ];
 
+/// After a check that failed, the next one within a request waits so long.
+const PAUSE_MS: Millis = 10_000;
+
 /// A list in use.
 pub struct Loaded {
     /// Judges.
@@ -36,16 +38,19 @@ pub struct Loaded {
     pub version: String,
     /// How many entries it blocks.
     pub entries: usize,
-    /// What pointed at it, if it was published.
-    pointer: Option<Pointer>,
+    /// What pointed at it, if it was published, and the pointer's tag.
+    pointer: Option<(Pointer, String)>,
 }
 
 /// The current list.
 pub struct Blocklist {
     current: ArcSwap<Loaded>,
-    folder: PathBuf,
+    location: Location,
+    objects: Objects,
     refresh_ms: Millis,
+    /// When it was last known to be current, and when it was last asked for.
     checked_at: AtomicI64,
+    tried_at: AtomicI64,
     refreshing: Mutex<()>,
     last_error: ArcSwap<Option<String>>,
     clock: Clock,
@@ -66,19 +71,24 @@ pub struct Status {
 
 impl Blocklist {
     /// Loads the configured list; where that can't be used, the one the program was built with.
-    pub fn start(config: &Config, clock: Clock) -> Self {
-        let (loaded, error) = match first(&config.wordlists) {
+    pub async fn start(config: &Config, clock: Clock) -> Self {
+        let objects = Objects::at(&config.wordlists, &config.s3).await;
+        let first = newer(&objects, &config.wordlists, None).await;
+        let (loaded, error) = match first.and_then(|loaded| loaded.ok_or_else(|| "there is none".to_owned()))
+        {
             Ok(loaded) => (loaded, None),
             Err(fault) => {
-                tracing::warn!(folder = %config.wordlists.display(), error = fault, "wordlist: using the built-in list");
+                tracing::warn!(place = %config.wordlists, error = fault, "wordlist: using the built-in list");
                 (built_in(), Some(fault))
             }
         };
         Self {
             current: ArcSwap::from_pointee(loaded),
-            folder: config.wordlists.clone(),
+            location: config.wordlists.clone(),
+            objects,
             refresh_ms: config.wordlist_refresh.as_millis() as Millis,
             checked_at: AtomicI64::new(clock.now()),
+            tried_at: AtomicI64::new(clock.now()),
             refreshing: Mutex::new(()),
             last_error: ArcSwap::from_pointee(error),
             clock,
@@ -106,10 +116,12 @@ impl Blocklist {
         }
     }
 
-    /// Asks again if the last check is too long ago; one at a time, the others go on with what there is.
+    /// Asks again if the last check is too long ago; one at a time, the others go on with what there is. After a
+    /// failure it waits a little, or a storage that is down would slow every request.
     pub async fn refresh_if_old(&self) {
-        let age = self.clock.now() - self.checked_at.load(Ordering::Relaxed);
-        if age >= self.refresh_ms
+        let now = self.clock.now();
+        if now - self.checked_at.load(Ordering::Relaxed) >= self.refresh_ms
+            && now - self.tried_at.load(Ordering::Relaxed) >= PAUSE_MS.min(self.refresh_ms)
             && let Ok(_one_at_a_time) = self.refreshing.try_lock()
         {
             self.check().await;
@@ -132,11 +144,11 @@ impl Blocklist {
         }
     }
 
-    /// Reads the folder, and swaps the list in if it changed and can be used.
+    /// Reads the list, and swaps it in if it changed and can be used.
     async fn check(&self) {
-        let (folder, old) = (self.folder.clone(), self.current());
-        let found = tokio::task::spawn_blocking(move || newer(&folder, &old)).await;
-        match found.unwrap_or_else(|fault| Err(fault.to_string())) {
+        self.tried_at.store(self.clock.now(), Ordering::Relaxed);
+        let old = self.current();
+        match newer(&self.objects, &self.location, Some(&old)).await {
             Ok(newer) => {
                 if let Some(loaded) = newer {
                     tracing::info!(
@@ -158,47 +170,48 @@ impl Blocklist {
     }
 }
 
-/// The list that is there now, if it is another than the old one.
-fn newer(folder: &Path, old: &Loaded) -> Result<Option<Loaded>, String> {
-    let pointer = published::pointer(&Objects::in_folder(folder))?;
-    if let (Some(new), Some(old)) = (&pointer, &old.pointer) {
-        if new.sha256 == old.sha256 {
-            return Ok(None);
+/// The list that is there now, if it is another than the old one. Parsing and building are done aside.
+async fn newer(
+    objects: &Objects,
+    location: &Location,
+    old: Option<&Arc<Loaded>>,
+) -> Result<Option<Loaded>, String> {
+    let old_pointer = old.and_then(|old| old.pointer.as_ref());
+    let (files, pointer) = match published::look(objects, old_pointer.map(|(_, tag)| tag.as_str())).await? {
+        Looked::Same => return Ok(None),
+        Looked::At(new, tag) => {
+            if let Some((old, _)) = old_pointer {
+                if new.sha256 == old.sha256 {
+                    return Ok(None);
+                }
+                if new.published_at < old.published_at {
+                    return Err(format!(
+                        "the list of {} is older than the one in use, of {}",
+                        new.published_at, old.published_at
+                    ));
+                }
+            }
+            (published::files(objects, &new).await?, Some((new, tag)))
         }
-        if new.published_at < old.published_at {
-            return Err(format!(
-                "the list of {} is older than the one in use, of {}",
-                new.published_at, old.published_at
-            ));
-        }
-    }
-    let files = read(folder, pointer.as_ref())?;
-    if wordlist::version(&files) == old.version {
+        Looked::Nothing => match location {
+            Location::Folder(folder) => (wordlist::read_folder(folder)?, None),
+            Location::S3 { .. } => return Err(format!("nothing was published at {location}")),
+        },
+    };
+    if old.is_some_and(|old| wordlist::version(&files) == old.version) {
         return Ok(None);
     }
-    let loaded = load(&files, pointer)?;
-    if loaded.entries * 2 < old.entries {
+    let loaded = tokio::task::spawn_blocking(move || load(&files, pointer)).await;
+    let loaded = loaded.unwrap_or_else(|fault| Err(fault.to_string()))?;
+    if let Some(old) = old.filter(|old| loaded.entries * 2 < old.entries) {
         let (new, old) = (loaded.entries, old.entries);
         return Err(format!("has {new} entries, under half of the {old} in use; is a file missing?"));
     }
     Ok(Some(loaded))
 }
 
-/// What the folder holds: the published list, where there is a pointer to one, else the files themselves.
-fn read(folder: &Path, pointer: Option<&Pointer>) -> Result<Files, String> {
-    match pointer {
-        Some(pointer) => published::files(&Objects::in_folder(folder), pointer),
-        None => wordlist::read_folder(folder),
-    }
-}
-
-fn first(folder: &Path) -> Result<Loaded, String> {
-    let pointer = published::pointer(&Objects::in_folder(folder))?;
-    load(&read(folder, pointer.as_ref())?, pointer)
-}
-
 /// Parses and builds a list, and holds it to its own examples.
-fn load(files: &Files, pointer: Option<Pointer>) -> Result<Loaded, String> {
+fn load(files: &Files, pointer: Option<(Pointer, String)>) -> Result<Loaded, String> {
     let list = Wordlist::parse(files).map_err(|faults| faults.join("; "))?;
     let filter = Filter::build(&list).map_err(|fault| fault.to_string())?;
     if let Some(failing) = list.cases.iter().find_map(|case| check::failing(&filter, case)) {

@@ -34,8 +34,10 @@ pub struct Config {
     pub token_secret: Option<Secret>,
     /// More keys, by `kid`.
     pub token_keys: Vec<TokenKey>,
-    /// The wordlists' folder.
-    pub wordlists: PathBuf,
+    /// Where the wordlists lie.
+    pub wordlists: Location,
+    /// How object storage is reached.
+    pub s3: S3Config,
     /// Age at which the wordlist is asked for again.
     pub wordlist_refresh: Duration,
     /// Messages a player may send in a time.
@@ -157,13 +159,14 @@ impl Config {
                 "more keys, for rotation: `kid=hs256:SECRET` or `kid=eddsa:PUBLIC_X`, separated by commas (so none in a secret)",
                 parse::token_keys,
             ),
-            wordlists: env.get("GUILDHALL_WORDLISTS", "./wordlists", "folder of the wordlists, or of published ones", parse::path),
+            wordlists: env.get("GUILDHALL_WORDLISTS", "./wordlists", "folder of the wordlists, or of published ones, or `s3://bucket/prefix` of published ones", str::parse),
             wordlist_refresh: env.get(
                 "GUILDHALL_WORDLIST_REFRESH_S",
                 "300",
                 "age in seconds at which the list is asked for again, 1 to 86400",
                 |text| parse::seconds(text, 1, 86_400),
             ),
+            s3: read_s3(env),
             send_limit: env.get(
                 "GUILDHALL_SEND_LIMIT",
                 "5/5s",
@@ -232,6 +235,28 @@ impl Config {
 
 const LOG_MEANING: &str =
     "filter of `tracing-subscriber`; add `,guildhall::text=debug` to log what players say";
+
+fn read_s3(env: &mut Reader<'_>) -> S3Config {
+    let endpoint = env.optional(
+        "S3_ENDPOINT",
+        "AWS's",
+        "address of another object storage: COS, MinIO, R2",
+        parse::http_url,
+    );
+    let path_style = env.get(
+        "S3_PATH_STYLE",
+        "off",
+        "`on` puts the bucket into the path rather than the host's name; MinIO needs that",
+        parse::switch,
+    );
+    let region = env.optional(
+        "AWS_REGION",
+        "the SDK's",
+        "region of the object storage; credentials come as the AWS SDK finds them",
+        |text| Ok(text.to_owned()),
+    );
+    S3Config { endpoint, region, path_style }
+}
 
 fn read_webhook(env: &mut Reader<'_>) -> Option<WebhookConfig> {
     let url = env.optional(

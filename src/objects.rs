@@ -1,75 +1,114 @@
-//! Object storage: named bytes, put and got whole. A folder for now.
+//! Object storage: named bytes, got and put whole, in a folder or in a bucket that speaks S3's protocol.
+//!
+//! An object's tag changes with its content: asking with the tag that is known saves the download, and putting with
+//! the tag that was seen keeps two writers from overwriting each other.
 
-use std::fs;
-use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use crate::random;
+use crate::config::{Location, S3Config};
+
+mod folder;
+mod s3;
 
 /// Where objects lie.
 #[derive(Clone, Debug)]
-pub struct Objects {
-    folder: PathBuf,
+pub struct Objects(Place);
+
+#[derive(Clone, Debug)]
+enum Place {
+    Folder(PathBuf),
+    Bucket(s3::Bucket),
+}
+
+/// What is there under a name.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing.
+    Missing,
+    /// What the caller knows already.
+    Same,
+    /// This.
+    Object {
+        /// All of it.
+        bytes: Vec<u8>,
+        /// Stands for the content.
+        tag: String,
+    },
+}
+
+/// On what a put depends.
+#[derive(Clone, Copy, Debug)]
+pub enum When<'t> {
+    /// On nothing.
+    Always,
+    /// On what is there now: the object with this tag, or none.
+    Still(Option<&'t str>),
+}
+
+/// Why a put did not happen.
+#[derive(Debug)]
+pub enum PutError {
+    /// Somebody else was there in between.
+    Changed,
+    /// It can't be written.
+    Fault(String),
+}
+
+impl From<PutError> for String {
+    fn from(error: PutError) -> Self {
+        match error {
+            PutError::Changed => {
+                "somebody else changed it meanwhile; look at `history` and try again".to_owned()
+            }
+            PutError::Fault(fault) => fault,
+        }
+    }
 }
 
 impl Objects {
     /// The objects of a folder, which need not exist yet.
     pub fn in_folder(folder: &Path) -> Self {
-        Self { folder: folder.to_owned() }
+        Self(Place::Folder(folder.to_owned()))
     }
 
-    /// An object, or none, if it is at most `limit` bytes.
+    /// The objects at a configured place. Connects when it is first asked.
+    pub async fn at(location: &Location, s3: &S3Config) -> Self {
+        match location {
+            Location::Folder(folder) => Self::in_folder(folder),
+            Location::S3 { bucket, prefix } => Self(Place::Bucket(s3::Bucket::new(bucket, prefix, s3).await)),
+        }
+    }
+
+    /// An object of at most `limit` bytes, unless it is the one with the tag that is known.
     ///
     /// # Errors
     /// It is larger, or can't be read.
-    pub fn get(&self, name: &str, limit: usize) -> io::Result<Option<Vec<u8>>> {
-        let path = self.folder.join(name);
-        match fs::metadata(&path) {
-            Err(missing) if missing.kind() == ErrorKind::NotFound => Ok(None),
-            Err(fault) => Err(fault),
-            Ok(meta) if meta.len() > limit as u64 => {
-                Err(io::Error::other(format!("{name} has {} bytes, more than {limit}", meta.len())))
-            }
-            Ok(_) => fs::read(path).map(Some),
+    pub async fn get(&self, name: &str, limit: usize, known: Option<&str>) -> Result<Found, String> {
+        match &self.0 {
+            Place::Folder(folder) => folder::get(folder, name, limit, known),
+            Place::Bucket(bucket) => bucket.get(name, limit, known).await,
         }
     }
 
     /// Puts an object in place of what was there, all at once: readers see the old one or the new one.
     ///
     /// # Errors
-    /// It can't be written.
-    pub fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let path = self.folder.join(name);
-        let parent = path.parent().unwrap_or(&self.folder);
-        fs::create_dir_all(parent)?;
-        let draft = parent.join(format!(".{}", random::id()));
-        let mut file = fs::File::create_new(&draft)?;
-        file.write_all(bytes)
-            .and_then(|()| file.sync_all())
-            .and_then(|()| fs::rename(&draft, &path))
-            .inspect_err(|_| {
-                let _ = fs::remove_file(&draft);
-            })
+    /// It can't be written, or the condition does not hold.
+    pub async fn put(&self, name: &str, bytes: Vec<u8>, when: When<'_>) -> Result<(), PutError> {
+        match &self.0 {
+            Place::Folder(folder) => folder::put(folder, name, &bytes, when),
+            Place::Bucket(bucket) => bucket.put(name, bytes, when).await,
+        }
     }
 
     /// The names of all objects under a prefix that is a folder, sorted.
     ///
     /// # Errors
     /// They can't be listed.
-    pub fn list(&self, prefix: &str) -> io::Result<Vec<String>> {
-        let entries = match fs::read_dir(self.folder.join(prefix)) {
-            Err(missing) if missing.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries?,
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            if let Ok(name) = entry?.file_name().into_string()
-                && !name.starts_with('.')
-            {
-                names.push(format!("{prefix}/{name}"));
-            }
+    pub async fn list(&self, prefix: &str) -> Result<Vec<String>, String> {
+        match &self.0 {
+            Place::Folder(folder) => folder::list(folder, prefix).map_err(|fault| fault.to_string()),
+            Place::Bucket(bucket) => bucket.list(prefix).await,
         }
-        names.sort();
-        Ok(names)
     }
 }

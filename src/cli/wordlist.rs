@@ -10,13 +10,13 @@ use unicode_width::UnicodeWidthStr;
 
 use super::say;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Location};
 use crate::error::StartError;
 use crate::filter::{Filter, Verdict, View, Wordlist};
 use crate::objects::Objects;
 use crate::store::{Db, EMBEDDED_FILE, message};
 use crate::wordlist::check::{Level, Report, SHOWN, check};
-use crate::wordlist::published::{self, Pointer};
+use crate::wordlist::published::{self, Looked, Pointer};
 use crate::wordlist::{Files, diff, read_folder};
 
 /// Lines that nobody would block, written for this project.
@@ -99,9 +99,9 @@ pub(super) enum WordlistCommand {
 /// Where lists are published, and by whom.
 #[derive(Args)]
 pub(super) struct Place {
-    /// The folder that holds published lists.
-    #[arg(long, value_name = "FOLDER")]
-    to: PathBuf,
+    /// Where published lists lie: a folder, or `s3://bucket/prefix`.
+    #[arg(long, value_name = "PLACE")]
+    to: Location,
     /// Who does this, for the history.
     #[arg(long, default_value = "unknown")]
     by: String,
@@ -118,10 +118,14 @@ fn fault(fault: impl std::fmt::Display) -> StartError {
 
 impl WordlistCommand {
     pub(super) async fn run(self, config: &Config) -> Done {
-        let configured = |folder: Option<PathBuf>| folder.unwrap_or_else(|| config.wordlists.clone());
+        let configured = |folder: Option<PathBuf>| match (folder, &config.wordlists) {
+            (Some(folder), _) => Ok(folder),
+            (None, Location::Folder(folder)) => Ok(folder.clone()),
+            (None, place) => Err(fault(format!("name the folder; what is configured is {place}"))),
+        };
         match self {
             Self::Check { folder, clean, strict, json } => {
-                let report = check_folder(&configured(folder), clean.as_deref())?;
+                let report = check_folder(&configured(folder)?, clean.as_deref())?;
                 if json {
                     print_json(&report)?
                 } else {
@@ -149,18 +153,18 @@ impl WordlistCommand {
                 if json { print_json(&diff) } else { say(&diff.to_text()) }
             }
             Self::Test { text, folder, json } => {
-                let list = parse(&read_folder(&configured(folder)).map_err(fault)?)?;
+                let list = parse(&read_folder(&configured(folder)?).map_err(fault)?)?;
                 let filter = Filter::build(&list).map_err(fault)?;
                 let verdict = filter.judge(&text);
                 if json { print_json(&verdict_json(&verdict, &text)) } else { say(&drawn(&verdict, &text)) }
             }
-            Self::Publish { folder, to, force } => publish(&folder, &to, force),
-            Self::History { to } => history(&to),
+            Self::Publish { folder, to, force } => publish(&folder, &to, force, config).await,
+            Self::History { to } => history(&to, config).await,
             Self::Rollback { version, to } => {
-                let objects = Objects::in_folder(&to.to);
+                let objects = Objects::at(&to.to, &config.s3).await;
                 let now = Clock::default().now();
-                let pointer =
-                    published::rollback(&objects, version.as_deref(), &to.by, now).map_err(fault)?;
+                let pointer = published::rollback(&objects, version.as_deref(), &to.by, now).await;
+                let pointer = pointer.map_err(fault)?;
                 to.print("in use again", &pointer)
             }
         }
@@ -212,28 +216,36 @@ async fn stored(config: &Config, recent: i64) -> Result<Vec<String>, StartError>
     message::recent_texts(&db, recent).await.map_err(fault)
 }
 
-fn publish(folder: &Path, to: &Place, force: bool) -> Done {
+async fn publish(folder: &Path, to: &Place, force: bool, config: &Config) -> Done {
     let files = read_folder(folder).map_err(fault)?;
     let report = checked(&files, None)?;
-    let objects = Objects::in_folder(&to.to);
-    let before = published::pointer(&objects).map_err(fault)?;
+    let objects = Objects::at(&to.to, &config.s3).await;
+    let seen = match published::look(&objects, None).await {
+        // A pointer that is broken is mended by force.
+        Err(_) if force => None,
+        seen => Some(seen.map_err(fault)?),
+    };
     if !force {
         if !report.holds() {
             print_report(&report)?;
             return Err(fault("not published: the check fails; --force publishes all the same"));
         }
-        if let Some(before) = before.filter(|before| report.entries * 2 < before.entries) {
+        if let Some(Looked::At(before, _)) = &seen
+            && report.entries * 2 < before.entries
+        {
             let counts = format!("{} entries instead of {}", report.entries, before.entries);
             return Err(fault(format!("not published: {counts}; --force publishes all the same")));
         }
     }
-    let now = Clock::default().now();
-    let pointer = published::publish(&objects, &files, report.entries, &to.by, now).map_err(fault)?;
+    let stamp = (to.by.as_str(), Clock::default().now());
+    let pointer = published::publish(&objects, &files, report.entries, stamp, seen.as_ref()).await;
+    let pointer = pointer.map_err(fault)?;
     to.print("published", &pointer)
 }
 
-fn history(to: &Place) -> Done {
-    let history = published::history(&Objects::in_folder(&to.to)).map_err(fault)?;
+async fn history(to: &Place, config: &Config) -> Done {
+    let objects = Objects::at(&to.to, &config.s3).await;
+    let history = published::history(&objects).await.map_err(fault)?;
     if to.json {
         return print_json(&history);
     }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use crate::clock::Millis;
@@ -99,4 +101,52 @@ pub struct WebhookConfig {
     pub secret: Secret,
     /// How long one post may take.
     pub timeout: Duration,
+}
+
+/// Where wordlists lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// A folder here.
+    Folder(PathBuf),
+    /// A place in a bucket; the prefix is empty or ends in `/`.
+    S3 {
+        /// The bucket.
+        bucket: String,
+        /// What all names in it begin with.
+        prefix: String,
+    },
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(folder) => folder.display().fmt(f),
+            Self::S3 { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
+        }
+    }
+}
+
+impl FromStr for Location {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Some(rest) = text.strip_prefix("s3://") else { return Ok(Self::Folder(PathBuf::from(text))) };
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        if bucket.is_empty() || prefix.starts_with('/') {
+            return Err(format!("is '{text}', not a folder or s3://bucket/prefix"));
+        }
+        let end = if prefix.is_empty() || prefix.ends_with('/') { "" } else { "/" };
+        Ok(Self::S3 { bucket: bucket.to_owned(), prefix: format!("{prefix}{end}") })
+    }
+}
+
+/// How object storage is reached, beside what the SDK's own variables, profiles and roles say.
+#[derive(Clone, Debug)]
+pub struct S3Config {
+    /// Another storage than AWS's.
+    pub endpoint: Option<reqwest::Url>,
+    /// The region, if it is named.
+    pub region: Option<String>,
+    /// Is the bucket part of the path, rather than of the host's name?
+    pub path_style: bool,
 }

@@ -104,15 +104,6 @@ impl Db {
         }
     }
 
-    /// How the database carries a statement out, in its own words; for tests of indexes.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn explain(&self, statement: &'static str) -> Result<String> {
-        let lines: Vec<(String,)> = self.all(statement, &[]).await?;
-        Ok(lines.into_iter().map(|(line,)| line + "\n").collect())
-    }
-
     /// All rows that a reading statement finds.
     async fn all<T: Row>(&self, sql: impl Into<Sql>, values: &[Value<'_>]) -> sqlx::Result<Vec<T>> {
         self.pools.all(Purpose::Read, sql.into(), values).await

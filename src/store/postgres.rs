@@ -29,6 +29,11 @@ pub(super) fn connect(url: &str, connections: u32) -> sqlx::Result<PgPool> {
         ("synchronous_commit", "on"),
         // Statements are short and come again and again; compiling one takes longer than running it.
         ("jit", "off"),
+        // Every statement finds rows by keys that it is given. PostgreSQL takes a list for a hundred rows, however few
+        // it has, and would read whole tables for that.
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
+        ("enable_seqscan", "off"),
     ]);
     Ok(PgPoolOptions::new()
         .max_connections(connections)

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::Files;
 use crate::clock::Millis;
 use crate::filter::words::MAX_BYTES;
-use crate::objects::Objects;
+use crate::objects::{Found, Objects, When};
 use crate::random;
 
 /// The pointer's name.
@@ -43,25 +43,52 @@ struct Bundle {
     files: BTreeMap<String, String>,
 }
 
+/// What there is to know of the pointer.
+#[derive(Debug)]
+pub enum Looked {
+    /// Nothing was published.
+    Nothing,
+    /// It is the one that the caller knows.
+    Same,
+    /// It points there; the tag stands for it.
+    At(Pointer, String),
+}
+
+/// The pointer, unless it is the one with the tag that is known.
+///
+/// # Errors
+/// It can't be read, or is none.
+pub async fn look(objects: &Objects, known: Option<&str>) -> Result<Looked, String> {
+    let named = |fault: &dyn std::fmt::Display| format!("{POINTER}: {fault}");
+    match objects.get(POINTER, MAX_POINTER_BYTES, known).await.map_err(|fault| named(&fault))? {
+        Found::Missing => Ok(Looked::Nothing),
+        Found::Same => Ok(Looked::Same),
+        Found::Object { bytes, tag } => {
+            let pointer = serde_json::from_slice(&bytes).map_err(|fault| named(&fault))?;
+            Ok(Looked::At(pointer, tag))
+        }
+    }
+}
+
 /// The pointer, if anything was published.
 ///
 /// # Errors
 /// It can't be read, or is none.
-pub fn pointer(objects: &Objects) -> Result<Option<Pointer>, String> {
-    let bytes = objects.get(POINTER, MAX_POINTER_BYTES).map_err(|fault| format!("{POINTER}: {fault}"))?;
-    bytes
-        .map(|bytes| serde_json::from_slice(&bytes).map_err(|fault| format!("{POINTER}: {fault}")))
-        .transpose()
+pub async fn pointer(objects: &Objects) -> Result<Option<Pointer>, String> {
+    match look(objects, None).await? {
+        Looked::At(pointer, _) => Ok(Some(pointer)),
+        Looked::Nothing | Looked::Same => Ok(None),
+    }
 }
 
 /// The files that a pointer points at, checked against its hash and size.
 ///
 /// # Errors
 /// The bundle is missing, cut short, or another than the pointer says.
-pub fn files(objects: &Objects, pointer: &Pointer) -> Result<Files, String> {
+pub async fn files(objects: &Objects, pointer: &Pointer) -> Result<Files, String> {
     let name = bundle_name(&pointer.sha256)?;
-    let bytes = objects.get(&name, MAX_BYTES).map_err(|fault| format!("{name}: {fault}"))?;
-    let bytes = bytes.ok_or_else(|| format!("{name} is missing"))?;
+    let found = objects.get(&name, MAX_BYTES, None).await.map_err(|fault| format!("{name}: {fault}"))?;
+    let Found::Object { bytes, .. } = found else { return Err(format!("{name} is missing")) };
     if bytes.len() != pointer.size || sha256(&bytes) != pointer.sha256 {
         return Err(format!("{name} is not what {POINTER} says: other size or hash"));
     }
@@ -72,16 +99,16 @@ pub fn files(objects: &Objects, pointer: &Pointer) -> Result<Files, String> {
     Ok(bundle.files.into_iter().map(|(file, text)| (file, text.into_bytes())).collect())
 }
 
-/// Writes a bundle, then moves the pointer to it.
+/// Writes a bundle, then moves the pointer to it, if that is still where `seen` says; without, wherever it is.
 ///
 /// # Errors
-/// Something can't be written, or a file is not UTF-8.
-pub fn publish(
+/// Something can't be written, a file is not UTF-8, or another moved the pointer meanwhile.
+pub async fn publish(
     objects: &Objects,
     files: &Files,
     entries: usize,
-    by: &str,
-    now: Millis,
+    (by, now): (&str, Millis),
+    seen: Option<&Looked>,
 ) -> Result<Pointer, String> {
     let text = |(name, bytes): &(String, Vec<u8>)| {
         String::from_utf8(bytes.clone())
@@ -90,13 +117,13 @@ pub fn publish(
     };
     let bundle = Bundle { format: 1, files: files.iter().map(text).collect::<Result<_, _>>()? };
     let bytes = serde_json::to_vec(&bundle).map_err(|fault| fault.to_string())?;
-    let sha256 = sha256(&bytes);
+    let (sha256, size) = (sha256(&bytes), bytes.len());
     let name = bundle_name(&sha256)?;
-    objects.put(&name, &bytes).map_err(|fault| format!("{name}: {fault}"))?;
+    let put = objects.put(&name, bytes, When::Always).await;
+    put.map_err(|fault| format!("{name}: {}", String::from(fault)))?;
     let by_way_of = "publish".to_owned();
-    let pointer =
-        Pointer { sha256, size: bytes.len(), entries, published_at: now, by: by.to_owned(), by_way_of };
-    move_to(objects, &pointer)?;
+    let pointer = Pointer { sha256, size, entries, published_at: now, by: by.to_owned(), by_way_of };
+    move_to(objects, &pointer, seen).await?;
     Ok(pointer)
 }
 
@@ -104,19 +131,20 @@ pub fn publish(
 ///
 /// # Errors
 /// There is no such list, or more than one, or its bundle does not hold.
-pub fn rollback(objects: &Objects, to: Option<&str>, by: &str, now: Millis) -> Result<Pointer, String> {
-    let current = pointer(objects)?.ok_or("nothing was published")?;
-    let mut history = history(objects)?;
+pub async fn rollback(objects: &Objects, to: Option<&str>, by: &str, now: Millis) -> Result<Pointer, String> {
+    let seen = look(objects, None).await?;
+    let Looked::At(current, _) = &seen else { return Err("nothing was published".to_owned()) };
+    let mut history = history(objects).await?;
     history.retain(|past| past.sha256 != current.sha256 && to.is_none_or(|to| past.sha256.starts_with(to)));
     let chosen =
         history.last().cloned().ok_or("no other list was published, or none whose hash begins so")?;
     if to.is_some() && history.iter().any(|past| past.sha256 != chosen.sha256) {
         return Err("several lists begin so; give more of the hash".to_owned());
     }
-    files(objects, &chosen)?;
+    files(objects, &chosen).await?;
     let pointer =
         Pointer { published_at: now, by: by.to_owned(), by_way_of: "rollback".to_owned(), ..chosen };
-    move_to(objects, &pointer)?;
+    move_to(objects, &pointer, Some(&seen)).await?;
     Ok(pointer)
 }
 
@@ -124,21 +152,31 @@ pub fn rollback(objects: &Objects, to: Option<&str>, by: &str, now: Millis) -> R
 ///
 /// # Errors
 /// The log can't be read.
-pub fn history(objects: &Objects) -> Result<Vec<Pointer>, String> {
-    let names = objects.list("log").map_err(|fault| format!("log: {fault}"))?;
-    let read = |name: &String| {
-        let bytes = objects.get(name, MAX_POINTER_BYTES).map_err(|fault| format!("{name}: {fault}"))?;
-        serde_json::from_slice(&bytes.unwrap_or_default()).map_err(|fault| format!("{name}: {fault}"))
-    };
-    names.iter().map(read).collect()
+pub async fn history(objects: &Objects) -> Result<Vec<Pointer>, String> {
+    let names = objects.list("log").await.map_err(|fault| format!("log: {fault}"))?;
+    let mut history = Vec::with_capacity(names.len());
+    for name in &names {
+        let found = objects.get(name, MAX_POINTER_BYTES, None).await;
+        if let Found::Object { bytes, .. } = found.map_err(|fault| format!("{name}: {fault}"))? {
+            history.push(serde_json::from_slice(&bytes).map_err(|fault| format!("{name}: {fault}"))?);
+        }
+    }
+    Ok(history)
 }
 
-fn move_to(objects: &Objects, pointer: &Pointer) -> Result<(), String> {
+async fn move_to(objects: &Objects, pointer: &Pointer, seen: Option<&Looked>) -> Result<(), String> {
     let json = serde_json::to_vec_pretty(pointer).map_err(|fault| fault.to_string())?;
+    let when = match seen {
+        None => When::Always,
+        Some(Looked::At(_, tag)) => When::Still(Some(tag)),
+        Some(Looked::Nothing | Looked::Same) => When::Still(None),
+    };
+    let moved = objects.put(POINTER, json.clone(), when).await;
+    moved.map_err(|fault| format!("{POINTER}: {}", String::from(fault)))?;
     // Ids sort by time, so the log's names do.
     let note = format!("log/{}.json", random::id());
-    objects.put(POINTER, &json).map_err(|fault| format!("{POINTER}: {fault}"))?;
-    objects.put(&note, &json).map_err(|fault| format!("{note}: {fault}"))
+    let noted = objects.put(&note, json, When::Always).await;
+    noted.map_err(|fault| format!("{note}: {}", String::from(fault)))
 }
 
 fn sha256(bytes: &[u8]) -> String {

@@ -92,6 +92,8 @@ fn one_vendor_one_home() {
         ("aho_corasick", &["src/filter/"]),
         ("jsonwebtoken", &["src/token.rs"]),
         ("reqwest", &["src/webhook.rs", "src/config"]),
+        ("aws_sdk_s3", &["src/objects/s3.rs"]),
+        ("aws_config", &["src/objects/s3.rs"]),
         ("std::env::var", &["src/config.rs"]),
         ("SystemTime", &["src/clock.rs"]),
         ("getrandom::", &["src/random.rs"]),

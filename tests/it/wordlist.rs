@@ -183,7 +183,11 @@ fn publishing_and_going_back() {
     assert!(fails(&["publish", lists.path(), "--to", to]).contains("not published: the check fails"));
     lists.write("a.txt", "dragon\n");
     assert!(fails(&["publish", lists.path(), "--to", to]).contains("1 entries instead of 5"));
-    let pointer = || published::pointer(&Objects::in_folder(place.path())).unwrap().unwrap();
+    let pointer = || {
+        let objects = Objects::in_folder(place.path());
+        let looked = async move { published::pointer(&objects).await.unwrap().unwrap() };
+        tokio::runtime::Runtime::new().unwrap().block_on(looked)
+    };
     assert_eq!(pointer().sha256, second["sha256"], "a refused list changes nothing");
     succeeds(&["publish", lists.path(), "--to", to, "--force"]);
 
@@ -218,19 +222,19 @@ async fn serving(place: &Path) -> TestApp {
     app
 }
 
-fn publish(place: &Path, words: &str) {
+async fn publish(place: &Path, words: &str) {
     let files = vec![("a.txt".to_owned(), words.as_bytes().to_vec())];
-    let entries = words.lines().count();
-    published::publish(&Objects::in_folder(place), &files, entries, "test", Clock::default().now()).unwrap();
+    let (entries, objects) = (words.lines().count(), Objects::in_folder(place));
+    published::publish(&objects, &files, entries, ("test", Clock::default().now()), None).await.unwrap();
 }
 
 #[tokio::test]
 async fn published_lists_are_served_and_faults_of_the_place_keep_the_last_one() {
     let place = tempfile::tempdir().unwrap();
-    publish(place.path(), "dragon\ngriffin\n");
+    publish(place.path(), "dragon\ngriffin\n").await;
     let app = serving(place.path()).await;
     assert_eq!(app.player("alice").say("world", "dragon unicorn").await["text"], "****** unicorn");
-    publish(place.path(), "unicorn\ngriffin\n");
+    publish(place.path(), "unicorn\ngriffin\n").await;
     let refreshed = app.server().post("/wordlist/refresh", json!({})).await.data();
     assert_eq!((&refreshed["entries"], &refreshed["last_error"]), (&json!(2), &Value::Null));
     assert_eq!(app.player("alice").say("world", "dragon unicorn").await["text"], "dragon *******");
@@ -262,8 +266,8 @@ async fn published_lists_are_served_and_faults_of_the_place_keep_the_last_one() 
         }),
     ];
     for (fault, says, cause) in faults {
-        publish(place.path(), &format!("dragon\n{fault}\n"));
-        let pointer = published::pointer(&Objects::in_folder(place.path())).unwrap().unwrap();
+        publish(place.path(), &format!("dragon\n{fault}\n")).await;
+        let pointer = published::pointer(&Objects::in_folder(place.path())).await.unwrap().unwrap();
         cause(&place.path().join("current.json"), &place.path().join("lists").join(&pointer.sha256));
         let status = app.server().post("/wordlist/refresh", json!({})).await.data();
         assert!(status["last_error"].as_str().unwrap_or_default().contains(says), "{fault}: {status}");
@@ -281,7 +285,7 @@ async fn published_lists_are_served_and_faults_of_the_place_keep_the_last_one() 
 #[tokio::test]
 async fn moderators_see_the_list_try_texts_and_learn_what_hits() {
     let place = tempfile::tempdir().unwrap();
-    publish(place.path(), "dragon\ngriffin\npassword | reject\n");
+    publish(place.path(), "dragon\ngriffin\npassword | reject\n").await;
     let app = serving(place.path()).await;
     let (alice, mo) = (app.player("alice"), app.moderator("mo"));
     let status = mo.get("/wordlist/status").await.data();
@@ -345,7 +349,7 @@ async fn large_lists_change_under_load_and_nobody_waits() {
     let words =
         |seed: usize| -> String { (0..100_000).map(|n| format!("w{}x{seed}\n", n * 7_919)).collect() };
     let place = tempfile::tempdir().unwrap();
-    publish(place.path(), &words(1));
+    publish(place.path(), &words(1)).await;
     let app = Arc::new(serving(place.path()).await);
     let done = Arc::new(AtomicBool::new(false));
     let sender = {
@@ -363,7 +367,7 @@ async fn large_lists_change_under_load_and_nobody_waits() {
     };
     tokio::time::sleep(Duration::from_millis(300)).await;
     for seed in 2..5 {
-        publish(place.path(), &words(seed));
+        publish(place.path(), &words(seed)).await;
         let status = app.server().post("/wordlist/refresh", json!({})).await.data();
         assert_eq!((&status["last_error"], &status["entries"]), (&Value::Null, &json!(100_000)));
         let tried = app

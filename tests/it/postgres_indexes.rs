@@ -1,0 +1,74 @@
+//! How PostgreSQL carries the statements of requests out at one million messages, in its own words (auto_explain).
+
+use std::time::Duration;
+
+use guildhall::store::Db;
+use serde_json::json;
+
+use crate::database;
+use crate::postgres_server::PostgresServer;
+use crate::support::TestApp;
+
+const FILL: &str = "
+    INSERT INTO channel (id, kind, open, min_level, slow_mode_s, read_only, digest, epoch, last_seq, last_said, created_at)
+        SELECT 'channel-' || n, 'world', TRUE, 0, 0, FALSE, 'd', 'e', 1000, 1000, 0 FROM generate_series(1, 1000) AS s (n);
+    INSERT INTO message (channel_key, seq, said, sender_id, sent_at, shown, nonce, digest)
+        SELECT c.key, n, n, 'player-' || n % 500, n, '{\"seq\":' || n || '}', 'n' || n, 'd'
+        FROM channel c CROSS JOIN generate_series(1, 1000) AS s (n);
+    INSERT INTO member (channel_key, player_id, joined_at, read_seq, read_said)
+        SELECT c.key, 'player-' || n, 0, 0, 0 FROM channel c CROSS JOIN generate_series(1, 200) AS s (n);
+    INSERT INTO mention (player_id, channel_key, seq)
+        SELECT 'player-' || n % 200, c.key, n FROM channel c CROSS JOIN generate_series(1, 100) AS s (n);
+    INSERT INTO pace (player_id, recent, version) SELECT 'player-' || n, '[]', 1 FROM generate_series(1, 50000) AS s (n);";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_stay_index_scans_at_a_million_messages() {
+    let server = PostgresServer::start(
+        "session_preload_libraries = 'auto_explain'\nauto_explain.log_min_duration = 0\nauto_explain.log_analyze = on\n\
+         auto_explain.log_nested_statements = on\nfsync = off\nautovacuum = off\nmax_wal_size = 4GB\n",
+    );
+    Db::migrate(&database::config(&server.url())).await.unwrap();
+    database::execute(&server.url(), FILL).await;
+    database::execute(&server.url(), "ANALYZE").await;
+    let app = TestApp::with(&[
+        ("DATABASE_URL", &server.url()),
+        ("GUILDHALL_SEND_LIMIT", "5/5s"),
+        ("GUILDHALL_DATABASE_CONNECTIONS", "1"),
+    ])
+    .await;
+    let alice = app.player("player-7");
+    // Often enough that PostgreSQL has chosen its plan for all times to come.
+    for n in 0..8 {
+        let before = server.log().len();
+        alice.get("/message/list?channel=channel-5&limit=50").await.data();
+        alice.get("/message/list?channel=channel-5&before=900&limit=50").await.data();
+        let wanted: Vec<_> =
+            (1..=20).map(|n| json!({ "channel": format!("channel-{n}"), "after": 950 })).collect();
+        alice.post("/message/sync", json!({ "channels": wanted })).await.data();
+        assert_eq!(alice.get("/channel/inbox").await.data()["channels"].as_array().unwrap().len(), 1_000);
+        alice.post("/channel/read", json!({ "channel": "channel-6", "seq": 500 })).await.data();
+        let sent = json!({ "channel": "channel-5", "text": format!("{n}"), "nonce": format!("new {n}"), "mentions": ["player-8"] });
+        app.player(&format!("player-{}", 20 + n)).post("/message/send", sent).await.data();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let log = server.log();
+        let plans = &log[before..];
+        for table in ["message", "member", "mention", "pace", "channel"] {
+            let scanned =
+                plans.split("duration:").find(|plan| plan.contains(&format!("Seq Scan on {table}")));
+            assert_eq!(scanned, None, "round {n}, {table}");
+        }
+        for index in
+            ["message_pkey", "message_nonce", "member_player", "member_pkey", "mention_pkey", "pace_pkey"]
+        {
+            assert!(plans.contains(index), "round {n}: {index} was not used: {plans}");
+        }
+        // An inbox of a thousand channels looks the newest message of each up, and reads no history.
+        for line in plans.lines().filter(|line| line.contains(" on message")) {
+            let rows = line.split("actual time=").nth(1).and_then(|actual| actual.split("rows=").nth(1));
+            let rows = rows
+                .and_then(|rows| rows.split(' ').next())
+                .map_or(0, |rows| rows.parse::<f64>().unwrap() as i64);
+            assert!(rows <= 100, "round {n}: {line}");
+        }
+    }
+}
