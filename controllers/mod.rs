@@ -6,6 +6,7 @@ pub mod channel;
 pub mod health;
 pub mod message;
 pub mod meta;
+pub mod task;
 pub mod wordlist;
 
 /// Every action, by controller.
@@ -28,6 +29,8 @@ pub const ACTIONS: &[Entry] = &[
     Entry::of::<wordlist::TestWordlist>(),
     Entry::of::<wordlist::RefreshWordlist>(),
     Entry::of::<wordlist::WordlistHits>(),
+    Entry::of::<task::SubmitTask>(),
+    Entry::of::<task::TaskStatus>(),
     Entry::of::<health::Live>(),
     Entry::of::<health::Ready>(),
     Entry::of::<meta::Version>(),

@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Secret};
 use crate::data_folder;
 use crate::error::StartError;
+use crate::queue::Queue;
 use crate::recent::RecentTexts;
 use crate::store::Db;
 use crate::token::Tokens;
@@ -26,6 +27,8 @@ pub struct App {
     pub recent: RecentTexts,
     /// What time it is.
     pub clock: Clock,
+    /// Carries tasks to workers, where there is a broker; else the outbox itself is the queue.
+    pub queue: Option<Queue>,
     /// Posts events to the game's server.
     pub webhooks: Option<Poster>,
 }
@@ -47,8 +50,10 @@ impl App {
         let blocklist = Blocklist::start(&config, clock.clone()).await;
         let webhooks = config.webhook.clone().map(Poster::new).transpose();
         let webhooks = webhooks.map_err(|fault| StartError::new("preparing webhooks", fault))?;
+        let queue = config.kafka.as_ref().map(Queue::new).transpose();
+        let queue = queue.map_err(|fault| StartError::new("preparing the broker's client", fault))?;
         let recent = RecentTexts::new(&config);
-        Ok(Arc::new(Self { recent, config, db, tokens, blocklist, clock, webhooks }))
+        Ok(Arc::new(Self { recent, config, db, tokens, blocklist, clock, queue, webhooks }))
     }
 
     /// The secret of the environment, else the data folder's own, made where there is none.

@@ -17,12 +17,14 @@ use crate::domain::{Level, Name, PlayerId};
 use crate::error::StartError;
 use crate::host::{self, server::Server};
 use crate::http::Router;
+use crate::publisher;
 use crate::store::Db;
 use crate::tasks::TASKS;
 use crate::token::{self, Claims, Scope};
 use crate::worker::Worker;
 use crate::{figures, openapi};
 
+mod task;
 mod wordlist;
 
 /// A game's chat API as one function.
@@ -40,6 +42,8 @@ pub struct Cli {
 enum Command {
     /// Answer requests, and run tasks.
     Serve,
+    /// Run tasks: from Kafka where `KAFKA_BROKERS` is set, else from the outbox. `serve` does the latter by itself.
+    Worker,
     /// Bring the database's tables to this version; part of a release, before the new version takes requests.
     Migrate,
     /// Sign a token, as the game's server would, and print it.
@@ -51,9 +55,9 @@ enum Command {
     /// Check, compare, try and publish wordlists.
     #[command(subcommand)]
     Wordlist(wordlist::WordlistCommand),
-    /// See to tasks that were given up.
+    /// List, show, retry and run tasks.
     #[command(subcommand)]
-    Task(TaskCommand),
+    Task(task::TaskCommand),
 }
 
 #[derive(Args)]
@@ -85,24 +89,6 @@ struct Who {
     server: Option<String>,
 }
 
-#[derive(Subcommand)]
-enum TaskCommand {
-    /// List the newest tasks in a state.
-    List {
-        /// Which.
-        #[arg(long, default_value = "dead", value_parser = ["ready", "done", "dead"])]
-        state: String,
-        /// How many.
-        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=10_000))]
-        limit: i64,
-    },
-    /// Make a dead task ready again.
-    Retry {
-        /// Its id.
-        id: String,
-    },
-}
-
 /// A wrong environment, as opposed to a fault while running.
 const BAD_CONFIG: u8 = 2;
 
@@ -118,6 +104,7 @@ impl Cli {
         }
         let done = match self.command {
             None | Some(Command::Serve) => in_runtime(serve(config)),
+            Some(Command::Worker) => in_runtime(worker(config)),
             Some(Command::Migrate) => in_runtime(migrate(config)),
             Some(Command::Token(token)) => token.print(&config),
             Some(Command::Config) => say(&variables_table()),
@@ -180,11 +167,43 @@ async fn serve(config: Config) -> Result<(), StartError> {
     figures::serve(&app).await?;
     let list = Arc::clone(&app);
     tokio::spawn(async move { list.blocklist.keep_fresh().await });
-    let worker = tokio::spawn(Worker::new(Arc::clone(&app), TASKS).run(stop.clone()));
+    let worker = match &app.queue {
+        Some(_) => tokio::spawn(publish(Arc::clone(&app), stop.clone())),
+        None => tokio::spawn(Worker::new(Arc::clone(&app), TASKS).run(stop.clone())),
+    };
     say(&format!("guildhall listens on http://{address}"))?;
     server.run(stop).await;
     // Tasks that don't end in time run again after the next start.
     let _ = tokio::time::timeout(app.config.shutdown_grace, worker).await;
+    app.db.close().await;
+    Ok(())
+}
+
+/// Hands tasks to the broker until told to stop.
+async fn publish(app: Arc<App>, stop: watch::Receiver<bool>) {
+    if let Some(queue) = &app.queue {
+        publisher::run(&app, queue, stop).await;
+        queue.close().await;
+    }
+}
+
+async fn worker(config: Config) -> Result<(), StartError> {
+    let app = App::start(config, Clock::default()).await?;
+    let stop = stop_signal();
+    figures::serve(&app).await?;
+    let worker = Worker::new(Arc::clone(&app), TASKS);
+    let Some(queue) = &app.queue else {
+        say("guildhall works on the outbox")?;
+        worker.run(stop).await;
+        app.db.close().await;
+        return Ok(());
+    };
+    let consumer = queue.consume().map_err(|fault| StartError::new("joining the workers", fault))?;
+    // Retries go through the outbox, so somebody must hand them over even where no server runs.
+    let publisher = tokio::spawn(publish(Arc::clone(&app), stop.clone()));
+    say(&format!("guildhall works on {}", queue.topic()))?;
+    worker.consume(consumer, stop).await;
+    let _ = publisher.await;
     app.db.close().await;
     Ok(())
 }
@@ -233,30 +252,6 @@ impl Token {
         };
         let secret = App::token_secret(config)?;
         say(&token::mint(&secret, &claims).map_err(|fault| StartError::new("signing", fault))?)
-    }
-}
-
-impl TaskCommand {
-    async fn run(self, config: Config) -> Result<(), StartError> {
-        use crate::store::outbox;
-        let app = App::start(config, Clock::default()).await?;
-        let fault = |fault: crate::error::Error| StartError::new("tasks", fault);
-        match self {
-            Self::List { state, limit } => {
-                for task in outbox::list(&app.db, &state, limit).await.map_err(fault)? {
-                    let outbox::Listed { id, task, state, attempt, reason, payload } = task;
-                    say(&format!(
-                        "{id}  {task}  {state}  tries {attempt}  {}  {payload}",
-                        reason.unwrap_or_default()
-                    ))?;
-                }
-                Ok(())
-            }
-            Self::Retry { id } => {
-                outbox::revive(&app.db, &id).await.map_err(fault)?;
-                say(&format!("{id} is ready again"))
-            }
-        }
     }
 }
 

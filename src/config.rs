@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::clock::Millis;
 
+mod kafka;
 mod parse;
 mod values;
 
@@ -38,6 +39,12 @@ pub struct Config {
     pub wordlists: Location,
     /// How object storage is reached.
     pub s3: S3Config,
+    /// Tasks that a worker runs at once.
+    pub worker_tasks: usize,
+    /// How long one try of a task may take.
+    pub task_timeout: Duration,
+    /// The broker that carries tasks, if there is one.
+    pub kafka: Option<KafkaConfig>,
     /// Age at which the wordlist is asked for again.
     pub wordlist_refresh: Duration,
     /// Messages a player may send in a time.
@@ -167,6 +174,16 @@ impl Config {
                 |text| parse::seconds(text, 1, 86_400),
             ),
             s3: read_s3(env),
+            kafka: kafka::read(env),
+            task_timeout: env.get(
+                "GUILDHALL_TASK_TIMEOUT_S",
+                "120",
+                "seconds one try of a task may take, 1 to 900",
+                |text| parse::seconds(text, 1, 900),
+            ),
+            worker_tasks: env.get("GUILDHALL_WORKER_TASKS", "8", "tasks that a worker runs at once, 1 to 1000", |text| {
+                parse::number(text, 1, 1_000).map(|number| number as usize)
+            }),
             send_limit: env.get(
                 "GUILDHALL_SEND_LIMIT",
                 "5/5s",

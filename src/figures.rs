@@ -66,7 +66,9 @@ async fn measure(app: &App) {
     let list = app.blocklist.status();
     metrics::gauge!("guildhall_wordlist_age_seconds").set(list.age_ms as f64 / 1_000.0);
     metrics::gauge!("guildhall_wordlist_entries").set(list.entries as f64);
-    if let Ok(depth) = outbox::depth(&app.db).await {
-        metrics::gauge!("guildhall_outbox_depth").set(depth as f64);
+    if let Ok(status) = outbox::status(&app.db).await {
+        metrics::gauge!("guildhall_outbox_depth").set(status.depth() as f64);
+        metrics::gauge!("guildhall_outbox_oldest_seconds").set(status.oldest_ms as f64 / 1_000.0);
+        metrics::gauge!("guildhall_dead_tasks").set(status.dead as f64);
     }
 }

@@ -9,8 +9,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::app::App;
+use crate::envelope::Envelope;
 use crate::error::Error;
-use crate::store::outbox::{Envelope, FollowUp};
+use crate::store::outbox::FollowUp;
 
 /// Why a try failed.
 #[derive(Debug)]
@@ -54,6 +55,8 @@ pub struct Entry {
     pub name: &'static str,
     /// Tries before it is given up.
     pub attempts: i64,
+    /// Reads the payload, and says the task's key.
+    pub check: fn(&str) -> Result<String, String>,
     /// Reads the payload and runs it.
     pub run: for<'a> fn(&'a App, &'a Envelope) -> Running<'a>,
 }
@@ -61,12 +64,20 @@ pub struct Entry {
 impl Entry {
     /// The row of a task.
     pub const fn of<T: Task>() -> Self {
-        Self { name: T::NAME, attempts: T::ATTEMPTS, run: |app, envelope| Box::pin(run::<T>(app, envelope)) }
+        Self {
+            name: T::NAME,
+            attempts: T::ATTEMPTS,
+            check: |payload| match serde_json::from_str::<T>(payload) {
+                Ok(task) => Ok(task.key()),
+                Err(fault) => Err(fault.to_string()),
+            },
+            run: |app, envelope| Box::pin(run::<T>(app, envelope)),
+        }
     }
 }
 
 async fn run<T: Task>(app: &App, envelope: &Envelope) -> Result<(), Failure> {
-    let task: T = serde_json::from_str(&envelope.payload)
+    let task: T = serde_json::from_str(envelope.payload.get())
         .map_err(|fault| Failure::GiveUp(format!("the payload is not this task's: {fault}")))?;
     task.run(app, &envelope.id).await
 }

@@ -1,4 +1,4 @@
-//! Runs tasks: takes them from the outbox, a few at a time, and records how each ended.
+//! Runs tasks: takes them from the outbox, or from the broker, a few at a time, and records how each ended.
 //!
 //! A task that fails is tried again later and later; one that fails for good, or panics every time, becomes a dead
 //! letter with the reason. Neither stops the ones behind it.
@@ -15,22 +15,26 @@ use tokio::task::JoinSet;
 
 use crate::app::App;
 use crate::clock::Millis;
+use crate::envelope::Envelope;
 use crate::error::Result;
 use crate::random;
-use crate::store::outbox::{self, End, Envelope};
+use crate::store::handover;
+use crate::store::outbox::{self, End};
 use crate::task::{Entry, Failure, Task};
 use crate::tasks::retention::Retention;
 
-/// Tasks at once.
-const CONCURRENCY: usize = 8;
-/// How long one try may take.
-const TRY: Duration = Duration::from_secs(120);
-/// A worker that died holds its tasks this long; more than a try, so that nobody runs one beside it.
-const LEASE_MS: Millis = 150_000;
+mod consumer;
+mod progress;
+
+/// A worker that died holds its tasks for the time of a try and so much more, so that nobody runs one beside it.
+const SPARE_MS: Millis = 2_000;
 /// How often the outbox is looked at while nothing is due.
 const IDLE: Duration = Duration::from_millis(250);
 /// How often the retention sweep runs.
 const SWEEP_MS: Millis = 3_600_000;
+/// How often a task's end is tried to be recorded, and the pause in between.
+const RECORDINGS: usize = 20;
+const RECORDING_PAUSE: Duration = Duration::from_secs(1);
 /// The first retry's delay; each later one doubles, up to the cap.
 const BACKOFF_MS: Millis = 1_000;
 const BACKOFF_CAP_MS: Millis = 600_000;
@@ -51,9 +55,12 @@ impl Worker {
 
     /// Works until told to stop, then lets the tasks that run come to their end.
     pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        if let Err(error) = handover::take_back(&self.app.db).await {
+            tracing::warn!(%error, "tasks that a broker had can't be taken back now");
+        }
         let mut running = JoinSet::new();
         while !*stop.borrow() {
-            let due = self.due(CONCURRENCY - running.len()).await.unwrap_or_else(|error| {
+            let due = self.due(self.app.config.worker_tasks - running.len()).await.unwrap_or_else(|error| {
                 tracing::warn!(%error, "the outbox can't be read; trying again");
                 Vec::new()
             });
@@ -78,7 +85,7 @@ impl Worker {
     pub async fn run_due(&self) -> Result<usize> {
         let mut tries = 0;
         loop {
-            let due = self.due(CONCURRENCY).await?;
+            let due = self.due(self.app.config.worker_tasks).await?;
             if due.is_empty() {
                 return Ok(tries);
             }
@@ -87,7 +94,29 @@ impl Worker {
         }
     }
 
+    /// Runs one task at once, as if a broker had delivered it.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn run_now(&self, envelope: Envelope) -> Result<()> {
+        if handover::claim(&self.app.db, &envelope, self.lease_ms()).await? {
+            self.attempt(envelope).await;
+        }
+        Ok(())
+    }
+
     async fn due(&self, room: usize) -> Result<Vec<Envelope>> {
+        self.enqueue_sweep().await?;
+        outbox::lease(&self.app.db, room as i64, self.lease_ms()).await
+    }
+
+    fn lease_ms(&self) -> Millis {
+        let time = self.app.config.task_timeout.as_millis() as Millis;
+        time + time / 4 + SPARE_MS
+    }
+
+    /// Enqueues what is done every hour.
+    async fn enqueue_sweep(&self) -> Result<()> {
         let period = self.app.clock.now() / SWEEP_MS;
         if self.swept.load(Ordering::Relaxed) != period {
             // The id names the hour: however many workers there are, one sweep an hour is enqueued.
@@ -95,12 +124,16 @@ impl Worker {
             outbox::enqueue_once(&self.app.db, &id, Retention::NAME, Retention::NAME, "{}").await?;
             self.swept.store(period, Ordering::Relaxed);
         }
-        outbox::lease(&self.app.db, room as i64, LEASE_MS).await
+        Ok(())
     }
 
     async fn attempt(&self, envelope: Envelope) {
         let entry = self.tasks.iter().find(|entry| entry.name == envelope.task);
         let result = match entry {
+            // Its workers died over it, each time.
+            Some(entry) if envelope.attempt >= entry.attempts => {
+                Err(Failure::GiveUp("its worker died at the last try".to_owned()))
+            }
             Some(entry) => self.one_try(entry, &envelope).await,
             None => Err(Failure::GiveUp("no task has this name".to_owned())),
         };
@@ -116,17 +149,36 @@ impl Worker {
         metrics::counter!("guildhall_tasks_total", "task" => name, "outcome" => outcome).increment(1);
         let Envelope { id, task, attempt, trace, .. } = &envelope;
         tracing::info!(id, task, attempt, outcome, reason, request_id = trace, "task");
-        if let Err(error) = outbox::finish(&self.app.db, id, end, reason.as_deref()).await {
-            tracing::error!(%error, id, task, "a task's end can't be recorded; it will run again");
+        let dead = matches!(end, End::Dead);
+        self.record(id, end, reason.as_deref()).await;
+        if dead && let Some(queue) = &self.app.queue {
+            let letter = serde_json::json!({ "reason": reason, "envelope": envelope });
+            if let Err(error) = queue.bury(id, letter.to_string().as_bytes()).await {
+                tracing::warn!(error, id, "a dead letter is in the table, not on its topic");
+            }
         }
+    }
+
+    /// Records a try's end, through a database that is away for a while. If that fails, the task's lease ends, and it
+    /// runs again.
+    async fn record(&self, id: &str, end: End, reason: Option<&str>) {
+        for _ in 0..RECORDINGS {
+            match outbox::finish(&self.app.db, id, end, reason).await {
+                Ok(()) => return,
+                Err(error) => tracing::warn!(%error, id, "a task's end can't be recorded; trying again"),
+            }
+            tokio::time::sleep(RECORDING_PAUSE).await;
+        }
+        tracing::error!(id, "a task's end was not recorded; it will run again");
     }
 
     async fn one_try(&self, entry: &Entry, envelope: &Envelope) -> Result<(), Failure> {
         let trying = AssertUnwindSafe((entry.run)(&self.app, envelope)).catch_unwind();
-        match tokio::time::timeout(TRY, trying).await {
+        let time = self.app.config.task_timeout;
+        match tokio::time::timeout(time, trying).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(Failure::Retry("the task panicked".to_owned())),
-            Err(_) => Err(Failure::Retry(format!("not done within {} s", TRY.as_secs()))),
+            Err(_) => Err(Failure::Retry(format!("not done within {} s", time.as_secs()))),
         }
     }
 }

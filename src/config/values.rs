@@ -150,3 +150,55 @@ pub struct S3Config {
     /// Is the bucket part of the path, rather than of the host's name?
     pub path_style: bool,
 }
+
+/// How the broker is reached.
+#[derive(Clone, Debug)]
+pub struct KafkaConfig {
+    /// Bootstrap servers, joined by commas.
+    pub brokers: String,
+    /// The stage's topic.
+    pub topic: String,
+    /// Partitions that a new topic gets.
+    pub partitions: i32,
+    /// As librdkafka names it: `plaintext`, `ssl`, `sasl_plaintext`, `sasl_ssl`.
+    pub security: &'static str,
+    /// Who we are, where the broker asks.
+    pub sasl: Option<SaslConfig>,
+    /// The certificates that the broker's is checked against, if not the system's.
+    pub ca_file: Option<String>,
+}
+
+impl KafkaConfig {
+    /// Where dead letters go.
+    pub fn dead_topic(&self) -> String {
+        format!("{}.dead", self.topic)
+    }
+}
+
+/// A name and a password for the broker.
+#[derive(Clone, Debug)]
+pub struct SaslConfig {
+    /// `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`.
+    pub mechanism: &'static str,
+    /// The name.
+    pub username: String,
+    /// The password.
+    pub password: Password,
+}
+
+/// A password of any length, never shown.
+#[derive(Clone)]
+pub struct Password(pub(super) String);
+
+impl Password {
+    /// For logging in.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<password>")
+    }
+}

@@ -15,6 +15,7 @@ mod batch;
 mod batch_postgres;
 mod batch_sqlite;
 pub mod channel;
+pub mod handover;
 pub mod member;
 pub mod message;
 pub mod outbox;

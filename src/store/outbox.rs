@@ -1,34 +1,50 @@
 //! Tasks, stored in the transaction that caused them; on the embedded default, this table is the queue too.
 //!
 //! A row is `ready` until a worker has recorded its end: `done`, or `dead` with the reason. A worker takes a
-//! row for a time (a lease); if it dies, the row is free again when that time is over.
+//! row for a time (a lease); if it dies, the row is free again when that time is over. Where a broker carries tasks,
+//! a row that it has is `sent`; a delivery has an effect only for the row's present attempt, so that second and late
+//! ones have none.
 
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 use sqlx::FromRow;
 
 use super::Db;
 use super::sql::values;
 use crate::clock::Millis;
+use crate::envelope::Envelope;
 use crate::error::{Error, Result};
 use crate::random;
 
-/// A task on its way: what a worker gets.
-#[derive(Clone, Debug, FromRow)]
-pub struct Envelope {
-    /// Unique; the same id is the same task.
-    pub id: String,
-    /// The task's name, such as `webhook.v1`.
-    pub task: String,
-    /// Tasks of one key run one after the other.
-    pub key: String,
-    /// The task's fields, as JSON.
-    pub payload: String,
-    /// How often it was tried before.
-    pub attempt: i64,
-    /// When it was enqueued.
-    pub created_at: Millis,
-    /// The request that caused it.
-    pub trace: Option<String>,
+/// A row as it leaves the table.
+#[derive(FromRow)]
+pub(super) struct Leaving {
+    id: String,
+    task: String,
+    key: String,
+    payload: String,
+    attempt: i64,
+    created_at: Millis,
+    trace: Option<String>,
+}
+
+impl Leaving {
+    fn into_envelope(self) -> Envelope {
+        let Self { id, task, key, payload, attempt, created_at, trace } = self;
+        // What is no JSON goes on as a text of JSON: the task refuses it, and it is one dead letter.
+        let payload = RawValue::from_string(payload.clone())
+            .unwrap_or_else(|_| to_raw_value(&payload).expect("a text is JSON"));
+        let mut envelope = Envelope::new(id, task, key, payload);
+        (envelope.attempt, envelope.created_at, envelope.trace) = (attempt, created_at, trace);
+        envelope
+    }
+}
+
+/// Rows come back in no order; tasks of one key go in the order they were enqueued. Ids sort by time.
+pub(super) fn envelopes(rows: Vec<Leaving>) -> Vec<Envelope> {
+    let mut envelopes: Vec<Envelope> = rows.into_iter().map(Leaving::into_envelope).collect();
+    envelopes.sort_by(|one, other| (one.created_at, &one.id).cmp(&(other.created_at, &other.id)));
+    envelopes
 }
 
 /// A task that follows a message: the store writes the message's number into its `seq` and enqueues it.
@@ -84,18 +100,18 @@ pub(super) const INSERT_SQLITE: &str =
      SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 5
      FROM json_each($1)";
 
-/// Enqueues a task under an id of the caller's choice; a second time is no task.
+/// Enqueues a task under an id of the caller's choice; a second time is no task. Says whether it is new.
 ///
 /// # Errors
 /// The database's.
-pub async fn enqueue_once(db: &Db, id: &str, task: &str, key: &str, payload: &str) -> Result<()> {
-    db.execute(
+pub async fn enqueue_once(db: &Db, id: &str, task: &str, key: &str, payload: &str) -> Result<bool> {
+    let added = db.execute(
         "INSERT INTO outbox (id, task, key, payload, created_at, not_before) VALUES ($1, $2, $3, $4, $5, $5)
          ON CONFLICT DO NOTHING",
         values![id, task, key, payload, db.clock.now()],
     )
     .await?;
-    Ok(())
+    Ok(added > 0)
 }
 
 /// Takes up to `limit` due tasks for `lease_ms`: the oldest of each key that nobody works on.
@@ -116,7 +132,7 @@ pub async fn lease(db: &Db, limit: i64, lease_ms: Millis) -> Result<Vec<Envelope
     }
     // A lease that ran out means that its worker died: that was a try, too, or a task that kills its worker would never
     // be given up. What stands behind the inner choice is for PostgreSQL, where another may have chosen the same.
-    let envelopes = db
+    let rows = db
         .change(
             "UPDATE outbox SET leased_until = $1 + $3,
                     attempt = attempt + CASE WHEN leased_until > 0 THEN 1 ELSE 0 END
@@ -131,11 +147,11 @@ pub async fn lease(db: &Db, limit: i64, lease_ms: Millis) -> Result<Vec<Envelope
             values![now, limit, lease_ms],
         )
         .await?;
-    Ok(envelopes)
+    Ok(envelopes(rows))
 }
 
 /// How a try ended.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum End {
     /// It did what it should.
     Done,
@@ -158,7 +174,7 @@ pub async fn finish(db: &Db, id: &str, end: End, reason: Option<&str>) -> Result
     };
     db.execute(
         "UPDATE outbox SET state = $2, not_before = $3, finished_at = $4, reason = $5, leased_until = 0,
-                attempt = attempt + 1 WHERE id = $1 AND state = 'ready'",
+                published_at = 0, attempt = attempt + 1 WHERE id = $1 AND state IN ('ready', 'sent')",
         values![id, state, not_before, finished_at, reason],
     )
     .await?;
@@ -172,7 +188,7 @@ pub async fn finish(db: &Db, id: &str, end: End, reason: Option<&str>) -> Result
 pub async fn forget_done(db: &Db, before: Millis, batch: i64) -> Result<u64> {
     let forgotten = db
         .execute(
-            "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE state <> 'ready' AND state = 'done'
+            "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE state IN ('done', 'dead') AND state = 'done'
              AND finished_at < $1 ORDER BY finished_at LIMIT $2)",
             values![before, batch],
         )
@@ -219,19 +235,69 @@ pub async fn list(db: &Db, state: &str, limit: i64) -> Result<Vec<Listed>> {
 pub async fn revive(db: &Db, id: &str) -> Result<()> {
     let revived = db
         .execute(
-            "UPDATE outbox SET state = 'ready', attempt = 0, not_before = $2, finished_at = NULL, leased_until = 0
-             WHERE id = $1 AND state = 'dead'",
+            "UPDATE outbox SET state = 'ready', attempt = 0, not_before = $2, finished_at = NULL, leased_until = 0,
+                    published_at = 0
+             WHERE id = $1 AND state = 'dead' AND task <> 'unreadable'",
             values![id, db.clock.now()],
         )
         .await?;
     if revived == 0 { Err(Error::NotFound("dead task")) } else { Ok(()) }
 }
 
-/// How many tasks wait.
+/// One task.
+///
+/// # Errors
+/// [`Error::NotFound`] where there is none.
+pub async fn find(db: &Db, id: &str) -> Result<Listed> {
+    let task = db
+        .optional("SELECT id, task, state, attempt, reason, payload FROM outbox WHERE id = $1", values![id])
+        .await?;
+    task.ok_or(Error::NotFound("task"))
+}
+
+/// What waits, and what was given up.
+#[derive(Debug, Default)]
+pub struct Status {
+    /// To be run, or to be handed to the broker.
+    pub ready: i64,
+    /// Handed to the broker.
+    pub sent: i64,
+    /// Given up.
+    pub dead: i64,
+    /// How long the oldest that is due has waited, in milliseconds.
+    pub oldest_ms: Millis,
+}
+
+impl Status {
+    /// How many tasks wait.
+    pub fn depth(&self) -> i64 {
+        self.ready + self.sent
+    }
+}
+
+/// Counts what waits, and what was given up.
 ///
 /// # Errors
 /// The database's.
-pub async fn depth(db: &Db) -> Result<i64> {
-    let depth: Option<(i64,)> = db.optional("SELECT count(*) FROM outbox WHERE state = 'ready'", &[]).await?;
-    Ok(depth.map_or(0, |(depth,)| depth))
+pub async fn status(db: &Db) -> Result<Status> {
+    let mut status = Status::default();
+    let now = db.clock.now();
+    for (state, count, oldest) in db
+        .all::<(String, i64, Option<Millis>)>(
+            "SELECT state, count(*), min(not_before) FROM outbox WHERE state = 'ready' GROUP BY state
+             UNION ALL SELECT state, count(*), min(published_at) FROM outbox WHERE state = 'sent' GROUP BY state
+             UNION ALL SELECT state, count(*), NULL FROM outbox WHERE state IN ('done', 'dead') AND state = 'dead'
+                       GROUP BY state",
+            &[],
+        )
+        .await?
+    {
+        match state.as_str() {
+            "ready" => status.ready = count,
+            "sent" => status.sent = count,
+            _ => status.dead = count,
+        }
+        status.oldest_ms = status.oldest_ms.max(oldest.map_or(0, |oldest| now - oldest));
+    }
+    Ok(status)
 }

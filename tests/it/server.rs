@@ -156,6 +156,8 @@ async fn a_crowd_is_told_to_come_back_and_health_still_answers() {
     let head = "POST /message/send HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{";
     slow.write_all(head.as_bytes()).unwrap();
     let mut other = process.connect().await.unwrap();
+    // It must be there first, or it is the one that is refused.
+    tokio::time::sleep(Duration::from_millis(200)).await;
     let shed = eventually("a refusal", async || {
         let answer = other.call("", "/meta/version", None).await.unwrap();
         (answer.status == 503).then_some(answer)

@@ -1,9 +1,11 @@
 //! Slow tasks: stored with what caused them, run at least once, retried, given up in the open.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -24,17 +26,21 @@ use tokio::net::TcpListener;
 
 use crate::support::TestApp;
 
-const WEBHOOK_SECRET: &str = "what the game and the chat share, 32 bytes";
+pub const WEBHOOK_SECRET: &str = "what the game and the chat share, 32 bytes";
 
 /// A game server that takes events, over real HTTP.
-struct Receiver {
+pub struct Receiver {
     address: SocketAddr,
+    /// How long it takes for an answer.
+    pub slow_ms: Arc<AtomicU64>,
     status: Arc<AtomicU16>,
     events: Arc<Mutex<Vec<(http::HeaderMap, String)>>>,
 }
 
 impl Receiver {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
+        let slow_ms = Arc::new(AtomicU64::new(0));
+        let pause = Arc::clone(&slow_ms);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let status = Arc::new(AtomicU16::new(204));
@@ -42,13 +48,15 @@ impl Receiver {
         let (answers, seen) = (Arc::clone(&status), Arc::clone(&events));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (answers, seen) = (Arc::clone(&answers), Arc::clone(&seen));
+                let (answers, seen, pause) = (Arc::clone(&answers), Arc::clone(&seen), Arc::clone(&pause));
                 let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
-                    let (answers, seen) = (Arc::clone(&answers), Arc::clone(&seen));
+                    let (answers, seen, pause) =
+                        (Arc::clone(&answers), Arc::clone(&seen), Arc::clone(&pause));
                     async move {
                         let (parts, body) = request.into_parts();
                         let body = body.collect().await.unwrap().to_bytes();
                         seen.lock().unwrap().push((parts.headers, String::from_utf8(body.to_vec()).unwrap()));
+                        tokio::time::sleep(Duration::from_millis(pause.load(Ordering::SeqCst))).await;
                         let mut answer = http::Response::new(Full::<Bytes>::default());
                         *answer.status_mut() =
                             http::StatusCode::from_u16(answers.load(Ordering::SeqCst)).unwrap();
@@ -58,11 +66,22 @@ impl Receiver {
                 tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
             }
         });
-        Self { address, status, events }
+        Self { address, slow_ms, status, events }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}/chat-events", self.address)
+    }
+
+    /// The different events that came.
+    pub fn ids(&self) -> HashSet<String> {
+        let id =
+            |(headers, _): &(http::HeaderMap, String)| headers["webhook-id"].to_str().unwrap().to_owned();
+        self.events.lock().unwrap().iter().map(id).collect()
     }
 
     async fn app(&self) -> TestApp {
-        let url = format!("http://{}/chat-events", self.address);
+        let url = self.url();
         let app = TestApp::with(&[
             ("GUILDHALL_WEBHOOK_URL", &url),
             ("GUILDHALL_WEBHOOK_SECRET", WEBHOOK_SECRET),
@@ -73,7 +92,7 @@ impl Receiver {
         app
     }
 
-    fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.events.lock().unwrap().len()
     }
 }
@@ -258,7 +277,10 @@ async fn poison_stops_nothing() {
     dead.sort();
     let reasons = [
         ("1", "the task panicked"),
-        ("2", "the payload is not this task's: expected ident at line 1 column 2"),
+        (
+            "2",
+            "the payload is not this task's: invalid type: string \"not json\", expected struct Moody at line 1 column 10",
+        ),
         (
             "3",
             "the payload is not this task's: invalid type: integer `7`, expected a string at line 1 column 9",

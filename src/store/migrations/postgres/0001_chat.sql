@@ -86,13 +86,17 @@ CREATE TABLE outbox (
     trace        TEXT,
     state        TEXT   NOT NULL DEFAULT 'ready',
     leased_until BIGINT NOT NULL DEFAULT 0,
+    -- When it was handed to the broker; 0 for never, or not since the last try.
+    published_at BIGINT NOT NULL DEFAULT 0,
     finished_at  BIGINT,
     reason       TEXT
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
 
 CREATE INDEX outbox_ready ON outbox (not_before, id) WHERE state = 'ready';
 CREATE INDEX outbox_key ON outbox (key) WHERE state = 'ready';
-CREATE INDEX outbox_finished ON outbox (finished_at) WHERE state <> 'ready';
+CREATE INDEX outbox_sent ON outbox (published_at) WHERE state = 'sent';
+CREATE INDEX outbox_leased ON outbox (leased_until) WHERE state = 'sent' AND leased_until > 0;
+CREATE INDEX outbox_finished ON outbox (finished_at) WHERE state IN ('done', 'dead');
 
 CREATE TABLE wordlist_hit (
     category TEXT COLLATE "C" NOT NULL,
