@@ -6,7 +6,7 @@ use sqlx::{SqliteConnection, SqlitePool};
 
 use super::append::Pending;
 use super::batch::{self, Batch, Facts, Outcome};
-use super::{json, outbox, wordlist_hit};
+use super::{json, outbox, sqlite, wordlist_hit};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 
@@ -15,7 +15,7 @@ pub(super) async fn commit(
     clock: &Clock,
     drafts: &[Pending],
 ) -> Result<Vec<Result<Outcome>>> {
-    let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+    let mut tx = sqlite::begin(pool).await?;
     let facts: Vec<Facts> =
         sqlx::query_as(FACTS).bind(batch::asked(drafts.iter())?).fetch_all(&mut *tx).await?;
     let mut batch = Batch::at(clock.now());

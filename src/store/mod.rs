@@ -152,8 +152,7 @@ impl Pools {
 
     async fn begin(&self) -> sqlx::Result<Tx> {
         match self {
-            // Takes the lock at once: one that reads first could find that another has written since.
-            Self::Sqlite { write, .. } => write.begin_with("BEGIN IMMEDIATE").await.map(Tx::Sqlite),
+            Self::Sqlite { write, .. } => sqlite::begin(write).await.map(Tx::Sqlite),
             Self::Postgres(pool) => pool.begin().await.map(Tx::Postgres),
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Sqlite, SqlitePool, Transaction};
 
 use super::Pools;
 
@@ -44,6 +45,22 @@ pub(super) async fn open(url: &str) -> sqlx::Result<Pools> {
     MIGRATIONS.run(&write).await?;
     let read = pool(READERS).connect_with(options.pragma("query_only", "on")).await?;
     Ok(Pools::Sqlite { read, write })
+}
+
+/// A transaction that has the lock from its start: one that reads first could find that another has written since.
+///
+/// When a commit finds the disk full, SQLite itself ends the transaction, and the driver's own end of it then fails, so
+/// the connection counts as being inside one for ever. Such a connection is closed.
+pub(super) async fn begin(pool: &SqlitePool) -> sqlx::Result<Transaction<'static, Sqlite>> {
+    const BEGIN: &str = "BEGIN IMMEDIATE";
+    match pool.begin_with(BEGIN).await {
+        Err(sqlx::Error::InvalidSavePointStatement) => {
+            tracing::warn!("the writing connection was left inside a transaction; opening another");
+            pool.acquire().await?.close().await?;
+            pool.begin_with(BEGIN).await
+        }
+        begun => begun,
+    }
 }
 
 /// Does this go away by itself or by making room, rather than by mending the program?

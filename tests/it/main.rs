@@ -12,6 +12,7 @@ mod config;
 mod database;
 mod documents;
 mod evasions;
+mod faults;
 mod filter;
 mod input;
 mod kafka;

@@ -35,7 +35,33 @@ pub struct Process {
 impl Process {
     /// Starts it on a data folder; returns once it says its address.
     pub fn start(data: &Path, variables: &[(&str, &str)]) -> Self {
-        let mut child = program(data)
+        Self::spawn(program(data), data, variables)
+    }
+
+    /// The same, with files that may not grow beyond so many bytes, until [`Process::lift_file_limit`].
+    pub fn start_with_file_limit(data: &Path, variables: &[(&str, &str)], bytes: u64) -> Self {
+        let inner = program(data);
+        let mut command = Command::new("sh");
+        // Without the trap, the signal that comes with the fault would end the program.
+        command.args(["-c", &format!("trap '' XFSZ; exec prlimit --fsize={bytes}:unlimited \"$0\"")]);
+        command.arg(inner.get_program());
+        for (name, value) in inner.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        Self::spawn(command, data, variables)
+    }
+
+    pub fn lift_file_limit(&self) {
+        let pid = self.child.id().to_string();
+        let lifted = Command::new("prlimit").args(["--pid", &pid, "--fsize=unlimited"]).status().unwrap();
+        assert!(lifted.success());
+    }
+
+    fn spawn(mut command: Command, data: &Path, variables: &[(&str, &str)]) -> Self {
+        let mut child = command
             .env("GUILDHALL_DATA", data)
             .env("GUILDHALL_LISTEN", "127.0.0.1:0")
             .env("GUILDHALL_TOKEN_SECRET", SECRET)
