@@ -42,6 +42,9 @@ struct Options {
     /// Messages that are stored before the measurement, spread over the channels.
     #[arg(long, default_value_t = 0)]
     stored: i64,
+    /// Every send causes a task for the broker at this address, which may be there or not; sends alone are measured.
+    #[arg(long, value_name = "HOST:PORT")]
+    tasks_to: Option<String>,
     /// Given by `cargo bench`; means nothing here.
     #[arg(long, hide = true)]
     bench: bool,
@@ -60,7 +63,7 @@ async fn run(options: Options) {
     println!("fdatasync of 4 KiB here: {:.0}/s, one after the other", fdatasync_rate(folder.path()));
     let database = std::env::var("DATABASE_URL").ok();
     println!("on {}", if database.is_some() { "PostgreSQL" } else { "SQLite" });
-    let server = Server::start(folder.path());
+    let server = Server::start(folder.path(), options.tasks_to.as_deref());
     tokio::time::sleep(Duration::from_secs(2)).await;
     println!("idle memory: {:.1} MB", server.resident_mb());
     let tokens: Vec<String> = (0..options.clients.max(options.readers))
@@ -87,6 +90,9 @@ async fn run(options: Options) {
     let time = Duration::from_secs(options.seconds);
     let many = move |client, n| send_request(&format!("channel-{}", (client + n * 7) % channels), client, n);
     measure(&server, "durable sends, many channels", time, senders, many).await;
+    if options.tasks_to.is_some() {
+        return;
+    }
     let one = |client, n| send_request("channel-0", client, n + 10_000_000);
     measure(&server, "durable sends, one channel", time, senders, one).await;
     let page = |_, _| ("GET", "/message/list?channel=channel-0&limit=50".to_owned(), String::new());
@@ -236,14 +242,22 @@ struct Server {
 }
 
 impl Server {
-    fn start(data: &Path) -> Self {
+    fn start(data: &Path, tasks_to: Option<&str>) -> Self {
         let program = || {
             let mut command = Command::new(env!("CARGO_BIN_EXE_guildhall"));
             command.env("GUILDHALL_DATA", data).env_remove("KAFKA_BROKERS");
             command
         };
         assert!(program().arg("migrate").stdout(Stdio::null()).status().unwrap().success());
-        let mut child = program()
+        let mut command = program();
+        if let Some(broker) = tasks_to {
+            let topic = format!("load.{}", std::process::id());
+            command.env("KAFKA_BROKERS", broker).env("GUILDHALL_TOPIC", topic);
+            command
+                .env("GUILDHALL_WEBHOOK_URL", "http://127.0.0.1:9/")
+                .env("GUILDHALL_WEBHOOK_SECRET", SECRET);
+        }
+        let mut child = command
             .env("GUILDHALL_LISTEN", "127.0.0.1:0")
             .env("GUILDHALL_TOKEN_SECRET", SECRET)
             .env("GUILDHALL_SEND_LIMIT", "off")

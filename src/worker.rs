@@ -150,7 +150,7 @@ impl Worker {
         let Envelope { id, task, attempt, trace, .. } = &envelope;
         tracing::info!(id, task, attempt, outcome, reason, request_id = trace, "task");
         let dead = matches!(end, End::Dead);
-        self.record(id, end, reason.as_deref()).await;
+        self.record(&envelope, end, reason.as_deref()).await;
         if dead && let Some(queue) = &self.app.queue {
             let letter = serde_json::json!({ "reason": reason, "envelope": envelope });
             if let Err(error) = queue.bury(id, letter.to_string().as_bytes()).await {
@@ -161,9 +161,10 @@ impl Worker {
 
     /// Records a try's end, through a database that is away for a while. If that fails, the task's lease ends, and it
     /// runs again.
-    async fn record(&self, id: &str, end: End, reason: Option<&str>) {
+    async fn record(&self, envelope: &Envelope, end: End, reason: Option<&str>) {
+        let id = &envelope.id;
         for _ in 0..RECORDINGS {
-            match outbox::finish(&self.app.db, id, end, reason).await {
+            match outbox::finish(&self.app.db, envelope, end, reason).await {
                 Ok(()) => return,
                 Err(error) => tracing::warn!(%error, id, "a task's end can't be recorded; trying again"),
             }

@@ -38,6 +38,7 @@ macro_rules! take_unpublished {
         )
     };
 }
+
 /// Takes up to `limit` tasks to hand to the broker: due ones, and those whose worker died or that were forgotten.
 ///
 /// # Errors
@@ -97,7 +98,8 @@ pub async fn claim(db: &Db, envelope: &Envelope, lease_ms: Millis) -> Result<boo
             "INSERT INTO outbox (id, task, key, payload, attempt, created_at, not_before, trace, state, published_at,
                     leased_until)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'sent', $7, $7 + $9)
-             ON CONFLICT (id) DO UPDATE SET leased_until = excluded.leased_until
+             ON CONFLICT (id) DO UPDATE SET state = 'sent', leased_until = excluded.leased_until,
+                    published_at = excluded.published_at
                 WHERE outbox.state IN ('ready', 'sent') AND outbox.attempt = excluded.attempt
                   AND outbox.leased_until <= $7
              RETURNING attempt",

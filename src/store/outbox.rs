@@ -161,11 +161,12 @@ pub enum End {
     Dead,
 }
 
-/// Records how a try ended; `reason` says why it failed.
+/// Records how a try ended; `reason` says why it failed. A worker whose lease ran out, and whose task was given to
+/// another as its next try, comes too late: that one's word counts.
 ///
 /// # Errors
 /// The database's.
-pub async fn finish(db: &Db, id: &str, end: End, reason: Option<&str>) -> Result<()> {
+pub async fn finish(db: &Db, envelope: &Envelope, end: End, reason: Option<&str>) -> Result<()> {
     let now = db.clock.now();
     let (state, not_before, finished_at) = match end {
         End::Done => ("done", now, Some(now)),
@@ -174,8 +175,8 @@ pub async fn finish(db: &Db, id: &str, end: End, reason: Option<&str>) -> Result
     };
     db.execute(
         "UPDATE outbox SET state = $2, not_before = $3, finished_at = $4, reason = $5, leased_until = 0,
-                published_at = 0, attempt = attempt + 1 WHERE id = $1 AND state IN ('ready', 'sent')",
-        values![id, state, not_before, finished_at, reason],
+                published_at = 0, attempt = attempt + 1 WHERE id = $1 AND attempt = $6 AND state IN ('ready', 'sent')",
+        values![&envelope.id, state, not_before, finished_at, reason, envelope.attempt],
     )
     .await?;
     Ok(())

@@ -1,9 +1,12 @@
-//! The one writer of sends: it takes those that wait, up to 64, and commits them together.
+//! The writer of sends: it takes those that wait, up to 64, and commits them together.
 //!
 //! A commit costs one wait for the disk, however many messages are in it, so sharing commits makes durable
-//! sends as fast as careless ones. A Lambda instance has one request at a time, so its batches are of one.
+//! sends as fast as careless ones. `SQLite` takes one writer; on `PostgreSQL` there are two, so that one batch is read
+//! and decided while the other is written. A Lambda instance has one request at a time, so its batches are of one.
 
-use tokio::sync::{mpsc, oneshot};
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::append::Pending;
 use super::batch::Outcome;
@@ -13,6 +16,8 @@ use crate::error::{Error, Result};
 
 /// Sends in one commit.
 const BATCH: usize = 64;
+/// Batches on their way to `PostgreSQL` at the same time.
+const POSTGRES_WRITERS: usize = 2;
 /// Sends that may wait; past that the answer is 503, at once.
 const WAITING: usize = 4_096;
 
@@ -38,13 +43,17 @@ impl Queue {
 /// Starts the writer; it ends when its queue is dropped.
 pub(super) fn start(pools: Pools, clock: Clock) -> Queue {
     let (sender, receiver) = mpsc::channel(WAITING);
-    tokio::spawn(run(pools, clock, receiver));
+    let receiver = Arc::new(Mutex::new(receiver));
+    let writers = if matches!(pools, Pools::Postgres(_)) { POSTGRES_WRITERS } else { 1 };
+    for _ in 0..writers {
+        tokio::spawn(run(pools.clone(), clock.clone(), Arc::clone(&receiver)));
+    }
     Queue(sender)
 }
 
-async fn run(pools: Pools, clock: Clock, mut jobs: mpsc::Receiver<Job>) {
+async fn run(pools: Pools, clock: Clock, jobs: Arc<Mutex<mpsc::Receiver<Job>>>) {
     let mut batch = Vec::with_capacity(BATCH);
-    while jobs.recv_many(&mut batch, BATCH).await > 0 {
+    while jobs.lock().await.recv_many(&mut batch, BATCH).await > 0 {
         // Nobody waits for those any more: their time was over, and they were told so.
         batch.retain(|job| !job.reply.is_closed());
         let (drafts, replies): (Vec<Pending>, Vec<_>) =

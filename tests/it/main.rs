@@ -14,6 +14,7 @@ mod documents;
 mod evasions;
 mod faults;
 mod filter;
+mod handover;
 mod input;
 mod kafka;
 mod lambda;
