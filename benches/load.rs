@@ -61,9 +61,12 @@ fn main() {
 async fn run(options: Options) {
     let folder = tempfile::tempdir_in(".").unwrap();
     println!("fdatasync of 4 KiB here: {:.0}/s, one after the other", fdatasync_rate(folder.path()));
-    let database = std::env::var("DATABASE_URL").ok();
+    let database = match std::env::var("DATABASE_URL") {
+        Ok(url) => Some(schema(&url).await),
+        Err(_) => None,
+    };
     println!("on {}", if database.is_some() { "PostgreSQL" } else { "SQLite" });
-    let server = Server::start(folder.path(), options.tasks_to.as_deref());
+    let server = Server::start(folder.path(), database.as_deref(), options.tasks_to.as_deref());
     tokio::time::sleep(Duration::from_secs(2)).await;
     println!("idle memory: {:.1} MB", server.resident_mb());
     let tokens: Vec<String> = (0..options.clients.max(options.readers))
@@ -120,6 +123,15 @@ async fn prepare(server: &Server, options: &Options) {
         let status = connection.ask(&("POST", "/channel/create".to_owned(), body.to_string()), &token).await;
         assert_eq!(status, 200, "creating a channel");
     }
+}
+
+/// A schema of the measurement's own.
+async fn schema(url: &str) -> String {
+    sqlx::any::install_default_drivers();
+    let name = format!("load_{}", std::process::id());
+    let mut connection = sqlx::AnyConnection::connect(url).await.unwrap();
+    sqlx::query(sqlx::AssertSqlSafe(format!("CREATE SCHEMA {name}"))).execute(&mut connection).await.unwrap();
+    format!("{url}?options[search_path]={name}")
 }
 
 /// Stores so many messages in each channel, past the program.
@@ -242,10 +254,11 @@ struct Server {
 }
 
 impl Server {
-    fn start(data: &Path, tasks_to: Option<&str>) -> Self {
+    fn start(data: &Path, database: Option<&str>, tasks_to: Option<&str>) -> Self {
         let program = || {
             let mut command = Command::new(env!("CARGO_BIN_EXE_guildhall"));
             command.env("GUILDHALL_DATA", data).env_remove("KAFKA_BROKERS");
+            command.envs(database.map(|url| ("DATABASE_URL", url)));
             command
         };
         assert!(program().arg("migrate").stdout(Stdio::null()).status().unwrap().success());

@@ -18,7 +18,7 @@ use crate::error::StartError;
 use crate::host::{self, server::Server};
 use crate::http::Router;
 use crate::publisher;
-use crate::store::Db;
+use crate::store::{Db, LOG_FILTER};
 use crate::tasks::TASKS;
 use crate::token::{self, Claims, Scope};
 use crate::worker::Worker;
@@ -138,7 +138,8 @@ fn say(text: &str) -> Result<(), StartError> {
 
 /// One JSON line an event to a log service; something readable to a person.
 fn start_log(config: &Config) -> Result<(), StartError> {
-    let filter = EnvFilter::try_new(&config.log).map_err(|fault| StartError::new("GUILDHALL_LOG", fault))?;
+    let filter = EnvFilter::try_new(format!("{LOG_FILTER},{}", config.log))
+        .map_err(|fault| StartError::new("GUILDHALL_LOG", fault))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
         log.compact().init();

@@ -74,6 +74,8 @@ pub(super) struct MessageRow<'a> {
     wordlist: Option<&'a str>,
     nonce: Option<&'a str>,
     digest: String,
+    /// Left out where there are none: the statements then look for no members.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
     mentions: &'a [PlayerId],
     /// The sender is a member, so has read up to here.
     member: bool,

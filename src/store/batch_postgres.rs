@@ -6,18 +6,21 @@
 
 use std::collections::HashMap;
 
-use sqlx::PgPool;
-
 use super::append::Pending;
 use super::batch::{self, Batch, Decision, Facts, Outcome};
-use super::{is_twin, json, postgres};
+use super::postgres::{self, Connections};
+use super::{is_twin, json};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 
 /// How often a batch is decided again, each time for what moved on in between.
 const ROUNDS: usize = 8;
 
-pub(super) async fn commit(pool: &PgPool, clock: &Clock, drafts: &[Pending]) -> Result<Vec<Result<Outcome>>> {
+pub(super) async fn commit(
+    connections: &Connections,
+    clock: &Clock,
+    drafts: &[Pending],
+) -> Result<Vec<Result<Outcome>>> {
     let mut outcomes: Vec<Option<Result<Outcome>>> = drafts.iter().map(|_| None).collect();
     let mut reconnected = false;
     for _ in 0..ROUNDS {
@@ -26,13 +29,14 @@ pub(super) async fn commit(pool: &PgPool, clock: &Clock, drafts: &[Pending]) -> 
             break;
         }
         let waiting: Vec<&Pending> = open.iter().map(|n| &drafts[*n]).collect();
-        match round(pool, clock, &waiting).await {
+        match round(connections, clock, &waiting).await {
             Ok(found) => open.into_iter().zip(found).for_each(|(n, outcome)| outcomes[n] = outcome),
             // A twin, or one that waited for us while we waited for it, has committed: the facts are others now.
             Err(Fault::Database(error)) if is_twin(&error) || postgres::is_conflict(&error) => {}
             Err(Fault::Database(error)) if !reconnected && postgres::is_broken(&error) => {
                 // It may have committed. Every row has a nonce, so it is not stored again.
-                reconnected = postgres::drop_broken(pool).await;
+                connections.drop_broken().await;
+                reconnected = true;
             }
             Err(Fault::Database(error)) => return Err(error.into()),
             Err(Fault::Other(error)) => return Err(error),
@@ -61,13 +65,15 @@ impl From<Error> for Fault {
 
 /// Decides and writes once; none for those whose facts moved on.
 async fn round(
-    pool: &PgPool,
+    connections: &Connections,
     clock: &Clock,
     drafts: &[&Pending],
 ) -> Result<Vec<Option<Result<Outcome>>>, Fault> {
-    let mut connection = pool.acquire().await?;
-    let facts: Vec<Facts> =
-        sqlx::query_as(FACTS).bind(batch::asked(drafts.iter().copied())?).fetch_all(&mut *connection).await?;
+    let mut lent = connections.lend().await?;
+    let facts: Vec<Facts> = sqlx::query_as(FACTS)
+        .bind(batch::asked(drafts.iter().copied())?)
+        .fetch_all(lent.connection())
+        .await?;
     let mut batch = Batch::at(clock.now());
     let decisions: Vec<Result<Decision>> =
         drafts.iter().zip(&facts).map(|(draft, facts)| batch.decide(draft, facts)).collect();
@@ -79,13 +85,14 @@ async fn round(
             .bind(json(&batch.tasks)?)
             .bind(json(&batch.hits)?)
             .bind(batch.now)
-            .fetch_all(&mut *connection)
+            .fetch_all(lent.connection())
             .await?;
         let written: HashMap<i64, i64> = written.into_iter().collect();
         for (n, seq) in seqs.iter_mut().enumerate() {
             *seq = written.get(&(n as i64)).copied();
         }
     }
+    lent.give_back();
     let outcome = |decision: Result<Decision>| match decision {
         Ok(decision) => batch.outcome(decision, &seqs),
         Err(error) => Some(Err(error)),

@@ -4,7 +4,7 @@
 //! that writes goes through one connection; sends share its commits (see `append`). Readers never wait for it.
 //! `PostgreSQL` serves any number of instances at once.
 
-use sqlx::{PgPool, SqlitePool};
+use sqlx::SqlitePool;
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -27,6 +27,9 @@ mod writer;
 
 use sql::{Held, Row, Sql, Tx, Value};
 
+/// A filter for the log: what `PostgreSQL` remarks on migrations helps nobody.
+pub const LOG_FILTER: &str = "sqlx::postgres::notice=warn";
+
 /// The embedded default's file in the data folder.
 pub const EMBEDDED_FILE: &str = "guildhall.db";
 
@@ -41,7 +44,7 @@ pub struct Db {
 #[derive(Clone)]
 enum Pools {
     Sqlite { read: SqlitePool, write: SqlitePool },
-    Postgres(PgPool),
+    Postgres(postgres::Connections),
 }
 
 /// What a statement is for: `SQLite` has connections for each.
@@ -60,9 +63,10 @@ impl Db {
         let told = |fault: sqlx::Error| fault.to_string();
         let pools = match &config.database_url {
             Some(url) if url.is_postgres() => {
-                let pool = postgres::connect(url.expose(), config.database_connections).map_err(told)?;
-                postgres::require_current(&pool).await?;
-                Pools::Postgres(pool)
+                let connections = postgres::Connections::new(url.expose(), config.database_connections);
+                let connections = connections.map_err(told)?;
+                connections.require_current().await?;
+                Pools::Postgres(connections)
             }
             Some(url) => sqlite::open(url.expose()).await.map_err(told)?,
             None => {
@@ -101,7 +105,7 @@ impl Db {
                 read.close().await;
                 write.close().await;
             }
-            Pools::Postgres(pool) => pool.close().await,
+            Pools::Postgres(connections) => connections.close().await,
         }
     }
 
@@ -123,11 +127,8 @@ impl Db {
     /// Changes rows by one statement, and says how many.
     async fn execute(&self, sql: impl Into<Sql>, values: &[Value<'_>]) -> sqlx::Result<u64> {
         let sql = sql.into();
-        let done = self.pools.hold(Purpose::Write).await?.conn().execute(sql, values).await;
-        match done {
-            Err(error) if self.pools.recovers(&error).await => {
-                self.pools.hold(Purpose::Write).await?.conn().execute(sql, values).await
-            }
+        match self.pools.execute(sql, values).await {
+            Err(error) if self.pools.recovers(&error).await => self.pools.execute(sql, values).await,
             done => done,
         }
     }
@@ -146,32 +147,56 @@ impl Pools {
         match (self, purpose) {
             (Self::Sqlite { read, .. }, Purpose::Read) => read.acquire().await.map(Held::Sqlite),
             (Self::Sqlite { write, .. }, Purpose::Write) => write.acquire().await.map(Held::Sqlite),
-            (Self::Postgres(pool), _) => pool.acquire().await.map(Held::Postgres),
+            (Self::Postgres(connections), _) => connections.lend().await.map(Held::Postgres),
         }
     }
 
     async fn begin(&self) -> sqlx::Result<Tx> {
         match self {
             Self::Sqlite { write, .. } => sqlite::begin(write).await.map(Tx::Sqlite),
-            Self::Postgres(pool) => pool.begin().await.map(Tx::Postgres),
+            Self::Postgres(connections) => {
+                connections.begin().await.map(|(tx, _place)| Tx::Postgres { tx, _place })
+            }
         }
     }
 
     async fn all<T: Row>(&self, purpose: Purpose, sql: Sql, values: &[Value<'_>]) -> sqlx::Result<Vec<T>> {
-        let rows = self.hold(purpose).await?.conn().all(sql, values).await;
-        match rows {
-            Err(error) if self.recovers(&error).await => {
-                self.hold(purpose).await?.conn().all(sql, values).await
-            }
+        match self.all_once(purpose, sql, values).await {
+            Err(error) if self.recovers(&error).await => self.all_once(purpose, sql, values).await,
             rows => rows,
         }
+    }
+
+    async fn all_once<T: Row>(
+        &self,
+        purpose: Purpose,
+        sql: Sql,
+        values: &[Value<'_>],
+    ) -> sqlx::Result<Vec<T>> {
+        let mut held = self.hold(purpose).await?;
+        let rows = held.conn().all(sql, values).await?;
+        held.give_back();
+        Ok(rows)
+    }
+
+    async fn execute(&self, sql: Sql, values: &[Value<'_>]) -> sqlx::Result<u64> {
+        let mut held = self.hold(Purpose::Write).await?;
+        let changed = held.conn().execute(sql, values).await?;
+        held.give_back();
+        Ok(changed)
     }
 
     /// Was it the connection that failed, and are the broken ones gone now? Then once more is worth it.
     async fn recovers(&self, error: &sqlx::Error) -> bool {
         match self {
             Self::Sqlite { .. } => false,
-            Self::Postgres(pool) => postgres::is_broken(error) && postgres::drop_broken(pool).await,
+            Self::Postgres(connections) => {
+                let broken = postgres::is_broken(error);
+                if broken {
+                    connections.drop_broken().await;
+                }
+                broken
+            }
         }
     }
 }

@@ -1,11 +1,14 @@
 //! `PostgreSQL`: connections with bounds on everything, migrations under a lock, and which faults pass.
 
 use std::str::FromStr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sqlx::PgPool;
 use sqlx::migrate::Migrator;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 static MIGRATIONS: Migrator = {
     let mut migrations = sqlx::migrate!("src/store/migrations/postgres");
@@ -19,8 +22,99 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a connection may take to show that it lives.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
-/// The pool; connects when it is first asked.
-pub(super) fn connect(url: &str, connections: u32) -> sqlx::Result<PgPool> {
+/// Connections of a pool, those that were used last kept at hand: the pool itself asks a connection whether it lives
+/// whenever it comes back, which doubles the ways of a short query.
+#[derive(Clone)]
+pub(super) struct Connections {
+    pool: PgPool,
+    at_hand: Arc<Mutex<Vec<PoolConnection<Postgres>>>>,
+    /// One place a connection, so that nobody waits for one that lies at hand.
+    places: Arc<Semaphore>,
+}
+
+/// A connection that is borrowed for a while. Dropped without [`Lent::give_back`], the pool looks after it.
+pub(super) struct Lent {
+    connection: PoolConnection<Postgres>,
+    at_hand: Arc<Mutex<Vec<PoolConnection<Postgres>>>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Lent {
+    pub(super) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
+
+    /// Nothing went wrong with it: the next one may have it as it is.
+    pub(super) fn give_back(self) {
+        if let Ok(mut at_hand) = self.at_hand.lock() {
+            at_hand.push(self.connection);
+        }
+    }
+}
+
+impl Connections {
+    /// Connects when it is first asked.
+    pub(super) fn new(url: &str, connections: u32) -> sqlx::Result<Self> {
+        let places = Arc::new(Semaphore::new(connections as usize));
+        Ok(Self { pool: connect(url, connections)?, at_hand: Arc::default(), places })
+    }
+
+    async fn place(&self) -> sqlx::Result<OwnedSemaphorePermit> {
+        let place = tokio::time::timeout(PATIENCE, Arc::clone(&self.places).acquire_owned()).await;
+        place.map_err(|_| sqlx::Error::PoolTimedOut)?.map_err(|_| sqlx::Error::PoolClosed)
+    }
+
+    fn take(&self) -> Option<PoolConnection<Postgres>> {
+        self.at_hand.lock().ok()?.pop()
+    }
+
+    pub(super) async fn lend(&self) -> sqlx::Result<Lent> {
+        let place = self.place().await?;
+        let connection = match self.take() {
+            Some(connection) => connection,
+            None => self.pool.acquire().await?,
+        };
+        Ok(Lent { connection, at_hand: Arc::clone(&self.at_hand), _place: place })
+    }
+
+    pub(super) async fn begin(&self) -> sqlx::Result<(Transaction<'static, Postgres>, OwnedSemaphorePermit)> {
+        let place = self.place().await?;
+        // Transactions are the pool's own: it gets a connection for it.
+        drop(self.take());
+        Ok((self.pool.begin().await?, place))
+    }
+
+    /// After one connection broke, the idle ones are likely broken too: those go, so that the next is a good or a new one.
+    pub(super) async fn drop_broken(&self) {
+        let mut good = Vec::new();
+        while let Some(mut connection) = self.take().or_else(|| self.pool.try_acquire()) {
+            let answer = tokio::time::timeout(SIGN_OF_LIFE, sqlx::Connection::ping(&mut *connection)).await;
+            match answer {
+                Ok(Ok(())) => good.push(connection),
+                _ => drop(connection.detach()),
+            }
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        while let Some(connection) = self.take() {
+            drop(connection);
+        }
+        self.pool.close().await;
+    }
+
+    /// Are the tables those of this version, or of a newer one?
+    pub(super) async fn require_current(&self) -> Result<(), String> {
+        let applied = applied(&self.pool).await?;
+        let missing = MIGRATIONS.iter().filter(|step| !applied.contains(&step.version)).count();
+        match missing {
+            0 => Ok(()),
+            _ => Err(format!("{missing} migration(s) are missing; run `guildhall migrate`")),
+        }
+    }
+}
+
+fn connect(url: &str, connections: u32) -> sqlx::Result<PgPool> {
     let options = PgConnectOptions::from_str(url)?.application_name("guildhall").options([
         ("statement_timeout", "8s"),
         ("lock_timeout", "4s"),
@@ -50,16 +144,6 @@ pub(super) async fn migrate(url: &str) -> Result<usize, String> {
     let steps = applied(&pool).await?.len() - before.len();
     pool.close().await;
     Ok(steps)
-}
-
-/// Are the tables those of this version, or of a newer one?
-pub(super) async fn require_current(pool: &PgPool) -> Result<(), String> {
-    let applied = applied(pool).await?;
-    let missing = MIGRATIONS.iter().filter(|step| !applied.contains(&step.version)).count();
-    match missing {
-        0 => Ok(()),
-        _ => Err(format!("{missing} migration(s) are missing; run `guildhall migrate`")),
-    }
 }
 
 async fn applied(pool: &PgPool) -> Result<Vec<i64>, String> {
@@ -105,17 +189,4 @@ pub(super) fn is_conflict(error: &sqlx::Error) -> bool {
 fn code(error: &sqlx::Error) -> Option<String> {
     let error = error.as_database_error()?.try_downcast_ref::<sqlx::postgres::PgDatabaseError>()?;
     Some(error.code().to_owned())
-}
-
-/// After one connection broke, the idle ones are likely broken too: those go, so that the next is a good or a new one.
-pub(super) async fn drop_broken(pool: &PgPool) -> bool {
-    let mut good = Vec::new();
-    while let Some(mut connection) = pool.try_acquire() {
-        let answer = tokio::time::timeout(SIGN_OF_LIFE, sqlx::Connection::ping(&mut *connection)).await;
-        match answer {
-            Ok(Ok(())) => good.push(connection),
-            _ => drop(connection.detach()),
-        }
-    }
-    true
 }

@@ -1,9 +1,11 @@
 //! One way to run a statement on either database: the text in both dialects, values as binds, rows by their types.
 
+use super::postgres::Lent;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, PgConnection, Postgres, Sqlite, SqliteConnection, Transaction};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// A statement in both dialects; most read the same in both.
 #[derive(Clone, Copy)]
@@ -84,13 +86,13 @@ impl<T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unp
 /// A connection that is borrowed for a while.
 pub(super) enum Held {
     Sqlite(PoolConnection<Sqlite>),
-    Postgres(PoolConnection<Postgres>),
+    Postgres(Lent),
 }
 
 /// A transaction; dropped before its commit, it never was.
 pub(super) enum Tx {
     Sqlite(Transaction<'static, Sqlite>),
-    Postgres(Transaction<'static, Postgres>),
+    Postgres { tx: Transaction<'static, Postgres>, _place: OwnedSemaphorePermit },
 }
 
 /// What statements run on.
@@ -103,7 +105,14 @@ impl Held {
     pub(super) fn conn(&mut self) -> Conn<'_> {
         match self {
             Self::Sqlite(connection) => Conn::Sqlite(connection),
-            Self::Postgres(connection) => Conn::Postgres(connection),
+            Self::Postgres(lent) => Conn::Postgres(lent.connection()),
+        }
+    }
+
+    /// Nothing went wrong with it.
+    pub(super) fn give_back(self) {
+        if let Self::Postgres(lent) = self {
+            lent.give_back();
         }
     }
 }
@@ -112,14 +121,14 @@ impl Tx {
     pub(super) fn conn(&mut self) -> Conn<'_> {
         match self {
             Self::Sqlite(tx) => Conn::Sqlite(tx),
-            Self::Postgres(tx) => Conn::Postgres(tx),
+            Self::Postgres { tx, .. } => Conn::Postgres(tx),
         }
     }
 
     pub(super) async fn commit(self) -> sqlx::Result<()> {
         match self {
             Self::Sqlite(tx) => tx.commit().await,
-            Self::Postgres(tx) => tx.commit().await,
+            Self::Postgres { tx, .. } => tx.commit().await,
         }
     }
 
@@ -145,7 +154,7 @@ impl Tx {
     /// Takes a channel's row, so that what follows is done one after the other. `SQLite` has one writer anyway.
     /// Everything that takes several locks takes the channel's first.
     pub(super) async fn lock_channel(&mut self, channel_key: i64) -> sqlx::Result<()> {
-        if matches!(self, Self::Postgres(_)) {
+        if matches!(self, Self::Postgres { .. }) {
             self.execute("SELECT 1 FROM channel WHERE key = $1 FOR UPDATE", values![channel_key]).await?;
         }
         Ok(())

@@ -1,12 +1,10 @@
-//! The writer of sends: it takes those that wait, up to 64, and commits them together.
+//! The one writer of sends: it takes those that wait, up to 64, and commits them together.
 //!
 //! A commit costs one wait for the disk, however many messages are in it, so sharing commits makes durable
-//! sends as fast as careless ones. `SQLite` takes one writer; on `PostgreSQL` there are two, so that one batch is read
-//! and decided while the other is written. A Lambda instance has one request at a time, so its batches are of one.
+//! sends as fast as careless ones. A Lambda instance has one request at a time, so its batches are of one. (Two batches
+//! at once were no faster on `PostgreSQL`: they wait for each other's channels.)
 
-use std::sync::Arc;
-
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use super::append::Pending;
 use super::batch::Outcome;
@@ -16,8 +14,6 @@ use crate::error::{Error, Result};
 
 /// Sends in one commit.
 const BATCH: usize = 64;
-/// Batches on their way to `PostgreSQL` at the same time.
-const POSTGRES_WRITERS: usize = 2;
 /// Sends that may wait; past that the answer is 503, at once.
 const WAITING: usize = 4_096;
 
@@ -43,17 +39,13 @@ impl Queue {
 /// Starts the writer; it ends when its queue is dropped.
 pub(super) fn start(pools: Pools, clock: Clock) -> Queue {
     let (sender, receiver) = mpsc::channel(WAITING);
-    let receiver = Arc::new(Mutex::new(receiver));
-    let writers = if matches!(pools, Pools::Postgres(_)) { POSTGRES_WRITERS } else { 1 };
-    for _ in 0..writers {
-        tokio::spawn(run(pools.clone(), clock.clone(), Arc::clone(&receiver)));
-    }
+    tokio::spawn(run(pools, clock, receiver));
     Queue(sender)
 }
 
-async fn run(pools: Pools, clock: Clock, jobs: Arc<Mutex<mpsc::Receiver<Job>>>) {
+async fn run(pools: Pools, clock: Clock, mut jobs: mpsc::Receiver<Job>) {
     let mut batch = Vec::with_capacity(BATCH);
-    while jobs.lock().await.recv_many(&mut batch, BATCH).await > 0 {
+    while jobs.recv_many(&mut batch, BATCH).await > 0 {
         // Nobody waits for those any more: their time was over, and they were told so.
         batch.retain(|job| !job.reply.is_closed());
         let (drafts, replies): (Vec<Pending>, Vec<_>) =
@@ -81,7 +73,7 @@ async fn run(pools: Pools, clock: Clock, jobs: Arc<Mutex<mpsc::Receiver<Job>>>) 
 async fn commit(pools: &Pools, clock: &Clock, drafts: &[Pending]) -> Result<Vec<Result<Outcome>>> {
     match pools {
         Pools::Sqlite { write, .. } => batch_sqlite::commit(write, clock, drafts).await,
-        Pools::Postgres(pool) => batch_postgres::commit(pool, clock, drafts).await,
+        Pools::Postgres(connections) => batch_postgres::commit(connections, clock, drafts).await,
     }
 }
 

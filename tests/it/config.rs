@@ -17,7 +17,25 @@ fn values_that_hold_and_values_that_do_not() {
     for (name, good, bad) in [
         ("GUILDHALL_LISTEN", vec!["0.0.0.0:9000", "[::1]:0"], vec!["9000", "localhost", "127.0.0.1:70000"]),
         ("GUILDHALL_BASE_PATH", vec!["/live", "/a/b"], vec!["live", "/live/", "/a b"]),
-        ("DATABASE_URL", vec!["sqlite:///tmp/x.db"], vec!["mysql://x", "x.db"]),
+        (
+            "DATABASE_URL",
+            vec!["sqlite:///tmp/x.db", "postgres://u:p@h/d", "postgresql://h/d"],
+            vec!["mysql://x", "x.db"],
+        ),
+        ("GUILDHALL_DATABASE_CONNECTIONS", vec!["1", "500"], vec!["0", "501", "many"]),
+        (
+            "GUILDHALL_WORDLISTS",
+            vec!["lists", "s3://bucket", "s3://bucket/a/b/"],
+            vec!["s3://", "s3:///a", "s3://b//a"],
+        ),
+        ("S3_ENDPOINT", vec!["http://127.0.0.1:9001"], vec!["127.0.0.1:9001", "ftp://x"]),
+        ("KAFKA_BROKERS", vec!["a:9092", "a:1,b:2"], vec!["a", "a:9092,", ":9092", "a:99999"]),
+        ("GUILDHALL_TOPIC", vec!["guildhall.tasks-2_x"], vec!["a b", "a/b", "ä"]),
+        ("GUILDHALL_TOPIC_PARTITIONS", vec!["1"], vec!["0", "1001"]),
+        ("KAFKA_SECURITY", vec!["plaintext", "ssl"], vec!["PLAINTEXT", "tls"]),
+        ("KAFKA_SASL_MECHANISM", vec!["PLAIN", "SCRAM-SHA-256"], vec!["plain", "GSSAPI"]),
+        ("GUILDHALL_TASK_TIMEOUT_S", vec!["1", "900"], vec!["0", "901"]),
+        ("GUILDHALL_WORKER_TASKS", vec!["1"], vec!["0"]),
         ("GUILDHALL_TOKEN_SECRET", vec![secret.as_str()], vec!["short", &secret[1..]]),
         ("GUILDHALL_WORDLIST_REFRESH_S", vec!["1", "300"], vec!["0", "-1", "x", "86401"]),
         (
@@ -69,6 +87,26 @@ fn variables_that_need_each_other() {
         faults(&[("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1")])[0]
             .starts_with("GUILDHALL_TOKEN_SECRET is required")
     );
+    let sasl = [("KAFKA_BROKERS", "a:1"), ("KAFKA_SECURITY", "sasl_ssl"), ("KAFKA_USERNAME", "ann")];
+    assert!(faults(&sasl)[0].contains("KAFKA_PASSWORD"));
+    assert!(faults(&[&sasl[..], &[("KAFKA_PASSWORD", "hunter2")]].concat()).is_empty());
+}
+
+/// Settings end up in logs when somebody prints them.
+#[test]
+fn settings_show_no_secret() {
+    let variables = [
+        ("DATABASE_URL", "postgres://ann:hunter2@host/db"),
+        ("GUILDHALL_TOKEN_SECRET", "hunter2 and twenty-five bytes more"),
+        ("KAFKA_BROKERS", "a:1"),
+        ("KAFKA_SECURITY", "sasl_ssl"),
+        ("KAFKA_USERNAME", "ann"),
+        ("KAFKA_PASSWORD", "hunter2"),
+    ];
+    let find =
+        |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+    let shown = format!("{:?}", Config::from_lookup(find).unwrap());
+    assert!(!shown.contains("hunter2"), "{shown}");
 }
 
 fn program() -> Command {
