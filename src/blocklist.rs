@@ -30,6 +30,10 @@ const BUILT_IN: &[(&str, &[u8])] = &[
 /// After a check that failed, the next one within a request waits so long.
 const PAUSE_MS: Millis = 10_000;
 
+/// A check may end so late after its time without the process having stood still; or a tenth of the age, if that is
+/// more: requests must not wait for a storage that is slow.
+const LATE_MS: Millis = 1_000;
+
 /// A list in use.
 pub struct Loaded {
     /// Judges.
@@ -128,6 +132,20 @@ impl Blocklist {
         }
     }
 
+    /// Asks again where the timer should have and did not: the process stood still. Everybody waits for that one check,
+    /// so that the first answers afterwards are by the present list.
+    pub async fn refresh_after_standstill(&self) {
+        let late = LATE_MS.max(self.refresh_ms / 10);
+        let missed = || self.clock.now() - self.tried_at.load(Ordering::Relaxed) >= self.refresh_ms + late;
+        if missed() {
+            let _one_at_a_time = self.refreshing.lock().await;
+            if missed() {
+                tracing::warn!("the process stood still; asking for the wordlist before going on");
+                self.check().await;
+            }
+        }
+    }
+
     /// Asks again now, after whoever is asking already.
     pub async fn refresh(&self) {
         let _one_at_a_time = self.refreshing.lock().await;
@@ -146,7 +164,6 @@ impl Blocklist {
 
     /// Reads the list, and swaps it in if it changed and can be used.
     async fn check(&self) {
-        self.tried_at.store(self.clock.now(), Ordering::Relaxed);
         let old = self.current();
         match newer(&self.objects, &self.location, Some(&old)).await {
             Ok(newer) => {
@@ -167,6 +184,8 @@ impl Blocklist {
                 self.last_error.store(Arc::new(Some(fault)));
             }
         }
+        // At the end: whoever finds it old while a check is on its way waits for that.
+        self.tried_at.store(self.clock.now(), Ordering::Relaxed);
     }
 }
 

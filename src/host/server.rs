@@ -138,6 +138,9 @@ impl Shared {
     /// Answers where there is room; else says so at once, rather than letting requests pile up.
     async fn answer(&self, request: Request<Incoming>) -> http::Response<http_body_util::Full<bytes::Bytes>> {
         let permit = self.room.try_acquire();
+        if permit.is_ok() {
+            self.router.app().blocklist.refresh_after_standstill().await;
+        }
         let mut answer = if permit.is_ok() || self.router.is_health(request.uri().path()) {
             self.router.handle(request).await
         } else {

@@ -331,3 +331,19 @@ async fn a_broker_that_is_away_fails_no_send_and_loses_no_task() {
         "{status}"
     );
 }
+
+/// The client must have been built with what brokers in clouds ask for.
+#[tokio::test]
+async fn tls_and_all_kinds_of_passwords_are_built_in() {
+    for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {
+        let app = TestApp::with(&[
+            ("KAFKA_BROKERS", "127.0.0.1:9"),
+            ("KAFKA_SECURITY", "sasl_ssl"),
+            ("KAFKA_SASL_MECHANISM", mechanism),
+            ("KAFKA_USERNAME", "ann"),
+            ("KAFKA_PASSWORD", "hunter2"),
+        ])
+        .await;
+        assert!(app.app.queue.as_ref().unwrap().consume().is_ok(), "{mechanism}");
+    }
+}

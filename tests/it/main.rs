@@ -31,6 +31,7 @@ mod s3;
 mod server;
 mod support;
 mod sync;
+mod task_actions;
 mod tasks;
 mod wordlist;
 mod worker_process;
