@@ -9,7 +9,7 @@ use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 
 use super::{Found, PutError, When};
@@ -129,8 +129,20 @@ fn status<E>(error: &SdkError<E>) -> Option<u16> {
     error.raw_response().map(|response| response.status().as_u16())
 }
 
-/// The whole chain of causes: "service error" alone helps nobody.
-fn told<E: std::error::Error + 'static>(error: SdkError<E>) -> String {
-    let status = status(&error).map(|status| format!("status {status}: ")).unwrap_or_default();
-    format!("{status}{}", DisplayErrorContext(error))
+/// What the storage says, or else the whole chain of causes: "service error" alone helps nobody.
+fn told<E>(error: SdkError<E>) -> String
+where
+    E: std::error::Error + ProvideErrorMetadata + 'static,
+{
+    if let Some(code) = error.code() {
+        let status = status(&error).map(|status| format!("status {status}, ")).unwrap_or_default();
+        return format!("{status}{code}: {}", error.message().unwrap_or("no more is said"));
+    }
+    let mut said = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(fault) = cause {
+        said = format!("{said}: {fault}");
+        cause = fault.source();
+    }
+    said
 }
