@@ -166,23 +166,26 @@ struct Forms {
     view: Squeezed,
 }
 
-/// The automaton's own construction can't be shared out; all else is done beside it or in halves.
+/// Large lists are prepared in halves, to be done in time; others by one thread, as requests are answered beside it and
+/// want a core.
 pub(super) fn build(list: &Wordlist) -> Result<Filter, BuildError> {
-    std::thread::scope(|scope| {
-        let sources = scope.spawn(|| Sources::of(list));
-        let (first, second) = list.entries.split_at(list.entries.len() / 2);
-        let second = scope.spawn(|| Forms::of(second, first.len(), &list.allow));
-        let mut forms = Forms::of(first, 0, &[]);
-        forms.append(second.join().unwrap_or_else(|panic| resume_unwind(panic)));
-        let Forms { words, no_digits, sound, .. } = forms;
-        let optional = |forms: Vec<Form>| (!forms.is_empty()).then(|| Finder::build(forms)).transpose();
-        Ok(Filter {
-            words: Finder::build(words)?,
-            no_digits: optional(no_digits)?,
-            sound: optional(sound)?,
-            spelled: list.entries.iter().any(|entry| entry.options.has(Options::PINYIN)),
-            sources: sources.join().unwrap_or_else(|panic| resume_unwind(panic)),
-        })
+    let halves = if list.entries.len() > PATTERNS_AN_AUTOMATON { 2 } else { 1 };
+    let (first, second) = list.entries.split_at(list.entries.len() / halves);
+    let mut forms = std::thread::scope(|scope| {
+        let second = (halves == 2).then(|| scope.spawn(|| Forms::of(second, first.len(), &[])));
+        let mut forms = Forms::of(first, 0, &list.allow);
+        if let Some(second) = second {
+            forms.append(second.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+        forms
+    });
+    let optional = |forms: Vec<Form>| (!forms.is_empty()).then(|| Finder::build(forms)).transpose();
+    Ok(Filter {
+        words: Finder::build(std::mem::take(&mut forms.words))?,
+        no_digits: optional(forms.no_digits)?,
+        sound: optional(forms.sound)?,
+        spelled: list.entries.iter().any(|entry| entry.options.has(Options::PINYIN)),
+        sources: Sources::of(list),
     })
 }
 

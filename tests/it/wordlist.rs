@@ -345,6 +345,7 @@ async fn words_spelled_over_messages_and_unsafe_text() {
 
 /// Lists of 100,000 entries change while messages are judged; nobody waits for it and nothing fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures times, so scripts/test runs it alone"]
 async fn large_lists_change_under_load_and_nobody_waits() {
     let words =
         |seed: usize| -> String { (0..100_000).map(|n| format!("w{}x{seed}\n", n * 7_919)).collect() };
@@ -381,6 +382,7 @@ async fn large_lists_change_under_load_and_nobody_waits() {
     let mut took = sender.await.unwrap();
     assert!(took.len() > 100, "the load was no load: {}", took.len());
     took.sort();
-    let (usual, slowest) = (took[took.len() / 2], took[took.len() * 99 / 100]);
-    assert!(slowest < usual + Duration::from_millis(20), "usually {usual:?}, one in a hundred {slowest:?}");
+    let (usual, slowest) = (took[took.len() / 2], took[took.len() - 1]);
+    println!("{} sends, usually {usual:?}, the slowest {slowest:?}", took.len());
+    assert!(slowest < usual + Duration::from_millis(20), "usually {usual:?}, the slowest {slowest:?}");
 }
