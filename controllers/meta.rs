@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::auth::Anyone;
 use crate::error::Result;
 use crate::openapi;
+use crate::version::BUILD;
 
 /// Which version answers.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -19,10 +20,12 @@ pub struct Version {}
 #[derive(Serialize, JsonSchema)]
 pub struct VersionInfo {
     name: &'static str,
-    /// The published version of the function, or the package's where there is none.
+    /// The published version's number, `$LATEST`, or the build where there is none.
     version: String,
     /// The package's version.
     package: &'static str,
+    /// The package's version with the commit behind it, where a release built it.
+    build: &'static str,
 }
 
 impl Action for Version {
@@ -32,7 +35,7 @@ impl Action for Version {
 
     async fn run(self, app: &App, _: Anyone) -> Result<VersionInfo> {
         let version = app.config.version.clone();
-        Ok(VersionInfo { name: "guildhall", version, package: env!("CARGO_PKG_VERSION") })
+        Ok(VersionInfo { name: "guildhall", version, package: env!("CARGO_PKG_VERSION"), build: BUILD })
     }
 }
 

@@ -31,6 +31,7 @@ pub const ACTIONS: &[Entry] = &[
     Entry::of::<wordlist::WordlistHits>(),
     Entry::of::<task::SubmitTask>(),
     Entry::of::<task::TaskStatus>(),
+    Entry::of::<task::ListTasks>().preview(),
     Entry::of::<health::Live>(),
     Entry::of::<health::Ready>(),
     Entry::of::<meta::Version>(),

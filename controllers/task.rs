@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::action::{Action, Route};
 use crate::app::App;
 use crate::auth::Server;
-use crate::domain::{Name, Nonce};
+use crate::domain::{Name, Nonce, PageSize};
 use crate::error::{Error, Result};
 use crate::payload::Payload;
 use crate::random;
@@ -77,5 +77,74 @@ impl Action for TaskStatus {
     async fn run(self, app: &App, _: Server) -> Result<StatusReply> {
         let outbox::Status { ready, sent, dead, oldest_ms } = outbox::status(&app.db).await?;
         Ok(StatusReply { ready, sent, dead, oldest_s: oldest_ms.max(0) / 1_000 })
+    }
+}
+
+/// List the newest tasks in a state, such as those that were given up.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListTasks {
+    /// Which.
+    #[serde(default)]
+    state: TaskState,
+    /// How many.
+    #[serde(default)]
+    limit: PageSize,
+}
+
+/// What became of a task.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TaskState {
+    /// Waits for its turn.
+    Ready,
+    /// The broker has it.
+    Sent,
+    /// It did what it should.
+    Done,
+    /// It was given up.
+    #[default]
+    Dead,
+}
+
+impl TaskState {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Sent => "sent",
+            Self::Done => "done",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+/// Tasks, the newest first.
+#[derive(Serialize, JsonSchema)]
+pub struct TaskList {
+    tasks: Vec<ListedTask>,
+}
+
+/// One task.
+#[derive(Serialize, JsonSchema)]
+pub struct ListedTask {
+    id: String,
+    /// Its name.
+    task: String,
+    /// How often it was tried.
+    attempt: i64,
+    /// Why the last try failed.
+    reason: Option<String>,
+}
+
+impl Action for ListTasks {
+    const ROUTE: Route = Route::get("/task/list");
+    type Caller = Server;
+    type Reply = TaskList;
+
+    async fn run(self, app: &App, _: Server) -> Result<TaskList> {
+        let listed = outbox::list(&app.db, self.state.as_str(), self.limit.get()).await?;
+        let shown =
+            |outbox::Listed { id, task, attempt, reason, .. }| ListedTask { id, task, attempt, reason };
+        Ok(TaskList { tasks: listed.into_iter().map(shown).collect() })
     }
 }

@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::app::App;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Platform, Role};
 use crate::controllers::ACTIONS;
 use crate::data_folder;
 use crate::domain::{Level, Name, PlayerId};
@@ -21,6 +21,7 @@ use crate::publisher;
 use crate::store::{Db, LOG_FILTER};
 use crate::tasks::TASKS;
 use crate::token::{self, Claims, Scope};
+use crate::version::BUILD;
 use crate::worker::Worker;
 use crate::{figures, openapi};
 
@@ -29,10 +30,11 @@ mod wordlist;
 
 /// A game's chat API as one function.
 ///
-/// Without a command it serves: as an AWS Lambda function where Lambda starts it, else as a plain server.
+/// Without a command it serves: as an AWS Lambda function where Lambda starts it (as what, its handler says: `api` or
+/// `worker`), else as a plain server.
 /// Settings come from the environment; `guildhall config` lists them.
 #[derive(Parser)]
-#[command(version, about, max_term_width = 100)]
+#[command(version = BUILD, about, max_term_width = 100)]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -157,10 +159,18 @@ fn in_runtime(work: impl Future<Output = Result<(), StartError>>) -> Result<(), 
 async fn serve(config: Config) -> Result<(), StartError> {
     let app = App::start(config, Clock::default()).await?;
     let router = Arc::new(Router::new(ACTIONS, Arc::clone(&app)));
-    if app.config.on_lambda {
-        return host::lambda::run(router).await.map_err(|fault| StartError::new("the Lambda runtime", fault));
-    }
     let stop = stop_signal();
+    if let Platform::Lambda { role, .. } = app.config.platform {
+        let invoked = async {
+            match role {
+                Role::Api => host::lambda::serve(router).await,
+                Role::Worker => host::lambda::work(Arc::clone(&app)).await,
+            }
+        };
+        let done = until_stopped(invoked, stop).await;
+        app.db.close().await;
+        return done.map_err(|fault| StartError::new("the Lambda runtime", fault));
+    }
     let server = Server::bind(app.config.listen, router)
         .await
         .map_err(|fault| StartError::new(&format!("listening on {}", app.config.listen), fault))?;
@@ -180,6 +190,17 @@ async fn serve(config: Config) -> Result<(), StartError> {
     Ok(())
 }
 
+/// What a function does, until its platform says that it ends.
+async fn until_stopped<E>(
+    work: impl Future<Output = Result<(), E>>,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), E> {
+    tokio::select! {
+        done = work => done,
+        _ = stop.wait_for(|stop| *stop) => Ok(()),
+    }
+}
+
 /// Hands tasks to the broker until told to stop.
 async fn publish(app: Arc<App>, stop: watch::Receiver<bool>) {
     if let Some(queue) = &app.queue {
@@ -191,6 +212,11 @@ async fn publish(app: Arc<App>, stop: watch::Receiver<bool>) {
 async fn worker(config: Config) -> Result<(), StartError> {
     let app = App::start(config, Clock::default()).await?;
     let stop = stop_signal();
+    if let Platform::Scf { events } = &app.config.platform {
+        let done = until_stopped(host::scf::run(Arc::clone(&app), events), stop).await;
+        app.db.close().await;
+        return done.map_err(|fault| StartError::new("the SCF runtime", fault));
+    }
     figures::serve(&app).await?;
     let worker = Worker::new(Arc::clone(&app), TASKS);
     let Some(queue) = &app.queue else {

@@ -12,6 +12,7 @@ use crate::clock::Millis;
 
 mod kafka;
 mod parse;
+mod platform;
 mod values;
 
 pub use values::*;
@@ -67,10 +68,10 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// Filter of the log.
     pub log: String,
-    /// Which published version of the function this is; the package's own where the platform names none.
+    /// Which version this is: a published one's number, `$LATEST`, or the build's.
     pub version: String,
-    /// Started by AWS Lambda rather than by hand.
-    pub on_lambda: bool,
+    /// Who started the program.
+    pub platform: Platform,
 }
 
 /// One variable, as the README shows it.
@@ -124,10 +125,15 @@ impl Config {
         reader.variables
     }
 
+    /// Is this the newest code, which only testers reach?
+    pub fn is_latest(&self) -> bool {
+        platform::is_latest(&self.version)
+    }
+
     #[expect(clippy::too_many_lines, reason = "a table: one entry a variable")]
     fn read(env: &mut Reader<'_>) -> Self {
-        let on_lambda = env.platform("AWS_LAMBDA_RUNTIME_API").is_some();
-        let version = env.platform("AWS_LAMBDA_FUNCTION_VERSION");
+        let platform = platform::read(env);
+        let version = platform::version(env);
         let config = Self {
             listen: env.get("GUILDHALL_LISTEN", "127.0.0.1:9000", "where `serve` listens", parse::address),
             base_path: env.get(
@@ -174,7 +180,7 @@ impl Config {
                 |text| parse::seconds(text, 1, 86_400),
             ),
             s3: read_s3(env),
-            kafka: kafka::read(env),
+            kafka: kafka::read(env, platform::is_latest(&version)),
             task_timeout: env.get(
                 "GUILDHALL_TASK_TIMEOUT_S",
                 "120",
@@ -240,11 +246,14 @@ impl Config {
                 parse::address,
             ),
             log: env.get("GUILDHALL_LOG", "info", LOG_MEANING, |text| Ok(text.to_owned())),
-            version: version.unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned()),
-            on_lambda,
+            version,
+            platform,
         };
-        if config.on_lambda && config.token_secret.is_none() {
-            env.fault("GUILDHALL_TOKEN_SECRET", "is required on Lambda, where nothing may be kept on disk");
+        if config.platform != Platform::Own && config.token_secret.is_none() {
+            env.fault(
+                "GUILDHALL_TOKEN_SECRET",
+                "is required in a function, where nothing may be kept on disk",
+            );
         }
         config
     }

@@ -20,7 +20,7 @@ use tracing::Instrument;
 use crate::action::{Call, Entry, Notes};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::random;
+use crate::{path, random};
 
 /// The most that is read of a body.
 pub const MAX_BODY_BYTES: usize = 16 * 1024;
@@ -33,9 +33,33 @@ static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 static SCF_REQUEST_ID: HeaderName = HeaderName::from_static("x-scf-request-id");
 static VERSION: HeaderName = HeaderName::from_static("x-guildhall-version");
 
-/// The gateway's own id for a request, where the host learns it otherwise than by a header.
-#[derive(Clone, Debug)]
-pub struct GatewayRequestId(pub String);
+/// What a function's host knows of a request beside its head and body.
+#[derive(Clone, Debug, Default)]
+pub struct Invocation {
+    /// The gateway's own id for the request.
+    pub gateway_request_id: Option<String>,
+    /// The platform's id for the invocation, which its own log lines carry.
+    pub id: String,
+    /// The gateway's stage, where that is part of the path.
+    pub stage: Option<String>,
+    /// By which alias the function was called, if by one.
+    pub alias: Option<String>,
+    /// How long it may take before the platform ends it.
+    pub time_left: Option<Duration>,
+}
+
+/// How a request ended, for a host that counts: it is among the extensions of the answer to an [`Invocation`].
+#[derive(Clone, Copy, Debug)]
+pub struct Summary {
+    /// `message` of `/message/send`; `none` for unknown paths.
+    pub controller: &'static str,
+    /// `send` of `/message/send`.
+    pub action: &'static str,
+    /// The error's code, or `ok`.
+    pub code: &'static str,
+    /// Was it the first request of this process?
+    pub cold_start: bool,
+}
 
 /// Who connected to us: a client, or the gateway in front.
 #[derive(Clone, Copy, Debug)]
@@ -59,13 +83,13 @@ struct Exchange<'a> {
 type Answer = Response<Full<Bytes>>;
 
 impl Router {
-    /// A router over a registry.
+    /// A router over a registry; its preview actions are reached in the newest code only.
     ///
     /// # Panics
     /// Two entries have one path: a test over the registry finds that.
     pub fn new(entries: &'static [Entry], app: Arc<App>) -> Self {
         let mut routes = matchit::Router::new();
-        for entry in entries {
+        for entry in entries.iter().filter(|entry| !entry.preview || app.config.is_latest()) {
             routes.insert(entry.route.path, entry).expect("paths in the registry are unique");
         }
         let version =
@@ -84,8 +108,9 @@ impl Router {
         B: http_body::Body<Data: Buf> + Send,
     {
         let started = Instant::now();
-        let (parts, body) = request.into_parts();
-        let request_id = request_id(&parts);
+        let (mut parts, body) = request.into_parts();
+        let request_id = request_id(&parts).into_owned();
+        drop_platform_headers(&mut parts.headers);
         let span = tracing::info_span!("request", request_id = &*request_id);
         let exchange = Exchange { parts: &parts, request_id: &request_id, notes: Notes::default() };
         async {
@@ -95,8 +120,12 @@ impl Router {
                 Ok(entry) => self.run(entry, &exchange, body).await,
                 Err(error) => Err(error),
             };
-            self.log(entry, &exchange, &result, started.elapsed());
-            self.answer(result, &request_id)
+            let summary = self.log(entry, &exchange, &result, started.elapsed());
+            let mut answer = self.answer(result, &request_id);
+            if parts.extensions.get::<Invocation>().is_some() {
+                answer.extensions_mut().insert(summary);
+            }
+            answer
         }
         .instrument(span)
         .await
@@ -112,11 +141,12 @@ impl Router {
 
     /// Is this a path that must be answered even when there is no room?
     pub fn is_health(&self, path: &str) -> bool {
-        without_base(path, &self.app.config.base_path).starts_with("/health/")
+        path::normalize(path, None, &self.app.config.base_path).starts_with("/health/")
     }
 
     fn find(&self, parts: &Parts) -> Result<&'static Entry> {
-        let path = without_base(parts.uri.path(), &self.app.config.base_path);
+        let stage = parts.extensions.get::<Invocation>().and_then(|invocation| invocation.stage.as_deref());
+        let path = path::normalize(parts.uri.path(), stage, &self.app.config.base_path);
         let entry = *self.routes.at(path).map_err(|_| Error::NotFound("action"))?.value;
         if !entry.route.method.matches(&parts.method) {
             return Err(Error::MethodNotAllowed { allow: entry.route.method.as_str() });
@@ -132,7 +162,9 @@ impl Router {
         if query.len() > MAX_QUERY_BYTES {
             return Err(Error::InvalidInput(format!("the query is longer than {MAX_QUERY_BYTES} bytes")));
         }
-        let limit = self.app.config.request_timeout;
+        let time_left =
+            exchange.parts.extensions.get::<Invocation>().and_then(|invocation| invocation.time_left);
+        let limit = self.app.config.request_timeout.min(time_left.unwrap_or(Duration::MAX));
         let body = tokio::time::timeout(limit, collect(body))
             .await
             .map_err(|_| Error::InvalidInput("the body did not arrive in time".to_owned()))??;
@@ -176,7 +208,13 @@ impl Router {
     }
 
     /// The one line that a request leaves, and its figures.
-    fn log(&self, entry: Option<&Entry>, exchange: &Exchange<'_>, result: &Result<Bytes>, took: Duration) {
+    fn log(
+        &self,
+        entry: Option<&Entry>,
+        exchange: &Exchange<'_>,
+        result: &Result<Bytes>,
+        took: Duration,
+    ) -> Summary {
         let Exchange { parts, notes, request_id } = exchange;
         let (status, code) = match result {
             Ok(_) => (200, "ok"),
@@ -193,6 +231,8 @@ impl Router {
             tracing::error!(error = %source, controller, action, "an action failed");
         }
         let caller = notes.caller.get();
+        let invocation = parts.extensions.get::<Invocation>();
+        let cold_start = self.cold.swap(false, Ordering::Relaxed);
         tracing::info!(
             request_id,
             controller,
@@ -207,16 +247,25 @@ impl Router {
             code,
             duration_ms = took.as_micros() as f64 / 1_000.0,
             version = self.app.config.version,
+            alias = invocation.and_then(|invocation| invocation.alias.as_deref()),
+            invocation = invocation.map(|invocation| invocation.id.as_str()),
             wordlist = &*self.app.blocklist.version(),
-            cold_start = self.cold.swap(false, Ordering::Relaxed),
+            cold_start,
             "request"
         );
+        Summary { controller, action, code, cold_start }
     }
 }
 
-/// Removes a gateway's prefix, at the edge of a segment only.
-fn without_base<'a>(path: &'a str, base: &str) -> &'a str {
-    path.strip_prefix(base).filter(|rest| rest.starts_with('/')).unwrap_or(path)
+/// Tencent's platform sends its own matters along, credentials among them: none of it is for actions or logs.
+fn drop_platform_headers(headers: &mut HeaderMap) {
+    if headers.contains_key(&SCF_REQUEST_ID) {
+        let theirs = |name: &HeaderName| name.as_str().starts_with("x-scf-");
+        let names: Vec<HeaderName> = headers.keys().filter(|name| theirs(name)).cloned().collect();
+        for name in names {
+            headers.remove(name);
+        }
+    }
 }
 
 /// Reads a body that is not too large. Of a larger one some is thrown away first, or the client would meet a
@@ -249,7 +298,8 @@ where
 
 /// The gateway's id where there is one, else the caller's, else a new one.
 fn request_id(parts: &Parts) -> Cow<'_, str> {
-    let from_host = parts.extensions.get::<GatewayRequestId>().map(|id| id.0.as_str());
+    let invocation = parts.extensions.get::<Invocation>();
+    let from_host = invocation.and_then(|invocation| invocation.gateway_request_id.as_deref());
     let from_header = |name: &HeaderName| parts.headers.get(name).and_then(acceptable_id);
     from_host
         .or_else(|| from_header(&SCF_REQUEST_ID))

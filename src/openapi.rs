@@ -83,6 +83,11 @@ fn operation(entry: &Entry, inputs: &mut SchemaGenerator, replies: &mut SchemaGe
     if !details.is_empty() {
         operation["description"] = details.into();
     }
+    if entry.preview {
+        operation["x-preview"] = true.into();
+        let note = "Preview: only the newest code under test (`$LATEST`) answers this; it may change or go.";
+        operation["description"] = format!("{note}\n\n{details}").trim_end().into();
+    }
     match entry.route.method {
         Verb::Get => operation["parameters"] = parameters(&input),
         Verb::Post => {

@@ -11,7 +11,7 @@ use crate::queue::Queue;
 use crate::store::handover;
 
 /// Tasks handed over together.
-const BATCH: i64 = 500;
+pub const BATCH: i64 = 500;
 /// How often the outbox is looked at while nothing is due.
 const IDLE: Duration = Duration::from_millis(100);
 /// The pause after a failure, so that a broker that is down is not asked all the time.
@@ -26,11 +26,12 @@ pub async fn run(app: &App, queue: &Queue, mut stop: watch::Receiver<bool>) {
                 .create_topics()
                 .await
                 .inspect_err(|error| {
-                    tracing::warn!(error, "topics can't be made");
+                    tracing::warn!(error, "topics can't be made now; trying again");
                 })
                 .is_ok();
         }
-        let pause = match publish_due(app, queue).await {
+        let pause = match publish_due(app, queue, BATCH).await {
+            Ok((0, _)) if !prepared => PAUSE,
             Ok((0, _)) => IDLE,
             Ok((_, 0)) => continue,
             Ok((_, failed)) => {
@@ -49,12 +50,12 @@ pub async fn run(app: &App, queue: &Queue, mut stop: watch::Receiver<bool>) {
     }
 }
 
-/// Hands over one batch; says how many there were, and how many the broker did not take.
+/// Hands over one batch of at most `limit`; says how many there were, and how many the broker did not take.
 ///
 /// # Errors
 /// The database's.
-pub async fn publish_due(app: &App, queue: &Queue) -> Result<(usize, usize)> {
-    let envelopes = handover::take_unpublished(&app.db, BATCH).await?;
+pub async fn publish_due(app: &App, queue: &Queue, limit: i64) -> Result<(usize, usize)> {
+    let envelopes = handover::take_unpublished(&app.db, limit).await?;
     if envelopes.is_empty() {
         return Ok((0, 0));
     }

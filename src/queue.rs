@@ -82,6 +82,9 @@ impl Queue {
         for made in admin.create_topics(&topics, &options).await.map_err(told)? {
             match made {
                 Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((topic, code)) if is_final(code) => {
+                    tracing::warn!(topic, %code, "topics are made by others here; sending to the one there is");
+                }
                 Err((topic, code)) => return Err(format!("{topic}: {code}")),
             }
         }
@@ -181,6 +184,12 @@ impl Consumer {
         })
         .await;
     }
+}
+
+/// Asking again would bring the same answer: somebody else makes topics on this broker.
+fn is_final(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::{ClusterAuthorizationFailed, PolicyViolation, TopicAuthorizationFailed};
+    matches!(code, ClusterAuthorizationFailed | PolicyViolation | TopicAuthorizationFailed)
 }
 
 fn client(config: &KafkaConfig) -> ClientConfig {

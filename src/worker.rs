@@ -6,7 +6,7 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
@@ -23,7 +23,9 @@ use crate::store::outbox::{self, End};
 use crate::task::{Entry, Failure, Task};
 use crate::tasks::retention::Retention;
 
+mod batch;
 mod consumer;
+mod lanes;
 mod progress;
 
 /// A worker that died holds its tasks for the time of a try and so much more, so that nobody runs one beside it.
@@ -38,6 +40,40 @@ const RECORDING_PAUSE: Duration = Duration::from_secs(1);
 /// The first retry's delay; each later one doubles, up to the cap.
 const BACKOFF_MS: Millis = 1_000;
 const BACKOFF_CAP_MS: Millis = 600_000;
+
+/// How long a worker may take: forever in a process of its own, a while in a function.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkTime(Option<Span>);
+
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    /// After this no try begins, so that each has half of the time at least.
+    begin_until: Instant,
+    end: Instant,
+}
+
+impl WorkTime {
+    /// As long as it takes.
+    pub const fn unlimited() -> Self {
+        Self(None)
+    }
+
+    /// From now on so long.
+    pub fn of(time: Duration) -> Self {
+        let now = Instant::now();
+        Self(Some(Span { begin_until: now + time / 2, end: now + time }))
+    }
+
+    /// May another try begin?
+    pub fn is_left(self) -> bool {
+        self.0.is_none_or(|span| Instant::now() < span.begin_until)
+    }
+
+    /// Of a time that a try would take, what it gets.
+    fn at_most(self, time: Duration) -> Duration {
+        self.0.map_or(time, |span| time.min(span.end.saturating_duration_since(Instant::now())))
+    }
+}
 
 /// One worker over a registry of tasks.
 pub struct Worker {
@@ -67,7 +103,7 @@ impl Worker {
             let idle = due.is_empty();
             for envelope in due {
                 let worker = Arc::clone(&self);
-                running.spawn(async move { worker.attempt(envelope).await });
+                running.spawn(async move { worker.attempt(envelope, WorkTime::unlimited()).await });
             }
             tokio::select! {
                 Some(_) = running.join_next() => {}
@@ -78,29 +114,31 @@ impl Worker {
         running.join_all().await;
     }
 
-    /// Runs everything that is due now and says how many tries that took; for timers and for tests.
+    /// Runs everything that is due now, as far as the time goes, and says how many tries that took; for timers and for
+    /// tests.
     ///
     /// # Errors
     /// The database's.
-    pub async fn run_due(&self) -> Result<usize> {
+    pub async fn run_due(&self, time: WorkTime) -> Result<usize> {
         let mut tries = 0;
-        loop {
+        while time.is_left() {
             let due = self.due(self.app.config.worker_tasks).await?;
             if due.is_empty() {
-                return Ok(tries);
+                break;
             }
             tries += due.len();
-            join_all(due.into_iter().map(|envelope| self.attempt(envelope))).await;
+            join_all(due.into_iter().map(|envelope| self.attempt(envelope, time))).await;
         }
+        Ok(tries)
     }
 
     /// Runs one task at once, as if a broker had delivered it.
     ///
     /// # Errors
     /// The database's.
-    pub async fn run_now(&self, envelope: Envelope) -> Result<()> {
+    pub async fn run_now(&self, envelope: Envelope, time: WorkTime) -> Result<()> {
         if handover::claim(&self.app.db, &envelope, self.lease_ms()).await? {
-            self.attempt(envelope).await;
+            self.attempt(envelope, time).await;
         }
         Ok(())
     }
@@ -115,8 +153,14 @@ impl Worker {
         time + time / 4 + SPARE_MS
     }
 
-    /// Enqueues what is done every hour.
-    async fn enqueue_sweep(&self) -> Result<()> {
+    /// Enqueues what is done every hour, once for all workers; the newest code under test leaves it to the others.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn enqueue_sweep(&self) -> Result<()> {
+        if self.app.config.is_latest() {
+            return Ok(());
+        }
         let period = self.app.clock.now() / SWEEP_MS;
         if self.swept.load(Ordering::Relaxed) != period {
             // The id names the hour: however many workers there are, one sweep an hour is enqueued.
@@ -127,14 +171,14 @@ impl Worker {
         Ok(())
     }
 
-    async fn attempt(&self, envelope: Envelope) {
+    async fn attempt(&self, envelope: Envelope, time: WorkTime) {
         let entry = self.tasks.iter().find(|entry| entry.name == envelope.task);
         let result = match entry {
             // Its workers died over it, each time.
             Some(entry) if envelope.attempt >= entry.attempts => {
                 Err(Failure::GiveUp("its worker died at the last try".to_owned()))
             }
-            Some(entry) => self.one_try(entry, &envelope).await,
+            Some(entry) => self.one_try(entry, &envelope, time).await,
             None => Err(Failure::GiveUp("no task has this name".to_owned())),
         };
         let attempts = entry.map_or(0, |entry| entry.attempts);
@@ -173,9 +217,9 @@ impl Worker {
         tracing::error!(id, "a task's end was not recorded; it will run again");
     }
 
-    async fn one_try(&self, entry: &Entry, envelope: &Envelope) -> Result<(), Failure> {
+    async fn one_try(&self, entry: &Entry, envelope: &Envelope, time: WorkTime) -> Result<(), Failure> {
         let trying = AssertUnwindSafe((entry.run)(&self.app, envelope)).catch_unwind();
-        let time = self.app.config.task_timeout;
+        let time = time.at_most(self.app.config.task_timeout);
         match tokio::time::timeout(time, trying).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(Failure::Retry("the task panicked".to_owned())),

@@ -12,7 +12,7 @@ use crate::error::{Error, StartError};
 use crate::random;
 use crate::store::outbox::{self, Listed};
 use crate::tasks::TASKS;
-use crate::worker::Worker;
+use crate::worker::{WorkTime, Worker};
 
 /// What an operator does with tasks.
 #[derive(Subcommand)]
@@ -75,7 +75,10 @@ impl TaskCommand {
                 let payload = RawValue::from_string(payload).map_err(|why| wrong(why.to_string()))?;
                 let envelope = Envelope::new(random::id(), name, key, payload);
                 let id = envelope.id.clone();
-                Worker::new(app.clone(), TASKS).run_now(envelope).await.map_err(fault)?;
+                Worker::new(app.clone(), TASKS)
+                    .run_now(envelope, WorkTime::unlimited())
+                    .await
+                    .map_err(fault)?;
                 show(&app, &id).await
             }
         }

@@ -6,7 +6,7 @@ const SECURITY: [&str; 4] = ["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"];
 const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
 
 /// None where no broker is named.
-pub(super) fn read(env: &mut Reader<'_>) -> Option<KafkaConfig> {
+pub(super) fn read(env: &mut Reader<'_>, latest: bool) -> Option<KafkaConfig> {
     let brokers = env.optional(
         "KAFKA_BROKERS",
         "none: the outbox is the queue",
@@ -16,9 +16,11 @@ pub(super) fn read(env: &mut Reader<'_>) -> Option<KafkaConfig> {
     let topic = env.get(
         "GUILDHALL_TOPIC",
         "guildhall.tasks",
-        "the stage's topic; dead letters go to it with `.dead` behind",
+        "the topic of tasks; `$LATEST` uses it with `.latest` behind, dead letters go to it with `.dead` behind",
         topic,
     );
+    // What testers cause must not reach the workers of the published versions.
+    let topic = if latest { format!("{topic}.latest") } else { topic };
     let partitions = env.get(
         "GUILDHALL_TOPIC_PARTITIONS",
         "12",

@@ -202,3 +202,31 @@ impl fmt::Debug for Password {
         f.write_str("<password>")
     }
 }
+
+/// Who started the program, and what for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Platform {
+    /// A person or a service manager; the command line says what for. So does Tencent SCF with a web function.
+    Own,
+    /// AWS Lambda.
+    Lambda {
+        /// What the function's handler says.
+        role: Role,
+        /// The function's name.
+        function: String,
+    },
+    /// Tencent SCF, with an event function's runtime.
+    Scf {
+        /// Where events are asked for: `host:port`.
+        events: String,
+    },
+}
+
+/// What a function does with what it is invoked with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Answers requests.
+    Api,
+    /// Runs tasks.
+    Worker,
+}

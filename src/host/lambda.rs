@@ -1,57 +1,162 @@
-//! As an AWS Lambda function: API Gateway (v1 and v2), Function URLs and load balancers.
+//! As an AWS Lambda function: requests of API Gateway (v1 and v2), Function URLs and load balancers, or a worker's events.
 //!
 //! An instance is frozen between calls, so what a server does by timers happens here within requests.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use lambda_http::lambda_runtime::{self, LambdaEvent};
 use lambda_http::request::RequestContext;
-use lambda_http::{Body, Error, Request, RequestExt, Response, service_fn};
+use lambda_http::{Body, Context, Error, Request, RequestExt, Response, service_fn};
+use serde_json::Value;
 
-use crate::http::{GatewayRequestId, Peer, Router};
+use super::embedded;
+use super::function::FunctionWorker;
+use crate::app::App;
+use crate::clock::Millis;
+use crate::http::{Invocation, Peer, Router, Summary};
+use crate::publisher;
 
-/// Answers invocations until the platform ends the process.
+/// Tasks that one request hands to the broker: its own, and a few that others left.
+const HANDED_OVER: i64 = 50;
+/// How long a request waits for the broker, and for how long none asks it after it did not answer.
+const BROKER_TIME: Duration = Duration::from_millis(1_500);
+const BROKER_PAUSE_MS: Millis = 10_000;
+/// Kept of an invocation's time for the answer, so that our 503 comes before the platform's end.
+const SPARE: Duration = Duration::from_millis(300);
+
+/// Answers requests until the platform ends the process.
 ///
 /// # Errors
 /// The runtime API can't be reached.
-pub async fn run(router: Arc<Router>) -> Result<(), Error> {
-    lambda_http::run(service_fn(|event: Request| {
-        let router = Arc::clone(&router);
+pub async fn serve(router: Arc<Router>) -> Result<(), Error> {
+    expect_sigterm().await;
+    let broker = Arc::new(Broker::default());
+    lambda_http::run(service_fn(move |event: Request| {
+        let (router, broker) = (Arc::clone(&router), Arc::clone(&broker));
         async move {
-            router.app().blocklist.refresh_if_old().await;
-            respond(router.handle(into_request(event)).await).await
+            let started = Instant::now();
+            let app = router.app();
+            app.blocklist.refresh_if_old().await;
+            let answer = router.handle(into_request(event, app)).await;
+            broker.hand_over(app).await;
+            if let Some(summary) = answer.extensions().get::<Summary>() {
+                let line = embedded::of_request(app, summary, answer.status().as_u16(), started.elapsed());
+                embedded::print(app, &line);
+            }
+            respond(answer).await
         }
     }))
     .await
 }
 
+/// Works on events until the platform ends the process.
+///
+/// # Errors
+/// The runtime API can't be reached.
+pub async fn work(app: Arc<App>) -> Result<(), Error> {
+    expect_sigterm().await;
+    let worker = Arc::new(FunctionWorker::new(Arc::clone(&app)));
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
+        let (worker, app) = (Arc::clone(&worker), Arc::clone(&app));
+        async move { worker.handle(&event.payload, time_left(&event.context, &app)).await.map_err(Error::from) }
+    }))
+    .await
+}
+
+/// Lambda tells a process that it will end only where an extension is registered; this one wants no events. Without the
+/// word, the database would keep a connection of ours until it finds that nobody is there.
+async fn expect_sigterm() {
+    let extension = lambda_extension::Extension::new().with_events(&[]).with_extension_name("guildhall-end");
+    match extension.register().await {
+        Ok(registered) => drop(tokio::spawn(async move {
+            let _ = registered.run().await;
+        })),
+        Err(error) => tracing::debug!(%error, "no extension: the process will end without a word"),
+    }
+}
+
+/// The broker as requests see it: asked within the request that has something for it, and left alone while it is away.
+#[derive(Default)]
+struct Broker {
+    away_until: AtomicI64,
+}
+
+impl Broker {
+    /// Hands over what the request enqueued. What the broker does not take, a worker's timer hands over later.
+    async fn hand_over(&self, app: &App) {
+        let Some(queue) = &app.queue else { return };
+        if !app.db.has_enqueued() || app.clock.now() < self.away_until.load(Ordering::Relaxed) {
+            return;
+        }
+        let handing_over = publisher::publish_due(app, queue, HANDED_OVER);
+        let fault = match tokio::time::timeout(BROKER_TIME, handing_over).await {
+            Ok(Ok((_, 0))) => return,
+            Ok(Ok((_, failed))) => format!("{failed} tasks were not taken"),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no answer".to_owned(),
+        };
+        tracing::warn!(fault, "the broker is away; tasks stay in the outbox");
+        self.away_until.store(app.clock.now() + BROKER_PAUSE_MS, Ordering::Relaxed);
+    }
+}
+
+fn time_left(context: &Context, app: &App) -> Duration {
+    let now = app.clock.now().unsigned_abs();
+    Duration::from_millis(context.deadline.saturating_sub(now))
+}
+
+/// `live` of `arn:aws:lambda:eu-west-1:1:function:guildhall:live`; a version's number is none.
+fn alias(arn: &str) -> Option<String> {
+    let qualifier = arn.split(':').nth(7)?;
+    (qualifier.starts_with(|c: char| c.is_ascii_alphabetic())).then(|| qualifier.to_owned())
+}
+
 /// The event as a request: the gateway's path, its id and the client's address where headers can't be trusted.
-fn into_request(event: Request) -> http::Request<Full<Bytes>> {
-    let (id, source_ip) = match event.request_context_ref() {
+fn into_request(event: Request, app: &App) -> http::Request<Full<Bytes>> {
+    let context = event.lambda_context_ref();
+    let mut invocation = Invocation {
+        id: context.map(|context| context.request_id.clone()).unwrap_or_default(),
+        alias: context.and_then(|context| alias(&context.invoked_function_arn)),
+        time_left: context.map(|context| time_left(context, app).saturating_sub(SPARE)),
+        ..Invocation::default()
+    };
+    let source_ip = match event.request_context_ref() {
         Some(RequestContext::ApiGatewayV1(context)) => {
-            (context.request_id.clone(), context.identity.source_ip.clone())
+            invocation.gateway_request_id.clone_from(&context.request_id);
+            context.identity.source_ip.clone()
         }
         Some(RequestContext::ApiGatewayV2(context)) => {
-            (context.request_id.clone(), context.http.source_ip.clone())
+            invocation.gateway_request_id.clone_from(&context.request_id);
+            invocation.stage.clone_from(&context.stage);
+            context.http.source_ip.clone()
         }
-        _ => (None, None),
+        _ => None,
     };
+    let raw_path = event.raw_http_path().to_owned();
     let (mut parts, body) = event.into_parts();
-    if let Some(id) = id {
-        parts.extensions.insert(GatewayRequestId(id));
-    }
+    parts.uri = with_path(&parts.uri, &raw_path);
     if let Some(ip) = source_ip.and_then(|ip| ip.parse().ok()) {
         // The gateway's word is better than a header that the client may have sent.
         parts.headers.remove("x-forwarded-for");
         parts.extensions.insert(Peer(ip));
     }
+    parts.extensions.insert(invocation);
     let bytes = match body {
         Body::Text(text) => Bytes::from(text),
         Body::Binary(bytes) => Bytes::from(bytes),
         _ => Bytes::new(),
     };
     http::Request::from_parts(parts, Full::new(bytes))
+}
+
+/// The path as the gateway wrote it, without the stage that some put in front of it; the query stays.
+fn with_path(uri: &http::Uri, path: &str) -> http::Uri {
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    format!("{path}{query}").parse().unwrap_or_else(|_| uri.clone())
 }
 
 async fn respond(answer: Response<Full<Bytes>>) -> Result<Response<Body>, Error> {

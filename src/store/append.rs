@@ -82,6 +82,8 @@ pub(super) struct Pending {
     pub(super) draft: Draft,
     /// A nonce of ours, where the client gave none: after a broken connection, it tells whether the message is stored.
     own_nonce: Option<String>,
+    /// Whose the tasks are that it causes.
+    pub(super) stage: &'static str,
 }
 
 impl Pending {
@@ -93,7 +95,7 @@ impl Pending {
         let wanted = draft.said.nonce.is_none() && matches!(db.pools, Pools::Postgres(_));
         // Longer than any that a client may give.
         let own_nonce = wanted.then(|| format!("own:{:0>64}", random::id()));
-        Self { draft, own_nonce }
+        Self { draft, own_nonce, stage: db.stage }
     }
 }
 
@@ -120,6 +122,9 @@ pub(super) struct Earlier {
 /// where the database can't answer now.
 pub async fn append(db: &Db, draft: Draft) -> Result<Sent> {
     let named = draft.said.nonce.is_some();
+    if !draft.follow_ups.is_empty() {
+        db.note_enqueued();
+    }
     match db.sends.append(Pending::new(db, draft)).await? {
         batch::Outcome::Stored(message) => Ok(Sent { message, replayed: false }),
         batch::Outcome::Replayed(earlier) => {

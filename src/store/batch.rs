@@ -161,7 +161,8 @@ impl<'a> Batch<'a> {
             said: 0,
         });
         self.hits.extend(draft.shown.hits.iter().map(|hit| wordlist_hit::OfRow { n, hit }));
-        self.tasks.extend(draft.follow_ups.iter().map(|task| task.clone().into_row(n, self.now)));
+        self.tasks
+            .extend(draft.follow_ups.iter().map(|task| task.clone().into_row(n, pending.stage, self.now)));
         Ok(Decision::Store(n))
     }
 

@@ -157,9 +157,9 @@ WITH r AS MATERIALIZED (
     WHERE named.id <> o.id
     ON CONFLICT DO NOTHING
 ), queued AS (
-    INSERT INTO outbox (id, task, key, payload, trace, created_at, not_before)
-    SELECT t.id, t.task, t.key, t.head || o.seq || t.tail, t.trace, $5, $5
-    FROM json_to_recordset($3::json) AS t (n bigint, id text, task text, key text, head text, tail text, trace text)
+    INSERT INTO outbox (id, task, key, payload, trace, created_at, not_before, stage)
+    SELECT t.id, t.task, t.key, '{"seq":' || o.seq || t.tail, t.trace, $5, $5, t.stage
+    FROM json_to_recordset($3::json) AS t (n bigint, id text, task text, key text, tail text, trace text, stage text)
     JOIN ok o ON o.n = t.n
 ), counted AS (
     INSERT INTO wordlist_hit (category, entry, hits, last_at)

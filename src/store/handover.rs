@@ -17,7 +17,7 @@ const FORGOTTEN_MS: Millis = 3_600_000;
 
 macro_rules! unpublished {
     () => {
-        "((state = 'ready' AND not_before <= $1 AND published_at <= $2) OR \
+        "stage = $4 AND ((state = 'ready' AND not_before <= $1 AND published_at <= $2) OR \
           (state = 'sent' AND leased_until > 0 AND leased_until <= $1) OR \
           (state = 'sent' AND leased_until = 0 AND published_at <= $3))"
     };
@@ -31,7 +31,7 @@ macro_rules! take_unpublished {
             "attempt = attempt + CASE WHEN leased_until > 0 THEN 1 ELSE 0 END ",
             "WHERE id IN (SELECT id FROM outbox WHERE ",
             unpublished!(),
-            " ORDER BY not_before, id LIMIT $4 ",
+            " ORDER BY not_before, id LIMIT $5 ",
             $lock,
             ") ",
             "RETURNING id, task, key, payload, attempt, created_at, trace"
@@ -50,9 +50,9 @@ pub async fn take_unpublished(db: &Db, limit: i64) -> Result<Vec<Envelope>> {
         take_unpublished!("FOR UPDATE SKIP LOCKED"),
     );
     let now = db.clock.now();
-    let values = values![now, now - HANDING_OVER_MS, now - FORGOTTEN_MS, limit];
+    let values = values![now, now - HANDING_OVER_MS, now - FORGOTTEN_MS, db.stage, limit];
     // Looking costs a reader; only where something waits does the writer hear of it.
-    if db.all::<(i64,)>(ANY_UNPUBLISHED, &values[..3]).await?.is_empty() {
+    if db.all::<(i64,)>(ANY_UNPUBLISHED, &values[..4]).await?.is_empty() {
         return Ok(Vec::new());
     }
     Ok(envelopes(db.change(UNPUBLISHED, values).await?))
@@ -96,12 +96,12 @@ pub async fn claim(db: &Db, envelope: &Envelope, lease_ms: Millis) -> Result<boo
     let claimed: Vec<(i64,)> = db
         .change(
             "INSERT INTO outbox (id, task, key, payload, attempt, created_at, not_before, trace, state, published_at,
-                    leased_until)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'sent', $7, $7 + $9)
+                    leased_until, stage)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'sent', $7, $7 + $9, $10)
              ON CONFLICT (id) DO UPDATE SET state = 'sent', leased_until = excluded.leased_until,
                     published_at = excluded.published_at
                 WHERE outbox.state IN ('ready', 'sent') AND outbox.attempt = excluded.attempt
-                  AND outbox.leased_until <= $7
+                  AND outbox.leased_until <= $7 AND outbox.stage = excluded.stage
              RETURNING attempt",
             values![
                 &envelope.id,
@@ -113,6 +113,7 @@ pub async fn claim(db: &Db, envelope: &Envelope, lease_ms: Millis) -> Result<boo
                 now,
                 envelope.trace.as_deref(),
                 lease_ms,
+                db.stage,
             ],
         )
         .await?;
@@ -124,7 +125,12 @@ pub async fn claim(db: &Db, envelope: &Envelope, lease_ms: Millis) -> Result<boo
 /// # Errors
 /// The database's.
 pub async fn take_back(db: &Db) -> Result<u64> {
-    Ok(db.execute("UPDATE outbox SET state = 'ready', published_at = 0 WHERE state = 'sent'", &[]).await?)
+    Ok(db
+        .execute(
+            "UPDATE outbox SET state = 'ready', published_at = 0 WHERE state = 'sent' AND stage = $1",
+            values![db.stage],
+        )
+        .await?)
 }
 
 /// Keeps what is no task at all, under the name of the place it came from, with the reason.
@@ -133,9 +139,9 @@ pub async fn take_back(db: &Db) -> Result<u64> {
 /// The database's.
 pub async fn bury(db: &Db, id: &str, letter: &str, reason: &str) -> Result<()> {
     db.execute(
-        "INSERT INTO outbox (id, task, key, payload, created_at, not_before, state, finished_at, reason)
-         VALUES ($1, 'unreadable', $1, $2, $3, $3, 'dead', $3, $4) ON CONFLICT DO NOTHING",
-        values![id, letter, db.clock.now(), reason],
+        "INSERT INTO outbox (id, task, key, payload, created_at, not_before, state, finished_at, reason, stage)
+         VALUES ($1, 'unreadable', $1, $2, $3, $3, 'dead', $3, $4, $5) ON CONFLICT DO NOTHING",
+        values![id, letter, db.clock.now(), reason, db.stage],
     )
     .await?;
     Ok(())

@@ -4,6 +4,8 @@
 //! that writes goes through one connection; sends share its commits (see `append`). Readers never wait for it.
 //! `PostgreSQL` serves any number of instances at once.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use sqlx::SqlitePool;
 
 use crate::clock::Clock;
@@ -38,6 +40,10 @@ pub struct Db {
     pools: Pools,
     sends: writer::Queue,
     clock: Clock,
+    /// Whose tasks these are: the published versions', or the newest code's.
+    stage: &'static str,
+    /// Was a task enqueued since somebody asked?
+    enqueued: AtomicBool,
 }
 
 /// Where connections come from.
@@ -75,7 +81,8 @@ impl Db {
             }
         };
         let sends = writer::start(pools.clone(), clock.clone());
-        Ok(Self { pools, sends, clock })
+        let stage = if config.is_latest() { "latest" } else { "" };
+        Ok(Self { pools, sends, clock, stage, enqueued: AtomicBool::new(false) })
     }
 
     /// Brings a database's tables to this version; several at once wait for each other. Says how many steps it took.
@@ -96,6 +103,16 @@ impl Db {
     pub async fn ping(&self) -> Result<()> {
         self.all::<(i64,)>("SELECT CAST(1 AS BIGINT)", &[]).await?;
         Ok(())
+    }
+
+    /// Was a task enqueued here since this was asked last? A server looks into the outbox all the time; a function, only
+    /// where this says so.
+    pub fn has_enqueued(&self) -> bool {
+        self.enqueued.swap(false, Ordering::Relaxed)
+    }
+
+    fn note_enqueued(&self) {
+        self.enqueued.store(true, Ordering::Relaxed);
     }
 
     /// Ends all connections; what was committed stays.

@@ -68,21 +68,21 @@ pub(super) struct NewRow {
     id: String,
     task: &'static str,
     key: String,
-    /// The payload as JSON: what stands before the message's number, and what behind.
-    head: String,
+    /// The payload as JSON from behind the message's number on.
     tail: String,
     trace: Option<String>,
+    stage: &'static str,
     now: Millis,
 }
 
 impl FollowUp {
-    pub(super) fn into_row(mut self, n: usize, now: Millis) -> NewRow {
+    pub(super) fn into_row(mut self, n: usize, stage: &'static str, now: Millis) -> NewRow {
         self.payload.remove("seq");
         let rest = Value::Object(self.payload).to_string();
         let rest = rest.strip_prefix('{').unwrap_or_default();
         let comma = if rest == "}" { "" } else { "," };
-        let (head, tail) = ("{\"seq\":".to_owned(), format!("{comma}{rest}"));
-        NewRow { n, id: random::id(), task: self.task, key: self.key, head, tail, trace: self.trace, now }
+        let tail = format!("{comma}{rest}");
+        NewRow { n, id: random::id(), task: self.task, key: self.key, tail, trace: self.trace, stage, now }
     }
 }
 
@@ -90,14 +90,14 @@ impl NewRow {
     /// With its message's number, for a writer that knows it.
     pub(super) fn numbered(&self, seqs: &[Option<i64>]) -> Value {
         let seq = seqs.get(self.n).copied().flatten().unwrap_or_default();
-        let payload = format!("{}{seq}{}", self.head, self.tail);
-        json!([self.id, self.task, self.key, payload, self.trace, self.now])
+        let payload = format!("{{\"seq\":{seq}{}", self.tail);
+        json!([self.id, self.task, self.key, payload, self.trace, self.now, self.stage])
     }
 }
 
 pub(super) const INSERT_SQLITE: &str =
-    "INSERT INTO outbox (id, task, key, payload, trace, created_at, not_before)
-     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 5
+    "INSERT INTO outbox (id, task, key, payload, trace, created_at, not_before, stage)
+     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 5, value ->> 6
      FROM json_each($1)";
 
 /// Enqueues a task under an id of the caller's choice; a second time is no task. Says whether it is new.
@@ -105,12 +105,14 @@ pub(super) const INSERT_SQLITE: &str =
 /// # Errors
 /// The database's.
 pub async fn enqueue_once(db: &Db, id: &str, task: &str, key: &str, payload: &str) -> Result<bool> {
-    let added = db.execute(
-        "INSERT INTO outbox (id, task, key, payload, created_at, not_before) VALUES ($1, $2, $3, $4, $5, $5)
-         ON CONFLICT DO NOTHING",
-        values![id, task, key, payload, db.clock.now()],
-    )
-    .await?;
+    let added = db
+        .execute(
+            "INSERT INTO outbox (id, task, key, payload, created_at, not_before, stage)
+         VALUES ($1, $2, $3, $4, $5, $5, $6) ON CONFLICT DO NOTHING",
+            values![id, task, key, payload, db.clock.now(), db.stage],
+        )
+        .await?;
+    db.note_enqueued();
     Ok(added > 0)
 }
 
@@ -123,8 +125,8 @@ pub async fn lease(db: &Db, limit: i64, lease_ms: Millis) -> Result<Vec<Envelope
     let due: Vec<(i64,)> = db
         .all(
             "SELECT CAST(1 AS BIGINT) FROM outbox
-             WHERE state = 'ready' AND not_before <= $1 AND leased_until <= $1 LIMIT 1",
-            values![now],
+             WHERE state = 'ready' AND not_before <= $1 AND leased_until <= $1 AND stage = $2 LIMIT 1",
+            values![now, db.stage],
         )
         .await?;
     if limit == 0 || due.is_empty() {
@@ -138,13 +140,15 @@ pub async fn lease(db: &Db, limit: i64, lease_ms: Millis) -> Result<Vec<Envelope
                     attempt = attempt + CASE WHEN leased_until > 0 THEN 1 ELSE 0 END
              WHERE id IN (
                 SELECT o.id FROM outbox o WHERE o.state = 'ready' AND o.not_before <= $1 AND o.leased_until <= $1
-                  AND NOT EXISTS (SELECT 1 FROM outbox b WHERE b.state = 'ready' AND b.key = o.key AND b.leased_until > $1)
-                  AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.state = 'ready' AND e.key = o.key
+                  AND o.stage = $4
+                  AND NOT EXISTS (SELECT 1 FROM outbox b WHERE b.state = 'ready' AND b.key = o.key AND b.stage = $4
+                                  AND b.leased_until > $1)
+                  AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.state = 'ready' AND e.key = o.key AND e.stage = $4
                                   AND e.not_before <= $1 AND (e.created_at, e.id) < (o.created_at, o.id))
                 ORDER BY o.not_before, o.id LIMIT $2)
               AND state = 'ready' AND leased_until <= $1
              RETURNING id, task, key, payload, attempt, created_at, trace",
-            values![now, limit, lease_ms],
+            values![now, limit, lease_ms, db.stage],
         )
         .await?;
     Ok(envelopes(rows))
@@ -214,16 +218,16 @@ pub struct Listed {
     pub payload: String,
 }
 
-/// The newest tasks in a state.
+/// The newest tasks in a state, of this stage.
 ///
 /// # Errors
 /// The database's.
 pub async fn list(db: &Db, state: &str, limit: i64) -> Result<Vec<Listed>> {
     let tasks = db
         .all(
-            "SELECT id, task, state, attempt, reason, payload FROM outbox WHERE state = $1
+            "SELECT id, task, state, attempt, reason, payload FROM outbox WHERE state = $1 AND stage = $3
              ORDER BY created_at DESC, id DESC LIMIT $2",
-            values![state, limit],
+            values![state, limit, db.stage],
         )
         .await?;
     Ok(tasks)
@@ -276,7 +280,7 @@ impl Status {
     }
 }
 
-/// Counts what waits, and what was given up.
+/// Counts what waits, and what was given up, of this stage.
 ///
 /// # Errors
 /// The database's.
@@ -285,11 +289,11 @@ pub async fn status(db: &Db) -> Result<Status> {
     let now = db.clock.now();
     for (state, count, oldest) in db
         .all::<(String, i64, Option<Millis>)>(
-            "SELECT state, count(*), min(not_before) FROM outbox WHERE state = 'ready' GROUP BY state
-             UNION ALL SELECT state, count(*), min(published_at) FROM outbox WHERE state = 'sent' GROUP BY state
+            "SELECT state, count(*), min(not_before) FROM outbox WHERE state = 'ready' AND stage = $1 GROUP BY state
+             UNION ALL SELECT state, count(*), min(published_at) FROM outbox WHERE state = 'sent' AND stage = $1 GROUP BY state
              UNION ALL SELECT state, count(*), NULL FROM outbox WHERE state IN ('done', 'dead') AND state = 'dead'
-                       GROUP BY state",
-            &[],
+                       AND stage = $1 GROUP BY state",
+            values![db.stage],
         )
         .await?
     {

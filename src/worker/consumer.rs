@@ -3,7 +3,6 @@
 //! Tasks of one key run one after the other. What is no task goes to the dead letters, and stops nothing. A second
 //! delivery finds its task done, or in another's hands, and has no effect.
 
-use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,9 +12,12 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::Worker;
-use crate::envelope::{Envelope, MAX_BYTES};
-use crate::queue::{Consumer, Delivery};
+use super::lanes::{Content, Item, Lanes, read};
+use super::progress::Progress;
+use super::{WorkTime, Worker};
+use crate::envelope::MAX_BYTES;
+use crate::error::Result;
+use crate::queue::Consumer;
 use crate::store::handover;
 
 /// Records that wait in the program for their turn.
@@ -25,61 +27,10 @@ const COMMIT: Duration = Duration::from_millis(200);
 /// The pause after a fault of the broker or the database.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// A record, and where it came from.
-struct Item {
-    partition: i32,
-    offset: i64,
-    content: Content,
-}
-
-enum Content {
-    Task(Envelope),
-    Unreadable { bytes: Vec<u8>, reason: String },
-}
-
-/// Records by key: one of each key at a time, in the order they came.
-#[derive(Default)]
-struct Lanes {
-    waiting: VecDeque<(String, Item)>,
-    busy: HashSet<String>,
-    behind: HashMap<String, VecDeque<Item>>,
-    count: usize,
-}
-
-impl Lanes {
-    fn push(&mut self, key: String, item: Item) {
-        self.count += 1;
-        match self.behind.get_mut(&key) {
-            Some(lane) => lane.push_back(item),
-            None if self.busy.insert(key.clone()) => self.waiting.push_back((key, item)),
-            None => drop(self.behind.insert(key, VecDeque::from([item]))),
-        }
-    }
-
-    fn next(&mut self) -> Option<(String, Item)> {
-        let next = self.waiting.pop_front()?;
-        self.count -= 1;
-        Some(next)
-    }
-
-    /// The one of this key that ran is done: the next one's turn.
-    fn done(&mut self, key: String) {
-        let next = self.behind.get_mut(&key).and_then(VecDeque::pop_front);
-        if self.behind.get(&key).is_some_and(VecDeque::is_empty) {
-            self.behind.remove(&key);
-        }
-        match next {
-            Some(item) => self.waiting.push_back((key, item)),
-            None => drop(self.busy.remove(&key)),
-        }
-    }
-}
-
 impl Worker {
     /// Works until told to stop, then lets the tasks that run come to their end.
     pub async fn consume(self: Arc<Self>, consumer: Consumer, mut stop: watch::Receiver<bool>) {
-        let (mut lanes, mut progress, mut running) =
-            (Lanes::default(), super::progress::Progress::default(), JoinSet::new());
+        let (mut lanes, mut progress, mut running) = (Lanes::default(), Progress::default(), JoinSet::new());
         let mut tick = tokio::time::interval(COMMIT);
         while !*stop.borrow() {
             while running.len() < self.app.config.worker_tasks
@@ -130,11 +81,7 @@ impl Worker {
     /// Runs a task or buries what is none. False where the program stops before anything was done.
     async fn handle(&self, item: Item, stop: &watch::Receiver<bool>) -> bool {
         while !*stop.borrow() {
-            let done = match &item.content {
-                Content::Task(envelope) => self.run_now(envelope.clone()).await,
-                Content::Unreadable { bytes, reason } => self.bury(&item, bytes, reason).await,
-            };
-            match done {
+            match self.handle_once(&item, WorkTime::unlimited()).await {
                 Ok(()) => return true,
                 // What can't be recorded must not be committed.
                 Err(error) => tracing::warn!(%error, "the database does not answer; the task waits"),
@@ -144,7 +91,15 @@ impl Worker {
         false
     }
 
-    async fn bury(&self, item: &Item, bytes: &[u8], reason: &str) -> crate::error::Result<()> {
+    /// Does with a record what is to be done with it, and records that.
+    pub(super) async fn handle_once(&self, item: &Item, time: WorkTime) -> Result<()> {
+        match &item.content {
+            Content::Task(envelope) => self.run_now(envelope.clone(), time).await,
+            Content::Unreadable { bytes, reason } => self.bury(item, bytes, reason).await,
+        }
+    }
+
+    async fn bury(&self, item: &Item, bytes: &[u8], reason: &str) -> Result<()> {
         let Some(queue) = &self.app.queue else { return Ok(()) };
         let id = format!("{}-{}-{}", queue.topic(), item.partition, item.offset);
         let shown = &bytes[..bytes.len().min(MAX_BYTES)];
@@ -157,14 +112,4 @@ impl Worker {
         }
         Ok(())
     }
-}
-
-/// What a record holds, and the key of its order.
-fn read(delivery: Delivery) -> (String, Item) {
-    let Delivery { partition, offset, bytes } = delivery;
-    let (key, content) = match Envelope::parse(&bytes) {
-        Ok(envelope) => (envelope.key.clone(), Content::Task(envelope)),
-        Err(reason) => (format!("unreadable {partition} {offset}"), Content::Unreadable { bytes, reason }),
-    };
-    (key, Item { partition, offset, content })
 }

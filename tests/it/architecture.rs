@@ -48,7 +48,7 @@ const FLOORS: &[&[&str]] = &[
     &["wordlist"],
     &["filter", "config", "payload", "objects"],
     &["domain", "error", "envelope"],
-    &["clock", "random"],
+    &["clock", "random", "path", "version"],
 ];
 
 #[test]
@@ -88,10 +88,11 @@ fn one_vendor_one_home() {
     for (needle, homes) in [
         ("sqlx::", &["src/store/"][..]),
         ("lambda_http", &["src/host/lambda.rs"]),
+        ("lambda_extension", &["src/host/lambda.rs"]),
         ("matchit", &["src/http.rs"]),
         ("aho_corasick", &["src/filter/"]),
         ("jsonwebtoken", &["src/token.rs"]),
-        ("reqwest", &["src/webhook.rs", "src/config"]),
+        ("reqwest", &["src/webhook.rs", "src/config", "src/host/scf.rs"]),
         ("rdkafka", &["src/queue.rs"]),
         ("aws_sdk_s3", &["src/objects/s3.rs"]),
         ("aws_config", &["src/objects/s3.rs"]),

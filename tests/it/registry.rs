@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use guildhall::action::Entry;
 use guildhall::action::Verb;
 use guildhall::controllers::ACTIONS;
 use guildhall::tasks::TASKS;
@@ -45,10 +46,38 @@ fn every_action_and_every_field_of_its_input_is_documented_and_unknown_fields_ar
     }
 }
 
+fn published() -> impl Iterator<Item = &'static Entry> {
+    ACTIONS.iter().filter(|entry| !entry.preview)
+}
+
+/// A new feature is tried where only testers come; for everybody else it is not there.
+#[tokio::test]
+async fn preview_actions_are_reached_in_the_newest_code_only() {
+    let latest = TestApp::with(&[("GUILDHALL_VERSION", "$LATEST")]).await;
+    let live = TestApp::with(&[("GUILDHALL_VERSION", "7")]).await;
+    let mut seen = 0;
+    for entry in ACTIONS.iter().filter(|entry| entry.preview) {
+        let path = entry.route.path;
+        let reply = live.server().get(path).await;
+        assert_eq!(
+            (reply.code().as_str(), &reply.headers["x-guildhall-version"]),
+            ("not_found", &"7".parse().unwrap())
+        );
+        let reply = latest.server().get(path).await;
+        assert_ne!(reply.status, 404, "{path}");
+        assert_eq!(reply.headers["x-guildhall-version"], "$LATEST");
+        let operation = &guildhall::openapi::document(ACTIONS)["paths"][path]["get"];
+        assert_eq!(operation["x-preview"], true, "{path}");
+        seen += 1;
+    }
+    assert!(seen > 0);
+    assert!(guildhall::openapi::document(ACTIONS)["paths"]["/message/send"]["post"]["x-preview"].is_null());
+}
+
 #[tokio::test]
 async fn every_action_that_is_not_for_anyone_answers_401_without_a_token() {
     let app = TestApp::new().await;
-    for entry in ACTIONS {
+    for entry in published() {
         let path = entry.route.path;
         let reply = match entry.route.method {
             Verb::Get => app.nobody().get(path).await,
@@ -65,7 +94,7 @@ async fn every_action_that_is_not_for_anyone_answers_401_without_a_token() {
 #[tokio::test]
 async fn every_action_refuses_scopes_that_it_does_not_name() {
     let app = TestApp::new().await;
-    for entry in ACTIONS.iter().filter(|entry| !entry.scopes.is_empty()) {
+    for entry in published().filter(|entry| !entry.scopes.is_empty()) {
         for actor in [app.player("p"), app.moderator("m"), app.server()] {
             let reply = match entry.route.method {
                 Verb::Get => actor.get(entry.route.path).await,
@@ -87,7 +116,7 @@ async fn every_action_refuses_scopes_that_it_does_not_name() {
 #[tokio::test]
 async fn every_action_refuses_the_other_methods_and_names_the_right_one() {
     let app = TestApp::new().await;
-    for entry in ACTIONS {
+    for entry in published() {
         for method in ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"] {
             if method == entry.route.method.as_str() {
                 continue;

@@ -19,12 +19,12 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::TestApp;
 
-fn endpoint() -> String {
+pub fn endpoint() -> String {
     std::env::var("S3_ENDPOINT").expect("S3_ENDPOINT names an object storage; see scripts/services")
 }
 
 /// A bucket of a test's own.
-async fn bucket() -> String {
+pub async fn bucket() -> String {
     let name = format!("test-{}-{}", std::process::id(), Clock::default().now() % 1_000_000_000);
     let config = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
     let config =
@@ -37,7 +37,7 @@ fn variables(endpoint: &str) -> [(&str, &str); 2] {
     [("S3_ENDPOINT", endpoint), ("S3_PATH_STYLE", "on")]
 }
 
-async fn objects(place: &str) -> Objects {
+pub async fn objects(place: &str) -> Objects {
     let endpoint = endpoint();
     let config = Config::from_lookup(|name| {
         variables(&endpoint).iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
@@ -58,7 +58,7 @@ fn guildhall(arguments: &[&str]) -> Output {
 }
 
 #[track_caller]
-fn succeeds(arguments: &[&str]) -> String {
+pub fn succeeds(arguments: &[&str]) -> String {
     let output = guildhall(arguments);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()

@@ -12,7 +12,7 @@ use guildhall::domain::{Level, PlayerId};
 use guildhall::http::Router;
 use guildhall::tasks::TASKS;
 use guildhall::token::{Claims, Scope, mint};
-use guildhall::worker::Worker;
+use guildhall::worker::{WorkTime, Worker};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
@@ -138,7 +138,7 @@ impl TestApp {
 
     /// Runs all tasks that are due.
     pub async fn run_tasks(&self) -> usize {
-        Worker::new(Arc::clone(&self.app), TASKS).run_due().await.unwrap()
+        Worker::new(Arc::clone(&self.app), TASKS).run_due(WorkTime::unlimited()).await.unwrap()
     }
 }
 

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use guildhall::app::App;
 use guildhall::store::outbox::{self, Listed};
 use guildhall::task::{Entry, Failure, Task};
-use guildhall::worker::Worker;
+use guildhall::worker::{WorkTime, Worker};
 use hmac::{Hmac, KeyInit, Mac};
 use http_body_util::{BodyExt, Full};
 use hyper::server::conn::http1;
@@ -206,7 +206,7 @@ async fn one_channels_events_come_in_order_and_a_dead_one_stops_nobody() {
     let first = outbox::lease(&app.app.db, 1, 0).await.unwrap();
     assert_eq!(first.len(), 1, "one task of a key at a time");
     receiver.status.store(200, Ordering::SeqCst);
-    worker.run_due().await.unwrap();
+    worker.run_due(WorkTime::unlimited()).await.unwrap();
     let seqs: Vec<i64> = receiver.events.lock().unwrap().iter().map(|(_, body)| seq(body)).collect();
     assert_eq!(seqs, (1..=20).collect::<Vec<_>>());
 }
@@ -269,7 +269,7 @@ async fn poison_stops_nothing() {
     }
     let worker = Worker::new(Arc::clone(&app.app), MOODS);
     for _ in 0..3 {
-        worker.run_due().await.unwrap();
+        worker.run_due(WorkTime::unlimited()).await.unwrap();
         app.clock.advance(2_000);
     }
     let mut dead: Vec<_> =

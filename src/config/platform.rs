@@ -1,0 +1,55 @@
+//! What the platform that started us says by variables of its own: where we run, as what, and as which version.
+
+use super::{Parsed, Platform, Reader, Role};
+use crate::version::{BUILD, LATEST};
+
+pub(super) fn read(env: &mut Reader<'_>) -> Platform {
+    let name = |env: &Reader<'_>, name| env.platform(name).unwrap_or_default();
+    if env.platform("AWS_LAMBDA_RUNTIME_API").is_some() {
+        let role = role(&name(env, "_HANDLER")).unwrap_or_else(|why| {
+            env.fault("_HANDLER", &why);
+            Role::Api
+        });
+        return Platform::Lambda { role, function: name(env, "AWS_LAMBDA_FUNCTION_NAME") };
+    }
+    match (env.platform("SCF_RUNTIME_API"), env.platform("SCF_RUNTIME_API_PORT")) {
+        (Some(host), Some(port)) => Platform::Scf { events: format!("{host}:{port}") },
+        _ => Platform::Own,
+    }
+}
+
+/// Which version this is: the platform's own word, else the operator's, else the build's.
+pub(super) fn version(env: &mut Reader<'_>) -> String {
+    let named = env.optional(
+        "GUILDHALL_VERSION",
+        "the platform's, else the build's",
+        "which version this is; `$LATEST` is the newest code under test, with preview actions and tasks of its own",
+        word,
+    );
+    let platforms = ["AWS_LAMBDA_FUNCTION_VERSION", "SCF_FUNCTIONVERSION"];
+    let platform = platforms.iter().find_map(|name| env.platform(name));
+    platform.or(named).unwrap_or_else(|| BUILD.to_owned())
+}
+
+/// Is it the newest code, which only testers reach?
+pub(super) fn is_latest(version: &str) -> bool {
+    version == LATEST
+}
+
+fn role(handler: &str) -> Parsed<Role> {
+    match handler {
+        // What tools write where nobody chose.
+        "api" | "bootstrap" | "" => Ok(Role::Api),
+        "worker" => Ok(Role::Worker),
+        other => Err(format!("is '{other}', neither api nor worker")),
+    }
+}
+
+/// It goes into a header.
+fn word(text: &str) -> Parsed<String> {
+    if text.len() <= 64 && text.bytes().all(|b| b.is_ascii_graphic()) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("is '{text}', not up to 64 letters, digits and signs without spaces"))
+    }
+}
