@@ -13,6 +13,7 @@ mod database;
 mod documents;
 mod evasions;
 mod faults;
+mod faulty;
 mod filter;
 mod function;
 mod handover;

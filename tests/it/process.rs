@@ -144,7 +144,10 @@ impl Connection {
         let (parts, body) = self.0.send_request(request.body(body).unwrap()).await?.into_parts();
         let bytes = body.collect().await?.to_bytes();
         let closes = parts.headers.get("connection").is_some_and(|value| value == "close");
-        Ok(Answer { status: parts.status.as_u16(), closes, body: serde_json::from_slice(&bytes).unwrap() })
+        // Ours are always JSON; a platform's own word may be a text.
+        let text = || Value::String(String::from_utf8_lossy(&bytes).into_owned());
+        let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| text());
+        Ok(Answer { status: parts.status.as_u16(), closes, body })
     }
 }
 

@@ -1,0 +1,91 @@
+//! A function whose actions panic, hang and block, under AWS's own emulator: what its callers and its platform see.
+
+use guildhall::action::{Action, Entry, Route};
+use guildhall::app::App;
+use guildhall::auth::Anyone;
+use guildhall::clock::Clock;
+use guildhall::config::Config;
+use guildhall::host;
+use guildhall::http::Router;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::lambda::{Lambda, body, http_api};
+use crate::process::eventually;
+
+/// Actions that no game wants.
+macro_rules! faulty {
+    ($name:ident, $path:literal, $does:expr) => {
+        /// What its name says.
+        #[derive(Debug, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        struct $name {}
+
+        impl Action for $name {
+            const ROUTE: Route = Route::get($path);
+            type Caller = Anyone;
+            type Reply = Nothing;
+
+            async fn run(self, _: &App, _: Anyone) -> guildhall::error::Result<Nothing> {
+                Ok($does)
+            }
+        }
+    };
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Nothing {}
+
+fn panic() -> Nothing {
+    panic!("as it was asked to")
+}
+
+fn block() -> Nothing {
+    std::thread::sleep(std::time::Duration::from_mins(1));
+    Nothing {}
+}
+
+faulty!(Fine, "/faulty/fine", Nothing {});
+faulty!(Panics, "/faulty/panics", panic());
+faulty!(Hangs, "/faulty/hangs", std::future::pending().await);
+faulty!(Blocks, "/faulty/blocks", block());
+
+const FAULTY: &[Entry] =
+    &[Entry::of::<Fine>(), Entry::of::<Panics>(), Entry::of::<Hangs>(), Entry::of::<Blocks>()];
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "no test but a function with faulty actions, which the emulator starts"]
+async fn faulty_function() {
+    let config = Config::from_env().unwrap();
+    let app = App::start(config, Clock::default()).await.unwrap();
+    host::lambda::serve(Router::new(FAULTY, app).into()).await.unwrap();
+}
+
+/// A panic is a 500 for that request alone; what takes too long gets our 503 before the platform's end; what blocks the
+/// whole process is ended by the platform, and the next request meets a new one.
+#[tokio::test(flavor = "multi_thread")]
+async fn panics_and_long_requests_are_answered_and_a_blocked_process_is_replaced() {
+    let program = std::env::current_exe().unwrap();
+    let command = format!("{} --exact faulty::faulty_function --ignored --nocapture", program.display());
+    let lambda = Lambda::start_as("api", &command, &[]);
+    let get = async |action: &str| {
+        lambda.answer(&http_api("GET", &format!("/faulty/{action}"), "", "", None)).await
+    };
+    assert_eq!(get("fine").await["statusCode"], 200, "{}", lambda.log());
+    let before = lambda.child();
+    let answer = get("panics").await;
+    assert_eq!((&answer["statusCode"], &body(&answer)["error"]["code"]), (&json!(500), &json!("internal")));
+    assert!(!answer.to_string().contains("as it was asked to"), "faults are for the log");
+    let answer = get("hangs").await;
+    assert_eq!(
+        (&answer["statusCode"], &body(&answer)["error"]["code"]),
+        (&json!(503), &json!("unavailable"))
+    );
+    assert_eq!(get("fine").await["statusCode"], 200);
+    assert_eq!(lambda.child(), before, "the same process all the while");
+    let answer = get("blocks").await;
+    assert!(answer["statusCode"].is_null() && answer.to_string().contains("timed out"), "{answer}");
+    eventually("a new process", async || (get("fine").await["statusCode"] == 200).then_some(())).await;
+    assert_ne!(lambda.child(), before);
+}
