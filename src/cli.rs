@@ -30,8 +30,8 @@ mod wordlist;
 
 /// A game's chat API as one function.
 ///
-/// Without a command it serves: as an AWS Lambda function where Lambda starts it (as what, its handler says: `api` or
-/// `worker`), else as a plain server.
+/// Without a command it serves: as an AWS Lambda function where Lambda starts it (its handler says as what: `api`,
+/// `worker` or `migrate`), else as a plain server.
 /// Settings come from the environment; `guildhall config` lists them.
 #[derive(Parser)]
 #[command(version = BUILD, about, max_term_width = 100)]
@@ -157,20 +157,12 @@ fn in_runtime(work: impl Future<Output = Result<(), StartError>>) -> Result<(), 
 }
 
 async fn serve(config: Config) -> Result<(), StartError> {
+    if let Platform::Lambda { role, .. } = config.platform {
+        return function(config, role).await;
+    }
     let app = App::start(config, Clock::default()).await?;
     let router = Arc::new(Router::new(ACTIONS, Arc::clone(&app)));
     let stop = stop_signal();
-    if let Platform::Lambda { role, .. } = app.config.platform {
-        let invoked = async {
-            match role {
-                Role::Api => host::lambda::serve(router).await,
-                Role::Worker => host::lambda::work(Arc::clone(&app)).await,
-            }
-        };
-        let done = until_stopped(invoked, stop).await;
-        app.db.close().await;
-        return done.map_err(|fault| StartError::new("the Lambda runtime", fault));
-    }
     let server = Server::bind(app.config.listen, router)
         .await
         .map_err(|fault| StartError::new(&format!("listening on {}", app.config.listen), fault))?;
@@ -188,6 +180,23 @@ async fn serve(config: Config) -> Result<(), StartError> {
     let _ = tokio::time::timeout(app.config.shutdown_grace, worker).await;
     app.db.close().await;
     Ok(())
+}
+
+async fn function(config: Config, role: Role) -> Result<(), StartError> {
+    let told = |fault| StartError::new("the Lambda runtime", fault);
+    if role == Role::Migrate {
+        return host::lambda::migrate(config).await.map_err(told);
+    }
+    let app = App::start(config, Clock::default()).await?;
+    let invoked = async {
+        match role {
+            Role::Worker => host::lambda::work(Arc::clone(&app)).await,
+            _ => host::lambda::serve(Router::new(ACTIONS, Arc::clone(&app)).into()).await,
+        }
+    };
+    let done = until_stopped(invoked, stop_signal()).await;
+    app.db.close().await;
+    done.map_err(told)
 }
 
 /// What a function does, until its platform says that it ends.

@@ -41,7 +41,8 @@ fn role(handler: &str) -> Parsed<Role> {
         // What tools write where nobody chose.
         "api" | "bootstrap" | "" => Ok(Role::Api),
         "worker" => Ok(Role::Worker),
-        other => Err(format!("is '{other}', neither api nor worker")),
+        "migrate" => Ok(Role::Migrate),
+        other => Err(format!("is '{other}', not api, worker or migrate")),
     }
 }
 

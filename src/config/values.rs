@@ -229,4 +229,6 @@ pub enum Role {
     Api,
     /// Runs tasks.
     Worker,
+    /// Brings the database's tables to this version, for a release that can't reach the database itself.
+    Migrate,
 }

@@ -17,8 +17,10 @@ use super::embedded;
 use super::function::FunctionWorker;
 use crate::app::App;
 use crate::clock::Millis;
+use crate::config::Config;
 use crate::http::{Invocation, Peer, Router, Summary};
 use crate::publisher;
+use crate::store::Db;
 
 /// Tasks that one request hands to the broker: its own, and a few that others left.
 const HANDED_OVER: i64 = 50;
@@ -63,6 +65,22 @@ pub async fn work(app: Arc<App>) -> Result<(), Error> {
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
         let (worker, app) = (Arc::clone(&worker), Arc::clone(&app));
         async move { worker.handle(&event.payload, time_left(&event.context, &app)).await.map_err(Error::from) }
+    }))
+    .await
+}
+
+/// Migrates the database at every event, and says how many steps that took.
+///
+/// # Errors
+/// The runtime API can't be reached.
+pub async fn migrate(config: Config) -> Result<(), Error> {
+    lambda_runtime::run(service_fn(move |_: LambdaEvent<Value>| {
+        let config = config.clone();
+        async move {
+            let steps = Db::migrate(&config).await.inspect_err(|error| tracing::error!(error, "migrate"))?;
+            tracing::info!(steps, "migrate");
+            Ok::<_, Error>(serde_json::json!({ "migrations": steps }))
+        }
     }))
     .await
 }

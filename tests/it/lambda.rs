@@ -280,6 +280,11 @@ async fn the_handler_makes_it_a_worker_and_a_wrong_one_is_told() {
         "{unknown}"
     );
 
+    let migrate = Lambda::start_as("migrate", env!("CARGO_BIN_EXE_guildhall"), &[]);
+    for _ in 0..2 {
+        assert!(migrate.answer(&json!({})).await["migrations"].is_number(), "{}", migrate.log());
+    }
+
     let mut wrong = program(worker.folder.path());
     wrong
         .env("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9")
@@ -288,7 +293,7 @@ async fn the_handler_makes_it_a_worker_and_a_wrong_one_is_told() {
     let wrong = wrong.output().unwrap();
     let fault = String::from_utf8(wrong.stderr).unwrap();
     assert_eq!(wrong.status.code(), Some(2), "{fault}");
-    assert!(fault.contains("_HANDLER is 'wroker', neither api nor worker"), "{fault}");
+    assert!(fault.contains("_HANDLER is 'wroker', not api, worker or migrate"), "{fault}");
     assert!(fault.contains("GUILDHALL_TOKEN_SECRET is required in a function"), "{fault}");
 }
 
