@@ -1,0 +1,317 @@
+"""Releasing on a plain server: each version a process of its own, nginx in front, the same verbs as on Lambda.
+
+A folder holds it all: versions/NAME/{guildhall,env}, nginx/{guildhall,routes}.conf, env (settings that all versions
+share) and state.json, which says what players reach.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import time
+
+from releasing.common import LATEST, Missed, Refused, await_ready, say, write_atomically
+
+LOG_TAIL_BYTES = 16 * 1024 * 1024
+# nginx takes this long at most to notice the new routes, and its old workers to end what they had begun.
+HANDOVER_S = 1.5
+
+NGINX = """# A whole nginx for guildhall.conf alone, where the system runs none.
+worker_processes 2;
+daemon on;
+pid {root}/nginx/nginx.pid;
+error_log {root}/nginx/error.log warn;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off;
+  client_body_temp_path {root}/nginx/body;
+  proxy_temp_path {root}/nginx/proxy;
+  fastcgi_temp_path {root}/nginx/fastcgi;
+  uwsgi_temp_path {root}/nginx/uwsgi;
+  scgi_temp_path {root}/nginx/scgi;
+  include {root}/nginx/guildhall.conf;
+}}
+"""
+
+
+class Plain:
+    """One server's versions."""
+
+    name = "plain"
+
+    def __init__(self, root):
+        self.root = pathlib.Path(root).resolve()
+        self.file = self.root / "state.json"
+
+    # -- state -----------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _locked(self):
+        """One release at a time."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise Refused(f"another release is at work in {self.root}") from None
+            yield
+
+    def _read(self):
+        if not self.file.exists():
+            raise Refused(f"nothing is set up in {self.root}: run `scripts/release --target plain --root {self.root} init`")
+        return json.loads(self.file.read_text())
+
+    def _write(self, state):
+        state["revision"] = str(int(state["revision"]) + 1)
+        write_atomically(self.file, json.dumps(state, indent=2) + "\n")
+
+    def state(self):
+        return self._read()
+
+    def live_url(self):
+        return f"http://{self._read()['listen']}"
+
+    def latest_url(self):
+        return self.live_url() + "/latest"
+
+    def build_of_latest(self):
+        return (self._read()["latest"] or {}).get("build")
+
+    def default_package(self):
+        machine = "arm64" if os.uname().machine in ("aarch64", "arm64") else "x86_64"
+        return pathlib.Path(f"target/package/guildhall-linux-{machine}")
+
+    # -- set up ----------------------------------------------------------------------------------------------------
+
+    def init(self, listen, first_port, runner, nginx):
+        with self._locked():
+            if self.file.exists():
+                say(f"  {self.root} is set up already")
+                return
+            (self.root / "nginx").mkdir(parents=True, exist_ok=True)
+            (self.root / "versions").mkdir(exist_ok=True)
+            if not (self.root / "env").exists():
+                (self.root / "env").touch(mode=0o600)
+                say(f"  put the settings into {self.root}/env: DATABASE_URL, GUILDHALL_TOKEN_SECRET, …")
+            template = pathlib.Path(__file__).parents[2] / "deploy/nginx/guildhall.conf"
+            text = template.read_text().replace("@ROOT@", str(self.root)).replace("@LISTEN@", listen)
+            (self.root / "nginx/guildhall.conf").write_text(text)
+            (self.root / "nginx/nginx.conf").write_text(NGINX.format(root=self.root))
+            state = {
+                "revision": "0", "live": None, "next": None, "weight": 0.0, "previous": None, "versions": {}, "latest": None,
+                "listen": listen, "first_port": first_port, "runner": runner, "nginx": nginx,
+            }
+            self._routes(state)
+            self._write(state)
+            if runner == "process":
+                self._nginx(state)
+                say(f"  nginx listens on {listen}")
+            else:
+                say(f"  include {self.root}/nginx/guildhall.conf in nginx's http block, and reload it")
+
+    def stop(self):
+        """Ends everything that was started here; for tests, and for a server that is given up."""
+        with self._locked():
+            state = self._read()
+            for name in os.listdir(self.root / "versions"):
+                self._stop(state, name)
+            if state["runner"] == "process":
+                self._nginx(state, "-s", "quit")
+
+    # -- nginx -----------------------------------------------------------------------------------------------------
+
+    def _nginx(self, state, *arguments):
+        own = ["-p", str(self.root / "nginx"), "-c", str(self.root / "nginx/nginx.conf"),
+               "-e", str(self.root / "nginx/error.log")] if state["runner"] == "process" else []
+        done = subprocess.run([state["nginx"], *own, *arguments], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise Missed(f"nginx {' '.join(arguments)}: {done.stderr.strip()}")
+
+    def _routes(self, state):
+        """What players and testers reach, for nginx."""
+        live, following, weight = state["live"], state["next"], state["weight"]
+        running = [version for version in (live, following, state["previous"]) if version]
+        lines = ["# Written by scripts/release with every step; don't edit.",
+                 "# A client's own request id, if it is one; else ours.",
+                 "map $http_x_request_id $guildhall_request_id {",
+                 '  default $request_id;',
+                 '  "~^[A-Za-z0-9_.:=+/-]{1,128}$" $http_x_request_id;',
+                 "}",
+                 "# By a number of nginx's own, which no client chooses.",
+                 'split_clients "$request_id" $guildhall_live {']
+        if following and weight >= 1:
+            lines += [f'  * "{following}";']
+        elif following and weight > 0:
+            lines += [f'  {weight * 100:.2f}% "{following}";', f'  * "{live}";']
+        else:
+            lines += [f'  * "{live or "none"}";']
+        lines += ["}", "map $guildhall_live $guildhall_live_upstream {", "  default guildhall_none;"]
+        lines += [f'  "{version}" guildhall_{version};' for version in dict.fromkeys(running)]
+        lines += ["}"]
+        # Shorter than the program's own 30 s, so that no request is sent into a connection that closes.
+        keep = "keepalive 64; keepalive_timeout 20s;"
+        for version in dict.fromkeys(running):
+            lines += [f"upstream guildhall_{version} {{ server 127.0.0.1:{state['versions'][version]['port']}; {keep} }}"]
+        latest = state["latest"]
+        lines += [f"upstream guildhall_latest {{ server 127.0.0.1:{latest['port'] if latest else 1}; {keep} }}",
+                  "upstream guildhall_none { server 127.0.0.1:1; }", ""]
+        write_atomically(self.root / "nginx/routes.conf", "\n".join(lines))
+
+    def _reload(self, state):
+        before = (self.root / "nginx/routes.conf").read_text()
+        self._routes(state)
+        try:
+            self._nginx(state, "-t", "-q")
+        except Missed:
+            write_atomically(self.root / "nginx/routes.conf", before)
+            raise
+        self._nginx(state, "-s", "reload")
+        time.sleep(HANDOVER_S)
+
+    # -- processes -------------------------------------------------------------------------------------------------
+
+    def _environment(self, name):
+        text = (self.root / "env").read_text() + "\n" + (self.root / "versions" / name / "env").read_text()
+        pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
+        return {key.strip(): value.strip().strip("\"'") for key, value in pairs}
+
+    def _install(self, name, binary, port, version):
+        folder = self.root / "versions" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        new = folder / "guildhall.new"
+        shutil.copyfile(binary, new)
+        new.chmod(0o755)
+        os.replace(new, folder / "guildhall")
+        settings = {"GUILDHALL_LISTEN": f"127.0.0.1:{port}", "GUILDHALL_VERSION": version, "GUILDHALL_BASE_PATH": "/latest"}
+        write_atomically(folder / "env", "".join(f"{key}={value}\n" for key, value in settings.items()))
+
+    def _start(self, state, name, port):
+        if state["runner"] == "systemd":
+            subprocess.run(["systemctl", "enable", "--now", f"guildhall@{name}"], check=True)
+        else:
+            folder = self.root / "versions" / name
+            if self._pid(name):
+                return
+            with (folder / "log").open("ab") as log:
+                process = subprocess.Popen(
+                    [folder / "guildhall", "serve"], cwd=folder, env={**os.environ, **self._environment(name)},
+                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                )
+            (folder / "pid").write_text(str(process.pid))
+        await_ready(f"http://127.0.0.1:{port}")
+
+    def _pid(self, name):
+        file = self.root / "versions" / name / "pid"
+        try:
+            pid = int(file.read_text())
+            os.kill(pid, 0)
+            return pid if pathlib.Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z" else None
+        except (OSError, ValueError):
+            return None
+
+    def _stop(self, state, name):
+        if state["runner"] == "systemd":
+            subprocess.run(["systemctl", "disable", "--now", f"guildhall@{name}"], check=True)
+        elif pid := self._pid(name):
+            os.kill(pid, signal.SIGTERM)
+            end = time.monotonic() + 30
+            while self._pid(name) and time.monotonic() < end:
+                time.sleep(0.05)
+
+    # -- verbs -----------------------------------------------------------------------------------------------------
+
+    def deploy(self, package):
+        """The program to the testers' route: beside the one that is there, and then in its place."""
+        sha256 = hashlib.sha256(package.read_bytes()).hexdigest()
+        with self._locked():
+            state = self._read()
+            now = state["latest"]
+            if now and now["sha256"] == sha256 and (state["runner"] == "systemd" or self._pid(now["name"])):
+                say("  has this code already")
+                return sha256
+            other = bool(now) and now["name"] == "latest-a"
+            name, port = ("latest-b", state["first_port"] + 1) if other else ("latest-a", state["first_port"])
+            self._stop(state, name)
+            self._install(name, package, port, LATEST)
+            program = self.root / "versions" / name / "guildhall"
+            environment = {**os.environ, **self._environment(name)}
+            migrated = subprocess.run([program, "migrate"], env=environment, capture_output=True, text=True, check=False)
+            if migrated.returncode != 0:
+                raise Missed(f"migrate: {migrated.stderr.strip()}")
+            say(f"  {migrated.stdout.strip()}")
+            self._start(state, name, port)
+            build = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.split()[-1]
+            state["latest"] = {"name": name, "port": port, "sha256": sha256, "build": build}
+            self._reload(state)
+            self._write(state)
+            if now:
+                self._stop(state, now["name"])
+            say(f"  {LATEST} is now {build}")
+        return sha256
+
+    def publish(self, build):
+        """A version that never changes; of the same code, the version that there is."""
+        with self._locked():
+            state = self._read()
+            latest = state["latest"]
+            if not latest:
+                raise Refused("nothing is deployed; run deploy first")
+            program = self.root / "versions" / latest["name"] / "guildhall"
+            found = hashlib.sha256(program.read_bytes()).hexdigest()
+            if found != latest["sha256"]:
+                raise Missed(f"{program} has code {found[:12]}, not {latest['sha256'][:12]} that was deployed")
+            newest = max(state["versions"], key=int, default=None)
+            if newest and state["versions"][newest]["sha256"] == found:
+                return newest
+            version = str(int(newest or "0") + 1)
+            port = state["first_port"] + 2 + int(version) % 500
+            self._install(version, program, port, version)
+            state["versions"][version] = {"sha256": found, "port": port, "description": build or ""}
+            self._start(state, version, port)
+            self._write(state)
+            return version
+
+    def set_live(self, live, following=None, weight=0.0, previous=None, revision=None):
+        with self._locked():
+            state = self._read()
+            if revision is not None and revision != state["revision"]:
+                raise Refused(f"the state was changed meanwhile: its revision is {state['revision']}, not {revision}")
+            for version in filter(None, (live, following)):
+                self._start(state, version, state["versions"][version]["port"])
+            state.update(live=live, next=following, weight=weight, previous=previous)
+            self._reload(state)
+            self._write(state)
+
+    def retire(self, keep):
+        """Stops the versions that nobody reaches; their programs stay."""
+        with self._locked():
+            state = self._read()
+            for version in state["versions"]:
+                if version not in keep:
+                    self._stop(state, version)
+
+    # -- figures ---------------------------------------------------------------------------------------------------
+
+    def figures(self, version, since):
+        """What nginx saw of a version: its errors are the program's and those of a program that is not there."""
+        path = self.root / "nginx/access.log"
+        seconds, errors = [], 0
+        if path.exists():
+            with path.open("rb") as log:
+                log.seek(max(0, path.stat().st_size - LOG_TAIL_BYTES))
+                for line in log.read().splitlines():
+                    try:
+                        entry = json.loads(line)
+                    except ValueError:
+                        continue
+                    if entry["version"] == version and entry["time"] >= since:
+                        seconds.append(entry["seconds"])
+                        errors += entry["status"] >= 500
+        seconds.sort()
+        p99 = seconds[min(len(seconds) - 1, len(seconds) * 99 // 100)] * 1000 if seconds else None
+        return {"requests": len(seconds), "errors": errors, "p99_ms": p99}
