@@ -28,8 +28,9 @@ class Aws:
     # -- the command line ------------------------------------------------------------------------------------------
 
     def aws(self, *arguments):
-        command = [os.environ.get("AWS_CLI", "aws"), *arguments, "--output", "json", "--no-cli-pager"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        command = [os.environ.get("AWS_CLI", "aws"), *arguments, "--output", "json"]
+        environment = {**os.environ, "AWS_PAGER": ""}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         if done.returncode != 0:
             fault = done.stderr.strip()
             kind = re.search(r"\((\w+)\)", fault)
@@ -118,9 +119,11 @@ class Aws:
         return sha256
 
     def _invoke(self, name):
-        with tempfile.NamedTemporaryFile("r") as out:
-            told = self.aws("lambda", "invoke", "--function-name", name, "--cli-binary-format", "raw-in-base64-out",
-                            "--payload", "{}", out.name)
+        # From a file, as the command line's versions read a payload on it differently.
+        with tempfile.NamedTemporaryFile("w+") as event, tempfile.NamedTemporaryFile("r") as out:
+            event.write("{}")
+            event.flush()
+            told = self.aws("lambda", "invoke", "--function-name", name, "--payload", f"fileb://{event.name}", out.name)
             answer = json.loads(out.read() or "null")
         if told.get("FunctionError") or not isinstance(answer, dict):
             raise Missed(f"{name}: {answer}")

@@ -135,7 +135,23 @@ class Thresholds:
         self.slow_factor, self.slow_ms = slow_factor, slow_ms
 
     def judge(self, old, new):
-        """Why the new version must go, or None. Both are dicts of requests, errors and p99_ms."""
+        """Why the new version must go, or None. Both are dicts of requests, errors and p99_ms.
+
+        >>> fine = {"requests": 1000, "errors": 1, "p99_ms": 20.0}
+        >>> Thresholds().judge(fine, fine)
+        >>> Thresholds().judge(fine, {"requests": 100, "errors": 5, "p99_ms": 20.0})
+        '5.0% of its requests fail, allowed are 1.0%'
+        >>> Thresholds().judge({**fine, "errors": 100}, {"requests": 100, "errors": 15, "p99_ms": 20.0})
+        >>> Thresholds().judge(fine, {"requests": 100, "errors": 0, "p99_ms": 81.0})
+        'its p99 is 81 ms, allowed are 80'
+        >>> Thresholds().judge(fine, {"requests": 100, "errors": 0, "p99_ms": 79.0})
+
+        One failed request says nothing, and neither do too few requests, or an old version without figures:
+
+        >>> Thresholds().judge(fine, {"requests": 20, "errors": 1, "p99_ms": 20.0})
+        >>> Thresholds().judge(fine, {"requests": 19, "errors": 19, "p99_ms": 20.0})
+        >>> Thresholds().judge({"requests": 0, "errors": 0, "p99_ms": None}, {"requests": 100, "errors": 0, "p99_ms": 900.0})
+        """
         if new["requests"] < self.min_requests:
             return None
         rate = lambda figures: figures["errors"] / figures["requests"] if figures["requests"] else 0.0

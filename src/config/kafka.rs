@@ -51,6 +51,7 @@ pub(super) fn read(env: &mut Reader<'_>, latest: bool) -> Option<KafkaConfig> {
     let sasl = match (security.starts_with("sasl"), username, password) {
         (false, ..) => None,
         (true, Some(username), Some(password)) => Some(SaslConfig { mechanism, username, password }),
+        (true, ..) if brokers.is_none() => None,
         (true, ..) => {
             env.fault("KAFKA_USERNAME", "and KAFKA_PASSWORD are required with sasl");
             None

@@ -21,7 +21,7 @@ const EMULATOR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools/aws-la
 
 pub struct Lambda {
     emulator: Child,
-    port: u16,
+    pub port: u16,
     pub folder: tempfile::TempDir,
 }
 
