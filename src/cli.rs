@@ -185,6 +185,9 @@ async fn serve(config: Config) -> Result<(), StartError> {
 async fn function(config: Config, role: Role) -> Result<(), StartError> {
     let told = |fault| StartError::new("the Lambda runtime", fault);
     if role == Role::Migrate {
+        if config.database_url.is_none() {
+            data_folder::prepare(&config.data)?;
+        }
         return host::lambda::migrate(config).await.map_err(told);
     }
     let app = App::start(config, Clock::default()).await?;

@@ -1,4 +1,7 @@
-//! A function whose actions panic, hang and block, under AWS's own emulator: what its callers and its platform see.
+//! A function whose actions panic, hang and block, or whose broker is away, under AWS's own emulator: what its callers
+//! and its platform see.
+
+use std::time::{Duration, Instant};
 
 use guildhall::action::{Action, Entry, Route};
 use guildhall::app::App;
@@ -9,10 +12,12 @@ use guildhall::host;
 use guildhall::http::Router;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::kafka;
 use crate::lambda::{Lambda, body, http_api};
-use crate::process::eventually;
+use crate::process::{eventually, player_token, server_token};
+use crate::tasks::WEBHOOK_SECRET;
 
 /// Actions that no game wants.
 macro_rules! faulty {
@@ -88,4 +93,49 @@ async fn panics_and_long_requests_are_answered_and_a_blocked_process_is_replaced
     assert!(answer["statusCode"].is_null() && answer.to_string().contains("timed out"), "{answer}");
     eventually("a new process", async || (get("fine").await["statusCode"] == 200).then_some(())).await;
     assert_ne!(lambda.child(), before);
+}
+
+/// A function with tasks: the webhooks of two sends, and what became of them when the second is answered.
+async fn sends_with_tasks(brokers: &str) -> (Lambda, Vec<Duration>, Value) {
+    let topic = kafka::topic();
+    let variables = [
+        ("KAFKA_BROKERS", brokers),
+        ("GUILDHALL_TOPIC", &topic),
+        ("GUILDHALL_WEBHOOK_URL", "http://127.0.0.1:9/"),
+        ("GUILDHALL_WEBHOOK_SECRET", WEBHOOK_SECRET),
+        ("AWS_LAMBDA_FUNCTION_TIMEOUT", "10"),
+    ];
+    let lambda = Lambda::start_as("api", env!("CARGO_BIN_EXE_guildhall"), &variables);
+    let post = async |path: &str, token: &str, input: Value| {
+        let text = input.to_string();
+        let answer = lambda.invoke(&http_api("POST", path, "", token, Some((&text, false)))).await;
+        assert_eq!(answer["statusCode"], 200, "{answer}");
+    };
+    let world = json!({ "id": "world", "kind": "world", "members": ["alice"], "settings": { "open": true } });
+    post("/channel/create", &server_token(), world).await;
+    let mut times = Vec::new();
+    for n in 0..4 {
+        let started = Instant::now();
+        let said = json!({ "channel": "world", "text": format!("{n}") });
+        post("/message/send", &player_token("alice"), said).await;
+        times.push(started.elapsed());
+    }
+    let status = lambda.invoke(&http_api("GET", "/task/status", "", &server_token(), None)).await;
+    let status = body(&status)["data"].clone();
+    (lambda, times, status)
+}
+
+/// The process is frozen once it has answered, so the broker has the tasks by then.
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_are_with_the_broker_when_the_request_is_answered() {
+    let (lambda, _, status) = sends_with_tasks(&kafka::brokers()).await;
+    assert_eq!((&status["sent"], &status["ready"]), (&json!(4), &json!(0)), "{status} {}", lambda.log());
+}
+
+/// One request waits for it a little; the others leave it alone, and nothing is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_is_away_slows_one_request_and_fails_none() {
+    let (lambda, times, status) = sends_with_tasks("127.0.0.1:9").await;
+    assert_eq!((&status["sent"], &status["ready"]), (&json!(0), &json!(4)), "{status} {}", lambda.log());
+    assert_eq!(lambda.log().matches("the broker is away").count(), 1, "asked once: {times:?}");
 }

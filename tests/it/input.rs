@@ -289,3 +289,16 @@ proptest! {
         });
     }
 }
+
+/// Tencent's platform sends a role's credentials with every request: they reach no action and no log, and its id is ours.
+#[tokio::test]
+async fn what_the_platform_sends_along_goes_no_further_than_its_id() {
+    let app = app().await;
+    let request = Request::builder()
+        .uri("/meta/version")
+        .header("x-scf-request-id", "scf-1")
+        .header("x-scf-secret-key", "hunter2")
+        .header("x-scf-session-token", "hunter2");
+    let reply = app.call(request.body(Full::default()).unwrap()).await;
+    assert_eq!(reply.body["request_id"], "scf-1");
+}
