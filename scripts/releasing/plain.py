@@ -20,6 +20,7 @@ from releasing.common import LATEST, Missed, Refused, await_ready, say, write_at
 LOG_TAIL_BYTES = 16 * 1024 * 1024
 # nginx takes this long at most to notice the new routes, and its old workers to end what they had begun.
 HANDOVER_S = 1.5
+WORKER = "worker"
 
 NGINX = """# A whole nginx for guildhall.conf alone, where the system runs none.
 worker_processes 2;
@@ -191,19 +192,37 @@ class Plain:
         write_atomically(folder / "env", "".join(f"{key}={value}\n" for key, value in settings.items()))
 
     def _start(self, state, name, port):
+        self._run(state, name, "serve")
+        await_ready(f"http://127.0.0.1:{port}")
+
+    def _run(self, state, name, command):
         if state["runner"] == "systemd":
-            subprocess.run(["systemctl", "enable", "--now", f"guildhall@{name}"], check=True)
-        else:
+            subprocess.run(["systemctl", "enable", "--now", self._unit(name)], check=True)
+        elif not self._pid(name):
             folder = self.root / "versions" / name
-            if self._pid(name):
-                return
             with (folder / "log").open("ab") as log:
                 process = subprocess.Popen(
-                    [folder / "guildhall", "serve"], cwd=folder, env={**os.environ, **self._environment(name)},
+                    [folder / "guildhall", command], cwd=folder, env={**os.environ, **self._environment(name)},
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 )
             (folder / "pid").write_text(str(process.pid))
-        await_ready(f"http://127.0.0.1:{port}")
+
+    @staticmethod
+    def _unit(name):
+        return "guildhall-worker" if name == WORKER else f"guildhall@{name}"
+
+    def _work_as(self, state, version):
+        """Where a broker carries tasks, the worker goes first: the newer version knows both versions' tasks."""
+        file = self.root / "versions" / WORKER / "env"
+        if "KAFKA_BROKERS=" not in (self.root / "env").read_text():
+            return
+        running = state["runner"] == "systemd" or self._pid(WORKER)
+        if running and file.exists() and f"GUILDHALL_VERSION={version}\n" in file.read_text():
+            return
+        if file.exists():
+            self._stop(state, WORKER)
+        self._install(WORKER, self.root / "versions" / version / "guildhall", 0, version)
+        self._run(state, WORKER, "worker")
 
     def _pid(self, name):
         file = self.root / "versions" / name / "pid"
@@ -216,7 +235,7 @@ class Plain:
 
     def _stop(self, state, name):
         if state["runner"] == "systemd":
-            subprocess.run(["systemctl", "disable", "--now", f"guildhall@{name}"], check=True)
+            subprocess.run(["systemctl", "disable", "--now", self._unit(name)], check=True)
         elif pid := self._pid(name):
             os.kill(pid, signal.SIGTERM)
             end = time.monotonic() + 30
@@ -283,6 +302,7 @@ class Plain:
                 raise Refused(f"the state was changed meanwhile: its revision is {state['revision']}, not {revision}")
             for version in filter(None, (live, following)):
                 self._start(state, version, state["versions"][version]["port"])
+            self._work_as(state, following or live)
             state.update(live=live, next=following, weight=weight, previous=previous)
             self._reload(state)
             self._write(state)

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -15,7 +16,7 @@ use crate::app::App;
 use crate::config::Location;
 use crate::envelope::Envelope;
 use crate::publisher;
-use crate::queue::Delivery;
+use crate::queue::{Delivery, Queue};
 use crate::random;
 use crate::store::outbox::{self, Listed};
 use crate::tasks::TASKS;
@@ -30,13 +31,15 @@ const SPARE: Duration = Duration::from_millis(500);
 pub struct FunctionWorker {
     app: Arc<App>,
     worker: Arc<Worker>,
+    /// Are the topics there?
+    prepared: AtomicBool,
 }
 
 impl FunctionWorker {
     /// One that has seen no event.
     pub fn new(app: Arc<App>) -> Self {
         let worker = Worker::new(Arc::clone(&app), TASKS);
-        Self { app, worker }
+        Self { app, worker, prepared: AtomicBool::new(false) }
     }
 
     /// Does what an event asks for, within `time_left`.
@@ -86,6 +89,7 @@ impl FunctionWorker {
         let (mut handed_over, mut tries) = (0, 0);
         match &self.app.queue {
             Some(queue) => {
+                self.prepare(queue).await;
                 self.worker.enqueue_sweep().await.map_err(told)?;
                 while time.is_left() {
                     let (count, failed) =
@@ -104,6 +108,16 @@ impl FunctionWorker {
         Ok(
             json!({ "handed_over": handed_over, "tries": tries, "waiting": status.depth(), "dead": status.dead }),
         )
+    }
+
+    /// Makes the topics, once, where nobody else has.
+    async fn prepare(&self, queue: &Queue) {
+        if !self.prepared.load(Ordering::Relaxed) {
+            match queue.create_topics().await {
+                Ok(()) => self.prepared.store(true, Ordering::Relaxed),
+                Err(error) => tracing::warn!(error, "topics can't be made now; trying again"),
+            }
+        }
     }
 
     /// Reads a wordlist as soon as it is published, so that a faulty one is told of at once rather than by players.

@@ -183,3 +183,23 @@ async fn respond(answer: Response<Full<Bytes>>) -> Result<Response<Body>, Error>
     // Replies are always JSON, so always text.
     Ok(Response::from_parts(parts, Body::Text(String::from_utf8(bytes.to_vec())?)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::alias;
+
+    #[test]
+    fn an_alias_is_a_qualifier_that_is_no_version() {
+        let function = "arn:aws:lambda:eu-west-1:123456789012:function:guildhall-api";
+        for (qualifier, expected) in [
+            ("", None),
+            (":live", Some("live")),
+            (":pre-2", Some("pre-2")),
+            (":17", None),
+            (":$LATEST", None),
+        ] {
+            assert_eq!(alias(&format!("{function}{qualifier}")).as_deref(), expected);
+        }
+        assert_eq!(alias("nonsense"), None);
+    }
+}

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::support::TestApp;
+use crate::support::{TestApp, numbered_texts};
 
 const WRITERS: usize = 32;
 const SENDS: usize = 40;
@@ -67,10 +67,7 @@ async fn follow(app: Arc<TestApp>, done: Arc<AtomicBool>) -> Vec<(i64, String)> 
         let after = seen.last().map_or(0, |(seq, _)| *seq);
         let input = json!({ "channels": [{ "channel": "world", "after": after }], "limit": 100 });
         let channel = reader.post("/message/sync", input).await.data()["channels"][0].clone();
-        let read = |message: &Value| {
-            (message["seq"].as_i64().unwrap(), message["text"].as_str().unwrap().to_owned())
-        };
-        seen.extend(channel["messages"].as_array().unwrap().iter().map(read));
+        seen.extend(numbered_texts(&channel));
         if last_round && channel["more"] == false {
             return seen;
         }

@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::s3;
 use crate::support::TestApp;
+use crate::{kafka, s3};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -174,6 +174,21 @@ async fn timers_of_both_platforms_run_what_waits_and_say_how_much() {
         assert!(answer["tries"].as_i64().unwrap() >= 1, "{answer}");
         assert_eq!(state(&app, timer).await, "done");
     }
+}
+
+/// What the api left lying, as its broker was away, goes to the topic, which is made if need be.
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_broker_the_timer_hands_over_what_waits() {
+    let (brokers, topic) = (kafka::brokers(), kafka::topic());
+    let app = TestApp::with(&[("KAFKA_BROKERS", &brokers), ("GUILDHALL_TOPIC", &topic)]).await;
+    for n in 0..700 {
+        outbox::enqueue_once(&app.app.db, &format!("{n}"), "retention.v1", "k", "{}").await.unwrap();
+    }
+    let answer = worker(&app).handle(&event(SCHEDULE), LONG).await.unwrap();
+    // And the hourly sweep, which the timer enqueues itself.
+    assert_eq!((&answer["handed_over"], &answer["waiting"]), (&json!(701), &json!(701)), "{answer}");
+    let status = app.server().get("/task/status").await.data();
+    assert_eq!((&status["sent"], &status["ready"]), (&json!(701), &json!(0)), "{status}");
 }
 
 #[tokio::test]

@@ -11,11 +11,11 @@ use guildhall::app::App;
 use guildhall::clock::Clock;
 use guildhall::store::Db;
 use nix::sys::signal::Signal;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::database;
 use crate::postgres_server::PostgresServer;
-use crate::support::TestApp;
+use crate::support::{TestApp, numbered_texts};
 
 async fn app_on(url: &str, variables: &[(&str, &str)]) -> TestApp {
     let mut all = vec![("DATABASE_URL", url)];
@@ -190,10 +190,7 @@ async fn follow(app: Arc<TestApp>, done: Arc<AtomicBool>) -> Vec<(i64, String)> 
             continue;
         }
         let page = page.data();
-        let read = |message: &Value| {
-            (message["seq"].as_i64().unwrap(), message["text"].as_str().unwrap().to_owned())
-        };
-        seen.extend(page["messages"].as_array().unwrap().iter().map(read));
+        seen.extend(numbered_texts(&page));
         // Writers end a moment after the word is given.
         if last_round && page["more"] == false {
             tokio::time::sleep(Duration::from_millis(500)).await;

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use crate::database;
+use crate::kafka;
 use crate::lambda::free_port;
 use crate::process::{Connection, eventually, player_token, server_token};
 use crate::support::SECRET;
@@ -53,8 +54,11 @@ impl Server {
         ];
         server.succeeds(&init);
         let settings = format!(
-            "DATABASE_URL={}\nGUILDHALL_TOKEN_SECRET={SECRET}\nGUILDHALL_LOG=warn\nGUILDHALL_SEND_LIMIT=off\n",
-            server.database
+            "DATABASE_URL={}\nGUILDHALL_TOKEN_SECRET={SECRET}\nGUILDHALL_LOG=warn\nGUILDHALL_SEND_LIMIT=off\n\
+             KAFKA_BROKERS={}\nGUILDHALL_TOPIC={}\n",
+            server.database,
+            kafka::brokers(),
+            kafka::topic(),
         );
         fs::write(server.root().join("env"), settings).unwrap();
         server
@@ -102,6 +106,15 @@ impl Server {
             json!({ "id": "world", "kind": "world", "members": ["alice"], "settings": { "open": true } });
         let made = connection.call(&server_token(), "/channel/create", Some(&world)).await.unwrap();
         assert_eq!(made.status, 200, "{}", made.body);
+    }
+
+    /// Which version's worker runs.
+    fn worker(&self) -> String {
+        let folder = self.root().join("versions/worker");
+        let settings = fs::read_to_string(folder.join("env")).unwrap();
+        let pid: i32 = fs::read_to_string(folder.join("pid")).unwrap().parse().unwrap();
+        assert!(fs::exists(format!("/proc/{pid}")).unwrap(), "it runs");
+        settings.lines().find_map(|line| line.strip_prefix("GUILDHALL_VERSION=")).unwrap().to_owned()
     }
 
     async fn get(&self, path: &str) -> Value {
@@ -243,8 +256,9 @@ async fn no_request_fails_while_versions_come_and_go_and_shares_are_kept() {
     release(&["publish"]).await;
     assert!((players.share("1", 500).await - 1.0).abs() < f64::EPSILON, "players notice nothing");
     for (weight, expected) in [("0.1", 0.1), ("0.5", 0.5)] {
-        let server = Arc::clone(&server);
+        let (server, at) = (Arc::clone(&server), Arc::clone(&server));
         meanwhile(move || server.succeeds(&["shift", "2", weight])).await;
+        assert_eq!(at.worker(), "2", "it knows both versions' tasks");
         let share = players.share("2", 6_000).await;
         assert!((share - expected).abs() < 0.02, "{share} instead of {expected}");
     }
@@ -253,6 +267,7 @@ async fn no_request_fails_while_versions_come_and_go_and_shares_are_kept() {
     assert!((players.share("2", 500).await - 1.0).abs() < f64::EPSILON);
     release(&["rollback"]).await;
     assert!((players.share("1", 500).await - 1.0).abs() < f64::EPSILON);
+    assert_eq!(server.worker(), "1");
     // Every step once more, as after a broken connection.
     assert!(deploy("three").await.contains("has this code already"));
     assert!(release(&["publish"]).await.contains("published version 2"));

@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::process::{Connection, Process, eventually, player_token, server_token};
+use crate::support::numbered_texts;
 
 const WRITERS: usize = 8;
 
@@ -91,10 +92,7 @@ async fn history(process: &Process) -> Vec<(i64, String)> {
     loop {
         let path = format!("/message/list?channel=world&limit=100&after={}", all.len());
         let page = connection.call(&player_token("reader"), &path, None).await.unwrap().body["data"].clone();
-        let read = |message: &Value| {
-            (message["seq"].as_i64().unwrap(), message["text"].as_str().unwrap().to_owned())
-        };
-        all.extend(page["messages"].as_array().unwrap().iter().map(read));
+        all.extend(numbered_texts(&page));
         if page["more"] == false {
             return all;
         }

@@ -154,6 +154,13 @@ pub fn claims(id: &str, scope: Scope) -> Claims {
     }
 }
 
+/// The messages of a page: number and text.
+pub fn numbered_texts(page: &Value) -> Vec<(i64, String)> {
+    let read =
+        |message: &Value| (message["seq"].as_i64().unwrap(), message["text"].as_str().unwrap().to_owned());
+    page["messages"].as_array().unwrap().iter().map(read).collect()
+}
+
 /// Somebody who calls.
 pub struct Actor<'a> {
     app: &'a TestApp,
