@@ -349,6 +349,14 @@ async fn a_version_that_fails_is_taken_back_by_itself_and_what_lambda_refuses_is
     assert_eq!(status["log"].as_array().unwrap().last().unwrap()["verb"], "rollback");
     let failed = players.failures().len();
     assert!((players.share("1", 300).await - 1.0).abs() < f64::EPSILON, "all players are back");
+    // The next one is good, and goes all the way by itself.
+    let (at, next) = (Arc::clone(&server), build(server.folder.path(), "next"));
+    let told = meanwhile(move || {
+        at.succeeds(&["all", "--package", &next, "--steps", "0.1,0.5", "--hold", "2", "--min-requests", "20"])
+    })
+    .await;
+    assert!(told.contains("version 3 gets 10%") && told.contains("version 3 gets all requests"), "{told}");
+    assert!((players.share("3", 300).await - 1.0).abs() < f64::EPSILON);
     let (_, failures) = players.stop().await;
     assert!(failed > 0 && failures.len() == failed, "some failed before, none after it: {failures:?}");
 }
