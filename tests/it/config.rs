@@ -53,6 +53,7 @@ fn values_that_hold_and_values_that_do_not() {
             vec!["off", "world=30d", "world=1h,guild=2d"],
             vec!["30d", "tavern=1d", "world=0s", "world="],
         ),
+        ("GUILDHALL_VERSION", vec!["7", "$LATEST", "0.1.0+g1a2b"], vec!["a b", "sieben✓"]),
         ("GUILDHALL_MAX_IN_FLIGHT", vec!["1"], vec!["0", "70000"]),
         (
             "GUILDHALL_TOKEN_KEYS",
@@ -89,6 +90,7 @@ fn variables_that_need_each_other() {
     );
     let sasl = [("KAFKA_BROKERS", "a:1"), ("KAFKA_SECURITY", "sasl_ssl"), ("KAFKA_USERNAME", "ann")];
     assert!(faults(&sasl)[0].contains("KAFKA_PASSWORD"));
+    assert!(faults(&sasl[1..]).is_empty(), "without a broker nobody logs in");
     assert!(faults(&[&sasl[..], &[("KAFKA_PASSWORD", "hunter2")]].concat()).is_empty());
 }
 
