@@ -14,7 +14,7 @@ use super::embedded;
 use super::events::{Event, Object};
 use crate::app::App;
 use crate::config::Location;
-use crate::envelope::Envelope;
+use crate::envelope::{self, Envelope};
 use crate::publisher;
 use crate::queue::{Delivery, Queue};
 use crate::random;
@@ -58,6 +58,9 @@ impl FunctionWorker {
             Event::Task { task, payload } => {
                 let entry = TASKS.iter().find(|entry| entry.name == task);
                 let entry = entry.ok_or_else(|| format!("no task is named '{task}'"))?;
+                if payload.get().len() > envelope::MAX_BYTES {
+                    return Err(format!("payload: has more than {} bytes", envelope::MAX_BYTES));
+                }
                 let key = (entry.check)(payload.get()).map_err(|why| format!("payload: {why}"))?;
                 self.task(Envelope::new(random::id(), task, key, payload), time).await
             }
@@ -76,7 +79,9 @@ impl FunctionWorker {
         let failures: Vec<Value> = failed
             .into_iter()
             .map(|(partition, offset)| {
-                json!({ "itemIdentifier": { "partition": names[&partition], "offset": offset } })
+                // A record that lies under another partition's name: the platform then brings all of it again.
+                let name = names.get(&partition).cloned().unwrap_or_else(|| partition.to_string());
+                json!({ "itemIdentifier": { "partition": name, "offset": offset } })
             })
             .collect();
         json!({ "batchItemFailures": failures })
@@ -102,8 +107,8 @@ impl FunctionWorker {
             }
             None => tries = self.worker.run_due(time).await.map_err(told)?,
         }
-        embedded::print(&self.app, &embedded::of_outbox(&self.app).await);
         let status = outbox::status(&self.app.db).await.map_err(told)?;
+        embedded::print(&self.app, &embedded::of_outbox(&self.app, &status));
         tracing::info!(handed_over, tries, waiting = status.depth(), dead = status.dead, "timer");
         Ok(
             json!({ "handed_over": handed_over, "tries": tries, "waiting": status.depth(), "dead": status.dead }),

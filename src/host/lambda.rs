@@ -43,8 +43,11 @@ pub async fn serve(router: Arc<Router>) -> Result<(), Error> {
             let started = Instant::now();
             let app = router.app();
             app.blocklist.refresh_if_old().await;
-            let answer = router.handle(into_request(event, app)).await;
-            broker.hand_over(app).await;
+            let request = into_request(event, app);
+            let time = request.extensions().get().and_then(|invocation: &Invocation| invocation.time_left);
+            let answer = router.handle(request).await;
+            // What was stored must be answered, whatever the broker does.
+            broker.hand_over(app, time.map(|time| time.saturating_sub(started.elapsed()))).await;
             if let Some(summary) = answer.extensions().get::<Summary>() {
                 let line = embedded::of_request(app, summary, answer.status().as_u16(), started.elapsed());
                 embedded::print(app, &line);
@@ -105,13 +108,14 @@ struct Broker {
 
 impl Broker {
     /// Hands over what the request enqueued. What the broker does not take, a worker's timer hands over later.
-    async fn hand_over(&self, app: &App) {
+    async fn hand_over(&self, app: &App, time_left: Option<Duration>) {
         let Some(queue) = &app.queue else { return };
         if !app.db.has_enqueued() || app.clock.now() < self.away_until.load(Ordering::Relaxed) {
             return;
         }
         let handing_over = publisher::publish_due(app, queue, HANDED_OVER);
-        let fault = match tokio::time::timeout(BROKER_TIME, handing_over).await {
+        let time = time_left.unwrap_or(BROKER_TIME).min(BROKER_TIME);
+        let fault = match tokio::time::timeout(time, handing_over).await {
             Ok(Ok((_, 0))) => return,
             Ok(Ok((_, failed))) => format!("{failed} tasks were not taken"),
             Ok(Err(error)) => error.to_string(),

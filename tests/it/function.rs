@@ -103,6 +103,7 @@ async fn with_the_database_away_a_batch_fails_from_the_first_record_of_each_part
     let batch = json!({ "eventSource": "SelfManagedKafka", "records": {
         "t-0": [record(0, 15), record(0, 16), record(0, 17)],
         "t-1": [record(1, 3)],
+        "t-2": [record(2, 0), record(9, 4)],
     } });
     let answer = worker.handle(&batch, LONG).await.unwrap();
     assert_eq!(
@@ -110,6 +111,8 @@ async fn with_the_database_away_a_batch_fails_from_the_first_record_of_each_part
         json!([
             { "itemIdentifier": { "partition": "t-0", "offset": 15 } },
             { "itemIdentifier": { "partition": "t-1", "offset": 3 } },
+            { "itemIdentifier": { "partition": "t-2", "offset": 0 } },
+            { "itemIdentifier": { "partition": "9", "offset": 4 } },
         ])
     );
     for unanswered in [SCHEDULE, r#"{ "task": "retention.v1" }"#] {
