@@ -20,7 +20,7 @@ use tracing::Instrument;
 use crate::action::{Call, Entry, Notes};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::{path, random};
+use crate::{path, random, trace};
 
 /// The most that is read of a body.
 pub const MAX_BODY_BYTES: usize = 16 * 1024;
@@ -170,7 +170,8 @@ impl Router {
             .map_err(|_| Error::InvalidInput("the body did not arrive in time".to_owned()))??;
         let Exchange { parts, request_id, notes } = exchange;
         let call = Call { headers: &parts.headers, query, body: &body, request_id, notes };
-        let action = AssertUnwindSafe((entry.call)(&self.app, call)).catch_unwind();
+        let action = trace::with(request_id, (entry.call)(&self.app, call));
+        let action = AssertUnwindSafe(action).catch_unwind();
         match tokio::time::timeout(limit, action).await {
             Ok(Ok(result)) => result,
             Ok(Err(panic)) => Err(Error::internal(format!("panic: {}", panic_text(&*panic)))),

@@ -37,6 +37,7 @@ pub mod store;
 pub mod task;
 pub mod tasks;
 pub mod token;
+pub mod trace;
 pub mod version;
 pub mod webhook;
 pub mod wordlist;

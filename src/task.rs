@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::envelope::Envelope;
 use crate::error::Error;
 use crate::store::outbox::FollowUp;
+use crate::trace;
 
 /// Why a try failed.
 #[derive(Debug)]
@@ -89,7 +90,7 @@ async fn run<T: Task>(app: &App, envelope: &Envelope) -> Result<(), Failure> {
 pub fn following<T: Task>(task: &T) -> Result<FollowUp, Error> {
     match serde_json::to_value(task).map_err(Error::internal)? {
         serde_json::Value::Object(payload) => {
-            Ok(FollowUp { task: T::NAME, key: task.key(), payload, trace: None })
+            Ok(FollowUp { task: T::NAME, key: task.key(), payload, trace: trace::current() })
         }
         _ => Err(Error::internal("a task's payload is an object")),
     }

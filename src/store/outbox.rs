@@ -14,7 +14,7 @@ use super::sql::values;
 use crate::clock::Millis;
 use crate::envelope::Envelope;
 use crate::error::{Error, Result};
-use crate::random;
+use crate::{random, trace};
 
 /// A row as it leaves the table.
 #[derive(FromRow)]
@@ -107,9 +107,9 @@ pub(super) const INSERT_SQLITE: &str =
 pub async fn enqueue_once(db: &Db, id: &str, task: &str, key: &str, payload: &str) -> Result<bool> {
     let added = db
         .execute(
-            "INSERT INTO outbox (id, task, key, payload, created_at, not_before, stage)
-         VALUES ($1, $2, $3, $4, $5, $5, $6) ON CONFLICT DO NOTHING",
-            values![id, task, key, payload, db.clock.now(), db.stage],
+            "INSERT INTO outbox (id, task, key, payload, created_at, not_before, stage, trace)
+         VALUES ($1, $2, $3, $4, $5, $5, $6, $7) ON CONFLICT DO NOTHING",
+            values![id, task, key, payload, db.clock.now(), db.stage, trace::current().as_deref()],
         )
         .await?;
     db.note_enqueued();

@@ -48,7 +48,7 @@ const FLOORS: &[&[&str]] = &[
     &["wordlist"],
     &["filter", "config", "payload", "objects"],
     &["domain", "error", "envelope"],
-    &["clock", "random", "path", "version"],
+    &["clock", "random", "path", "trace", "version"],
 ];
 
 #[test]

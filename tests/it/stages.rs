@@ -9,6 +9,8 @@ use guildhall::store::{handover, outbox};
 use guildhall::tasks::TASKS;
 use guildhall::worker::{WorkTime, Worker};
 
+use serde_json::json;
+
 use crate::support::TestApp;
 
 /// A second application on the same database, as this version.
@@ -95,10 +97,19 @@ async fn tasks_that_follow_a_message_are_their_versions() {
     let latest = TestApp::with(&webhook).await;
     latest.world("world", &["alice"]).await;
     assert!(!latest.app.db.has_enqueued());
-    latest.player("alice").say("world", "hello").await;
+    let sent =
+        latest.player("alice").post("/message/send", json!({ "channel": "world", "text": "hello" })).await;
+    let request_id = sent.body["request_id"].clone();
+    sent.data();
     assert!(latest.app.db.has_enqueued(), "a function asks the broker only where there is something for it");
     assert!(!latest.app.db.has_enqueued());
     let live = beside(&latest, "7").await;
     assert_eq!(outbox::status(&live.db).await.unwrap().depth(), 0);
-    assert_eq!(outbox::list(&latest.app.db, "ready", 10).await.unwrap()[0].task, "webhook.v1");
+    let envelopes = handover::take_unpublished(&latest.app.db, 10).await.unwrap();
+    assert_eq!(envelopes[0].task, "webhook.v1");
+    assert_eq!(json!(envelopes[0].trace), request_id, "one id finds the request and what it caused");
+    let submitted =
+        latest.server().post("/task/submit", json!({ "task": "retention.v1", "payload": {} })).await;
+    let envelopes = handover::take_unpublished(&latest.app.db, 10).await.unwrap();
+    assert_eq!(json!(envelopes[0].trace), submitted.body["request_id"]);
 }
