@@ -147,15 +147,15 @@ class Aws:
         self._put_alarms(versions[self.api])
         return versions[self.api]
 
-    def set_live(self, live, following=None, weight=0.0, previous=None, revision=None):
-        state = self.state()
+    def set_live(self, state, live, following, weight, previous):
+        """What players reach; refused where the alias is no longer as `state` has it."""
         # The worker goes first: the newer one knows both versions' tasks.
         self._set_worker(state, following or live)
         routing = {"AdditionalVersionWeights": {following: weight} if following else {}}
         self.aws(
             "lambda", "update-alias", "--function-name", self.api, "--name", ALIAS, "--function-version", live,
             "--routing-config", json.dumps(routing), "--description", f"previous={previous}" if previous else "",
-            "--revision-id", revision or state["revision"],
+            "--revision-id", state["revision"],
         )
 
     def _set_worker(self, state, version):

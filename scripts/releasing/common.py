@@ -54,6 +54,11 @@ def check_shift(state, version, weight, revision):
         raise Refused(f"{LATEST} changes with every deployment and gets no share of players; publish it first")
     if version not in state["versions"]:
         raise Refused(f"version {version} does not exist; there are: {', '.join(state['versions']) or 'none'}")
+    check_revision(state, revision)
+
+
+def check_revision(state, revision):
+    """Refuses where somebody else was faster."""
     if revision is not None and revision != state["revision"]:
         raise Refused(f"the alias was changed meanwhile: its revision is {state['revision']}, not {revision}")
 

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import time
 
-from releasing.common import LATEST, Missed, Refused, await_ready, say, write_atomically
+from releasing.common import LATEST, Missed, Refused, await_ready, check_revision, say, write_atomically
 
 LOG_TAIL_BYTES = 16 * 1024 * 1024
 # nginx takes this long at most to notice the new routes, and its old workers to end what they had begun.
@@ -295,11 +295,10 @@ class Plain:
             self._write(state)
             return version
 
-    def set_live(self, live, following=None, weight=0.0, previous=None, revision=None):
+    def set_live(self, state, live, following, weight, previous):
+        """What players reach; refused where that is no longer as `state` has it."""
         with self._locked():
-            state = self._read()
-            if revision is not None and revision != state["revision"]:
-                raise Refused(f"the state was changed meanwhile: its revision is {state['revision']}, not {revision}")
+            check_revision(self._read(), state["revision"])
             for version in filter(None, (live, following)):
                 self._start(state, version, state["versions"][version]["port"])
             self._work_as(state, following or live)

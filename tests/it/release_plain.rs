@@ -309,6 +309,7 @@ async fn a_version_that_fails_is_taken_back_by_itself_and_what_lambda_refuses_is
         (&["shift", "$LATEST", "0.1"], "publish it first"),
         (&["promote", "$LATEST"], "publish it first"),
         (&["promote", "1", "--revision", "1"], "was changed meanwhile"),
+        (&["rollback", "--revision", "1"], "was changed meanwhile"),
         (&["shift", "1", "0.1"], "reach already"),
         (&["watch"], "no second version"),
         (&["deploy", "--package", "/nowhere"], "is not there"),
@@ -318,6 +319,13 @@ async fn a_version_that_fails_is_taken_back_by_itself_and_what_lambda_refuses_is
         let fault = server.refuses(arguments, 2);
         assert!(fault.contains(why), "{arguments:?}: {fault}");
     }
+    // Somebody put another program where the deployed one was.
+    let deployed = server.root().join("versions/latest-a/guildhall");
+    let (kept, other) = (deployed.with_extension("kept"), build(server.folder.path(), "other"));
+    fs::rename(&deployed, &kept).unwrap();
+    fs::copy(other, &deployed).unwrap();
+    assert!(server.refuses(&["publish"], 1).contains("that was deployed"));
+    fs::rename(kept, deployed).unwrap();
     // No program at all: testers keep what they had.
     let broken = server.folder.path().join("broken");
     fs::write(&broken, "#!/bin/sh\nexit 1\n").unwrap();
