@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use serde_json::Value;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Map, Value};
 
 use crate::queue::Delivery;
 
@@ -59,7 +59,9 @@ impl Event {
         } else if word("Type") == "Timer" || matches!(word("source"), "aws.events" | "aws.scheduler") {
             Ok(Self::Timer)
         } else if event.get("task").is_some() {
-            read::<Wanted>(event, "a task").map(|Wanted { task, payload }| Self::Task { task, payload })
+            let Wanted { task, payload } = read(event, "a task")?;
+            let payload = to_raw_value(&payload).map_err(|fault| fault.to_string())?;
+            Ok(Self::Task { task, payload })
         } else {
             Err(format!("this worker knows no such event: {}", shape(event)))
         }
@@ -67,9 +69,7 @@ impl Event {
 }
 
 fn read<T: serde::de::DeserializeOwned>(event: &Value, what: &str) -> Result<T, String> {
-    // Through text, as raw JSON can't be had of a value.
-    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(&event.to_string()))
-        .map_err(|fault| format!("this is {what}, but broken: {fault}"))
+    serde_path_to_error::deserialize(event).map_err(|fault| format!("this is {what}, but broken: {fault}"))
 }
 
 /// The names of its fields and nothing else of it: what is in them may be private.
@@ -89,12 +89,8 @@ fn shape(event: &Value) -> String {
 #[serde(deny_unknown_fields)]
 struct Wanted {
     task: String,
-    #[serde(default = "no_fields")]
-    payload: Box<RawValue>,
-}
-
-fn no_fields() -> Box<RawValue> {
-    RawValue::from_string("{}".to_owned()).expect("this is JSON")
+    #[serde(default)]
+    payload: Map<String, Value>,
 }
 
 #[derive(Deserialize)]

@@ -15,6 +15,7 @@ use super::events::{Event, Object};
 use crate::app::App;
 use crate::config::Location;
 use crate::envelope::{self, Envelope};
+use crate::error::Error;
 use crate::publisher;
 use crate::queue::{Delivery, Queue};
 use crate::random;
@@ -26,6 +27,10 @@ use crate::worker::{WorkTime, Worker};
 const POINTER: &str = "current.json";
 /// Kept of an invocation's time for the answer.
 const SPARE: Duration = Duration::from_millis(500);
+
+fn told(error: Error) -> String {
+    error.to_string()
+}
 
 /// A worker between two events.
 pub struct FunctionWorker {
@@ -90,7 +95,6 @@ impl FunctionWorker {
     /// Hands over what was left lying, or runs it where there is no broker, and says what waits.
     async fn timer(&self, time: WorkTime) -> Result<Value, String> {
         self.app.blocklist.refresh_if_old().await;
-        let told = |error: crate::error::Error| error.to_string();
         let (mut handed_over, mut tries) = (0, 0);
         match &self.app.queue {
             Some(queue) => {
@@ -147,7 +151,6 @@ impl FunctionWorker {
     }
 
     async fn task(&self, envelope: Envelope, time: WorkTime) -> Result<Value, String> {
-        let told = |error: crate::error::Error| error.to_string();
         let id = envelope.id.clone();
         self.worker.run_now(envelope, time).await.map_err(told)?;
         let Listed { id, task, state, attempt, reason, .. } =
