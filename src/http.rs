@@ -77,6 +77,8 @@ pub struct Router {
 struct Exchange<'a> {
     parts: &'a Parts,
     request_id: &'a str,
+    /// What a function's host knows; a server knows none of it.
+    invocation: Option<&'a Invocation>,
     notes: Notes,
 }
 
@@ -112,9 +114,11 @@ impl Router {
         let request_id = request_id(&parts).into_owned();
         drop_platform_headers(&mut parts.headers);
         let span = tracing::info_span!("request", request_id = &*request_id);
-        let exchange = Exchange { parts: &parts, request_id: &request_id, notes: Notes::default() };
+        let invocation = parts.extensions.get::<Invocation>();
+        let exchange =
+            Exchange { parts: &parts, request_id: &request_id, invocation, notes: Notes::default() };
         async {
-            let found = self.find(&parts);
+            let found = self.find(&exchange);
             let entry = found.as_ref().ok().copied();
             let result = match found {
                 Ok(entry) => self.run(entry, &exchange, body).await,
@@ -122,7 +126,7 @@ impl Router {
             };
             let summary = self.log(entry, &exchange, &result, started.elapsed());
             let mut answer = self.answer(result, &request_id);
-            if parts.extensions.get::<Invocation>().is_some() {
+            if invocation.is_some() {
                 answer.extensions_mut().insert(summary);
             }
             answer
@@ -144,8 +148,9 @@ impl Router {
         path::normalize(path, None, &self.app.config.base_path).starts_with("/health/")
     }
 
-    fn find(&self, parts: &Parts) -> Result<&'static Entry> {
-        let stage = parts.extensions.get::<Invocation>().and_then(|invocation| invocation.stage.as_deref());
+    fn find(&self, exchange: &Exchange<'_>) -> Result<&'static Entry> {
+        let Exchange { parts, invocation, .. } = exchange;
+        let stage = invocation.and_then(|invocation| invocation.stage.as_deref());
         let path = path::normalize(parts.uri.path(), stage, &self.app.config.base_path);
         let entry = *self.routes.at(path).map_err(|_| Error::NotFound("action"))?.value;
         if !entry.route.method.matches(&parts.method) {
@@ -162,13 +167,12 @@ impl Router {
         if query.len() > MAX_QUERY_BYTES {
             return Err(Error::InvalidInput(format!("the query is longer than {MAX_QUERY_BYTES} bytes")));
         }
-        let time_left =
-            exchange.parts.extensions.get::<Invocation>().and_then(|invocation| invocation.time_left);
+        let time_left = exchange.invocation.and_then(|invocation| invocation.time_left);
         let limit = self.app.config.request_timeout.min(time_left.unwrap_or(Duration::MAX));
         let body = tokio::time::timeout(limit, collect(body))
             .await
             .map_err(|_| Error::InvalidInput("the body did not arrive in time".to_owned()))??;
-        let Exchange { parts, request_id, notes } = exchange;
+        let Exchange { parts, request_id, notes, .. } = exchange;
         let call = Call { headers: &parts.headers, query, body: &body, request_id, notes };
         let action = trace::with(request_id, (entry.call)(&self.app, call));
         let action = AssertUnwindSafe(action).catch_unwind();
@@ -216,7 +220,7 @@ impl Router {
         result: &Result<Bytes>,
         took: Duration,
     ) -> Summary {
-        let Exchange { parts, notes, request_id } = exchange;
+        let Exchange { parts, notes, request_id, invocation } = exchange;
         let (status, code) = match result {
             Ok(_) => (200, "ok"),
             Err(error) => (error.status().as_u16(), error.code()),
@@ -232,7 +236,6 @@ impl Router {
             tracing::error!(error = %source, controller, action, "an action failed");
         }
         let caller = notes.caller.get();
-        let invocation = parts.extensions.get::<Invocation>();
         let cold_start = self.cold.swap(false, Ordering::Relaxed);
         tracing::info!(
             request_id,
