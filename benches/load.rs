@@ -16,10 +16,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use guildhall::clock::Clock;
+use guildhall::access::token::{Claims, mint};
+use guildhall::base::clock::Clock;
+use guildhall::chat::identity::Scope;
+use guildhall::chat::values::PlayerId;
 use guildhall::config::Secret;
-use guildhall::domain::PlayerId;
-use guildhall::token::{Claims, Scope, mint};
 use sqlx::Connection as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

@@ -3,12 +3,15 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::action::{Action, Route};
+use crate::api::action::{Action, Route};
+use crate::api::caller::{Known, Player, Server};
 use crate::app::App;
-use crate::auth::{Known, Player, Server};
-use crate::domain::{ChannelId, Few, Kind, MAX_MEMBERS, Name, PageSize, PlayerId, Seq, Settings, as_set};
-use crate::error::{Error, Result};
-use crate::store::channel::{self, Channel, NewChannel};
+use crate::base::error::{Error, Result};
+use crate::chat::values::{
+    ChannelId, Few, Kind, MAX_MEMBERS, Name, PageSize, PlayerId, Seq, Settings, as_set,
+};
+use crate::store::channel::{self, Channel};
+use crate::store::create::{self, NewChannel};
 use crate::store::member::{self, InboxRow};
 use crate::store::message::{self, Message, Stored};
 
@@ -81,7 +84,7 @@ impl Action for CreateChannel {
         }
         let new =
             NewChannel { id: self.id, kind: self.kind, name: self.name, members, settings: self.settings };
-        Ok(channel::create(&app.db, new).await?.into())
+        Ok(create::create(&app.db, new).await?.into())
     }
 }
 
@@ -102,7 +105,7 @@ impl Action for DirectChannel {
         if self.player == player.id {
             return Err(Error::InvalidInput("player: a direct channel is with somebody else".to_owned()));
         }
-        Ok(channel::direct(&app.db, player.id.clone(), self.player).await?.into())
+        Ok(create::direct(&app.db, player.id.clone(), self.player).await?.into())
     }
 }
 

@@ -3,10 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::action::{Action, Route};
+use crate::api::action::{Action, Route};
+use crate::api::caller::Anyone;
 use crate::app::App;
-use crate::auth::Anyone;
-use crate::error::Result;
+use crate::base::error::Result;
 
 /// The process answers.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -3,22 +3,23 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::action::{Action, Route};
+use crate::api::action::{Action, Route};
+use crate::api::caller::Known;
 use crate::app::App;
-use crate::auth::Known;
-use crate::domain::{
+use crate::base::error::{Error, Result};
+use crate::chat::identity::Identity;
+use crate::chat::payload::Payload;
+use crate::chat::said::Said;
+use crate::chat::screening::Screen;
+use crate::chat::values::{
     ChannelId, Cursor, Few, MAX_MENTIONS, MAX_SYNC_CHANNELS, Nonce, PageSize, PlayerId, Seq, Text, as_set,
 };
-use crate::error::{Error, Result};
-use crate::moderation::moderate;
-use crate::payload::Payload;
-use crate::store::append::{self, Draft, Said, Sent};
 use crate::store::channel::{self, Channel};
 use crate::store::message::{self, Message, Stored};
+use crate::store::sends::{self, Draft, Sent};
 use crate::store::wordlist_hit;
-use crate::task;
-use crate::tasks::webhook::Webhook;
-use crate::token::Identity;
+use crate::work::task;
+use crate::work::tasks::webhook::Webhook;
 
 /// Say something in a channel.
 ///
@@ -65,19 +66,26 @@ impl Action for SendMessage {
             mentions,
             nonce: self.nonce,
         };
-        let Sent { message, replayed } = match moderate(app, &said, &caller) {
+        let (list, before) = (app.blocklist.current(), app.recent.of(&said, &caller, app.clock.now()));
+        let screen = Screen {
+            filter: &list.filter,
+            wordlist: &list.version,
+            before: &before,
+            display_safety: app.config.display_safety,
+        };
+        let Sent { message, replayed } = match screen.see(&said, &caller) {
             Ok(shown) => {
                 let follow_ups = webhook(app, &said.channel)?;
                 let limit = app.config.send_limit;
                 let sender = Identity::clone(&caller);
                 let sent =
-                    append::append(&app.db, Draft { said: said.clone(), shown, sender, limit, follow_ups })
+                    sends::append(&app.db, Draft { said: said.clone(), shown, sender, limit, follow_ups })
                         .await?;
                 app.recent.note(&said, &caller, app.clock.now());
                 sent
             }
             // A retry learns what came of the first try, even if today's wordlist would refuse it.
-            Err(refused) => match append::earlier(&app.db, &said, &caller.id).await? {
+            Err(refused) => match sends::earlier(&app.db, &said, &caller.id).await? {
                 Some(sent) => sent,
                 None => {
                     wordlist_hit::count_refused(&app.db, &refused.hits).await?;

@@ -4,12 +4,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::action::{Action, Route};
+use crate::api::action::{Action, Route};
+use crate::api::caller::Anyone;
+use crate::api::openapi;
 use crate::app::App;
-use crate::auth::Anyone;
-use crate::error::Result;
-use crate::openapi;
-use crate::version::BUILD;
+use crate::base::error::Result;
+use crate::base::version::BUILD;
 
 /// Which version answers.
 #[derive(Debug, Deserialize, JsonSchema)]

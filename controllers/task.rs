@@ -3,15 +3,15 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::action::{Action, Route};
+use crate::api::action::{Action, Route};
+use crate::api::caller::Server;
 use crate::app::App;
-use crate::auth::Server;
-use crate::domain::{Name, Nonce, PageSize};
-use crate::error::{Error, Result};
-use crate::payload::Payload;
-use crate::random;
+use crate::base::error::{Error, Result};
+use crate::base::random;
+use crate::chat::payload::Payload;
+use crate::chat::values::{Name, Nonce, PageSize};
 use crate::store::outbox;
-use crate::tasks::TASKS;
+use crate::work::tasks::TASKS;
 
 /// Hand a slow job over: it is stored, and a worker runs it at least once.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -3,13 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::action::{Action, Route};
+use crate::api::action::{Action, Route};
+use crate::api::caller::{Moderator, Server};
 use crate::app::App;
-use crate::auth::{Moderator, Server};
-use crate::blocklist::Status;
-use crate::domain::{PageSize, Text};
-use crate::error::Result;
+use crate::base::error::Result;
+use crate::chat::values::{PageSize, Text};
 use crate::store::wordlist_hit;
+use crate::wordlist::in_use::Status;
 
 /// Which list is in use, and whether a newer one can't be.
 #[derive(Debug, Deserialize, JsonSchema)]

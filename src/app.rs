@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use crate::blocklist::Blocklist;
-use crate::clock::Clock;
+use crate::access::token::Tokens;
+use crate::base::clock::Clock;
+use crate::base::error::StartError;
+use crate::chat::recent::RecentTexts;
+use crate::config::data_folder;
 use crate::config::{Config, Secret};
-use crate::data_folder;
-use crate::error::StartError;
-use crate::queue::Queue;
-use crate::recent::RecentTexts;
+use crate::outside::broker::Queue;
+use crate::outside::webhooks::Poster;
 use crate::store::Db;
-use crate::token::Tokens;
-use crate::webhook::Poster;
+use crate::wordlist::in_use::Blocklist;
 
 /// The application.
 pub struct App {
@@ -52,7 +52,7 @@ impl App {
         let webhooks = webhooks.map_err(|fault| StartError::new("preparing webhooks", fault))?;
         let queue = config.kafka.as_ref().map(Queue::new).transpose();
         let queue = queue.map_err(|fault| StartError::new("preparing the broker's client", fault))?;
-        let recent = RecentTexts::new(&config);
+        let recent = RecentTexts::new(config.filter_window_ms);
         Ok(Arc::new(Self { recent, config, db, tokens, blocklist, clock, queue, webhooks }))
     }
 

@@ -1,44 +1,29 @@
 //! Guildhall: a game's chat API as one function.
 //!
-//! A request takes this way: a host ([`host`]) hands it to the router ([`http`]), which finds its action in the
-//! registry ([`controllers::ACTIONS`]) and calls it ([`action`]): who asks ([`token`], [`auth`]), what they ask, doing it
-//! ([`store`], [`filter`]), saying so. Slow work becomes a task ([`task`]), stored with what caused it, and is run by
-//! the worker ([`worker`]).
+//! Rooms from the street to the ground; each knows those below it, and a test holds that.
+//!
+//! A request: a host ([`host`]) hands it to the router ([`api`]), which finds its action in the registry
+//! ([`controllers::ACTIONS`]), recognises who asks ([`access`]), reads what they ask into types that check themselves
+//! ([`chat`]), and runs it with all that an action may touch ([`app`]). What is said is screened ([`chat::screening`]) by
+//! the list in use ([`wordlist`], [`filter`]), stored and numbered ([`store`]), and answered.
+//!
+//! A task: it is stored with what caused it, handed to the broker where there is one ([`outside`]), and run by the worker
+//! ([`work`]).
+//!
+//! `docs/architecture.md` follows one message, one task and one wordlist through the files.
 
+pub mod access;
+pub mod api;
+pub mod app;
+pub mod base;
+pub mod chat;
+pub mod cli;
+pub mod config;
 #[path = "../controllers/mod.rs"]
 pub mod controllers;
-
-pub mod action;
-pub mod app;
-pub mod auth;
-pub mod blocklist;
-pub mod cli;
-pub mod clock;
-pub mod config;
-mod data_folder;
-pub mod domain;
-pub mod envelope;
-pub mod error;
-pub mod figures;
 pub mod filter;
 pub mod host;
-pub mod http;
-pub mod moderation;
-pub mod objects;
-pub mod openapi;
-pub mod path;
-pub mod payload;
-pub mod publisher;
-pub mod queue;
-pub mod random;
-pub mod recent;
-pub mod speaking;
+pub mod outside;
 pub mod store;
-pub mod task;
-pub mod tasks;
-pub mod token;
-pub mod trace;
-pub mod version;
-pub mod webhook;
 pub mod wordlist;
-pub mod worker;
+pub mod work;

@@ -5,14 +5,14 @@ use serde_json::value::RawValue;
 
 use super::say;
 use crate::app::App;
-use crate::clock::Clock;
+use crate::base::clock::Clock;
+use crate::base::error::{Error, StartError};
+use crate::base::random;
 use crate::config::Config;
-use crate::envelope::Envelope;
-use crate::error::{Error, StartError};
-use crate::random;
+use crate::outside::envelope::Envelope;
 use crate::store::outbox::{self, Listed};
-use crate::tasks::TASKS;
-use crate::worker::{WorkTime, Worker};
+use crate::work::tasks::TASKS;
+use crate::work::worker::{WorkTime, Worker};
 
 /// What an operator does with tasks.
 #[derive(Subcommand)]

@@ -9,11 +9,11 @@ use serde_json::json;
 use unicode_width::UnicodeWidthStr;
 
 use super::say;
-use crate::clock::Clock;
+use crate::base::clock::Clock;
+use crate::base::error::StartError;
 use crate::config::{Config, Location};
-use crate::error::StartError;
 use crate::filter::{Filter, Verdict, View, Wordlist};
-use crate::objects::Objects;
+use crate::outside::objects::Objects;
 use crate::store::{Db, EMBEDDED_FILE, message};
 use crate::wordlist::check::{Level, Report, SHOWN, check};
 use crate::wordlist::published::{self, Looked, Pointer};

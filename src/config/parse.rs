@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{DatabaseUrl, Parsed, Retention, Secret, SendLimit, TokenKey, TokenKeyKind};
-use crate::clock::Millis;
-use crate::domain::Kind;
+use super::{DatabaseUrl, Parsed, Retention, Secret, TokenKey, TokenKeyKind};
+use crate::base::clock::Millis;
+use crate::chat::values::{Kind, Limit};
 
 pub(super) fn address(text: &str) -> Parsed<SocketAddr> {
     text.parse().map_err(|_| format!("is '{text}', not an address such as 127.0.0.1:9000"))
@@ -75,7 +75,7 @@ pub(super) fn age(text: &str) -> Parsed<Millis> {
     count.checked_mul(unit_ms).filter(|ms| (0..=TEN_YEARS_MS).contains(ms)).ok_or_else(wrong)
 }
 
-pub(super) fn send_limit(text: &str) -> Parsed<Option<SendLimit>> {
+pub(super) fn send_limit(text: &str) -> Parsed<Option<Limit>> {
     if text == "off" {
         return Ok(None);
     }
@@ -83,7 +83,7 @@ pub(super) fn send_limit(text: &str) -> Parsed<Option<SendLimit>> {
     let (count, window) = text.split_once('/').ok_or_else(wrong)?;
     let count = number(count, 1, 100).map_err(|_| wrong())? as usize;
     let window_ms = age(window).ok().filter(|ms| *ms > 0).ok_or_else(wrong)?;
-    Ok(Some(SendLimit { count, window_ms }))
+    Ok(Some(Limit { count, window_ms }))
 }
 
 pub(super) fn retention(text: &str) -> Parsed<Retention> {

@@ -1,7 +1,7 @@
 //! What the platform that started us says by variables of its own: where we run, as what, and as which version.
 
 use super::{Parsed, Platform, Reader, Role};
-use crate::version::{BUILD, LATEST};
+use crate::base::version::{BUILD, LATEST};
 
 pub(super) fn read(env: &mut Reader<'_>) -> Platform {
     let name = |env: &Reader<'_>, name| env.platform(name).unwrap_or_default();

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::clock::Millis;
+use crate::base::clock::Millis;
 
 /// Bytes a signing secret must have.
 pub const MIN_SECRET_BYTES: usize = 32;
@@ -78,15 +78,6 @@ pub enum TokenKeyKind {
     Hs256(Secret),
     /// An Ed25519 public key: the JWK's `x`, 43 characters of base64url.
     EdDsa(String),
-}
-
-/// At most `count` messages in any `window_ms`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SendLimit {
-    /// How many.
-    pub count: usize,
-    /// In how many milliseconds.
-    pub window_ms: Millis,
 }
 
 /// How long messages are kept, by channel kind.

@@ -4,6 +4,8 @@
 //! may be hidden (separators, repeats, leet), it searches again what is left when those are taken away.
 //! Accept rules decide which finds count, allowed phrases cover innocent ones, and what remains is traced back to
 //! spans of the original text. The folded text is seen by nobody.
+//!
+//! Knows no other room.
 
 use std::borrow::Cow;
 use std::cell::RefCell;

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use crate::api::router::Summary;
 use crate::app::App;
 use crate::config::Platform;
-use crate::http::Summary;
 use crate::store::outbox::Status;
 
 const NAMESPACE: &str = "Guildhall";

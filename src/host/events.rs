@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
-use crate::queue::Delivery;
+use crate::outside::broker::Delivery;
 
 /// Something for a worker to do.
 #[derive(Debug)]

@@ -13,15 +13,15 @@ use serde_json::{Value, json};
 use super::embedded;
 use super::events::{Event, Object};
 use crate::app::App;
+use crate::base::error::Error;
+use crate::base::random;
 use crate::config::Location;
-use crate::envelope::{self, Envelope};
-use crate::error::Error;
-use crate::publisher;
-use crate::queue::{Delivery, Queue};
-use crate::random;
+use crate::outside::broker::{Delivery, Queue};
+use crate::outside::envelope::{self, Envelope};
 use crate::store::outbox::{self, Listed};
-use crate::tasks::TASKS;
-use crate::worker::{WorkTime, Worker};
+use crate::work::publisher;
+use crate::work::tasks::TASKS;
+use crate::work::worker::{WorkTime, Worker};
 
 /// What moves when a wordlist is published.
 const POINTER: &str = "current.json";

@@ -15,12 +15,12 @@ use serde_json::Value;
 
 use super::embedded;
 use super::function::FunctionWorker;
+use crate::api::router::{Invocation, Peer, Router, Summary};
 use crate::app::App;
-use crate::clock::Millis;
+use crate::base::clock::Millis;
 use crate::config::Config;
-use crate::http::{Invocation, Peer, Router, Summary};
-use crate::publisher;
 use crate::store::Db;
+use crate::work::publisher;
 
 /// Tasks that one request hands to the broker: its own, and a few that others left.
 const HANDED_OVER: i64 = 50;

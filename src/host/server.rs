@@ -16,7 +16,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
-use crate::http::{Peer, Router};
+use crate::api::router::{Peer, Router};
 
 /// A client has this long to send its next request's head; idle connections end then too.
 const HEAD: Duration = Duration::from_secs(30);

@@ -3,12 +3,12 @@
 //! A delivery has an effect only for the row's present attempt and while nobody works on it, so that second, late and
 //! reordered ones have none.
 
+use super::engine::sql::{Sql, by_dialect, values};
 use super::outbox::envelopes;
-use super::sql::{Sql, by_dialect, values};
 use super::{Db, json};
-use crate::clock::Millis;
-use crate::envelope::Envelope;
-use crate::error::Result;
+use crate::base::clock::Millis;
+use crate::base::error::Result;
+use crate::outside::envelope::Envelope;
 
 /// A process that died between taking a task and handing it to the broker is given up on after this.
 const HANDING_OVER_MS: Millis = 30_000;

@@ -5,11 +5,11 @@
 use sqlx::FromRow;
 
 use super::channel::Channel;
-use super::sql::{Sql, Tx, by_dialect, values};
+use super::engine::sql::{Sql, Tx, by_dialect, values};
 use super::{Db, json};
-use crate::clock::Millis;
-use crate::domain::PlayerId;
-use crate::error::{Error, Result};
+use crate::base::clock::Millis;
+use crate::base::error::{Error, Result};
+use crate::chat::values::PlayerId;
 
 /// Channels an inbox shows; those spoken in last come first.
 pub const MAX_INBOX: usize = 1_000;

@@ -10,12 +10,12 @@ use serde_json::value::RawValue;
 use sqlx::FromRow;
 
 use super::channel::Channel;
-use super::sql::{Sql, Tx, by_dialect, values};
+use super::engine::sql::{Sql, Tx, by_dialect, values};
 use super::{Db, json};
-use crate::clock::Millis;
-use crate::domain::PlayerId;
-use crate::error::{Error, Result};
-use crate::token::Identity;
+use crate::base::clock::Millis;
+use crate::base::error::{Error, Result};
+use crate::chat::identity::Identity;
+use crate::chat::values::PlayerId;
 
 /// What an entry in a channel is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -1,33 +1,36 @@
 //! What is kept, in SQL: one file a table, and [`Db`], which holds the connections.
 //!
-//! SQL lives here alone, and values reach it as binds alone. `SQLite` has one writer at a time, so everything
-//! that writes goes through one connection; sends share its commits (see `append`). Readers never wait for it.
-//! `PostgreSQL` serves any number of instances at once.
+//! SQL lives here alone, and values reach it as binds alone. A table has one file, named after it, with all that asks it
+//! or changes it; where the two databases want a statement differently, both texts stand side by side in it
+//! (`by_dialect`). Its columns are explained in the migration that makes it, one for each database, and a migration may
+//! make several tables. Two things touch several tables at once and so have a place of their own: [`create`], and
+//! [`sends`], where a whole batch is one transaction.
+//!
+//! `SQLite` has one writer at a time, so everything that writes goes through one connection; sends share its commits.
+//! Readers never wait for it. `PostgreSQL` serves any number of instances at once.
+//!
+//! Knows what is said and by whom (`chat`), what goes to a broker (`outside::envelope`), and settings; no request, no
+//! action, no task.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sqlx::SqlitePool;
-
-use crate::clock::Clock;
+use crate::base::clock::Clock;
+use crate::base::error::{Error, Result};
 use crate::config::Config;
-use crate::error::{Error, Result};
 
-pub mod append;
-mod batch;
-mod batch_postgres;
-mod batch_sqlite;
 pub mod channel;
+pub mod create;
+mod engine;
 pub mod handover;
 pub mod member;
 pub mod message;
 pub mod outbox;
-mod postgres;
-mod sql;
-mod sqlite;
+pub mod sends;
 pub mod wordlist_hit;
-mod writer;
 
-use sql::{Held, Row, Sql, Tx, Value};
+use engine::sql::{Row, Sql, Tx, Value};
+use engine::{Pools, Purpose, postgres, sqlite};
+use sends::writer;
 
 /// A filter for the log: what `PostgreSQL` remarks on migrations helps nobody.
 pub const LOG_FILTER: &str = "sqlx::postgres::notice=warn";
@@ -44,20 +47,6 @@ pub struct Db {
     stage: &'static str,
     /// Was a task enqueued since somebody asked?
     enqueued: AtomicBool,
-}
-
-/// Where connections come from.
-#[derive(Clone)]
-enum Pools {
-    Sqlite { read: SqlitePool, write: SqlitePool },
-    Postgres(postgres::Connections),
-}
-
-/// What a statement is for: `SQLite` has connections for each.
-#[derive(Clone, Copy)]
-enum Purpose {
-    Read,
-    Write,
 }
 
 impl Db {
@@ -156,75 +145,6 @@ impl Db {
             Err(error) if self.pools.recovers(&error).await => self.pools.begin().await,
             begun => begun,
         }
-    }
-}
-
-impl Pools {
-    async fn hold(&self, purpose: Purpose) -> sqlx::Result<Held> {
-        match (self, purpose) {
-            (Self::Sqlite { read, .. }, Purpose::Read) => read.acquire().await.map(Held::Sqlite),
-            (Self::Sqlite { write, .. }, Purpose::Write) => write.acquire().await.map(Held::Sqlite),
-            (Self::Postgres(connections), _) => connections.lend().await.map(Held::Postgres),
-        }
-    }
-
-    async fn begin(&self) -> sqlx::Result<Tx> {
-        match self {
-            Self::Sqlite { write, .. } => sqlite::begin(write).await.map(Tx::Sqlite),
-            Self::Postgres(connections) => {
-                connections.begin().await.map(|(tx, _place)| Tx::Postgres { tx, _place })
-            }
-        }
-    }
-
-    async fn all<T: Row>(&self, purpose: Purpose, sql: Sql, values: &[Value<'_>]) -> sqlx::Result<Vec<T>> {
-        match self.all_once(purpose, sql, values).await {
-            Err(error) if self.recovers(&error).await => self.all_once(purpose, sql, values).await,
-            rows => rows,
-        }
-    }
-
-    async fn all_once<T: Row>(
-        &self,
-        purpose: Purpose,
-        sql: Sql,
-        values: &[Value<'_>],
-    ) -> sqlx::Result<Vec<T>> {
-        let mut held = self.hold(purpose).await?;
-        let rows = held.conn().all(sql, values).await?;
-        held.give_back();
-        Ok(rows)
-    }
-
-    async fn execute(&self, sql: Sql, values: &[Value<'_>]) -> sqlx::Result<u64> {
-        let mut held = self.hold(Purpose::Write).await?;
-        let changed = held.conn().execute(sql, values).await?;
-        held.give_back();
-        Ok(changed)
-    }
-
-    /// Was it the connection that failed, and are the broken ones gone now? Then once more is worth it.
-    async fn recovers(&self, error: &sqlx::Error) -> bool {
-        match self {
-            Self::Sqlite { .. } => false,
-            Self::Postgres(connections) => {
-                let broken = postgres::is_broken(error);
-                if broken {
-                    connections.drop_broken().await;
-                }
-                broken
-            }
-        }
-    }
-}
-
-impl From<sqlx::Error> for Error {
-    fn from(error: sqlx::Error) -> Self {
-        if sqlite::is_passing(&error) || postgres::is_passing(&error) {
-            tracing::warn!(%error, "the database can't answer now");
-            return Self::Unavailable("the database can't answer now");
-        }
-        Self::internal(error)
     }
 }
 

@@ -10,11 +10,12 @@ use serde_json::{Map, Value, json};
 use sqlx::FromRow;
 
 use super::Db;
-use super::sql::values;
-use crate::clock::Millis;
-use crate::envelope::Envelope;
-use crate::error::{Error, Result};
-use crate::{random, trace};
+use super::engine::sql::values;
+use crate::base::clock::Millis;
+use crate::base::error::{Error, Result};
+use crate::base::random;
+use crate::base::trace;
+use crate::outside::envelope::Envelope;
 
 /// A row as it leaves the table.
 #[derive(FromRow)]

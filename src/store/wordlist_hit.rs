@@ -3,19 +3,11 @@
 use serde::Serialize;
 use sqlx::FromRow;
 
-use super::sql::{Sql, by_dialect, values};
+use super::engine::sql::{Sql, by_dialect, values};
 use super::{Db, json};
-use crate::clock::Millis;
-use crate::error::Result;
-
-/// An entry that hit something.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Hit {
-    /// The list it is on.
-    pub category: String,
-    /// As the planner wrote it.
-    pub entry: String,
-}
+use crate::base::clock::Millis;
+use crate::base::error::Result;
+use crate::chat::said::Hit;
 
 /// An entry's count.
 #[derive(Debug, FromRow)]

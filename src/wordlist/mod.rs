@@ -1,4 +1,10 @@
-//! Wordlists as files: reading a folder of them, and what planners do with them before players meet them.
+//! Wordlists: as files, as what is published, and the one in use.
+//!
+//! Here is how a folder of lists is read. `check` and `diff` are what planners do with lists before players meet them;
+//! `published` is the place where lists are put and never changed; `in_use` keeps the list that judges, reads it again
+//! when it is old, and never loses a good one to a fault.
+//!
+//! Knows the filter, object storage and settings; no message, no database.
 
 use std::fs;
 use std::io;
@@ -6,11 +12,12 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+use crate::base::random;
 use crate::filter::words::{CASES_FILE, MAX_BYTES};
-use crate::random;
 
 pub mod check;
 pub mod diff;
+pub mod in_use;
 pub mod published;
 
 /// A list's files by name, sorted.

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Files;
-use crate::clock::Millis;
+use crate::base::clock::Millis;
+use crate::base::random;
 use crate::filter::words::MAX_BYTES;
-use crate::objects::{Found, Objects, When};
-use crate::random;
+use crate::outside::objects::{Found, Objects, When};
 
 /// The pointer's name.
 pub const POINTER: &str = "current.json";

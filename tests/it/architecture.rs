@@ -21,8 +21,8 @@ fn program() -> Vec<(PathBuf, String)> {
     sources("src").into_iter().chain(sources("controllers")).collect()
 }
 
-/// `src/store/append.rs` is `store`, `controllers/meta.rs` is `controllers`.
-fn module(path: &Path) -> String {
+/// `src/store/message.rs` is in `store`, `controllers/meta.rs` in `controllers`, `src/app.rs` is a room by itself.
+fn room(path: &Path) -> String {
     let mut parts = path.iter().map(|part| part.to_str().unwrap().trim_end_matches(".rs").to_owned());
     match parts.next().unwrap().as_str() {
         "src" => parts.next().unwrap(),
@@ -30,57 +30,122 @@ fn module(path: &Path) -> String {
     }
 }
 
-/// From the top to the ground; a module may use those that stand behind it, and none before it.
+/// From the street to the ground; a room may know those on the floors below it, and none on its own or above.
 const FLOORS: &[&[&str]] = &[
     &["main", "lib"],
     &["cli"],
-    &["host", "figures", "worker", "publisher"],
-    &["http"],
+    &["host"],
     &["controllers"],
-    &["tasks"],
-    &["openapi", "moderation"],
-    &["action", "task"],
-    &["auth"],
+    &["work", "api"],
     &["app"],
-    &["recent", "queue"],
-    &["store"],
-    &["speaking", "blocklist", "data_folder", "webhook", "token"],
-    &["wordlist"],
-    &["filter", "config", "payload", "objects"],
-    &["domain", "error", "envelope"],
-    &["clock", "random", "path", "trace", "version"],
+    &["store", "access", "wordlist"],
+    &["outside"],
+    &["config"],
+    &["chat"],
+    &["filter"],
+    &["base"],
 ];
 
 #[test]
-fn dependencies_point_one_way() {
+fn rooms_know_those_below_them_alone() {
     let floor = |name: &str| FLOORS.iter().position(|floor| floor.contains(&name));
     for (path, text) in program() {
-        let name = module(&path);
+        let name = room(&path);
         let own = floor(&name).unwrap_or_else(|| panic!("{name} has no floor"));
-        for used in uses(&text) {
-            let other = floor(&used).unwrap_or_else(|| panic!("{}: {used} has no floor", path.display()));
-            let downward = own <= other;
-            assert!(downward, "{} uses {used}, which stands above it", path.display());
+        for used in paths(&text).iter().filter(|path| path[0] == "crate").map(|path| &path[1]) {
+            let other = floor(used).unwrap_or_else(|| panic!("{}: {used} has no floor", path.display()));
+            let downward = own < other || name == *used;
+            assert!(downward, "{} uses {used}, which does not stand below it", path.display());
         }
     }
 }
 
-/// The modules of this crate that a file names.
-fn uses(text: &str) -> Vec<String> {
-    let code =
-        text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
-    let mut used = Vec::new();
-    for rest in code.split("crate::").skip(1) {
-        let names = rest.strip_prefix('{').map_or(rest, |list| list.split('}').next().unwrap());
-        let list = if rest.starts_with('{') { names.split(',').collect() } else { vec![names] };
-        for name in list {
-            let word: String = name.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-            if !word.is_empty() && word.chars().next().unwrap().is_lowercase() {
-                used.push(word);
+/// Whoever reads one file shall not have to read another to understand either: no two need each other, not even by way of
+/// a third. A room's `mod.rs` and its files belong together, so their arrows don't count.
+#[test]
+fn no_files_go_in_circles() {
+    let program = program();
+    let files: Vec<Vec<String>> = program.iter().map(|(path, _)| module(path)).collect();
+    let arrows: Vec<Vec<usize>> = (0..files.len())
+        .map(|from| {
+            let used =
+                paths(&program[from].1).into_iter().filter_map(|path| target(&files, &files[from], path));
+            used.filter(|to| !files[*to].starts_with(&files[from]) && !files[from].starts_with(&files[*to]))
+                .collect()
+        })
+        .collect();
+    assert!(arrows.iter().map(Vec::len).sum::<usize>() > 300, "arrows are found at all");
+    for start in 0..files.len() {
+        let (mut seen, mut open) = (vec![false; files.len()], arrows[start].clone());
+        while let Some(at) = open.pop() {
+            assert!(at != start, "{} comes back to itself", files[start].join("::"));
+            if !std::mem::replace(&mut seen[at], true) {
+                open.extend(&arrows[at]);
             }
         }
     }
-    used
+}
+
+/// `src/store/engine/mod.rs` is `crate, store, engine`.
+fn module(path: &Path) -> Vec<String> {
+    let mut parts: Vec<String> =
+        path.iter().map(|part| part.to_str().unwrap().trim_end_matches(".rs").to_owned()).collect();
+    if parts[0] == "src" {
+        parts.remove(0);
+    }
+    parts.retain(|part| part != "mod" && part != "lib");
+    parts.insert(0, "crate".to_owned());
+    parts
+}
+
+/// The file that a path leads to: the longest beginning of it that is one.
+fn target(files: &[Vec<String>], from: &[String], path: Vec<String>) -> Option<usize> {
+    let mut whole: Vec<String> = from.to_vec();
+    for part in path {
+        match part.as_str() {
+            "crate" => whole = vec![part],
+            "super" => drop(whole.pop()),
+            _ => whole.push(part),
+        }
+    }
+    (2..=whole.len()).rev().find_map(|length| files.iter().position(|file| *file == whole[..length]))
+}
+
+/// The paths from `crate` or `super` on that a file names, one for each name in braces.
+fn paths(text: &str) -> Vec<Vec<String>> {
+    let code =
+        text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+    let code = code.replace("$crate::", "crate::");
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let starts = code.match_indices("crate::").chain(code.match_indices("super::")).map(|(start, _)| start);
+    let starts = starts.filter(|start| !code[..*start].ends_with(|c: char| is_word(c) || c == ':'));
+    let mut found = Vec::new();
+    for start in starts {
+        let mut rest = &code[start..];
+        let mut path = Vec::new();
+        loop {
+            let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
+            if end == 0 {
+                break;
+            }
+            path.push(rest[..end].to_owned());
+            let Some(behind) = rest[end..].strip_prefix("::") else {
+                rest = "";
+                break;
+            };
+            rest = behind;
+        }
+        match rest.strip_prefix('{').and_then(|list| list.split('}').next()) {
+            Some(list) => found.extend(list.split(',').map(|name| {
+                let name = name.trim().split("::").next().unwrap_or_default();
+                let named = (!name.is_empty() && name != "self").then(|| name.to_owned());
+                path.iter().cloned().chain(named).collect()
+            })),
+            None => found.push(path),
+        }
+    }
+    found.retain(|path: &Vec<String>| path.len() > 1);
+    found
 }
 
 #[test]
@@ -89,17 +154,17 @@ fn one_vendor_one_home() {
         ("sqlx::", &["src/store/"][..]),
         ("lambda_http", &["src/host/lambda.rs"]),
         ("lambda_extension", &["src/host/lambda.rs"]),
-        ("matchit", &["src/http.rs"]),
+        ("matchit", &["src/api/router.rs"]),
         ("aho_corasick", &["src/filter/"]),
-        ("jsonwebtoken", &["src/token.rs"]),
-        ("reqwest", &["src/webhook.rs", "src/config", "src/host/scf.rs"]),
-        ("rdkafka", &["src/queue.rs"]),
-        ("aws_sdk_s3", &["src/objects/s3.rs"]),
-        ("aws_config", &["src/objects/s3.rs"]),
-        ("std::env::var", &["src/config.rs"]),
-        ("SystemTime", &["src/clock.rs"]),
-        ("getrandom::", &["src/random.rs"]),
-        ("tracing_subscriber", &["src/cli.rs"]),
+        ("jsonwebtoken", &["src/access/token.rs"]),
+        ("reqwest", &["src/outside/webhooks.rs", "src/config/", "src/host/scf.rs"]),
+        ("rdkafka", &["src/outside/broker.rs"]),
+        ("aws_sdk_s3", &["src/outside/objects/s3.rs"]),
+        ("aws_config", &["src/outside/objects/s3.rs"]),
+        ("std::env::var", &["src/config/mod.rs"]),
+        ("SystemTime", &["src/base/clock.rs"]),
+        ("getrandom::", &["src/base/random.rs"]),
+        ("tracing_subscriber", &["src/cli/log.rs"]),
     ] {
         for (path, text) in program() {
             let name = path.display().to_string();
@@ -108,6 +173,33 @@ fn one_vendor_one_home() {
                 assert!(homes.iter().any(|home| name.starts_with(home)), "{needle} in {name}");
             }
         }
+    }
+}
+
+/// Chat decides on what it is given: no disk, no network, no clock.
+#[test]
+fn chat_does_no_io() {
+    for (path, text) in sources("src/chat") {
+        for needle in ["std::fs", "std::io", "std::net", "tokio", "Clock", "crate::base::random"] {
+            assert!(!text.contains(needle), "{needle} in {}", path.display());
+        }
+    }
+}
+
+/// Every room opens with what it is for and whom it knows.
+#[test]
+fn every_room_says_what_it_is_for_and_whom_it_knows() {
+    for room in
+        FLOORS.iter().flat_map(|floor| floor.iter()).filter(|room| !["main", "lib", "app"].contains(room))
+    {
+        let folder = if *room == "controllers" { (*room).to_owned() } else { format!("src/{room}") };
+        let text = fs::read_to_string(format!("{folder}/mod.rs")).unwrap();
+        let opening: Vec<&str> = text.lines().take_while(|line| line.starts_with("//!")).collect();
+        let opening = opening.join(" ");
+        assert!(
+            opening.contains("Knows") || opening.contains("Stands above"),
+            "{room} does not say whom it knows"
+        );
     }
 }
 
@@ -126,7 +218,7 @@ fn every_file_says_why_it_exists_and_can_be_read_in_one_sitting() {
 #[test]
 fn the_filter_is_pure() {
     for (path, text) in sources("src/filter") {
-        for needle in ["std::fs", "std::io", "tokio", "crate::clock", "crate::random", "crate::config"] {
+        for needle in ["std::fs", "std::io", "tokio", "crate::base", "crate::config"] {
             assert!(!text.contains(needle), "{needle} in {}", path.display());
         }
     }

@@ -2,8 +2,9 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
+use guildhall::access::token::mint;
+use guildhall::chat::identity::Scope;
 use guildhall::config::Secret;
-use guildhall::token::{Scope, mint};
 use hmac::{Hmac, KeyInit, Mac};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};

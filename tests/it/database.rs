@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use guildhall::clock::Clock;
+use guildhall::base::clock::Clock;
 use guildhall::config::Config;
 use guildhall::store::Db;
 use sqlx::{Connection, Executor, PgConnection};

@@ -2,10 +2,10 @@
 
 use std::fs;
 
+use guildhall::base::error::CODES;
 use guildhall::cli;
 use guildhall::config::Config;
 use guildhall::controllers::ACTIONS;
-use guildhall::error::CODES;
 use serde_json::Value;
 
 use crate::support::TestApp;

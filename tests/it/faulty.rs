@@ -3,13 +3,13 @@
 
 use std::time::{Duration, Instant};
 
-use guildhall::action::{Action, Entry, Route};
+use guildhall::api::action::{Action, Entry, Route};
+use guildhall::api::caller::Anyone;
+use guildhall::api::router::Router;
 use guildhall::app::App;
-use guildhall::auth::Anyone;
-use guildhall::clock::Clock;
+use guildhall::base::clock::Clock;
 use guildhall::config::Config;
 use guildhall::host;
-use guildhall::http::Router;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ macro_rules! faulty {
             type Caller = Anyone;
             type Reply = Nothing;
 
-            async fn run(self, _: &App, _: Anyone) -> guildhall::error::Result<Nothing> {
+            async fn run(self, _: &App, _: Anyone) -> guildhall::base::error::Result<Nothing> {
                 Ok($does)
             }
         }

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use guildhall::app::App;
-use guildhall::envelope::Envelope;
 use guildhall::host::events::{Event, Object};
 use guildhall::host::function::FunctionWorker;
-use guildhall::queue::Delivery;
+use guildhall::outside::broker::Delivery;
+use guildhall::outside::envelope::Envelope;
 use guildhall::store::outbox;
-use guildhall::task::{Entry, Failure, Task};
-use guildhall::worker::{WorkTime, Worker};
+use guildhall::work::task::{Entry, Failure, Task};
+use guildhall::work::worker::{WorkTime, Worker};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -300,7 +300,10 @@ async fn a_stored_wordlist_is_read_and_a_faulty_one_is_told_of() {
     assert_eq!(worker(&app).handle(&other, LONG).await.unwrap(), json!({ "wordlist": null }));
 
     let objects = s3::objects(&place).await;
-    objects.put("current.json", b"{ nonsense".to_vec(), guildhall::objects::When::Always).await.unwrap();
+    objects
+        .put("current.json", b"{ nonsense".to_vec(), guildhall::outside::objects::When::Always)
+        .await
+        .unwrap();
     let why = worker(&app).handle(&stored, LONG).await.unwrap_err();
     assert!(why.contains("can't be used"), "{why}");
 }

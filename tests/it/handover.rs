@@ -1,6 +1,6 @@
 //! Tasks between the outbox and a broker, at the moments when a process dies: whose turn it is then.
 
-use guildhall::envelope::Envelope;
+use guildhall::outside::envelope::Envelope;
 use guildhall::store::handover::{claim, note_published, take_unpublished};
 use guildhall::store::outbox::{End, enqueue_once, find, finish};
 

@@ -1,10 +1,10 @@
 //! Bad input of every kind: the documented code, never a 5xx, and nothing lost or stored.
 
 use bytes::Bytes;
-use guildhall::action::{Action, Entry, Route};
+use guildhall::api::action::{Action, Entry, Route};
+use guildhall::api::caller::Anyone;
+use guildhall::api::router::Router;
 use guildhall::app::App;
-use guildhall::auth::Anyone;
-use guildhall::http::Router;
 use http::Request;
 use http_body_util::Full;
 use proptest::prelude::*;
@@ -250,7 +250,7 @@ impl Action for Panics {
     const ROUTE: Route = Route::get("/test/panics");
     type Caller = Anyone;
     type Reply = ();
-    async fn run(self, _: &App, _: Anyone) -> guildhall::error::Result<()> {
+    async fn run(self, _: &App, _: Anyone) -> guildhall::base::error::Result<()> {
         panic!("a secret detail")
     }
 }

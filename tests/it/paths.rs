@@ -1,6 +1,6 @@
 //! What gateways make of a path, and what becomes of it here.
 
-use guildhall::path::normalize;
+use guildhall::api::path::normalize;
 use proptest::prelude::*;
 
 use crate::support::TestApp;

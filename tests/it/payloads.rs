@@ -1,6 +1,6 @@
 //! Payloads: what a client sends along comes back as it was, but for what the filter masks.
 
-use guildhall::payload::Payload;
+use guildhall::chat::payload::Payload;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use guildhall::app::App;
-use guildhall::clock::Clock;
+use guildhall::base::clock::Clock;
 use guildhall::store::Db;
 use nix::sys::signal::Signal;
 use serde_json::json;

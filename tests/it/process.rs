@@ -6,8 +6,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use guildhall::access::token::mint;
+use guildhall::chat::identity::Scope;
 use guildhall::config::Secret;
-use guildhall::token::{Scope, mint};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;

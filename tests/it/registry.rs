@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use guildhall::action::Entry;
-use guildhall::action::Verb;
+use guildhall::api::action::Entry;
+use guildhall::api::action::Verb;
 use guildhall::controllers::ACTIONS;
-use guildhall::tasks::TASKS;
+use guildhall::work::tasks::TASKS;
 use http::Request;
 use http_body_util::Full;
 use schemars::SchemaGenerator;
@@ -66,12 +66,14 @@ async fn preview_actions_are_reached_in_the_newest_code_only() {
         let reply = latest.server().get(path).await;
         assert_ne!(reply.status, 404, "{path}");
         assert_eq!(reply.headers["x-guildhall-version"], "$LATEST");
-        let operation = &guildhall::openapi::document(ACTIONS)["paths"][path]["get"];
+        let operation = &guildhall::api::openapi::document(ACTIONS)["paths"][path]["get"];
         assert_eq!(operation["x-preview"], true, "{path}");
         seen += 1;
     }
     assert!(seen > 0);
-    assert!(guildhall::openapi::document(ACTIONS)["paths"]["/message/send"]["post"]["x-preview"].is_null());
+    assert!(
+        guildhall::api::openapi::document(ACTIONS)["paths"]["/message/send"]["post"]["x-preview"].is_null()
+    );
 }
 
 #[tokio::test]

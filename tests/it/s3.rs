@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_sdk_s3::Client;
-use guildhall::clock::Clock;
+use guildhall::base::clock::Clock;
 use guildhall::config::{Config, Location};
-use guildhall::objects::{Found, Objects, PutError, When};
+use guildhall::outside::objects::{Found, Objects, PutError, When};
 use guildhall::wordlist::published;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use guildhall::app::App;
-use guildhall::clock::Clock;
+use guildhall::base::clock::Clock;
 use guildhall::config::Config;
 use guildhall::store::{handover, outbox};
-use guildhall::tasks::TASKS;
-use guildhall::worker::{WorkTime, Worker};
+use guildhall::work::tasks::TASKS;
+use guildhall::work::worker::{WorkTime, Worker};
 
 use serde_json::json;
 

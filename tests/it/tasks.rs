@@ -12,8 +12,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use guildhall::app::App;
 use guildhall::store::outbox::{self, Listed};
-use guildhall::task::{Entry, Failure, Task};
-use guildhall::worker::{WorkTime, Worker};
+use guildhall::work::task::{Entry, Failure, Task};
+use guildhall::work::worker::{WorkTime, Worker};
 use hmac::{Hmac, KeyInit, Mac};
 use http_body_util::{BodyExt, Full};
 use hyper::server::conn::http1;
@@ -202,7 +202,7 @@ async fn one_channels_events_come_in_order_and_a_dead_one_stops_nobody() {
         app.player("alice").say("world", &format!("{n}")).await;
     }
     receiver.status.store(410, Ordering::SeqCst);
-    let worker = Worker::new(Arc::clone(&app.app), guildhall::tasks::TASKS);
+    let worker = Worker::new(Arc::clone(&app.app), guildhall::work::tasks::TASKS);
     let first = outbox::lease(&app.app.db, 1, 0).await.unwrap();
     assert_eq!(first.len(), 1, "one task of a key at a time");
     receiver.status.store(200, Ordering::SeqCst);
@@ -250,7 +250,7 @@ impl Task for Moody {
     }
 }
 
-const MOODS: &[Entry] = &[Entry::of::<Moody>(), Entry::of::<guildhall::tasks::retention::Retention>()];
+const MOODS: &[Entry] = &[Entry::of::<Moody>(), Entry::of::<guildhall::work::tasks::retention::Retention>()];
 
 #[tokio::test]
 async fn poison_stops_nothing() {

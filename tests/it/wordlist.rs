@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use guildhall::clock::Clock;
-use guildhall::objects::Objects;
+use guildhall::base::clock::Clock;
+use guildhall::outside::objects::Objects;
 use guildhall::wordlist::published;
 use serde_json::{Value, json};
 

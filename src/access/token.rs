@@ -1,0 +1,155 @@
+//! Tokens: JWTs signed by the game's own server, so that chat needs no login of its own.
+
+use std::collections::HashMap;
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use quick_cache::sync::Cache;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::base::clock::Millis;
+use crate::base::error::{Error, Result};
+use crate::chat::identity::{Identity, Scope};
+use crate::chat::values::{Level, MAX_EXACT, Name, PlayerId};
+use crate::config::{Secret, TokenKey, TokenKeyKind};
+
+/// Longer tokens are not looked at.
+const MAX_TOKEN_BYTES: usize = 4_096;
+/// Verified tokens kept; each takes well under a kilobyte.
+const CACHED_TOKENS: usize = 16_384;
+/// A verified token is verified again after this time, whatever its end.
+const CACHE_MS: Millis = 60_000;
+
+/// The claims of a token. Claims we don't know are left alone: the game's server may have its own.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Claims {
+    /// Who: the player's id.
+    pub sub: PlayerId,
+    /// What they may do.
+    pub scope: Scope,
+    /// When the token ends, in whole seconds since the epoch.
+    pub exp: u64,
+    /// The name that others see; the id where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Name>,
+    /// The player's level in the game.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<Level>,
+    /// The player's zone or world, for logs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Name>,
+}
+
+/// Verifies tokens; remembers those it has seen for a minute at most.
+pub struct Tokens {
+    unnamed: Key,
+    named: HashMap<String, Key>,
+    seen: Cache<[u8; 32], (Identity, Millis)>,
+}
+
+struct Key {
+    key: DecodingKey,
+    validation: Validation,
+}
+
+impl Key {
+    fn new(key: DecodingKey, algorithm: Algorithm) -> Self {
+        let mut validation = Validation::new(algorithm);
+        // The end is checked below against our own clock, without leeway.
+        validation.validate_exp = false;
+        validation.validate_aud = false;
+        Self { key, validation }
+    }
+
+    fn hs256(secret: &Secret) -> Self {
+        Self::new(DecodingKey::from_secret(secret.expose()), Algorithm::HS256)
+    }
+}
+
+impl Tokens {
+    /// A verifier for the secret and for further keys.
+    ///
+    /// # Errors
+    /// A public key that is none.
+    pub fn new(secret: &Secret, keys: &[TokenKey]) -> Result<Self, String> {
+        let named = keys.iter().map(|key| {
+            let verifier = match &key.kind {
+                TokenKeyKind::Hs256(secret) => Key::hs256(secret),
+                TokenKeyKind::EdDsa(x) => {
+                    let decoding = DecodingKey::from_ed_components(x).map_err(|_| {
+                        format!("GUILDHALL_TOKEN_KEYS key '{}' is no Ed25519 public key", key.kid)
+                    })?;
+                    Key::new(decoding, Algorithm::EdDSA)
+                }
+            };
+            Ok((key.kid.clone(), verifier))
+        });
+        Ok(Self {
+            unnamed: Key::hs256(secret),
+            named: named.collect::<Result<_, String>>()?,
+            seen: Cache::new(CACHED_TOKENS),
+        })
+    }
+
+    /// Who the request's bearer token names.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] for anything but one token that holds now.
+    pub fn identify(&self, headers: &HeaderMap, now: Millis) -> Result<Identity> {
+        let token = bearer(headers)?;
+        let digest: [u8; 32] = Sha256::digest(token).into();
+        if let Some((identity, until)) = self.seen.get(&digest)
+            && now < until
+        {
+            return Ok(identity);
+        }
+        let claims = self.verify(token)?;
+        let ends = (claims.exp.min(MAX_EXACT as u64 / 1_000) * 1_000) as Millis;
+        if ends <= now {
+            return Err(Error::Unauthenticated("the token has expired"));
+        }
+        let identity = Identity {
+            name: claims.name.map_or_else(|| claims.sub.to_string(), |name| name.to_string()),
+            id: claims.sub,
+            level: claims.level.unwrap_or_default(),
+            scope: claims.scope,
+        };
+        self.seen.insert(digest, (identity.clone(), ends.min(now + CACHE_MS)));
+        Ok(identity)
+    }
+
+    fn verify(&self, token: &str) -> Result<Claims> {
+        const BAD: Error = Error::Unauthenticated("the token does not hold");
+        let header = jsonwebtoken::decode_header(token).map_err(|_| BAD)?;
+        let key = match &header.kid {
+            None => &self.unnamed,
+            Some(kid) => {
+                self.named.get(kid).ok_or(Error::Unauthenticated("the token names an unknown key"))?
+            }
+        };
+        jsonwebtoken::decode::<Claims>(token, &key.key, &key.validation)
+            .map(|token| token.claims)
+            .map_err(|_| BAD)
+    }
+}
+
+/// Signs a token as the game's server would; for `guildhall token` and for tests.
+///
+/// # Errors
+/// Claims that can't be written as JSON.
+pub fn mint(secret: &Secret, claims: &Claims) -> Result<String, jsonwebtoken::errors::Error> {
+    jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(secret.expose()))
+}
+
+fn bearer(headers: &HeaderMap) -> Result<&str> {
+    const MISSING: Error = Error::Unauthenticated("an Authorization header with one bearer token is needed");
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return Err(MISSING) };
+    let (scheme, token) = value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or(MISSING)?;
+    if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() || token.len() > MAX_TOKEN_BYTES {
+        return Err(MISSING);
+    }
+    Ok(token)
+}

@@ -1,0 +1,212 @@
+//! One thing a caller can ask for: its request type is the action.
+//!
+//! [`Entry::of`] turns a type into a row of the registry, with the type erased, so that the API's table of
+//! contents is data which router, documentation and tests loop over.
+
+use std::pin::Pin;
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::api::caller::Caller;
+use crate::app::App;
+use crate::base::error::{Error, Result};
+use crate::chat::identity::{Identity, Scope};
+
+/// Where an action is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// GET reads, its input in the query; POST writes, its input in a JSON body.
+    pub method: Verb,
+    /// `/controller/action`.
+    pub path: &'static str,
+}
+
+/// The two methods there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Reads.
+    Get,
+    /// Writes.
+    Post,
+}
+
+impl Verb {
+    /// The word in a request line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+        }
+    }
+
+    /// Is this the request's method?
+    pub fn matches(self, method: &Method) -> bool {
+        method.as_str() == self.as_str()
+    }
+}
+
+impl Route {
+    /// An action that reads.
+    pub const fn get(path: &'static str) -> Self {
+        Self { method: Verb::Get, path }
+    }
+
+    /// An action that writes.
+    pub const fn post(path: &'static str) -> Self {
+        Self { method: Verb::Post, path }
+    }
+
+    /// `channel` of `/channel/info`.
+    pub fn controller(self) -> &'static str {
+        self.path.split('/').nth(1).unwrap_or_default()
+    }
+
+    /// `info` of `/channel/info`.
+    pub fn action(self) -> &'static str {
+        self.path.split('/').nth(2).unwrap_or_default()
+    }
+}
+
+/// A request that is an action: what is asked, by whom, and how it is answered.
+pub trait Action: DeserializeOwned + JsonSchema + std::fmt::Debug + Send + 'static {
+    /// Where it is reached.
+    const ROUTE: Route;
+    /// Who may ask.
+    type Caller: Caller;
+    /// What is answered.
+    type Reply: Serialize + JsonSchema;
+
+    /// Does it.
+    fn run(self, app: &App, caller: Self::Caller) -> impl Future<Output = Result<Self::Reply>> + Send;
+}
+
+/// One request on its way to an action.
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+    /// What stands behind the `?`.
+    pub query: &'a str,
+    /// Its body.
+    pub body: &'a [u8],
+    /// Joins replies and logs.
+    pub request_id: &'a str,
+    /// What the log will say of it.
+    pub notes: &'a Notes,
+}
+
+/// What an action's call learns of itself for the log, even if it never ends.
+#[derive(Debug, Default)]
+pub struct Notes {
+    /// Who asked.
+    pub caller: OnceLock<Identity>,
+    /// What was asked, parsed; secrets and talk left out.
+    pub input: OnceLock<String>,
+}
+
+type Calling<'a> = Pin<Box<dyn Future<Output = Result<Bytes>> + Send + 'a>>;
+
+/// One row of the registry.
+pub struct Entry {
+    /// Where it is reached.
+    pub route: Route,
+    /// The scopes that may ask; empty for everybody.
+    pub scopes: &'static [Scope],
+    /// The request type's name, such as `SendMessage`.
+    pub name: fn() -> std::borrow::Cow<'static, str>,
+    /// The request type's schema, with its documentation.
+    pub input: fn(&mut SchemaGenerator) -> Schema,
+    /// The reply type's schema.
+    pub reply: fn(&mut SchemaGenerator) -> Schema,
+    /// Only in the newest code, for testers: published versions answer as if it did not exist.
+    pub preview: bool,
+    /// Runs it and writes the reply.
+    pub call: for<'a> fn(&'a App, Call<'a>) -> Calling<'a>,
+}
+
+impl Entry {
+    /// The row of an action.
+    pub const fn of<A: Action>() -> Self {
+        Self {
+            route: A::ROUTE,
+            scopes: <A::Caller as Caller>::SCOPES,
+            name: A::schema_name,
+            input: A::json_schema,
+            reply: |generator| generator.subschema_for::<A::Reply>(),
+            preview: false,
+            call: |app, call| Box::pin(run::<A>(app, call)),
+        }
+    }
+
+    /// The same row, reachable only in the newest code: a new feature is tried there while nothing published changes.
+    #[must_use]
+    pub const fn preview(self) -> Self {
+        Self { preview: true, ..self }
+    }
+}
+
+/// Who asks, what they ask, doing it, saying so.
+async fn run<A: Action>(app: &App, call: Call<'_>) -> Result<Bytes> {
+    let (caller, identity) = A::Caller::recognise(app, call.headers)?;
+    if let Some(identity) = identity {
+        let _ = call.notes.caller.set(identity);
+    }
+    let input: A = match A::ROUTE.method {
+        Verb::Get => parse_query(call.query)?,
+        Verb::Post => parse_body(call.headers, call.body)?,
+    };
+    if tracing::enabled!(tracing::Level::INFO) {
+        let _ = call.notes.input.set(format!("{input:?}"));
+    }
+    let data = input.run(app, caller).await?;
+    say(&data, call.request_id)
+}
+
+#[derive(Serialize)]
+struct Reply<'a, T> {
+    data: &'a T,
+    request_id: &'a str,
+}
+
+fn say<T: Serialize>(data: &T, request_id: &str) -> Result<Bytes> {
+    let mut json = Vec::with_capacity(512);
+    serde_json::to_writer(&mut json, &Reply { data, request_id }).map_err(Error::internal)?;
+    Ok(json.into())
+}
+
+fn parse_query<A: Action>(query: &str) -> Result<A> {
+    serde_urlencoded::from_str(query).or_else(|_| {
+        // Once more for a message that names the field: wrong input may be slow.
+        let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
+        serde_path_to_error::deserialize(pairs)
+            .map_err(|error| Error::InvalidInput(format!("query: {error}")))
+    })
+}
+
+fn parse_body<A: Action>(headers: &HeaderMap, body: &[u8]) -> Result<A> {
+    // No body at all is an empty object, so that actions without input need none.
+    let body = if body.is_empty() { b"{}".as_slice() } else { body };
+    if body != b"{}" && !is_json(headers) {
+        return Err(Error::UnsupportedMediaType);
+    }
+    serde_json::from_slice(body).map_err(|_| {
+        let parser = &mut serde_json::Deserializer::from_slice(body);
+        let fault = match serde_path_to_error::deserialize::<_, A>(parser) {
+            Err(error) => error.to_string(),
+            // What was wrong then stands behind the value.
+            Ok(_) => "something follows the JSON value".to_owned(),
+        };
+        Error::InvalidInput(format!("body: {fault}"))
+    })
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media_type = content_type.and_then(|value| value.split(';').next()).unwrap_or_default();
+    media_type.trim().eq_ignore_ascii_case("application/json")
+}

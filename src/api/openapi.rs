@@ -1,0 +1,143 @@
+//! The registry as an OpenAPI 3.1 document, so that clients can be generated from it.
+
+use schemars::generate::{SchemaGenerator, SchemaSettings};
+use serde_json::{Map, Value, json};
+
+use crate::api::action::{Entry, Verb};
+use crate::base::error::CODES;
+
+/// The document of a registry.
+pub fn document(entries: &[Entry]) -> Value {
+    let settings = || {
+        SchemaSettings::draft2020_12().with(|settings| {
+            settings.definitions_path = "/components/schemas".into();
+            settings.meta_schema = None;
+        })
+    };
+    // What is read and what is written differ: a field with a default is optional to send, but always sent back.
+    let mut inputs = settings().into_generator();
+    let mut replies = settings().for_serialize().into_generator();
+    let mut paths = Map::new();
+    for entry in entries {
+        let operation = operation(entry, &mut inputs, &mut replies);
+        paths.insert(
+            entry.route.path.to_owned(),
+            json!({ entry.route.method.as_str().to_lowercase(): operation }),
+        );
+    }
+    let mut schemas = replies.take_definitions(true);
+    schemas.extend(inputs.take_definitions(true));
+    schemas.insert("Error".to_owned(), error_schema());
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Guildhall",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": env!("CARGO_PKG_DESCRIPTION"),
+            "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                "token": {
+                    "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+                    "description": "A JWT signed by the game's server: sub, scope (player, moderator or server), exp.",
+                },
+            },
+        },
+    })
+}
+
+fn operation(entry: &Entry, inputs: &mut SchemaGenerator, replies: &mut SchemaGenerator) -> Value {
+    let mut input = (entry.input)(inputs).to_value();
+    let description = input.as_object_mut().and_then(|input| input.remove("description")).unwrap_or_default();
+    let (summary, details) = split_doc(description.as_str().unwrap_or_default());
+    let scopes: Vec<&str> = entry.scopes.iter().map(|scope| scope.as_str()).collect();
+    let data = (entry.reply)(replies).to_value();
+    let mut operation = json!({
+        "operationId": camel_case(&(entry.name)()),
+        "tags": [entry.route.controller()],
+        "summary": summary,
+        "security": if scopes.is_empty() { json!([]) } else { json!([{ "token": [] }]) },
+        "x-scopes": scopes,
+        "responses": {
+            "200": {
+                "description": "Done.",
+                "headers": {
+                    "x-request-id": { "description": "Finds this request in the logs.", "schema": { "type": "string" } },
+                    "x-guildhall-version": { "description": "Which version answered.", "schema": { "type": "string" } },
+                },
+                "content": { "application/json": { "schema": {
+                    "type": "object",
+                    "required": ["data", "request_id"],
+                    "properties": { "data": data, "request_id": { "type": "string" } },
+                } } },
+            },
+            "default": {
+                "description": "Not done; `error.code` says why.",
+                "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } },
+            },
+        },
+    });
+    if !details.is_empty() {
+        operation["description"] = details.into();
+    }
+    if entry.preview {
+        operation["x-preview"] = true.into();
+        let note = "Preview: only the newest code under test (`$LATEST`) answers this; it may change or go.";
+        operation["description"] = format!("{note}\n\n{details}").trim_end().into();
+    }
+    match entry.route.method {
+        Verb::Get => operation["parameters"] = parameters(&input),
+        Verb::Post => {
+            operation["requestBody"] = json!({
+                "required": true, "content": { "application/json": { "schema": input } },
+            });
+        }
+    }
+    operation
+}
+
+/// An input's fields as query parameters.
+fn parameters(input: &Value) -> Value {
+    let required = |name: &str| {
+        input["required"].as_array().is_some_and(|names| names.iter().any(|required| required == name))
+    };
+    let fields = input["properties"].as_object().into_iter().flatten();
+    fields
+        .map(|(name, schema)| json!({ "name": name, "in": "query", "required": required(name), "schema": schema }))
+        .collect()
+}
+
+/// The first paragraph of a doc comment, and the rest.
+fn split_doc(doc: &str) -> (&str, &str) {
+    let (summary, details) = doc.split_once("\n\n").unwrap_or((doc, ""));
+    (summary, details)
+}
+
+fn camel_case(name: &str) -> String {
+    let mut rest = name.chars();
+    rest.next().map(|first| first.to_ascii_lowercase()).into_iter().chain(rest).collect()
+}
+
+fn error_schema() -> Value {
+    let codes: Vec<&str> = CODES.iter().map(|(code, _)| *code).collect();
+    let statuses: Vec<String> = CODES.iter().map(|(code, status)| format!("{code} {status}")).collect();
+    json!({
+        "type": "object",
+        "required": ["error", "request_id"],
+        "properties": {
+            "error": {
+                "type": "object",
+                "required": ["code", "message", "details"],
+                "properties": {
+                    "code": { "type": "string", "enum": codes, "description": format!("Code and status: {}.", statuses.join(", ")) },
+                    "message": { "type": "string", "description": "For people; may change." },
+                    "details": { "type": "object", "description": "For programs; depends on the code." },
+                },
+            },
+            "request_id": { "type": "string" },
+        },
+    })
+}

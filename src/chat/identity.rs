@@ -1,0 +1,48 @@
+//! Who somebody is, once a token has said so.
+
+use serde::{Deserialize, Serialize};
+
+use crate::chat::values::{Level, PlayerId};
+
+/// What a token allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// A person who plays.
+    Player,
+    /// A person who keeps order; may do what a player may.
+    Moderator,
+    /// The game's own server.
+    Server,
+}
+
+impl Scope {
+    /// The word in tokens and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Player => "player",
+            Self::Moderator => "moderator",
+            Self::Server => "server",
+        }
+    }
+}
+
+/// A verified caller.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Who.
+    pub id: PlayerId,
+    /// The name that others see.
+    pub name: String,
+    /// The player's level, 0 where the token has none.
+    pub level: Level,
+    /// What they may do.
+    pub scope: Scope,
+}
+
+impl Identity {
+    /// Moderators and the game's server: no limits on reading or speaking.
+    pub fn is_staff(&self) -> bool {
+        self.scope != Scope::Player
+    }
+}

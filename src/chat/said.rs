@@ -1,0 +1,45 @@
+//! What a send carries: as its sender wrote it, and as others will see it.
+
+use serde::Serialize;
+
+use crate::chat::payload::Payload;
+use crate::chat::values::{ChannelId, Nonce, PlayerId, Text};
+
+/// A send as the client wrote it.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// Where.
+    pub channel: ChannelId,
+    /// What.
+    pub text: Text,
+    /// An object beside it.
+    pub payload: Option<Payload>,
+    /// Players it calls by name, each once.
+    pub mentions: Vec<PlayerId>,
+    /// The client's own id for it.
+    pub nonce: Option<Nonce>,
+}
+
+/// What others will see of it.
+#[derive(Debug)]
+pub struct Shown {
+    /// The text, with blocked words masked.
+    pub text: String,
+    /// The payload's JSON, with blocked words masked.
+    pub payload: Option<String>,
+    /// Was anything masked?
+    pub masked: bool,
+    /// The version of the wordlist that judged it; none where nothing did.
+    pub wordlist: Option<String>,
+    /// The entries that hit.
+    pub hits: Vec<Hit>,
+}
+
+/// An entry of the wordlist that hit something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Hit {
+    /// The list it is on.
+    pub category: String,
+    /// As the planner wrote it.
+    pub entry: String,
+}

@@ -1,0 +1,191 @@
+//! Whether somebody may speak in a channel now: one decision, pure, over facts that one query fetched.
+
+use crate::base::clock::Millis;
+use crate::base::error::Error;
+use crate::chat::values::Limit;
+use crate::chat::values::Settings;
+
+/// All that the decision depends on.
+#[derive(Clone, Debug)]
+pub struct Context<'a> {
+    /// Now.
+    pub now: Millis,
+    /// The channel's settings.
+    pub settings: Settings,
+    /// Is the speaker a member?
+    pub member: bool,
+    /// A moderator or the game's server: held to nothing below.
+    pub staff: bool,
+    /// The speaker's level.
+    pub level: i64,
+    /// When the speaker last spoke in this channel; kept only where it has a slow mode.
+    pub last_here: Option<Millis>,
+    /// When the speaker last spoke anywhere, oldest first; as many as the limit counts.
+    pub recent: &'a [Millis],
+    /// The limit on all of a player's messages.
+    pub limit: Option<Limit>,
+}
+
+/// Why somebody may not speak. Seconds are rounded up, at least 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The channel is closed and the speaker not in it: it must look as if there were none.
+    Unseen,
+    /// The channel is open, but not joined.
+    NotMember,
+    /// Only staff speaks here.
+    ReadOnly,
+    /// The level this channel asks for.
+    LevelTooLow(i64),
+    /// Seconds until the channel's slow mode lets the speaker speak again.
+    SlowMode(u64),
+    /// Seconds until the player's own limit does.
+    SendLimit(u64),
+}
+
+/// The decision. Lasting reasons come before passing ones, so nobody waits for nothing.
+///
+/// # Errors
+/// The first reason that holds.
+pub fn may_speak(context: &Context<'_>) -> Result<(), Refusal> {
+    if context.staff {
+        return Ok(());
+    }
+    let Settings { open, min_level, slow_mode_s, read_only } = context.settings;
+    if !context.member {
+        return Err(if open { Refusal::NotMember } else { Refusal::Unseen });
+    }
+    if read_only {
+        return Err(Refusal::ReadOnly);
+    }
+    if context.level < min_level.get() {
+        return Err(Refusal::LevelTooLow(min_level.get()));
+    }
+    if let Some(last) = context.last_here {
+        wait(last + slow_mode_s.get() * 1_000, context.now).map_or(Ok(()), |s| Err(Refusal::SlowMode(s)))?;
+    }
+    if let Some(limit) = context.limit
+        && context.recent.len() >= limit.count
+    {
+        let oldest_that_counts = context.recent[context.recent.len() - limit.count];
+        wait(oldest_that_counts + limit.window_ms, context.now)
+            .map_or(Ok(()), |s| Err(Refusal::SendLimit(s)))?;
+    }
+    Ok(())
+}
+
+/// Whole seconds from now until then, rounded up; `None` once it is then.
+fn wait(then: Millis, now: Millis) -> Option<u64> {
+    (then > now).then(|| (then - now).unsigned_abs().div_ceil(1_000))
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        let forbidden = |reason, message: String| Self::Forbidden { reason, message };
+        match refusal {
+            Refusal::Unseen => Self::NotFound("channel"),
+            Refusal::NotMember => forbidden("not_a_member", "join the channel first".to_owned()),
+            Refusal::ReadOnly => forbidden("read_only", "this channel is for reading".to_owned()),
+            Refusal::LevelTooLow(level) => {
+                forbidden("min_level", format!("speaking here needs level {level}"))
+            }
+            Refusal::SlowMode(retry_after_s) => Self::RateLimited {
+                reason: "slow_mode",
+                message: "this channel is in slow mode",
+                retry_after_s,
+            },
+            Refusal::SendLimit(retry_after_s) => {
+                Self::RateLimited { reason: "send_limit", message: "too many messages", retry_after_s }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::values::{Level, Seconds};
+
+    const NOW: Millis = 1_000_000;
+
+    fn context() -> Context<'static> {
+        Context {
+            now: NOW,
+            settings: Settings::default(),
+            member: true,
+            staff: false,
+            level: 10,
+            last_here: None,
+            recent: &[],
+            limit: Some(Limit { count: 3, window_ms: 5_000 }),
+        }
+    }
+
+    fn settings(change: impl Fn(&mut Settings)) -> Settings {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        settings
+    }
+
+    #[test]
+    fn the_table() {
+        let open = settings(|s| s.open = true);
+        let read_only = settings(|s| s.read_only = true);
+        let level_11 = settings(|s| s.min_level = Level::try_from(11).unwrap());
+        let level_10 = settings(|s| s.min_level = Level::try_from(10).unwrap());
+        let slow = settings(|s| s.slow_mode_s = Seconds::try_from(30).unwrap());
+        let full: &[Millis] = &[NOW - 4_999, NOW - 2_000, NOW];
+        let aged: &[Millis] = &[NOW - 5_000, NOW - 2_000, NOW];
+        let longer: &[Millis] = &[NOW - 9_000, NOW - 4_000, NOW - 2_000, NOW];
+        let table: &[(&str, Context<'_>, Result<(), Refusal>)] = &[
+            ("a member speaks", context(), Ok(())),
+            ("a closed channel is unseen", Context { member: false, ..context() }, Err(Refusal::Unseen)),
+            (
+                "an open one asks to join",
+                Context { member: false, settings: open, ..context() },
+                Err(Refusal::NotMember),
+            ),
+            ("read-only", Context { settings: read_only, ..context() }, Err(Refusal::ReadOnly)),
+            ("a level too low", Context { settings: level_11, ..context() }, Err(Refusal::LevelTooLow(11))),
+            ("just the level", Context { settings: level_10, ..context() }, Ok(())),
+            (
+                "slow mode, at once",
+                Context { settings: slow, last_here: Some(NOW), ..context() },
+                Err(Refusal::SlowMode(30)),
+            ),
+            (
+                "slow mode rounds up",
+                Context { settings: slow, last_here: Some(NOW - 29_999), ..context() },
+                Err(Refusal::SlowMode(1)),
+            ),
+            (
+                "slow mode is over",
+                Context { settings: slow, last_here: Some(NOW - 30_000), ..context() },
+                Ok(()),
+            ),
+            ("slow mode was lifted", Context { last_here: Some(NOW), ..context() }, Ok(())),
+            ("below the limit", Context { recent: &full[1..], ..context() }, Ok(())),
+            ("at the limit", Context { recent: full, ..context() }, Err(Refusal::SendLimit(1))),
+            ("the oldest has aged", Context { recent: aged, ..context() }, Ok(())),
+            (
+                "only the last three count",
+                Context { recent: longer, ..context() },
+                Err(Refusal::SendLimit(1)),
+            ),
+            ("no limit", Context { recent: full, limit: None, ..context() }, Ok(())),
+            (
+                "lasting before passing",
+                Context { settings: read_only, recent: full, ..context() },
+                Err(Refusal::ReadOnly),
+            ),
+            (
+                "staff",
+                Context { staff: true, member: false, settings: read_only, recent: full, ..context() },
+                Ok(()),
+            ),
+        ];
+        for (case, context, expected) in table {
+            assert_eq!(may_speak(context), *expected, "{case}");
+        }
+    }
+}

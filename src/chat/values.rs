@@ -1,0 +1,300 @@
+//! Ids and values that were checked when they were read: what holds one of these never checks again.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use crate::base::clock::Millis;
+
+/// The largest whole number that every JSON reader keeps exact (2^53 - 1).
+pub const MAX_EXACT: i64 = 9_007_199_254_740_991;
+/// Bytes in a message's text.
+pub const MAX_TEXT_BYTES: usize = 2_000;
+/// Players mentioned in one message.
+pub const MAX_MENTIONS: usize = 20;
+/// Members named in one call.
+pub const MAX_MEMBERS: usize = 1_000;
+/// Channels in one sync.
+pub const MAX_SYNC_CHANNELS: usize = 100;
+
+/// A string type with a rule: `parse` is the only way in.
+macro_rules! checked_string {
+    ($(#[$doc:meta])* $name:ident, max $max:expr, pattern $pattern:expr, $rule:expr, $says:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "Cow<'_, str>")]
+        pub struct $name(String);
+
+        impl $name {
+            /// Checks the rule.
+            ///
+            /// # Errors
+            /// A sentence that says the rule.
+            pub fn parse(value: impl Into<String>) -> Result<Self, &'static str> {
+                let value = value.into();
+                let rule: fn(&str) -> bool = $rule;
+                if value.len() <= $max && rule(&value) { Ok(Self(value)) } else { Err($says) }
+            }
+
+            /// The value as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<Cow<'_, str>> for $name {
+            type Error = &'static str;
+            fn try_from(value: Cow<'_, str>) -> Result<Self, &'static str> {
+                Self::parse(value)
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({
+                    "type": "string", "minLength": 1, "maxLength": $max, "pattern": $pattern, "description": $says,
+                })
+            }
+        }
+    };
+}
+
+/// What an id may hold: letters, digits and `. _ : @ -`, so that it needs no escaping in a URL or a log.
+fn is_id(value: &str) -> bool {
+    !value.is_empty() && value.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:@-".contains(&b))
+}
+
+fn is_plain_text(value: &str) -> bool {
+    !value.is_empty() && !value.contains('\0')
+}
+
+const ID_PATTERN: &str = "^[A-Za-z0-9._:@-]+$";
+const PLAIN_PATTERN: &str = "^[^\\u0000]+$";
+
+checked_string!(
+    /// Names a channel.
+    ChannelId, max 64, pattern ID_PATTERN, is_id,
+    "a channel id is 1 to 64 letters, digits or . _ : @ -"
+);
+checked_string!(
+    /// Names a player, as the game's own server does in the token's `sub`.
+    PlayerId, max 64, pattern ID_PATTERN, is_id,
+    "a player id is 1 to 64 letters, digits or . _ : @ -"
+);
+checked_string!(
+    /// A name to show: a player's or a channel's.
+    Name, max 128, pattern PLAIN_PATTERN, is_plain_text,
+    "a name is 1 to 128 bytes of UTF-8 without NUL"
+);
+checked_string!(
+    /// The client's own id for a send.
+    Nonce, max 64, pattern PLAIN_PATTERN, is_plain_text,
+    "a nonce is 1 to 64 bytes of UTF-8 without NUL"
+);
+checked_string!(
+    /// What a player says.
+    Text, max MAX_TEXT_BYTES, pattern PLAIN_PATTERN, is_plain_text,
+    "a text is 1 to 2000 bytes of UTF-8 without NUL"
+);
+
+macro_rules! debug_as_str {
+    ($($name:ident),*) => {$(
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )*};
+}
+debug_as_str!(ChannelId, PlayerId, Name, Nonce);
+
+/// Logs show what somebody said only where the operator asks for it: `GUILDHALL_LOG=info,guildhall::text=debug`.
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if tracing::enabled!(target: "guildhall::text", tracing::Level::DEBUG) {
+            fmt::Debug::fmt(&self.0, f)
+        } else {
+            write!(f, "<{} bytes>", self.0.len())
+        }
+    }
+}
+
+/// A whole-number type with bounds.
+macro_rules! checked_number {
+    ($(#[$doc:meta])* $name:ident, $min:expr, $max:expr, $says:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "i64")]
+        pub struct $name(i64);
+
+        impl $name {
+            /// The number.
+            pub const fn get(self) -> i64 {
+                self.0
+            }
+        }
+
+        impl TryFrom<i64> for $name {
+            type Error = &'static str;
+            fn try_from(value: i64) -> Result<Self, &'static str> {
+                if ($min..=$max).contains(&value) { Ok(Self(value)) } else { Err($says) }
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "integer", "minimum": $min, "maximum": $max, "description": $says })
+            }
+        }
+    };
+}
+
+checked_number!(
+    /// A message's number in its channel.
+    Seq, 1, MAX_EXACT, "a seq is a whole number from 1"
+);
+checked_number!(
+    /// A place between messages: "after 7" means that 7 has been seen; 0 is before the first.
+    Cursor, 0, MAX_EXACT, "a cursor is a whole number from 0"
+);
+checked_number!(
+    /// How many entries a page holds at most.
+    PageSize, 1, 100, "limit is a whole number from 1 to 100"
+);
+checked_number!(
+    /// A number of seconds, a day at most.
+    #[derive(Default)]
+    Seconds, 0, 86_400, "seconds are a whole number from 0 to 86400"
+);
+checked_number!(
+    /// A player's level in the game.
+    #[derive(Default)]
+    Level, 0, 1_000_000, "a level is a whole number from 0 to 1000000"
+);
+
+impl Default for PageSize {
+    fn default() -> Self {
+        Self(50)
+    }
+}
+
+/// What a channel is for. Decides how long its messages are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Everybody in one world or zone.
+    World,
+    /// A guild, alliance or clan.
+    Guild,
+    /// A party or match; short-lived.
+    Party,
+    /// Two players.
+    Direct,
+    /// From the game to its players.
+    System,
+    /// A player and the game's support.
+    Support,
+}
+
+impl Kind {
+    /// Every kind, in the order of the documentation.
+    pub const ALL: [Self; 6] =
+        [Self::World, Self::Guild, Self::Party, Self::Direct, Self::System, Self::Support];
+
+    /// The word used in JSON, SQL and the environment.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::World => "world",
+            Self::Guild => "guild",
+            Self::Party => "party",
+            Self::Direct => "direct",
+            Self::System => "system",
+            Self::Support => "support",
+        }
+    }
+
+    /// The kind that a word names.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+/// How a channel behaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Anyone may join and read.
+    pub open: bool,
+    /// The level a player needs to speak.
+    pub min_level: Level,
+    /// Seconds between two messages of one player.
+    pub slow_mode_s: Seconds,
+    /// Only moderators and the game's server speak.
+    pub read_only: bool,
+}
+
+/// At most `count` in any `window_ms`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// How many.
+    pub count: usize,
+    /// In how many milliseconds.
+    pub window_ms: Millis,
+}
+
+/// Removes repeats and sorts, so that the same set is the same list.
+pub fn as_set(mut ids: Vec<PlayerId>) -> Vec<PlayerId> {
+    ids.sort();
+    ids.dedup();
+    ids
+}
+
+/// A list that holds at most `MAX` entries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<T>", bound(deserialize = "T: Deserialize<'de>"))]
+pub struct Few<T, const MAX: usize>(Vec<T>);
+
+impl<T, const MAX: usize> Few<T, MAX> {
+    /// The list.
+    pub fn into_vec(self) -> Vec<T> {
+        self.0
+    }
+}
+
+impl<T, const MAX: usize> Default for Few<T, MAX> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T, const MAX: usize> TryFrom<Vec<T>> for Few<T, MAX> {
+    type Error = String;
+    fn try_from(list: Vec<T>) -> Result<Self, String> {
+        if list.len() <= MAX { Ok(Self(list)) } else { Err(format!("a list here holds at most {MAX}")) }
+    }
+}
+
+impl<T: JsonSchema, const MAX: usize> JsonSchema for Few<T, MAX> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        format!("UpTo{MAX}{}", T::schema_name()).into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "array", "maxItems": MAX, "items": generator.subschema_for::<T>() })
+    }
+}

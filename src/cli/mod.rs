@@ -1,0 +1,135 @@
+//! The command line: what the program does when it is called by a person, a service manager or a platform.
+//!
+//! `serve` runs the program for as long as it is wanted, as a server, a worker or a function; `token`, `wordlist` and
+//! `task` are commands for people; `log` says where the log goes. Stands above everything: it hands the registries of
+//! actions and tasks to those who run them.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::api::openapi;
+use crate::base::error::StartError;
+use crate::base::version::BUILD;
+use crate::config::{Config, data_folder};
+use crate::controllers::ACTIONS;
+use crate::store::Db;
+
+mod log;
+mod serve;
+mod task;
+mod token;
+mod wordlist;
+
+/// A game's chat API as one function.
+///
+/// Without a command it serves: as an AWS Lambda function where Lambda starts it (its handler says as what: `api`,
+/// `worker` or `migrate`), else as a plain server.
+/// Settings come from the environment; `guildhall config` lists them.
+#[derive(Parser)]
+#[command(version = BUILD, about, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Answer requests, and run tasks.
+    Serve,
+    /// Run tasks: from Kafka where `KAFKA_BROKERS` is set, else from the outbox. `serve` does the latter by itself.
+    Worker,
+    /// Bring the database's tables to this version; part of a release, before the new version takes requests.
+    Migrate,
+    /// Sign a token, as the game's server would, and print it.
+    Token(token::Token),
+    /// Print every setting with its default, as a Markdown table; checks the environment's own.
+    Config,
+    /// Print the API as an OpenAPI document.
+    Openapi,
+    /// Check, compare, try and publish wordlists.
+    #[command(subcommand)]
+    Wordlist(wordlist::WordlistCommand),
+    /// List, show, retry and run tasks.
+    #[command(subcommand)]
+    Task(task::TaskCommand),
+}
+
+/// A wrong environment, as opposed to a fault while running.
+const BAD_CONFIG: u8 = 2;
+
+impl Cli {
+    /// Does what was asked.
+    pub fn run(self) -> ExitCode {
+        let config = match Config::from_env() {
+            Ok(config) => config,
+            Err(faults) => return complain(&faults, BAD_CONFIG),
+        };
+        if let Err(fault) = log::start(&config) {
+            return complain(&fault, BAD_CONFIG);
+        }
+        let done = match self.command {
+            None | Some(Command::Serve) => in_runtime(serve::serve(config)),
+            Some(Command::Worker) => in_runtime(serve::worker(config)),
+            Some(Command::Migrate) => in_runtime(migrate(config)),
+            Some(Command::Token(token)) => token.print(&config),
+            Some(Command::Config) => say(&variables_table()),
+            Some(Command::Openapi) => say(&openapi_text()),
+            Some(Command::Wordlist(command)) => in_runtime(command.run(&config)),
+            Some(Command::Task(command)) => in_runtime(command.run(config)),
+        };
+        match done {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(fault) => complain(&fault, 1),
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "a person called us and reads this")]
+fn complain(fault: &dyn std::fmt::Display, code: u8) -> ExitCode {
+    eprintln!("guildhall: {}", fault.to_string().trim_end());
+    ExitCode::from(code)
+}
+
+/// Prints, and takes a closed pipe (`| head`) for an answer.
+fn say(text: &str) -> Result<(), StartError> {
+    use std::io::Write;
+    match writeln!(std::io::stdout().lock(), "{}", text.trim_end()) {
+        Err(fault) if fault.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(StartError::new("printing", fault))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn in_runtime(work: impl Future<Output = Result<(), StartError>>) -> Result<(), StartError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|fault| StartError::new("starting threads", fault))?.block_on(work)
+}
+
+async fn migrate(config: Config) -> Result<(), StartError> {
+    if config.database_url.is_none() {
+        data_folder::prepare(&config.data)?;
+    }
+    let steps = Db::migrate(&config).await.map_err(|fault| StartError::new("migrating", fault))?;
+    say(&format!("the database is current; {steps} migration(s) were run"))
+}
+
+/// The README's table.
+pub fn variables_table() -> String {
+    let mut table = "| variable | default | meaning |\n|---|---|---|\n".to_owned();
+    for variable in Config::variables() {
+        let default = match variable.default {
+            "" => "empty".to_owned(),
+            words if words.contains(' ') || matches!(words, "off" | "none") => words.to_owned(),
+            value => format!("`{value}`"),
+        };
+        table.push_str(&format!("| `{}` | {default} | {} |\n", variable.name, variable.meaning));
+    }
+    table
+}
+
+/// The committed document's text.
+pub fn openapi_text() -> String {
+    format!("{:#}\n", openapi::document(ACTIONS))
+}

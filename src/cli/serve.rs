@@ -1,0 +1,128 @@
+//! The program for as long as it is wanted: as a server, as a worker, or as a function, until it is told to stop.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::say;
+use crate::api::router::Router;
+use crate::app::App;
+use crate::base::clock::Clock;
+use crate::base::error::StartError;
+use crate::config::{Config, Platform, Role, data_folder};
+use crate::controllers::ACTIONS;
+use crate::host::figures;
+use crate::host::server::Server;
+use crate::host::{lambda, scf};
+use crate::work::publisher;
+use crate::work::tasks::TASKS;
+use crate::work::worker::Worker;
+
+pub(super) async fn serve(config: Config) -> Result<(), StartError> {
+    if let Platform::Lambda { role, .. } = config.platform {
+        return function(config, role).await;
+    }
+    let app = App::start(config, Clock::default()).await?;
+    let router = Arc::new(Router::new(ACTIONS, Arc::clone(&app)));
+    let stop = stop_signal();
+    let server = Server::bind(app.config.listen, router)
+        .await
+        .map_err(|fault| StartError::new(&format!("listening on {}", app.config.listen), fault))?;
+    let address = server.address().map_err(|fault| StartError::new("listening", fault))?;
+    figures::serve(&app).await?;
+    let list = Arc::clone(&app);
+    tokio::spawn(async move { list.blocklist.keep_fresh().await });
+    let worker = match &app.queue {
+        Some(_) => tokio::spawn(publish(Arc::clone(&app), stop.clone())),
+        None => tokio::spawn(Worker::new(Arc::clone(&app), TASKS).run(stop.clone())),
+    };
+    say(&format!("guildhall listens on http://{address}"))?;
+    server.run(stop).await;
+    // Tasks that don't end in time run again after the next start.
+    let _ = tokio::time::timeout(app.config.shutdown_grace, worker).await;
+    app.db.close().await;
+    Ok(())
+}
+
+async fn function(config: Config, role: Role) -> Result<(), StartError> {
+    let told = |fault| StartError::new("the Lambda runtime", fault);
+    if role == Role::Migrate {
+        if config.database_url.is_none() {
+            data_folder::prepare(&config.data)?;
+        }
+        return lambda::migrate(config).await.map_err(told);
+    }
+    let app = App::start(config, Clock::default()).await?;
+    let invoked = async {
+        match role {
+            Role::Worker => lambda::work(Arc::clone(&app)).await,
+            _ => lambda::serve(Router::new(ACTIONS, Arc::clone(&app)).into()).await,
+        }
+    };
+    let done = until_stopped(invoked, stop_signal()).await;
+    app.db.close().await;
+    done.map_err(told)
+}
+
+/// What a function does, until its platform says that it ends.
+async fn until_stopped<E>(
+    work: impl Future<Output = Result<(), E>>,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), E> {
+    tokio::select! {
+        done = work => done,
+        _ = stop.wait_for(|stop| *stop) => Ok(()),
+    }
+}
+
+/// Hands tasks to the broker until told to stop.
+async fn publish(app: Arc<App>, stop: watch::Receiver<bool>) {
+    if let Some(queue) = &app.queue {
+        publisher::run(&app, queue, stop).await;
+        queue.close().await;
+    }
+}
+
+pub(super) async fn worker(config: Config) -> Result<(), StartError> {
+    let app = App::start(config, Clock::default()).await?;
+    let stop = stop_signal();
+    if let Platform::Scf { events } = &app.config.platform {
+        let done = until_stopped(scf::run(Arc::clone(&app), events), stop).await;
+        app.db.close().await;
+        return done.map_err(|fault| StartError::new("the SCF runtime", fault));
+    }
+    figures::serve(&app).await?;
+    let worker = Worker::new(Arc::clone(&app), TASKS);
+    let Some(queue) = &app.queue else {
+        say("guildhall works on the outbox")?;
+        worker.run(stop).await;
+        app.db.close().await;
+        return Ok(());
+    };
+    let consumer = queue.consume().map_err(|fault| StartError::new("joining the workers", fault))?;
+    // Retries go through the outbox, so somebody must hand them over even where no server runs.
+    let publisher = tokio::spawn(publish(Arc::clone(&app), stop.clone()));
+    say(&format!("guildhall works on {}", queue.topic()))?;
+    worker.consume(consumer, stop).await;
+    let _ = publisher.await;
+    app.db.close().await;
+    Ok(())
+}
+
+/// Turns true at SIGTERM or Ctrl-C.
+fn stop_signal() -> watch::Receiver<bool> {
+    let (told, stop) = watch::channel(false);
+    tokio::spawn(async move {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+            .expect("signals can be listened for");
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        tracing::info!("stopping");
+        let _ = told.send(true);
+        // Kept, so that those who listen don't take the end of this task for a second word.
+        std::future::pending::<()>().await;
+    });
+    stop
+}

@@ -1,0 +1,374 @@
+//! Everything the environment decides: each variable is read once, here, and all faults are told together.
+//!
+//! `Config::read` is also the source of the table in the README: `guildhall config` runs it with an empty
+//! environment and prints what it asked for. `data_folder` keeps what the embedded default has instead of settings: a
+//! secret made on first start.
+//!
+//! Knows the values that settings are made of (`chat::values`) and `base`.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::base::clock::Millis;
+use crate::chat::values::Limit;
+
+pub(crate) mod data_folder;
+mod kafka;
+mod parse;
+mod platform;
+mod values;
+
+pub use values::*;
+
+/// The program's settings. One field a variable; the variable's documentation is in `Config::read`.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where `serve` listens.
+    pub listen: SocketAddr,
+    /// Where Prometheus figures are served, if anywhere.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Prefix removed from paths.
+    pub base_path: String,
+    /// The embedded default's folder.
+    pub data: PathBuf,
+    /// The database, if not the one in the data folder.
+    pub database_url: Option<DatabaseUrl>,
+    /// Connections to `PostgreSQL` at most.
+    pub database_connections: u32,
+    /// Signs tokens that name no key; made in the data folder where absent.
+    pub token_secret: Option<Secret>,
+    /// More keys, by `kid`.
+    pub token_keys: Vec<TokenKey>,
+    /// Where the wordlists lie.
+    pub wordlists: Location,
+    /// How object storage is reached.
+    pub s3: S3Config,
+    /// Tasks that a worker runs at once.
+    pub worker_tasks: usize,
+    /// How long one try of a task may take.
+    pub task_timeout: Duration,
+    /// The broker that carries tasks, if there is one.
+    pub kafka: Option<KafkaConfig>,
+    /// Age at which the wordlist is asked for again.
+    pub wordlist_refresh: Duration,
+    /// Messages a player may send in a time.
+    pub send_limit: Option<Limit>,
+    /// How long a sender's last short messages are judged together; 0 is not at all.
+    pub filter_window_ms: Millis,
+    /// Is what players say made safe to show?
+    pub display_safety: bool,
+    /// How long players may recall what they said.
+    pub recall_window_ms: Millis,
+    /// How long messages are kept, by channel kind; absent is forever.
+    pub retention: Retention,
+    /// Where events are posted, and how.
+    pub webhook: Option<WebhookConfig>,
+    /// Most requests at once.
+    pub max_in_flight: usize,
+    /// How long one request may take.
+    pub request_timeout: Duration,
+    /// How long open requests may take to end after SIGTERM.
+    pub shutdown_grace: Duration,
+    /// Filter of the log.
+    pub log: String,
+    /// Which version this is: a published one's number, `$LATEST`, or the build's.
+    pub version: String,
+    /// Who started the program.
+    pub platform: Platform,
+}
+
+/// One variable, as the README shows it.
+#[derive(Debug)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// What holds without it, in words.
+    pub default: &'static str,
+    /// What it decides.
+    pub meaning: &'static str,
+}
+
+/// All that is wrong with the environment; one line a fault.
+#[derive(Debug)]
+pub struct Faults(pub Vec<String>);
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "the environment has {} fault(s):", self.0.len())?;
+        self.0.iter().try_for_each(|fault| writeln!(f, "  {fault}"))
+    }
+}
+
+impl std::error::Error for Faults {}
+
+impl Config {
+    /// Reads the process's environment.
+    ///
+    /// # Errors
+    /// Every fault at once.
+    pub fn from_env() -> Result<Self, Faults> {
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+        Self::from_lookup(|name| std::env::var(name).ok())
+    }
+
+    /// Reads from wherever `lookup` says; an empty value counts as absent.
+    ///
+    /// # Errors
+    /// Every fault at once.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Faults> {
+        let mut reader = Reader { lookup: &lookup, faults: Vec::new(), variables: Vec::new() };
+        let config = Self::read(&mut reader);
+        if reader.faults.is_empty() { Ok(config) } else { Err(Faults(reader.faults)) }
+    }
+
+    /// Every variable there is, in reading order.
+    pub fn variables() -> Vec<Variable> {
+        let mut reader = Reader { lookup: &|_| None, faults: Vec::new(), variables: Vec::new() };
+        Self::read(&mut reader);
+        reader.variables
+    }
+
+    /// Is this the newest code, which only testers reach?
+    pub fn is_latest(&self) -> bool {
+        platform::is_latest(&self.version)
+    }
+
+    #[expect(clippy::too_many_lines, reason = "a table: one entry a variable")]
+    fn read(env: &mut Reader<'_>) -> Self {
+        let platform = platform::read(env);
+        let version = platform::version(env);
+        let config = Self {
+            listen: env.get("GUILDHALL_LISTEN", "127.0.0.1:9000", "where `serve` listens", parse::address),
+            base_path: env.get(
+                "GUILDHALL_BASE_PATH",
+                "",
+                "prefix removed from paths, such as `/live`",
+                parse::base_path,
+            ),
+            data: env.get(
+                "GUILDHALL_DATA",
+                "./data",
+                "embedded default's folder: database, secret",
+                parse::path,
+            ),
+            database_url: env.optional(
+                "DATABASE_URL",
+                "SQLite in the data folder",
+                "`postgres://…` (run `guildhall migrate` first) or `sqlite://…`",
+                parse::database,
+            ),
+            database_connections: env.get(
+                "GUILDHALL_DATABASE_CONNECTIONS",
+                "8",
+                "connections to PostgreSQL at most, 1 to 500; a Lambda instance needs 2",
+                |text| parse::number(text, 1, 500).map(|number| number as u32),
+            ),
+            token_secret: env.optional(
+                "GUILDHALL_TOKEN_SECRET",
+                "made on first start of the embedded default",
+                "HS256 secret that signs players' tokens, 32 bytes or more",
+                |text| Secret::new(text),
+            ),
+            token_keys: env.get(
+                "GUILDHALL_TOKEN_KEYS",
+                "",
+                "more keys, for rotation: `kid=hs256:SECRET` or `kid=eddsa:PUBLIC_X`, separated by commas (so none in a secret)",
+                parse::token_keys,
+            ),
+            wordlists: env.get("GUILDHALL_WORDLISTS", "./wordlists", "folder of the wordlists, or of published ones, or `s3://bucket/prefix` of published ones", str::parse),
+            wordlist_refresh: env.get(
+                "GUILDHALL_WORDLIST_REFRESH_S",
+                "300",
+                "age in seconds at which the list is asked for again, 1 to 86400",
+                |text| parse::seconds(text, 1, 86_400),
+            ),
+            s3: read_s3(env),
+            kafka: kafka::read(env, platform::is_latest(&version)),
+            task_timeout: env.get(
+                "GUILDHALL_TASK_TIMEOUT_S",
+                "120",
+                "seconds one try of a task may take, 1 to 900",
+                |text| parse::seconds(text, 1, 900),
+            ),
+            worker_tasks: env.get("GUILDHALL_WORKER_TASKS", "8", "tasks that a worker runs at once, 1 to 1000", |text| {
+                parse::number(text, 1, 1_000).map(|number| number as usize)
+            }),
+            send_limit: env.get(
+                "GUILDHALL_SEND_LIMIT",
+                "5/5s",
+                "messages a player may send in a time; `off` lifts it for load tests",
+                parse::send_limit,
+            ),
+            filter_window_ms: env.get(
+                "GUILDHALL_FILTER_WINDOW",
+                "0s",
+                "how long a sender's last short messages are judged together, for words spelled over several; `0s` is off",
+                parse::age,
+            ),
+            display_safety: env.get(
+                "GUILDHALL_DISPLAY_SAFETY",
+                "on",
+                "makes text safe to show: direction marks, invisible runs, stacked marks, rich-text tags; or `off`",
+                parse::switch,
+            ),
+            recall_window_ms: env.get(
+                "GUILDHALL_RECALL_WINDOW",
+                "2m",
+                "how long players may recall what they said (`90s`, `2m`, `1h`, `7d`)",
+                parse::age,
+            ),
+            retention: env.get(
+                "GUILDHALL_RETENTION",
+                "world=30d,party=30d",
+                "how long messages are kept by channel kind; kinds not named keep theirs; `off` keeps all",
+                parse::retention,
+            ),
+            webhook: read_webhook(env),
+            max_in_flight: env.get(
+                "GUILDHALL_MAX_IN_FLIGHT",
+                "512",
+                "requests answered at once, 1 to 65536; more get 503 and `Retry-After`",
+                |text| parse::number(text, 1, 65_536).map(|number| number as usize),
+            ),
+            request_timeout: env.get(
+                "GUILDHALL_REQUEST_TIMEOUT_S",
+                "10",
+                "seconds one request may take before it gets 503, 1 to 900",
+                |text| parse::seconds(text, 1, 900),
+            ),
+            shutdown_grace: env.get(
+                "GUILDHALL_SHUTDOWN_S",
+                "20",
+                "seconds open requests may take to end after SIGTERM, 0 to 900",
+                |text| parse::seconds(text, 0, 900),
+            ),
+            metrics_listen: env.optional(
+                "GUILDHALL_METRICS_LISTEN",
+                "off",
+                "address that serves Prometheus figures at `/metrics`; keep it private",
+                parse::address,
+            ),
+            log: env.get("GUILDHALL_LOG", "info", LOG_MEANING, |text| Ok(text.to_owned())),
+            version,
+            platform,
+        };
+        if config.platform != Platform::Own && config.token_secret.is_none() {
+            env.fault(
+                "GUILDHALL_TOKEN_SECRET",
+                "is required in a function, where nothing may be kept on disk",
+            );
+        }
+        config
+    }
+}
+
+const LOG_MEANING: &str =
+    "filter of `tracing-subscriber`; add `,guildhall::text=debug` to log what players say";
+
+fn read_s3(env: &mut Reader<'_>) -> S3Config {
+    let endpoint = env.optional(
+        "S3_ENDPOINT",
+        "AWS's",
+        "address of another object storage: COS, MinIO, R2",
+        parse::http_url,
+    );
+    let path_style = env.get(
+        "S3_PATH_STYLE",
+        "off",
+        "`on` puts the bucket into the path rather than the host's name; MinIO needs that",
+        parse::switch,
+    );
+    let region = env.optional(
+        "AWS_REGION",
+        "the SDK's",
+        "region of the object storage; credentials come as the AWS SDK finds them",
+        |text| Ok(text.to_owned()),
+    );
+    S3Config { endpoint, region, path_style }
+}
+
+fn read_webhook(env: &mut Reader<'_>) -> Option<WebhookConfig> {
+    let url = env.optional(
+        "GUILDHALL_WEBHOOK_URL",
+        "off",
+        "`http://` or `https://` address of the game server that is told of every message",
+        parse::http_url,
+    );
+    let secret = env.optional(
+        "GUILDHALL_WEBHOOK_SECRET",
+        "none",
+        "signs those events (Standard Webhooks, HMAC-SHA256), 32 bytes or more; required with the address",
+        |text| Secret::new(text),
+    );
+    let timeout =
+        env.get("GUILDHALL_WEBHOOK_TIMEOUT_S", "5", "seconds one such post may take, 1 to 60", |text| {
+            parse::seconds(text, 1, 60)
+        });
+    match (url, secret) {
+        (Some(url), Some(secret)) => Some(WebhookConfig { url, secret, timeout }),
+        (Some(_), None) if env.is_absent("GUILDHALL_WEBHOOK_SECRET") => {
+            env.fault("GUILDHALL_WEBHOOK_SECRET", "is required where GUILDHALL_WEBHOOK_URL is set");
+            None
+        }
+        _ => None,
+    }
+}
+
+/// Asks for variables, and remembers what was asked and what was wrong.
+struct Reader<'a> {
+    lookup: &'a dyn Fn(&str) -> Option<String>,
+    faults: Vec<String>,
+    variables: Vec<Variable>,
+}
+
+type Parsed<T> = Result<T, String>;
+
+impl Reader<'_> {
+    /// A variable with a default.
+    fn get<T>(
+        &mut self,
+        name: &'static str,
+        default: &'static str,
+        meaning: &'static str,
+        parse: impl Fn(&str) -> Parsed<T>,
+    ) -> T {
+        self.variables.push(Variable { name, default, meaning });
+        let fallback = || parse(default).expect("a default holds to its own rule");
+        match self.platform(name).map(|text| parse(&text)) {
+            None => fallback(),
+            Some(Ok(value)) => value,
+            Some(Err(why)) => {
+                self.fault(name, &why);
+                fallback()
+            }
+        }
+    }
+
+    /// A variable whose absence means something that its text can't say.
+    fn optional<T>(
+        &mut self,
+        name: &'static str,
+        default: &'static str,
+        meaning: &'static str,
+        parse: impl Fn(&str) -> Parsed<T>,
+    ) -> Option<T> {
+        self.variables.push(Variable { name, default, meaning });
+        let value = self.platform(name).map(|text| parse(&text))?;
+        value.map_err(|why| self.fault(name, &why)).ok()
+    }
+
+    /// A variable that the platform sets, which users don't.
+    fn platform(&self, name: &str) -> Option<String> {
+        (self.lookup)(name).filter(|value| !value.is_empty())
+    }
+
+    fn is_absent(&self, name: &str) -> bool {
+        self.platform(name).is_none()
+    }
+
+    fn fault(&mut self, name: &str, why: &str) {
+        self.faults.push(format!("{name} {why}"));
+    }
+}

@@ -1,0 +1,74 @@
+//! Figures for Prometheus, on an address of their own: they are the operator's, not the players'.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::net::TcpListener;
+
+use crate::app::App;
+use crate::base::error::StartError;
+use crate::store::outbox;
+
+/// Bounds of the duration histogram, in seconds.
+const SECONDS: &[f64] =
+    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// Bounds of the histogram of messages in one commit.
+const MESSAGES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Collects figures and serves them, where the configuration names an address; else nothing is collected.
+///
+/// # Errors
+/// The address can't be had.
+pub async fn serve(app: &Arc<App>) -> Result<(), StartError> {
+    let Some(address) = app.config.metrics_listen else { return Ok(()) };
+    let fault = |fault: &dyn std::fmt::Display| StartError::new("GUILDHALL_METRICS_LISTEN", fault);
+    let recorder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)
+        .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_messages".to_owned()), MESSAGES))
+        .map_err(|error| fault(&error))?
+        .build_recorder();
+    let handle = recorder.handle();
+    metrics::set_global_recorder(recorder).map_err(|error| fault(&error))?;
+    let listener = TcpListener::bind(address).await.map_err(|error| fault(&error))?;
+    tokio::spawn(answer_all(listener, Arc::clone(app), handle));
+    Ok(())
+}
+
+async fn answer_all(listener: TcpListener, app: Arc<App>, handle: PrometheusHandle) {
+    let mut upkeep = tokio::time::interval(UPKEEP);
+    loop {
+        tokio::select! {
+            _ = upkeep.tick() => handle.run_upkeep(),
+            Ok((stream, _)) = listener.accept() => {
+                let (app, handle) = (Arc::clone(&app), handle.clone());
+                let service = service_fn(move |_| {
+                    let (app, handle) = (Arc::clone(&app), handle.clone());
+                    async move {
+                        measure(&app).await;
+                        Ok::<_, std::convert::Infallible>(http::Response::new(Full::new(bytes::Bytes::from(handle.render()))))
+                    }
+                });
+                let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+                tokio::spawn(connection);
+            }
+        }
+    }
+}
+
+/// Figures that are states rather than events.
+async fn measure(app: &App) {
+    let list = app.blocklist.status();
+    metrics::gauge!("guildhall_wordlist_age_seconds").set(list.age_ms as f64 / 1_000.0);
+    metrics::gauge!("guildhall_wordlist_entries").set(list.entries as f64);
+    if let Ok(status) = outbox::status(&app.db).await {
+        metrics::gauge!("guildhall_outbox_depth").set(status.depth() as f64);
+        metrics::gauge!("guildhall_outbox_oldest_seconds").set(status.oldest_ms as f64 / 1_000.0);
+        metrics::gauge!("guildhall_dead_tasks").set(status.dead as f64);
+    }
+}

@@ -1,0 +1,101 @@
+//! The two databases, and one way to run a statement on either.
+//!
+//! Nothing here knows a table.
+
+use sqlx::SqlitePool;
+
+use crate::base::error::Error;
+
+pub(in crate::store) mod postgres;
+pub(in crate::store) mod sql;
+pub(in crate::store) mod sqlite;
+
+use sql::{Held, Row, Sql, Tx, Value};
+
+/// Where connections come from.
+#[derive(Clone)]
+pub(in crate::store) enum Pools {
+    Sqlite { read: SqlitePool, write: SqlitePool },
+    Postgres(postgres::Connections),
+}
+
+/// What a statement is for: `SQLite` has connections for each.
+#[derive(Clone, Copy)]
+pub(in crate::store) enum Purpose {
+    Read,
+    Write,
+}
+
+impl Pools {
+    pub(in crate::store) async fn hold(&self, purpose: Purpose) -> sqlx::Result<Held> {
+        match (self, purpose) {
+            (Self::Sqlite { read, .. }, Purpose::Read) => read.acquire().await.map(Held::Sqlite),
+            (Self::Sqlite { write, .. }, Purpose::Write) => write.acquire().await.map(Held::Sqlite),
+            (Self::Postgres(connections), _) => connections.lend().await.map(Held::Postgres),
+        }
+    }
+
+    pub(in crate::store) async fn begin(&self) -> sqlx::Result<Tx> {
+        match self {
+            Self::Sqlite { write, .. } => sqlite::begin(write).await.map(Tx::Sqlite),
+            Self::Postgres(connections) => {
+                connections.begin().await.map(|(tx, _place)| Tx::Postgres { tx, _place })
+            }
+        }
+    }
+
+    pub(in crate::store) async fn all<T: Row>(
+        &self,
+        purpose: Purpose,
+        sql: Sql,
+        values: &[Value<'_>],
+    ) -> sqlx::Result<Vec<T>> {
+        match self.all_once(purpose, sql, values).await {
+            Err(error) if self.recovers(&error).await => self.all_once(purpose, sql, values).await,
+            rows => rows,
+        }
+    }
+
+    pub(in crate::store) async fn all_once<T: Row>(
+        &self,
+        purpose: Purpose,
+        sql: Sql,
+        values: &[Value<'_>],
+    ) -> sqlx::Result<Vec<T>> {
+        let mut held = self.hold(purpose).await?;
+        let rows = held.conn().all(sql, values).await?;
+        held.give_back();
+        Ok(rows)
+    }
+
+    pub(in crate::store) async fn execute(&self, sql: Sql, values: &[Value<'_>]) -> sqlx::Result<u64> {
+        let mut held = self.hold(Purpose::Write).await?;
+        let changed = held.conn().execute(sql, values).await?;
+        held.give_back();
+        Ok(changed)
+    }
+
+    /// Was it the connection that failed, and are the broken ones gone now? Then once more is worth it.
+    pub(in crate::store) async fn recovers(&self, error: &sqlx::Error) -> bool {
+        match self {
+            Self::Sqlite { .. } => false,
+            Self::Postgres(connections) => {
+                let broken = postgres::is_broken(error);
+                if broken {
+                    connections.drop_broken().await;
+                }
+                broken
+            }
+        }
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        if sqlite::is_passing(&error) || postgres::is_passing(&error) {
+            tracing::warn!(%error, "the database can't answer now");
+            return Self::Unavailable("the database can't answer now");
+        }
+        Self::internal(error)
+    }
+}

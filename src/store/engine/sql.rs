@@ -1,0 +1,208 @@
+//! One way to run a statement on either database: the text in both dialects, values as binds, rows by their types.
+
+use super::postgres::Lent;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::PgRow;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, PgConnection, Postgres, Sqlite, SqliteConnection, Transaction};
+use tokio::sync::OwnedSemaphorePermit;
+
+/// A statement in both dialects; most read the same in both.
+#[derive(Clone, Copy)]
+pub(in crate::store) struct Sql {
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+impl From<&'static str> for Sql {
+    fn from(both: &'static str) -> Self {
+        Self { sqlite: both, postgres: both }
+    }
+}
+
+/// A statement that the two databases want differently.
+pub(in crate::store) const fn by_dialect(sqlite: &'static str, postgres: &'static str) -> Sql {
+    Sql { sqlite, postgres }
+}
+
+/// A value that is bound to a statement.
+#[derive(Clone, Copy)]
+pub(in crate::store) enum Value<'v> {
+    Int(Option<i64>),
+    Text(Option<&'v str>),
+    Bool(bool),
+}
+
+impl From<i64> for Value<'_> {
+    fn from(value: i64) -> Self {
+        Self::Int(Some(value))
+    }
+}
+
+impl From<Option<i64>> for Value<'_> {
+    fn from(value: Option<i64>) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl<'v> From<&'v str> for Value<'v> {
+    fn from(value: &'v str) -> Self {
+        Self::Text(Some(value))
+    }
+}
+
+impl<'v> From<&'v String> for Value<'v> {
+    fn from(value: &'v String) -> Self {
+        Self::Text(Some(value))
+    }
+}
+
+impl<'v> From<Option<&'v str>> for Value<'v> {
+    fn from(value: Option<&'v str>) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl From<bool> for Value<'_> {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+/// Values in the order of a statement's `$1`, `$2`, …
+macro_rules! values {
+    ($($value:expr),* $(,)?) => { &[$($crate::store::engine::sql::Value::from($value)),*] };
+}
+pub(in crate::store) use values;
+
+/// A row that either database can give.
+pub(in crate::store) trait Row:
+    for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin
+{
+}
+
+impl<T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin> Row for T {}
+
+/// A connection that is borrowed for a while.
+pub(in crate::store) enum Held {
+    Sqlite(PoolConnection<Sqlite>),
+    Postgres(Lent),
+}
+
+/// A transaction; dropped before its commit, it never was.
+pub(in crate::store) enum Tx {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres { tx: Transaction<'static, Postgres>, _place: OwnedSemaphorePermit },
+}
+
+/// What statements run on.
+pub(in crate::store) enum Conn<'c> {
+    Sqlite(&'c mut SqliteConnection),
+    Postgres(&'c mut PgConnection),
+}
+
+impl Held {
+    pub(in crate::store) fn conn(&mut self) -> Conn<'_> {
+        match self {
+            Self::Sqlite(connection) => Conn::Sqlite(connection),
+            Self::Postgres(lent) => Conn::Postgres(lent.connection()),
+        }
+    }
+
+    /// Nothing went wrong with it.
+    pub(in crate::store) fn give_back(self) {
+        if let Self::Postgres(lent) = self {
+            lent.give_back();
+        }
+    }
+}
+
+impl Tx {
+    pub(in crate::store) fn conn(&mut self) -> Conn<'_> {
+        match self {
+            Self::Sqlite(tx) => Conn::Sqlite(tx),
+            Self::Postgres { tx, .. } => Conn::Postgres(tx),
+        }
+    }
+
+    pub(in crate::store) async fn commit(self) -> sqlx::Result<()> {
+        match self {
+            Self::Sqlite(tx) => tx.commit().await,
+            Self::Postgres { tx, .. } => tx.commit().await,
+        }
+    }
+
+    /// The only row, or none.
+    pub(in crate::store) async fn optional<T: Row>(
+        &mut self,
+        sql: impl Into<Sql>,
+        values: &[Value<'_>],
+    ) -> sqlx::Result<Option<T>> {
+        Ok(self.conn().all(sql.into(), values).await?.pop())
+    }
+
+    /// The only row.
+    pub(in crate::store) async fn one<T: Row>(
+        &mut self,
+        sql: impl Into<Sql>,
+        values: &[Value<'_>],
+    ) -> sqlx::Result<T> {
+        self.optional(sql, values).await?.ok_or(sqlx::Error::RowNotFound)
+    }
+
+    /// Changes rows, and says how many.
+    pub(in crate::store) async fn execute(
+        &mut self,
+        sql: impl Into<Sql>,
+        values: &[Value<'_>],
+    ) -> sqlx::Result<u64> {
+        self.conn().execute(sql.into(), values).await
+    }
+
+    /// Takes a channel's row, so that what follows is done one after the other. `SQLite` has one writer anyway.
+    /// Everything that takes several locks takes the channel's first.
+    pub(in crate::store) async fn lock_channel(&mut self, channel_key: i64) -> sqlx::Result<()> {
+        if matches!(self, Self::Postgres { .. }) {
+            self.execute("SELECT 1 FROM channel WHERE key = $1 FOR UPDATE", values![channel_key]).await?;
+        }
+        Ok(())
+    }
+}
+
+macro_rules! bound {
+    ($query:expr, $values:expr) => {{
+        let mut query = $query;
+        for value in $values {
+            query = match *value {
+                Value::Int(value) => query.bind(value),
+                Value::Text(value) => query.bind(value),
+                Value::Bool(value) => query.bind(value),
+            };
+        }
+        query
+    }};
+}
+
+impl Conn<'_> {
+    pub(in crate::store) async fn all<T: Row>(self, sql: Sql, values: &[Value<'_>]) -> sqlx::Result<Vec<T>> {
+        match self {
+            Self::Sqlite(connection) => {
+                bound!(sqlx::query_as(sql.sqlite), values).fetch_all(connection).await
+            }
+            Self::Postgres(connection) => {
+                bound!(sqlx::query_as(sql.postgres), values).fetch_all(connection).await
+            }
+        }
+    }
+
+    pub(in crate::store) async fn execute(self, sql: Sql, values: &[Value<'_>]) -> sqlx::Result<u64> {
+        match self {
+            Self::Sqlite(connection) => {
+                Ok(bound!(sqlx::query(sql.sqlite), values).execute(connection).await?.rows_affected())
+            }
+            Self::Postgres(connection) => {
+                Ok(bound!(sqlx::query(sql.postgres), values).execute(connection).await?.rows_affected())
+            }
+        }
+    }
+}

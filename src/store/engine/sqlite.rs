@@ -1,0 +1,79 @@
+//! The embedded default: one `SQLite` file, one writer, a few readers.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Sqlite, SqlitePool, Transaction};
+
+use super::Pools;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/sqlite");
+
+/// Connections that read at the same time.
+const READERS: u32 = 4;
+/// How long a query waits for a connection, or for another process's lock on the file.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Rows of a page that may wait between the database's thread and ours: a whole page.
+const ROW_BUFFER: usize = 128;
+
+/// Opens the file at a `sqlite:` address, makes it where there is none, and migrates it.
+pub(in crate::store) async fn open(url: &str) -> sqlx::Result<Pools> {
+    let options = SqliteConnectOptions::from_str(url)?
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // NORMAL would lose acknowledged messages when the power fails.
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(PATIENCE)
+        // A send touches a page each of four trees, and a commit writes whole pages.
+        .page_size(4_096)
+        .row_buffer_size(ROW_BUFFER)
+        .pragma("cache_size", "-16384")
+        .pragma("temp_store", "memory")
+        .pragma("wal_autocheckpoint", "4000");
+    let pool = |size| {
+        SqlitePoolOptions::new()
+            .max_connections(size)
+            .min_connections(1)
+            .acquire_timeout(PATIENCE)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false)
+    };
+    let write = pool(1).connect_with(options.clone()).await?;
+    MIGRATIONS.run(&write).await?;
+    let read = pool(READERS).connect_with(options.pragma("query_only", "on")).await?;
+    Ok(Pools::Sqlite { read, write })
+}
+
+/// A transaction that has the lock from its start: one that reads first could find that another has written since.
+///
+/// When a commit finds the disk full, SQLite itself ends the transaction, and the driver's own end of it then fails, so
+/// the connection counts as being inside one for ever. Such a connection is closed.
+pub(in crate::store) async fn begin(pool: &SqlitePool) -> sqlx::Result<Transaction<'static, Sqlite>> {
+    const BEGIN: &str = "BEGIN IMMEDIATE";
+    match pool.begin_with(BEGIN).await {
+        Err(sqlx::Error::InvalidSavePointStatement) => {
+            tracing::warn!("the writing connection was left inside a transaction; opening another");
+            pool.acquire().await?.close().await?;
+            pool.begin_with(BEGIN).await
+        }
+        begun => begun,
+    }
+}
+
+/// Does this go away by itself or by making room, rather than by mending the program?
+pub(in crate::store) fn is_passing(error: &sqlx::Error) -> bool {
+    // SQLITE_BUSY, SQLITE_LOCKED, SQLITE_READONLY, SQLITE_IOERR, SQLITE_FULL: the low byte of the extended code.
+    const PASSING: [i32; 5] = [5, 6, 8, 10, 13];
+    match error {
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => true,
+        sqlx::Error::Database(error) => {
+            let sqlite = error.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some();
+            let code = error.code().and_then(|code| code.parse::<i32>().ok());
+            sqlite && code.is_some_and(|code| PASSING.contains(&(code & 0xff)))
+        }
+        _ => false,
+    }
+}

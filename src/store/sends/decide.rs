@@ -1,0 +1,253 @@
+//! Sends that are decided together: who may speak, which nonce was used, and what is to be written for the others.
+//!
+//! Each is decided by itself, on what the database knew before and on what the batch has said so far, so limits hold
+//! within a batch too. How it is written is each database's own matter.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use sqlx::FromRow;
+
+use super::draft::{Draft, Earlier, Pending, digest, nonce_conflict};
+use crate::base::clock::Millis;
+use crate::base::error::{Error, Result};
+use crate::chat::payload::Payload;
+use crate::chat::speaking::{self, Refusal, may_speak};
+use crate::chat::values::PlayerId;
+use crate::store::channel::stored_settings;
+use crate::store::message::{Message, MessageKind, Sender, Stored, Written};
+use crate::store::{json, outbox, wordlist_hit};
+
+/// What came of a send.
+pub(in crate::store) enum Outcome {
+    Stored(Stored),
+    Replayed(Earlier),
+}
+
+/// What is to become of a send.
+pub(in crate::store) enum Decision {
+    /// Its row is to be stored.
+    Store(usize),
+    /// Another send of this batch has the same nonce.
+    Twin(usize),
+    /// It was stored before.
+    Replay(Earlier),
+}
+
+/// What the database knows about one send.
+#[derive(FromRow)]
+pub(in crate::store) struct Facts {
+    key: Option<i64>,
+    open: Option<bool>,
+    min_level: Option<i64>,
+    slow_mode_s: Option<i64>,
+    read_only: Option<bool>,
+    pub(in crate::store) last_seq: Option<i64>,
+    pub(in crate::store) last_said: Option<i64>,
+    member: bool,
+    last_sent_at: Option<Millis>,
+    recent: Option<String>,
+    pace_version: i64,
+    earlier_seq: Option<i64>,
+    earlier_digest: Option<String>,
+}
+
+/// The sends as the query for facts takes them.
+pub(in crate::store) fn asked<'a>(pending: impl Iterator<Item = &'a Pending>) -> Result<String> {
+    let one = |pending: &'a Pending| (&pending.draft.said.channel, &pending.draft.sender.id, pending.nonce());
+    json(&pending.map(one).collect::<Vec<_>>())
+}
+
+/// A message row, as the statements read it.
+#[derive(Serialize)]
+pub(in crate::store) struct MessageRow<'a> {
+    /// Its place among the rows.
+    n: usize,
+    pub(in crate::store) key: i64,
+    id: &'a PlayerId,
+    at: Millis,
+    /// The message as JSON: what stands before its number, and what behind.
+    pub(in crate::store) head: String,
+    pub(in crate::store) tail: String,
+    original: Option<String>,
+    wordlist: Option<&'a str>,
+    nonce: Option<&'a str>,
+    digest: String,
+    /// Left out where there are none: the statements then look for no members.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    mentions: &'a [PlayerId],
+    /// The sender is a member, so has read up to here.
+    member: bool,
+    /// The channel has a slow mode, so the time is kept.
+    slow: bool,
+    /// When the sender last spoke here, as the decision knew it.
+    here: Option<Millis>,
+    /// The sender is held to a send limit.
+    limited: bool,
+    /// Given by `SQLite`'s writer; `PostgreSQL` gives them in the statement.
+    pub(in crate::store) seq: i64,
+    pub(in crate::store) said: i64,
+}
+
+/// When a player last spoke, as it is to be kept.
+#[derive(Default)]
+pub(in crate::store) struct Pace {
+    recent: Vec<Millis>,
+    /// The row's version that the decision knew; 0 for none.
+    version: i64,
+}
+
+/// One commit in the making: the rows to write, and what they change for the sends behind them.
+#[derive(Default)]
+pub(in crate::store) struct Batch<'a> {
+    pub(in crate::store) now: Millis,
+    pub(in crate::store) rows: Vec<MessageRow<'a>>,
+    pub(in crate::store) tasks: Vec<outbox::NewRow>,
+    pub(in crate::store) hits: Vec<wordlist_hit::OfRow<'a>>,
+    pace: HashMap<&'a str, Pace>,
+    /// (channel, player) -> when they last spoke there
+    here: HashMap<(i64, &'a str), Millis>,
+    /// (channel, player, nonce) -> row
+    nonces: HashMap<(i64, &'a str, &'a str), usize>,
+}
+
+impl<'a> Batch<'a> {
+    /// Nothing yet.
+    pub(in crate::store) fn at(now: Millis) -> Self {
+        Self { now, ..Self::default() }
+    }
+
+    pub(in crate::store) fn decide(&mut self, pending: &'a Pending, facts: &Facts) -> Result<Decision> {
+        let draft = &pending.draft;
+        let key = facts.key.ok_or(Refusal::Unseen)?;
+        let sender = draft.sender.id.as_str();
+        let digest = digest(&draft.said);
+        let nonce = pending.nonce().map(|nonce| (key, sender, nonce));
+        // Read rights may have ended since; the sender keeps the right to learn what came of the send.
+        let replay =
+            |stored: &str, decision| if stored == digest { Ok(decision) } else { Err(nonce_conflict()) };
+        if let Some(row) = nonce.and_then(|nonce| self.nonces.get(&nonce)) {
+            return replay(&self.rows[*row].digest, Decision::Twin(*row));
+        }
+        if let Some((seq, stored)) = facts.earlier_seq.zip(facts.earlier_digest.as_deref()) {
+            return replay(stored, Decision::Replay(Earlier { channel_key: key, seq }));
+        }
+        let here = self.here.get(&(key, sender)).copied().or(facts.last_sent_at);
+        self.check(draft, facts, here)?;
+        self.here.insert((key, sender), self.now);
+        let n = self.rows.len();
+        if let Some(nonce) = nonce {
+            self.nonces.insert(nonce, n);
+        }
+        let (head, tail) = message(draft, self.now)?;
+        self.rows.push(MessageRow {
+            n,
+            key,
+            id: &draft.sender.id,
+            at: self.now,
+            head,
+            tail,
+            original: draft.shown.masked.then(|| written(draft)).transpose()?,
+            wordlist: draft.shown.wordlist.as_deref(),
+            nonce: pending.nonce(),
+            digest,
+            mentions: &draft.said.mentions,
+            member: facts.member,
+            slow: facts.slow_mode_s.is_some_and(|seconds| seconds > 0),
+            here,
+            limited: draft.limit.is_some(),
+            seq: 0,
+            said: 0,
+        });
+        self.hits.extend(draft.shown.hits.iter().map(|hit| wordlist_hit::OfRow { n, hit }));
+        self.tasks
+            .extend(draft.follow_ups.iter().map(|task| task.clone().into_row(n, pending.stage, self.now)));
+        Ok(Decision::Store(n))
+    }
+
+    /// Asks the one rule, and notes that the sender spoke.
+    fn check(&mut self, draft: &'a Draft, facts: &Facts, here: Option<Millis>) -> Result<(), Refusal> {
+        let mut pace = self.pace.remove(draft.sender.id.as_str()).unwrap_or_else(|| Pace {
+            recent: facts
+                .recent
+                .as_deref()
+                .and_then(|recent| serde_json::from_str(recent).ok())
+                .unwrap_or_default(),
+            version: facts.pace_version,
+        });
+        let verdict = may_speak(&speaking::Context {
+            now: self.now,
+            settings: stored_settings(
+                facts.open == Some(true),
+                facts.min_level.unwrap_or_default(),
+                facts.slow_mode_s.unwrap_or_default(),
+                facts.read_only == Some(true),
+            ),
+            member: facts.member,
+            staff: draft.sender.is_staff(),
+            level: draft.sender.level.get(),
+            last_here: here,
+            recent: &pace.recent,
+            limit: draft.limit,
+        });
+        if let Some(limit) = draft.limit {
+            if verdict.is_ok() {
+                pace.recent.push(self.now);
+                pace.recent.drain(..pace.recent.len().saturating_sub(limit.count));
+            }
+            self.pace.insert(draft.sender.id.as_str(), pace);
+        }
+        verdict
+    }
+
+    /// The players whose pace is to be kept: id, times as JSON, the version that was known.
+    pub(in crate::store) fn paces(&self) -> Result<Vec<(&str, String, i64)>> {
+        let row = |(id, pace): (&&'a str, &Pace)| Ok((*id, json(&pace.recent)?, pace.version));
+        self.pace.iter().map(row).collect()
+    }
+
+    /// The outcome of a send whose batch is written; none where its row was not, as it was decided on old facts.
+    pub(in crate::store) fn outcome(
+        &self,
+        decision: Decision,
+        seqs: &[Option<i64>],
+    ) -> Option<Result<Outcome>> {
+        let outcome = match decision {
+            Decision::Replay(earlier) => Outcome::Replayed(earlier),
+            Decision::Twin(n) => Outcome::Replayed(Earlier { channel_key: self.rows[n].key, seq: seqs[n]? }),
+            Decision::Store(n) => {
+                let MessageRow { head, tail, .. } = &self.rows[n];
+                return Some(Stored::one(format!("{head}{}{tail}", seqs[n]?)).map(Outcome::Stored));
+            }
+        };
+        Some(Ok(outcome))
+    }
+}
+
+/// What the sender wrote, for moderators.
+fn written(draft: &Draft) -> Result<String> {
+    let payload = draft.said.payload.as_ref().map(Payload::raw).transpose()?;
+    json(&Written { text: draft.said.text.as_str(), payload })
+}
+
+/// What everybody sees, in JSON: what stands before the number, and what behind.
+fn message(draft: &Draft, now: Millis) -> Result<(String, String)> {
+    // No channel's id has a quote, so the first place that reads so is the number's.
+    const PLACE: &str = "\"seq\":0";
+    let raw = |text: &str| RawValue::from_string(text.to_owned()).map_err(Error::internal);
+    let message = json(&Message {
+        channel: draft.said.channel.to_string(),
+        seq: 0,
+        kind: MessageKind::Text,
+        sender: Sender { id: draft.sender.id.to_string(), name: draft.sender.name.clone() },
+        text: draft.shown.text.clone(),
+        payload: draft.shown.payload.as_deref().map(raw).transpose()?,
+        mentions: draft.said.mentions.clone(),
+        sent_at: now,
+        reference: None,
+        masked: draft.shown.masked,
+    })?;
+    let (head, tail) = message.split_once(PLACE).ok_or_else(|| Error::internal("a message has a number"))?;
+    Ok((format!("{head}{}", &PLACE[..PLACE.len() - 1]), tail.to_owned()))
+}

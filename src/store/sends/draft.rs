@@ -1,0 +1,73 @@
+//! A send on its way to the disk: what is to be stored, and where an earlier send with its nonce lies.
+
+use sha2::{Digest, Sha256};
+
+use crate::base::error::Error;
+use crate::base::random;
+use crate::chat::identity::Identity;
+use crate::chat::said::{Said, Shown};
+use crate::chat::values::{Limit, Nonce};
+use crate::store::Db;
+use crate::store::engine::Pools;
+use crate::store::outbox::FollowUp;
+
+/// A send that is ready to be stored.
+#[derive(Debug)]
+pub struct Draft {
+    /// As it came.
+    pub said: Said,
+    /// As it will be seen.
+    pub shown: Shown,
+    /// Who says it.
+    pub sender: Identity,
+    /// The limit that this sender is held to.
+    pub limit: Option<Limit>,
+    /// Tasks that are stored with it.
+    pub follow_ups: Vec<FollowUp>,
+}
+
+/// A draft that waits for its commit.
+pub(in crate::store) struct Pending {
+    pub(in crate::store) draft: Draft,
+    /// A nonce of ours, where the client gave none: after a broken connection, it tells whether the message is stored.
+    own_nonce: Option<String>,
+    /// Whose the tasks are that it causes.
+    pub(in crate::store) stage: &'static str,
+}
+
+impl Pending {
+    pub(in crate::store) fn nonce(&self) -> Option<&str> {
+        self.draft.said.nonce.as_ref().map(Nonce::as_str).or(self.own_nonce.as_deref())
+    }
+
+    pub(in crate::store) fn new(db: &Db, draft: Draft) -> Self {
+        let wanted = draft.said.nonce.is_none() && matches!(db.pools, Pools::Postgres(_));
+        // Longer than any that a client may give.
+        let own_nonce = wanted.then(|| format!("own:{:0>64}", random::id()));
+        Self { draft, own_nonce, stage: db.stage }
+    }
+}
+
+/// Where a message lies that an earlier send with the same nonce stored.
+#[derive(Debug)]
+pub(in crate::store) struct Earlier {
+    pub(in crate::store) channel_key: i64,
+    pub(in crate::store) seq: i64,
+}
+
+/// A hash of the content: the same nonce with another hash is a conflict. The wordlist plays no part in it.
+pub(in crate::store) fn digest(said: &Said) -> String {
+    let mut hash = Sha256::new();
+    let mut part = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    part(said.text.as_str().as_bytes());
+    part(said.payload.as_ref().map_or(b"".as_slice(), |payload| payload.as_str().as_bytes()));
+    said.mentions.iter().for_each(|player| part(player.as_str().as_bytes()));
+    random::to_hex(&hash.finalize()[..16])
+}
+
+pub(in crate::store) fn nonce_conflict() -> Error {
+    Error::Conflict("this nonce was used for another message".into())
+}

@@ -1,0 +1,172 @@
+//! A batch of sends in `PostgreSQL`: one query for the facts, then one statement that writes everything.
+//!
+//! Any number of instances send at once, so what was read may be old when it is written. The statement therefore holds
+//! the decision to what it was based on: a send limit or slow mode that moved on meanwhile leaves that row unwritten,
+//! and it is decided again. Locks are taken in one order: paces by player, channels by key, then the rest.
+
+use std::collections::HashMap;
+
+use super::decide::{self, Batch, Decision, Facts, Outcome};
+use super::draft::Pending;
+use crate::base::clock::Clock;
+use crate::base::error::{Error, Result};
+use crate::store::engine::postgres::{self, Connections};
+use crate::store::{is_twin, json};
+
+/// How often a batch is decided again, each time for what moved on in between.
+const ROUNDS: usize = 8;
+
+pub(in crate::store) async fn commit(
+    connections: &Connections,
+    clock: &Clock,
+    drafts: &[Pending],
+) -> Result<Vec<Result<Outcome>>> {
+    let mut outcomes: Vec<Option<Result<Outcome>>> = drafts.iter().map(|_| None).collect();
+    let mut reconnected = false;
+    for _ in 0..ROUNDS {
+        let open: Vec<usize> = (0..drafts.len()).filter(|n| outcomes[*n].is_none()).collect();
+        if open.is_empty() {
+            break;
+        }
+        let waiting: Vec<&Pending> = open.iter().map(|n| &drafts[*n]).collect();
+        match round(connections, clock, &waiting).await {
+            Ok(found) => open.into_iter().zip(found).for_each(|(n, outcome)| outcomes[n] = outcome),
+            // A twin, or one that waited for us while we waited for it, has committed: the facts are others now.
+            Err(Fault::Database(error)) if is_twin(&error) || postgres::is_conflict(&error) => {}
+            Err(Fault::Database(error)) if !reconnected && postgres::is_broken(&error) => {
+                // It may have committed. Every row has a nonce, so it is not stored again.
+                connections.drop_broken().await;
+                reconnected = true;
+            }
+            Err(Fault::Database(error)) => return Err(error.into()),
+            Err(Fault::Other(error)) => return Err(error),
+        }
+    }
+    let busy = || Err(Error::Unavailable("too many sends at once"));
+    Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(busy)).collect())
+}
+
+enum Fault {
+    Database(sqlx::Error),
+    Other(Error),
+}
+
+impl From<sqlx::Error> for Fault {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+/// Decides and writes once; none for those whose facts moved on.
+async fn round(
+    connections: &Connections,
+    clock: &Clock,
+    drafts: &[&Pending],
+) -> Result<Vec<Option<Result<Outcome>>>, Fault> {
+    let mut lent = connections.lend().await?;
+    let facts: Vec<Facts> = sqlx::query_as(FACTS)
+        .bind(decide::asked(drafts.iter().copied())?)
+        .fetch_all(lent.connection())
+        .await?;
+    let mut batch = Batch::at(clock.now());
+    let decisions: Vec<Result<Decision>> =
+        drafts.iter().zip(&facts).map(|(draft, facts)| batch.decide(draft, facts)).collect();
+    let mut seqs = vec![None; batch.rows.len()];
+    if !batch.rows.is_empty() {
+        let written: Vec<(i64, i64)> = sqlx::query_as(WRITE)
+            .bind(json(&batch.rows)?)
+            .bind(json(&batch.paces()?)?)
+            .bind(json(&batch.tasks)?)
+            .bind(json(&batch.hits)?)
+            .bind(batch.now)
+            .fetch_all(lent.connection())
+            .await?;
+        let written: HashMap<i64, i64> = written.into_iter().collect();
+        for (n, seq) in seqs.iter_mut().enumerate() {
+            *seq = written.get(&(n as i64)).copied();
+        }
+    }
+    lent.give_back();
+    let outcome = |decision: Result<Decision>| match decision {
+        Ok(decision) => batch.outcome(decision, &seqs),
+        Err(error) => Some(Err(error)),
+    };
+    Ok(decisions.into_iter().map(outcome).collect())
+}
+
+const FACTS: &str = "SELECT c.key, c.open, c.min_level, c.slow_mode_s, c.read_only, c.last_seq, c.last_said,
+            m.player_id IS NOT NULL AS member, m.last_sent_at, p.recent, coalesce(p.version, 0) AS pace_version,
+            e.seq AS earlier_seq, e.digest AS earlier_digest
+     FROM json_array_elements($1::json) WITH ORDINALITY AS j (value, n)
+     LEFT JOIN channel c ON c.id = j.value ->> 0
+     LEFT JOIN member m ON m.channel_key = c.key AND m.player_id = j.value ->> 1
+     LEFT JOIN pace p ON p.player_id = j.value ->> 1
+     LEFT JOIN LATERAL (SELECT seq, digest FROM message
+         WHERE channel_key = c.key AND sender_id = j.value ->> 1 AND nonce = j.value ->> 2 LIMIT 1) e ON TRUE
+     ORDER BY j.n";
+
+const WRITE: &str = r#"
+WITH r AS MATERIALIZED (
+    SELECT * FROM json_to_recordset($1::json) AS r (n bigint, key bigint, id text, at bigint, head text, tail text,
+        original text, wordlist text, nonce text, digest text, mentions json, member boolean, slow boolean,
+        here bigint, limited boolean)
+), paced AS (
+    INSERT INTO pace (player_id, recent, version)
+    SELECT p.value ->> 0, p.value ->> 1, (p.value ->> 2)::bigint + 1
+    FROM json_array_elements($2::json) AS p (value) ORDER BY 1
+    ON CONFLICT (player_id) DO UPDATE SET recent = excluded.recent, version = excluded.version
+        WHERE pace.version = excluded.version - 1
+    RETURNING player_id
+), agreed AS MATERIALIZED (
+    SELECT * FROM r WHERE NOT limited OR id IN (SELECT player_id FROM paced)
+), locked AS MATERIALIZED (
+    SELECT key, last_seq, last_said FROM channel WHERE key IN (SELECT key FROM agreed) ORDER BY key FOR UPDATE
+), slow AS MATERIALIZED (
+    SELECT m.channel_key, m.player_id, m.last_sent_at FROM member m
+    JOIN agreed a ON a.key = m.channel_key AND a.id = m.player_id AND a.slow
+    WHERE (SELECT count(*) FROM locked) > 0 ORDER BY m.channel_key, m.player_id FOR UPDATE OF m
+), ok AS MATERIALIZED (
+    SELECT a.*, l.last_seq + row_number() OVER w AS seq, l.last_said + row_number() OVER w AS said
+    FROM agreed a JOIN locked l ON l.key = a.key
+    WHERE NOT a.slow OR NOT a.member OR EXISTS (SELECT FROM slow s
+        WHERE s.channel_key = a.key AND s.player_id = a.id AND s.last_sent_at IS NOT DISTINCT FROM a.here)
+    WINDOW w AS (PARTITION BY a.key ORDER BY a.n)
+), bumped AS (
+    UPDATE channel SET last_seq = b.seq, last_said = b.said
+    FROM (SELECT key, max(seq) AS seq, max(said) AS said FROM ok GROUP BY key) b WHERE channel.key = b.key
+), stored AS (
+    INSERT INTO message (channel_key, seq, said, sender_id, sent_at, shown, original, wordlist, nonce, digest)
+    SELECT key, seq, said, id, at, head || seq || tail, original, wordlist, nonce, digest FROM ok
+), marked AS (
+    UPDATE member SET read_seq = greatest(member.read_seq, b.seq), read_said = greatest(member.read_said, b.said),
+        last_sent_at = CASE WHEN b.slow THEN b.at ELSE member.last_sent_at END
+    FROM (SELECT key, id, max(seq) AS seq, max(said) AS said, bool_or(slow) AS slow, max(at) AS at
+          FROM ok WHERE member GROUP BY key, id) b
+    WHERE member.channel_key = b.key AND member.player_id = b.id
+), mentioned AS (
+    INSERT INTO mention (player_id, channel_key, seq)
+    SELECT m.player_id, o.key, o.seq FROM ok o
+    CROSS JOIN json_array_elements_text(o.mentions) AS named (id)
+    JOIN member m ON m.channel_key = o.key AND m.player_id = named.id
+    WHERE named.id <> o.id
+    ON CONFLICT DO NOTHING
+), queued AS (
+    INSERT INTO outbox (id, task, key, payload, trace, created_at, not_before, stage)
+    SELECT t.id, t.task, t.key, '{"seq":' || o.seq || t.tail, t.trace, $5, $5, t.stage
+    FROM json_to_recordset($3::json) AS t (n bigint, id text, task text, key text, tail text, trace text, stage text)
+    JOIN ok o ON o.n = t.n
+), counted AS (
+    INSERT INTO wordlist_hit (category, entry, hits, last_at)
+    SELECT h.category, h.entry, count(*), $5
+    FROM json_to_recordset($4::json) AS h (n bigint, category text, entry text) JOIN ok o ON o.n = h.n
+    GROUP BY 1, 2 ORDER BY 1, 2
+    ON CONFLICT (category, entry) DO UPDATE SET hits = wordlist_hit.hits + excluded.hits, last_at = excluded.last_at
+)
+SELECT n, seq FROM ok
+"#;

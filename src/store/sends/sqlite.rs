@@ -1,0 +1,124 @@
+//! A batch of sends in `SQLite`: one transaction that has the file's lock, so what was read holds until the commit.
+
+use std::collections::HashMap;
+
+use sqlx::{SqliteConnection, SqlitePool};
+
+use super::decide::{self, Batch, Decision, Facts, Outcome};
+use super::draft::Pending;
+use crate::base::clock::Clock;
+use crate::base::error::{Error, Result};
+use crate::store::engine::sqlite;
+use crate::store::{json, outbox, wordlist_hit};
+
+pub(in crate::store) async fn commit(
+    pool: &SqlitePool,
+    clock: &Clock,
+    drafts: &[Pending],
+) -> Result<Vec<Result<Outcome>>> {
+    let mut tx = sqlite::begin(pool).await?;
+    let facts: Vec<Facts> =
+        sqlx::query_as(FACTS).bind(decide::asked(drafts.iter())?).fetch_all(&mut *tx).await?;
+    let mut batch = Batch::at(clock.now());
+    let decisions: Vec<_> =
+        drafts.iter().zip(&facts).map(|(draft, facts)| batch.decide(draft, facts)).collect();
+    let seqs = number(&mut batch, &facts, &decisions);
+    write(&mut tx, &batch, &seqs).await?;
+    tx.commit().await?;
+    let lost = || Err(Error::internal("a row has no number"));
+    let outcomes = decisions.into_iter().map(|decision| batch.outcome(decision?, &seqs).unwrap_or_else(lost));
+    Ok(outcomes.collect())
+}
+
+/// Gives each row its channel's next numbers: all of them are known, as nobody else writes.
+fn number(batch: &mut Batch<'_>, facts: &[Facts], decisions: &[Result<Decision>]) -> Vec<Option<i64>> {
+    let mut counters: HashMap<i64, (i64, i64)> = HashMap::new();
+    for (facts, decision) in facts.iter().zip(decisions) {
+        let Ok(Decision::Store(n)) = decision else { continue };
+        let row = &mut batch.rows[*n];
+        let stored = (facts.last_seq.unwrap_or_default(), facts.last_said.unwrap_or_default());
+        let counter = counters.entry(row.key).or_insert(stored);
+        *counter = (counter.0 + 1, counter.1 + 1);
+        (row.seq, row.said) = *counter;
+    }
+    batch.rows.iter().map(|row| Some(row.seq)).collect()
+}
+
+async fn write(tx: &mut SqliteConnection, batch: &Batch<'_>, seqs: &[Option<i64>]) -> Result<()> {
+    if batch.rows.is_empty() {
+        return Ok(());
+    }
+    let rows = json(&batch.rows)?;
+    execute(tx, INSERT_MESSAGES, &rows).await?;
+    execute(tx, UPDATE_CHANNELS, &rows).await?;
+    execute(tx, UPDATE_MEMBERS, &rows).await?;
+    let paces = batch.paces()?;
+    if !paces.is_empty() {
+        execute(tx, UPSERT_PACE, &json(&paces)?).await?;
+    }
+    if rows.contains("\"mentions\":[\"") {
+        execute(tx, INSERT_MENTIONS, &rows).await?;
+    }
+    if !batch.hits.is_empty() {
+        sqlx::query(wordlist_hit::ADD_SQLITE)
+            .bind(json(&batch.hits)?)
+            .bind(batch.now)
+            .execute(&mut *tx)
+            .await?;
+    }
+    if !batch.tasks.is_empty() {
+        let tasks: Vec<_> = batch.tasks.iter().map(|task| task.numbered(seqs)).collect();
+        execute(tx, outbox::INSERT_SQLITE, &json(&tasks)?).await?;
+    }
+    Ok(())
+}
+
+async fn execute(tx: &mut SqliteConnection, statement: &'static str, rows: &str) -> Result<()> {
+    sqlx::query(statement).bind(rows).execute(tx).await?;
+    Ok(())
+}
+
+const FACTS: &str = "SELECT c.key, c.open, c.min_level, c.slow_mode_s, c.read_only, c.last_seq, c.last_said,
+            m.player_id IS NOT NULL AS member, m.last_sent_at, p.recent, 0 AS pace_version,
+            e.seq AS earlier_seq, e.digest AS earlier_digest
+     FROM json_each($1) j
+     LEFT JOIN channel c ON c.id = j.value ->> 0
+     LEFT JOIN member m ON m.channel_key = c.key AND m.player_id = j.value ->> 1
+     LEFT JOIN pace p ON p.player_id = j.value ->> 1
+     LEFT JOIN message e ON e.channel_key = c.key AND e.sender_id = j.value ->> 1 AND e.nonce = j.value ->> 2
+     ORDER BY j.key";
+
+// `OR FAIL`: a statement that fails ends the transaction anyway, so SQLite need not copy every page aside to be able
+// to take back one statement alone.
+const INSERT_MESSAGES: &str =
+    "INSERT OR FAIL INTO message (channel_key, seq, said, sender_id, sent_at, shown, original,
+            wordlist, nonce, digest)
+     SELECT value ->> 'key', value ->> 'seq', value ->> 'said', value ->> 'id', value ->> 'at',
+            value ->> 'head' || (value ->> 'seq') || (value ->> 'tail'),
+            value ->> 'original', value ->> 'wordlist', value ->> 'nonce', value ->> 'digest'
+     FROM json_each($1)";
+
+const UPDATE_CHANNELS: &str = "UPDATE OR FAIL channel SET last_seq = j.seq, last_said = j.said
+     FROM (SELECT value ->> 'key' AS key, max(value ->> 'seq') AS seq, max(value ->> 'said') AS said
+           FROM json_each($1) GROUP BY 1) j WHERE channel.key = j.key";
+
+/// Who speaks has read up to there.
+const UPDATE_MEMBERS: &str =
+    "UPDATE OR FAIL member SET read_seq = max(read_seq, j.seq), read_said = max(read_said, j.said),
+            last_sent_at = CASE WHEN j.slow THEN j.at ELSE last_sent_at END
+     FROM (SELECT value ->> 'key' AS key, value ->> 'id' AS id, max(value ->> 'seq') AS seq,
+                  max(value ->> 'said') AS said, max(value ->> 'slow') AS slow, max(value ->> 'at') AS at
+           FROM json_each($1) WHERE value ->> 'member' GROUP BY 1, 2) j
+     WHERE member.channel_key = j.key AND member.player_id = j.id";
+
+const UPSERT_PACE: &str =
+    "INSERT INTO pace (player_id, recent) SELECT value ->> 0, value ->> 1 FROM json_each($1) WHERE TRUE
+     ON CONFLICT (player_id) DO UPDATE SET recent = excluded.recent";
+
+/// Only members have an inbox, and nobody mentions themselves.
+const INSERT_MENTIONS: &str = "INSERT INTO mention (player_id, channel_key, seq)
+     SELECT member.player_id, j.value ->> 'key', j.value ->> 'seq'
+     FROM json_each($1) j, json_each(j.value ->> 'mentions') n
+     JOIN member ON member.channel_key = j.value ->> 'key' AND member.player_id = n.value
+     WHERE n.value <> j.value ->> 'id'
+     ON CONFLICT DO NOTHING";

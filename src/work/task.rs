@@ -1,0 +1,97 @@
+//! One slow job: its payload type is the task.
+//!
+//! The same shape as [`crate::api::action`]: a type with a name and a `run`, and [`Entry::of`], which makes it a row of
+//! the registry. A task runs at least once; what has an effect outside must bear a second run, told by its id.
+
+use std::pin::Pin;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::app::App;
+use crate::base::error::Error;
+use crate::base::trace;
+use crate::outside::envelope::Envelope;
+use crate::store::outbox::FollowUp;
+
+/// Why a try failed.
+#[derive(Debug)]
+pub enum Failure {
+    /// It may work later.
+    Retry(String),
+    /// It never will.
+    GiveUp(String),
+}
+
+/// What is gone needs no more work; anything else may pass.
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::NotFound(_) => Self::GiveUp(error.to_string()),
+            Error::Internal(source) => Self::Retry(source.to_string()),
+            other => Self::Retry(other.to_string()),
+        }
+    }
+}
+
+/// A payload that is a task.
+pub trait Task: Serialize + DeserializeOwned + Send + 'static {
+    /// Its name on the wire, with a version: `webhook.v1`.
+    const NAME: &'static str;
+    /// Tries before it is given up.
+    const ATTEMPTS: i64;
+
+    /// Tasks of one key run one after the other.
+    fn key(&self) -> String;
+
+    /// Does it. `id` is the task's own, the same at every try.
+    fn run(self, app: &App, id: &str) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+type Running<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
+
+/// One row of the registry.
+pub struct Entry {
+    /// The task's name.
+    pub name: &'static str,
+    /// Tries before it is given up.
+    pub attempts: i64,
+    /// Reads the payload, and says the task's key.
+    pub check: fn(&str) -> Result<String, String>,
+    /// Reads the payload and runs it.
+    pub run: for<'a> fn(&'a App, &'a Envelope) -> Running<'a>,
+}
+
+impl Entry {
+    /// The row of a task.
+    pub const fn of<T: Task>() -> Self {
+        Self {
+            name: T::NAME,
+            attempts: T::ATTEMPTS,
+            check: |payload| match serde_json::from_str::<T>(payload) {
+                Ok(task) => Ok(task.key()),
+                Err(fault) => Err(fault.to_string()),
+            },
+            run: |app, envelope| Box::pin(run::<T>(app, envelope)),
+        }
+    }
+}
+
+async fn run<T: Task>(app: &App, envelope: &Envelope) -> Result<(), Failure> {
+    let task: T = serde_json::from_str(envelope.payload.get())
+        .map_err(|fault| Failure::GiveUp(format!("the payload is not this task's: {fault}")))?;
+    task.run(app, &envelope.id).await
+}
+
+/// The task as something that follows a message; the store fills in the message's number.
+///
+/// # Errors
+/// The payload is not a JSON object.
+pub fn following<T: Task>(task: &T) -> Result<FollowUp, Error> {
+    match serde_json::to_value(task).map_err(Error::internal)? {
+        serde_json::Value::Object(payload) => {
+            Ok(FollowUp { task: T::NAME, key: task.key(), payload, trace: trace::current() })
+        }
+        _ => Err(Error::internal("a task's payload is an object")),
+    }
+}

@@ -1,0 +1,9 @@
+//! The tasks there are. One file each; a task that is not listed does not run.
+
+use crate::work::task::Entry;
+
+pub mod retention;
+pub mod webhook;
+
+/// Every task.
+pub const TASKS: &[Entry] = &[Entry::of::<webhook::Webhook>(), Entry::of::<retention::Retention>()];

@@ -1,0 +1,57 @@
+//! Tell the game's server that something was said.
+//!
+//! Safe to run twice: the event carries the task's id, by which the receiver tells repeats.
+
+use serde::{Deserialize, Serialize};
+
+use crate::app::App;
+use crate::outside::webhooks::PostError;
+use crate::store::message::{self, Stored};
+use crate::work::task::{Failure, Task};
+
+/// A message that was stored.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// Where.
+    pub channel: String,
+    /// Its number; the store fills it in.
+    pub seq: i64,
+}
+
+/// What is posted.
+#[derive(Serialize)]
+struct Event<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    id: &'a str,
+    data: Data,
+}
+
+#[derive(Serialize)]
+struct Data {
+    message: Stored,
+}
+
+impl Task for Webhook {
+    const NAME: &'static str = "webhook.v1";
+    const ATTEMPTS: i64 = 10;
+
+    /// One channel, one order.
+    fn key(&self) -> String {
+        self.channel.clone()
+    }
+
+    async fn run(self, app: &App, id: &str) -> Result<(), Failure> {
+        let Some(poster) = &app.webhooks else {
+            return Err(Failure::GiveUp("GUILDHALL_WEBHOOK_URL is not set any more".to_owned()));
+        };
+        let message = message::get(&app.db, &self.channel, self.seq).await?;
+        let event = Event { kind: "message.sent", id, data: Data { message } };
+        let body = serde_json::to_string(&event).map_err(|fault| Failure::GiveUp(fault.to_string()))?;
+        poster.post(id, app.clock.now() / 1_000, body).await.map_err(|error| match error {
+            PostError::Passing(why) => Failure::Retry(why),
+            refused @ PostError::Refused(_) => Failure::GiveUp(refused.to_string()),
+        })
+    }
+}

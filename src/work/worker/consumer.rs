@@ -1,0 +1,115 @@
+//! The worker at the broker: records in, tasks run a few at a time, and offsets committed once ends are recorded.
+//!
+//! Tasks of one key run one after the other. What is no task goes to the dead letters, and stops nothing. A second
+//! delivery finds its task done, or in another's hands, and has no effect.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::lanes::{Content, Item, Lanes, read};
+use super::progress::Progress;
+use super::{WorkTime, Worker};
+use crate::base::error::Result;
+use crate::outside::broker::Consumer;
+use crate::outside::envelope::MAX_BYTES;
+use crate::store::handover;
+
+/// Records that wait in the program for their turn.
+const WAITING: usize = 256;
+/// How often it is committed.
+const COMMIT: Duration = Duration::from_millis(200);
+/// The pause after a fault of the broker or the database.
+const PAUSE: Duration = Duration::from_millis(500);
+
+impl Worker {
+    /// Works until told to stop, then lets the tasks that run come to their end.
+    pub async fn consume(self: Arc<Self>, consumer: Consumer, mut stop: watch::Receiver<bool>) {
+        let (mut lanes, mut progress, mut running) = (Lanes::default(), Progress::default(), JoinSet::new());
+        let mut tick = tokio::time::interval(COMMIT);
+        while !*stop.borrow() {
+            while running.len() < self.app.config.worker_tasks
+                && let Some((key, item)) = lanes.next()
+            {
+                let (worker, stop) = (Arc::clone(&self), stop.clone());
+                running.spawn(
+                    async move { (key, item.partition, item.offset, worker.handle(item, &stop).await) },
+                );
+            }
+            tokio::select! {
+                delivery = consumer.next(), if lanes.count < WAITING => match delivery {
+                    Ok(delivery) => {
+                        if progress.begin(delivery.partition, delivery.offset) {
+                            let (key, item) = read(delivery);
+                            lanes.push(key, item);
+                        }
+                    }
+                    Err(error) => {
+                        tracing::warn!(error, "the broker does not deliver; trying again");
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                },
+                Some(Ok((key, partition, offset, ended))) = running.join_next() => {
+                    if ended {
+                        progress.end(partition, offset);
+                    }
+                    lanes.done(key);
+                }
+                _ = tick.tick() => {
+                    progress.advanced().into_iter().for_each(|(partition, offset)| consumer.commit(partition, offset));
+                    if let Err(error) = self.enqueue_sweep().await {
+                        tracing::warn!(%error, "the hourly sweep can't be enqueued");
+                    }
+                }
+                _ = stop.changed() => {}
+            }
+        }
+        while let Some(ended) = running.join_next().await {
+            if let Ok((_, partition, offset, true)) = ended {
+                progress.end(partition, offset);
+            }
+        }
+        progress.advanced().into_iter().for_each(|(partition, offset)| consumer.commit(partition, offset));
+        consumer.leave().await;
+    }
+
+    /// Runs a task or buries what is none. False where the program stops before anything was done.
+    async fn handle(&self, item: Item, stop: &watch::Receiver<bool>) -> bool {
+        while !*stop.borrow() {
+            match self.handle_once(&item, WorkTime::unlimited()).await {
+                Ok(()) => return true,
+                // What can't be recorded must not be committed.
+                Err(error) => tracing::warn!(%error, "the database does not answer; the task waits"),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        false
+    }
+
+    /// Does with a record what is to be done with it, and records that.
+    pub(super) async fn handle_once(&self, item: &Item, time: WorkTime) -> Result<()> {
+        match &item.content {
+            Content::Task(envelope) => self.run_now(envelope.clone(), time).await,
+            Content::Unreadable { bytes, reason } => self.bury(item, bytes, reason).await,
+        }
+    }
+
+    async fn bury(&self, item: &Item, bytes: &[u8], reason: &str) -> Result<()> {
+        let Some(queue) = &self.app.queue else { return Ok(()) };
+        let id = format!("{}-{}-{}", queue.topic(), item.partition, item.offset);
+        let shown = &bytes[..bytes.len().min(MAX_BYTES)];
+        let text = String::from_utf8_lossy(shown).replace('\0', "\u{fffd}");
+        tracing::warn!(id, reason, "a record that is no task went to the dead letters");
+        handover::bury(&self.app.db, &id, &text, reason).await?;
+        let letter = json!({ "reason": reason, "record": STANDARD.encode(shown) }).to_string();
+        if let Err(error) = queue.bury(&id, letter.as_bytes()).await {
+            tracing::warn!(error, id, "a dead letter is in the table, not on its topic");
+        }
+        Ok(())
+    }
+}
