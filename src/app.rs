@@ -6,8 +6,7 @@ use crate::access::token::Tokens;
 use crate::base::clock::Clock;
 use crate::base::error::StartError;
 use crate::chat::recent::RecentTexts;
-use crate::config::data_folder;
-use crate::config::{Config, Secret};
+use crate::config::{Config, data_folder};
 use crate::outside::broker::Queue;
 use crate::outside::webhooks::Poster;
 use crate::store::Db;
@@ -39,7 +38,10 @@ impl App {
     /// # Errors
     /// The first part that can't be used.
     pub async fn start(config: Config, clock: Clock) -> Result<Arc<Self>, StartError> {
-        let secret = Self::token_secret(&config)?;
+        let secret = match &config.token_secret {
+            Some(secret) => secret.clone(),
+            None => data_folder::secret(&config.data)?,
+        };
         let tokens = Tokens::new(&secret, &config.token_keys)
             .map_err(|fault| StartError::new("the environment", fault))?;
         if config.database_url.is_none() {
@@ -54,16 +56,5 @@ impl App {
         let queue = queue.map_err(|fault| StartError::new("preparing the broker's client", fault))?;
         let recent = RecentTexts::new(config.filter_window_ms);
         Ok(Arc::new(Self { recent, config, db, tokens, blocklist, clock, queue, webhooks }))
-    }
-
-    /// The secret of the environment, else the data folder's own, made where there is none.
-    ///
-    /// # Errors
-    /// The data folder can't be used.
-    pub fn token_secret(config: &Config) -> Result<Secret, StartError> {
-        match &config.token_secret {
-            Some(secret) => Ok(secret.clone()),
-            None => data_folder::secret(&config.data),
-        }
     }
 }

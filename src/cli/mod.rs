@@ -68,6 +68,9 @@ impl Cli {
         if let Err(fault) = log::start(&config) {
             return complain(&fault, BAD_CONFIG);
         }
+        for stranger in Config::strangers() {
+            tracing::warn!("{stranger}");
+        }
         let done = match self.command {
             None | Some(Command::Serve) => in_runtime(serve::serve(config)),
             Some(Command::Worker) => in_runtime(serve::worker(config)),
@@ -115,7 +118,7 @@ async fn migrate(config: Config) -> Result<(), StartError> {
     say(&format!("the database is current; {steps} migration(s) were run"))
 }
 
-/// The README's table.
+/// The table of docs/settings.md.
 pub fn variables_table() -> String {
     let mut table = "| variable | default | meaning |\n|---|---|---|\n".to_owned();
     for variable in Config::variables() {

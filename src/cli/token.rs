@@ -4,12 +4,11 @@ use clap::Args;
 
 use super::say;
 use crate::access::token::{Claims, mint};
-use crate::app::App;
 use crate::base::clock::Clock;
 use crate::base::error::StartError;
 use crate::chat::identity::Scope;
 use crate::chat::values::{Level, Name, PlayerId};
-use crate::config::Config;
+use crate::config::{Config, data_folder};
 
 #[derive(Args)]
 pub(super) struct Token {
@@ -56,7 +55,10 @@ impl Token {
             level: self.level.map(Level::try_from).transpose().map_err(wrong)?,
             zone: None,
         };
-        let secret = App::token_secret(config)?;
+        let secret = match &config.token_secret {
+            Some(secret) => secret.clone(),
+            None => data_folder::existing_secret(&config.data)?,
+        };
         say(&mint(&secret, &claims).map_err(|fault| StartError::new("signing", fault))?)
     }
 }

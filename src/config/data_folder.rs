@@ -16,8 +16,24 @@ const SECRET_FILE: &str = "secret";
 /// # Errors
 /// It can't be made.
 pub(crate) fn prepare(folder: &Path) -> Result<(), StartError> {
+    if folder.is_file() {
+        return Err(StartError::new(&format!("the data folder {}", folder.display()), "this is a file"));
+    }
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.map_err(|fault| StartError::new(&format!("making the data folder {}", folder.display()), fault))
+}
+
+/// The folder's secret, which must be there: a token that is signed by a new one would hold nowhere.
+///
+/// # Errors
+/// There is none, or it can't be read.
+pub(crate) fn existing_secret(folder: &Path) -> Result<Secret, StartError> {
+    if folder.join(SECRET_FILE).exists() {
+        return secret(folder);
+    }
+    let place = format!("there is no secret in {}", folder.display());
+    let mend = "start `guildhall serve` there first, name its folder by GUILDHALL_DATA, or set GUILDHALL_TOKEN_SECRET";
+    Err(StartError::new(&place, mend))
 }
 
 /// The folder's secret. Two programs that start at once agree on one: it is written beside its place, whole, and

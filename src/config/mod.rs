@@ -18,6 +18,7 @@ pub(crate) mod data_folder;
 mod kafka;
 mod parse;
 mod platform;
+mod strangers;
 mod values;
 
 pub use values::*;
@@ -128,6 +129,13 @@ impl Config {
         let mut reader = Reader { lookup: &|_| None, faults: Vec::new(), variables: Vec::new() };
         Self::read(&mut reader);
         reader.variables
+    }
+
+    /// Variables that look like ours and are not, a sentence each: most likely misspelled.
+    pub fn strangers() -> Vec<String> {
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        strangers::told(names)
     }
 
     /// Is this the newest code, which only testers reach?

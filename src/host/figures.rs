@@ -14,6 +14,59 @@ use crate::app::App;
 use crate::base::error::StartError;
 use crate::store::outbox;
 
+/// A figure that is kept: its kind, its name, and what it says.
+#[derive(Debug)]
+pub struct Figure {
+    kind: Kind,
+    /// As Prometheus names it; `_total` counts, `_seconds` are seconds.
+    pub name: &'static str,
+    /// One sentence, with its labels.
+    pub help: &'static str,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+const fn counter(name: &'static str, help: &'static str) -> Figure {
+    Figure { kind: Kind::Counter, name, help }
+}
+
+const fn gauge(name: &'static str, help: &'static str) -> Figure {
+    Figure { kind: Kind::Gauge, name, help }
+}
+
+const fn histogram(name: &'static str, help: &'static str) -> Figure {
+    Figure { kind: Kind::Histogram, name, help }
+}
+
+/// Every figure there is; docs/operations.md shows them, and a test finds those that are kept and not listed.
+pub const FIGURES: &[Figure] = &[
+    counter("guildhall_requests_total", "Requests answered, by controller, action and code."),
+    counter("guildhall_requests_shed_total", "Requests refused because too many were answered already."),
+    histogram("guildhall_request_duration_seconds", "Time to answer a request, by controller and action."),
+    histogram("guildhall_commit_messages", "Messages stored by one commit."),
+    counter("guildhall_verdicts_total", "Texts that the filter hit, by the strongest action."),
+    gauge("guildhall_wordlist_age_seconds", "Time since the wordlist was last known to be current."),
+    gauge("guildhall_wordlist_entries", "Entries that the wordlist in use blocks."),
+    counter(
+        "guildhall_wordlist_errors_total",
+        "Checks of the wordlist that failed; the last good list stays.",
+    ),
+    counter("guildhall_tasks_total", "Tries of tasks, by task and outcome: done, retry or dead."),
+    gauge("guildhall_outbox_depth", "Tasks that wait to be run or handed to the broker."),
+    gauge("guildhall_outbox_oldest_seconds", "How long the oldest task that is due has waited."),
+    gauge("guildhall_dead_tasks", "Tasks that were given up; `guildhall task list` shows them."),
+    counter("guildhall_published_total", "Tasks that the broker took."),
+    counter(
+        "guildhall_publish_errors_total",
+        "Tasks that the broker did not take; they are handed over again.",
+    ),
+];
+
 /// Bounds of the duration histogram, in seconds.
 const SECONDS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -35,9 +88,19 @@ pub async fn serve(app: &Arc<App>) -> Result<(), StartError> {
         .build_recorder();
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder).map_err(|error| fault(&error))?;
+    FIGURES.iter().for_each(describe);
     let listener = TcpListener::bind(address).await.map_err(|error| fault(&error))?;
     tokio::spawn(answer_all(listener, Arc::clone(app), handle));
     Ok(())
+}
+
+fn describe(figure: &Figure) {
+    let Figure { kind, name, help } = figure;
+    match kind {
+        Kind::Counter => metrics::describe_counter!(*name, *help),
+        Kind::Gauge => metrics::describe_gauge!(*name, *help),
+        Kind::Histogram => metrics::describe_histogram!(*name, *help),
+    }
 }
 
 async fn answer_all(listener: TcpListener, app: Arc<App>, handle: PrometheusHandle) {

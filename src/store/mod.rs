@@ -55,18 +55,17 @@ impl Db {
     /// # Errors
     /// It can't be reached, is not ours, or wants `guildhall migrate`.
     pub async fn open(config: &Config, clock: Clock) -> Result<Self, String> {
-        let told = |fault: sqlx::Error| fault.to_string();
         let pools = match &config.database_url {
             Some(url) if url.is_postgres() => {
                 let connections = postgres::Connections::new(url.expose(), config.database_connections);
-                let connections = connections.map_err(told)?;
+                let connections = connections.map_err(|fault| engine::text(&fault))?;
                 connections.require_current().await?;
                 Pools::Postgres(connections)
             }
-            Some(url) => sqlite::open(url.expose()).await.map_err(told)?,
+            Some(url) => sqlite::open(url.expose()).await?,
             None => {
                 let file = config.data.join(EMBEDDED_FILE);
-                sqlite::open(&format!("sqlite://{}", file.display())).await.map_err(told)?
+                sqlite::open(&format!("sqlite://{}", file.display())).await?
             }
         };
         let sends = writer::start(pools.clone(), clock.clone());

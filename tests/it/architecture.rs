@@ -17,7 +17,7 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     found
 }
 
-fn program() -> Vec<(PathBuf, String)> {
+pub fn program() -> Vec<(PathBuf, String)> {
     sources("src").into_iter().chain(sources("controllers")).collect()
 }
 
@@ -31,7 +31,7 @@ fn room(path: &Path) -> String {
 }
 
 /// From the street to the ground; a room may know those on the floors below it, and none on its own or above.
-const FLOORS: &[&[&str]] = &[
+pub const FLOORS: &[&[&str]] = &[
     &["main", "lib"],
     &["cli"],
     &["host"],

@@ -1,17 +1,21 @@
 //! Committed documents are compared with the program: none may tell of another one.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use guildhall::base::error::CODES;
 use guildhall::cli;
 use guildhall::config::Config;
 use guildhall::controllers::ACTIONS;
+use guildhall::host::figures::FIGURES;
 use serde_json::Value;
 
+use crate::architecture;
 use crate::support::TestApp;
 
-fn readme() -> String {
-    fs::read_to_string("README.md").unwrap()
+fn read(name: &str) -> String {
+    fs::read_to_string(name).unwrap_or_else(|fault| panic!("{name}: {fault}"))
 }
 
 #[test]
@@ -55,24 +59,115 @@ fn the_document_holds_together() {
 }
 
 #[test]
-fn the_readme_shows_every_variable_as_the_program_prints_it() {
-    assert!(
-        readme().contains(&cli::variables_table()),
-        "put the output of `guildhall config` into the README"
-    );
-    let distinct: std::collections::BTreeSet<_> =
-        Config::variables().iter().map(|variable| variable.name).collect();
+fn the_settings_are_shown_as_the_program_prints_them() {
+    let settings = read("docs/settings.md");
+    assert!(settings.contains(&cli::variables_table()), "run `scripts/dev docs` and commit docs/settings.md");
+    let distinct: BTreeSet<_> = Config::variables().iter().map(|variable| variable.name).collect();
     assert_eq!(distinct.len(), Config::variables().len());
 }
 
 #[test]
-fn the_readme_shows_every_code_and_every_action() {
-    let readme = readme();
+fn docs_api_shows_every_code_and_every_action() {
+    let api = read("docs/api.md");
     for (code, status) in CODES {
-        assert!(readme.contains(&format!("`{code}` {status}")), "`{code}` {status}");
+        assert!(api.contains(&format!("`{code}` {status}")), "`{code}` {status}");
     }
     for entry in ACTIONS {
         let row = format!("`{} {}`", entry.route.method.as_str(), entry.route.path);
-        assert!(readme.contains(&row), "{row}");
+        assert!(api.contains(&row), "{row}");
+    }
+}
+
+/// A figure that is kept has a sentence, one that has a sentence is kept, and operators find both.
+#[test]
+fn every_figure_is_listed_and_shown() {
+    let program: String = architecture::program().into_iter().map(|(_, text)| text).collect();
+    let kept: BTreeSet<String> = ["metrics::counter!(", "metrics::gauge!(", "metrics::histogram!("]
+        .into_iter()
+        .flat_map(|kind| program.split(kind).skip(1))
+        .filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next().map(str::to_owned))
+        .collect();
+    let listed: BTreeSet<String> = FIGURES.iter().map(|figure| figure.name.to_owned()).collect();
+    assert_eq!(kept, listed);
+    let operations = read("docs/operations.md");
+    for figure in FIGURES {
+        assert!(
+            operations.contains(&format!("`{}`", figure.name)),
+            "{} is not in docs/operations.md",
+            figure.name
+        );
+        assert!(figure.help.ends_with('.') && figure.help.len() > 20, "{}", figure.name);
+    }
+}
+
+const DOCUMENTS: &[&str] = &[
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "docs/api.md",
+    "docs/architecture.md",
+    "docs/operations.md",
+    "docs/performance.md",
+    "docs/settings.md",
+    "wordlists/README.md",
+];
+
+/// Lines of prose have at most 100 columns; tables and what stands in fences may be longer.
+#[test]
+fn documents_can_be_read_without_scrolling_sideways() {
+    assert!(read("README.md").lines().count() <= 150);
+    for name in DOCUMENTS {
+        let mut fenced = false;
+        for (number, line) in read(name).lines().enumerate() {
+            if line.trim_start().starts_with("```") {
+                fenced = !fenced;
+            }
+            let prose = !fenced && !line.trim_start().starts_with('|');
+            let length = line.chars().count();
+            assert!(!prose || length <= 100, "{name}:{} has {length} columns", number + 1);
+        }
+        assert!(!fenced, "{name}: a fence stays open");
+    }
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    for name in DOCUMENTS {
+        for target in
+            read(name).split("](").skip(1).filter_map(|rest| rest.split(')').next().map(str::to_owned))
+        {
+            let (file, anchor) = target.split_once('#').unwrap_or((&target, ""));
+            if file.starts_with("http") {
+                continue;
+            }
+            let path =
+                if file.is_empty() { name.into() } else { Path::new(name).parent().unwrap().join(file) };
+            assert!(path.exists(), "{name} links to {target}");
+            if !anchor.is_empty() {
+                let text = fs::read_to_string(&path).unwrap().to_lowercase();
+                let heading = anchor.replace('-', " ");
+                let found =
+                    text.lines().any(|line| line.trim_start_matches('#').trim().replace('-', " ") == heading);
+                assert!(found, "{name} links to {target}");
+            }
+        }
+    }
+}
+
+/// The picture of the rooms shows each, and the walk through the files names files that are there.
+#[test]
+fn the_architecture_page_shows_what_is_there() {
+    let page = read("docs/architecture.md");
+    for room in architecture::FLOORS
+        .iter()
+        .flat_map(|floor| floor.iter())
+        .filter(|room| !["main", "lib"].contains(room))
+    {
+        assert!(page.contains(&format!("  {room}[\"{room}")), "{room} is not in the picture");
+    }
+    for named in page.split('`').filter(|word| word.contains('/') && word.ends_with(".rs")) {
+        let found = Path::new("src").join(named).exists() || Path::new(named).exists();
+        assert!(found, "docs/architecture.md names {named}");
     }
 }

@@ -141,7 +141,7 @@ impl Plant {
     }
 
     async fn done(&self, count: usize) {
-        for _ in 0..600 {
+        for _ in 0..1_200 {
             if self.tasks("done").await.len() == count {
                 return;
             }
@@ -227,7 +227,7 @@ async fn what_is_no_task_or_never_works_goes_to_the_dead_letters_and_stops_nothi
     plant.enqueue(&envelope("poison", "late", "k", "fails once")).await;
     plant.produce(&[good.to_bytes()]).await;
     // Retries wait a second or so on the clock of the tests.
-    for _ in 0..200 {
+    for _ in 0..1_200 {
         plant.app.clock.advance(500);
         tokio::time::sleep(Duration::from_millis(50)).await;
         if plant.tasks("dead").await.len() == poison.len() + 3 && plant.tasks("done").await.len() == 2 {

@@ -23,6 +23,7 @@ mod lambda;
 mod limits;
 mod messages;
 mod migrations;
+mod operators;
 mod package;
 mod paths;
 mod payloads;

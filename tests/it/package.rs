@@ -1,5 +1,5 @@
-//! What scripts/package built, as `scripts/test` has it built before: what is in it, and that it runs as each platform
-//! starts it.
+//! What scripts/package built: what is in it, and that it runs as each platform starts it. `scripts/test` builds it and
+//! runs these where what packages are made from has changed, or with `--all`.
 
 use std::fs;
 use std::path::Path;
@@ -43,6 +43,7 @@ print(json.dumps(files))";
 }
 
 #[test]
+#[ignore = "needs the packages: scripts/test --all"]
 fn packages_hold_what_platforms_look_for() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(
@@ -62,6 +63,7 @@ fn packages_hold_what_platforms_look_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the packages: scripts/test --all"]
 async fn the_program_is_stamped_and_has_tls_for_database_and_broker() {
     let program = native("guildhall-linux-", "");
     let folder = tempfile::tempdir().unwrap();
@@ -94,6 +96,7 @@ async fn the_program_is_stamped_and_has_tls_for_database_and_broker() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the packages: scripts/test --all"]
 async fn the_web_function_starts_as_scf_starts_it() {
     let folder = tempfile::tempdir().unwrap();
     unpack(&package("guildhall-scf.zip"), folder.path());
@@ -122,7 +125,7 @@ async fn the_web_function_starts_as_scf_starts_it() {
 
 /// Printed, not asserted: a start from nothing to the first reply, under AWS's emulator, with a list of 50,000 entries.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "measures times, so it runs alone"]
+#[ignore = "needs the packages: scripts/test --all"]
 async fn cold_start_with_fifty_thousand_entries() {
     let (program, lists) = (native("guildhall-linux-", ""), tempfile::tempdir().unwrap());
     // Words of syllables, as long as a wordlist's are.

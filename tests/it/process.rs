@@ -152,13 +152,16 @@ impl Connection {
     }
 }
 
-/// Asks until it works, for a few seconds.
+/// Asks until it works; a minute of asking means that it never will, however busy the machine is.
 pub async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
-    for _ in 0..200 {
-        if let Some(done) = attempt().await {
-            return done;
+    let asking = async {
+        loop {
+            if let Some(done) = attempt().await {
+                return done;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
         }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("{what} did not happen");
+    };
+    let asked = tokio::time::timeout(Duration::from_mins(1), asking).await;
+    asked.unwrap_or_else(|_| panic!("{what} did not happen"))
 }

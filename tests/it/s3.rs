@@ -25,7 +25,9 @@ pub fn endpoint() -> String {
 
 /// A bucket of a test's own.
 pub async fn bucket() -> String {
-    let name = format!("test-{}-{}", std::process::id(), Clock::default().now() % 1_000_000_000);
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let (process, number) = (std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+    let name = format!("test-{process}-{}-{number}", Clock::default().now() % 1_000_000_000);
     let config = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
     let config =
         aws_sdk_s3::config::Builder::from(&config).endpoint_url(endpoint()).force_path_style(true).build();

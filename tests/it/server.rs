@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream as StdStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -29,7 +29,12 @@ async fn create(process: &Process) {
 
 /// Sends until the connection breaks; says what was acknowledged. A send that got no answer is sent again, with its
 /// nonce, to the next process.
-async fn send_until_killed(port: u16, writer: usize, next: &mut usize) -> Vec<(i64, String)> {
+async fn send_until_killed(
+    port: u16,
+    writer: usize,
+    next: &mut usize,
+    count: &AtomicUsize,
+) -> Vec<(i64, String)> {
     let mut acknowledged = Vec::new();
     let token = player_token(&format!("writer-{writer}"));
     let Some(mut connection) = Connection::open(port).await else { return acknowledged };
@@ -41,6 +46,7 @@ async fn send_until_killed(port: u16, writer: usize, next: &mut usize) -> Vec<(i
                 assert_eq!(answer.status, 200, "{}", answer.body);
                 acknowledged.push((answer.body["data"]["message"]["seq"].as_i64().unwrap(), text));
                 *next += 1;
+                count.fetch_add(1, Ordering::SeqCst);
             }
             Err(_) => return acknowledged,
         }
@@ -51,7 +57,7 @@ async fn send_until_killed(port: u16, writer: usize, next: &mut usize) -> Vec<(i
 async fn twenty_kills_during_load_lose_no_acknowledged_message() {
     let folder = tempfile::tempdir().unwrap();
     let mut acknowledged: Vec<(i64, String)> = Vec::new();
-    let mut next = [0; WRITERS];
+    let (mut next, count) = ([0; WRITERS], Arc::new(AtomicUsize::new(0)));
     for round in 0..20 {
         let mut process = Process::start(folder.path(), &[]);
         create(&process).await;
@@ -60,10 +66,15 @@ async fn twenty_kills_during_load_lose_no_acknowledged_message() {
             .into_iter()
             .enumerate()
             .map(|(writer, mut next)| {
-                tokio::spawn(async move { (send_until_killed(port, writer, &mut next).await, next) })
+                let count = Arc::clone(&count);
+                tokio::spawn(async move { (send_until_killed(port, writer, &mut next, &count).await, next) })
             })
             .collect();
-        tokio::time::sleep(Duration::from_millis(60 + 17 * (round % 7))).await;
+        let before = count.load(Ordering::SeqCst);
+        let load = async || (count.load(Ordering::SeqCst) > before + 20).then_some(());
+        eventually("load", load).await;
+        // Not always at the same moment of a commit.
+        tokio::time::sleep(Duration::from_millis(17 * (round % 7))).await;
         process.signal(Signal::SIGKILL);
         process.wait();
         for (writer, task) in writers.into_iter().enumerate() {
@@ -72,7 +83,7 @@ async fn twenty_kills_during_load_lose_no_acknowledged_message() {
             next[writer] = reached;
         }
     }
-    assert!(acknowledged.len() > 200, "the load was no load: {}", acknowledged.len());
+    assert!(acknowledged.len() > 20 * 20);
     let process = Process::start(folder.path(), &[]);
     let stored = history(&process).await;
     let numbers: Vec<i64> = stored.iter().map(|(seq, _)| *seq).collect();
@@ -132,14 +143,13 @@ async fn sigterm_fails_no_request() {
             })
         })
         .collect();
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    eventually("load", async || (answered.load(Ordering::SeqCst) > 200).then_some(())).await;
     stopped.store(true, Ordering::SeqCst);
     process.signal(Signal::SIGTERM);
     for client in clients {
         client.await.unwrap();
     }
     assert_eq!(tokio::task::spawn_blocking(move || process.wait()).await.unwrap(), Some(0));
-    assert!(answered.load(Ordering::SeqCst) > 50);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -208,10 +218,10 @@ async fn rude_clients_get_an_answer_or_a_closed_door_and_harm_nobody() {
     assert_eq!(alive.status, 200);
 }
 
-/// Sends bytes and reads whatever comes until the other side closes, or a second of silence.
+/// Sends bytes and reads what comes until the other side closes or a JSON object ends.
 fn raw(port: u16, request: &[u8]) -> String {
     let mut stream = StdStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     // The server may close before it has read everything.
     let _ = stream.write_all(request);
     let mut answer = Vec::new();
@@ -252,20 +262,22 @@ async fn figures_are_served_apart_from_players() {
         Process::start(folder.path(), &[("GUILDHALL_METRICS_LISTEN", &format!("127.0.0.1:{figures_port}"))]);
     let mut connection = process.connect().await.unwrap();
     assert_eq!(connection.call("", "/metrics", None).await.unwrap().status, 404);
-    let started = Instant::now();
-    let text = eventually("the sweep's figure", async || {
-        let text = raw(figures_port, b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-        text.contains("guildhall_tasks_total{task=\"retention.v1\",outcome=\"done\"} 1").then_some(text)
-    })
-    .await;
-    assert!(started.elapsed() < Duration::from_secs(10));
-    for figure in [
+    let figures = [
+        "guildhall_tasks_total{task=\"retention.v1\",outcome=\"done\"} 1",
         "guildhall_requests_total{",
         "guildhall_request_duration_seconds_bucket{",
         "guildhall_outbox_depth 0",
         "guildhall_wordlist_age_seconds",
-    ] {
-        assert!(text.contains(figure), "{figure} in {text}");
+    ];
+    // All at one time: the depth is measured when it is asked for, and the task may end between that and the count.
+    let text = eventually("the sweep's figures", async || {
+        let text = raw(figures_port, b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        figures.iter().all(|figure| text.contains(figure)).then_some(text)
+    })
+    .await;
+    for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let name = line.split(' ').next().unwrap();
+        assert!(text.contains(&format!("# HELP {name} ")), "{name} has no HELP line");
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use guildhall::base::clock::Clock;
@@ -343,9 +343,9 @@ async fn words_spelled_over_messages_and_unsafe_text() {
     assert_eq!(plain.player("alice").say("world", "<size=99>").await["text"], "<size=99>");
 }
 
-/// Lists of 100,000 entries change while messages are judged; nobody waits for it and nothing fails.
+/// Lists of 100,000 entries change while messages are judged; nobody waits for it and nothing fails. The times are
+/// printed: `scripts/dev test large_lists -- --nocapture`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures times, so scripts/test runs it alone"]
 async fn large_lists_change_under_load_and_nobody_waits() {
     let words =
         |seed: usize| -> String { (0..100_000).map(|n| format!("w{}x{seed}\n", n * 7_919)).collect() };
@@ -353,23 +353,27 @@ async fn large_lists_change_under_load_and_nobody_waits() {
     publish(place.path(), &words(1)).await;
     let app = Arc::new(serving(place.path()).await);
     let done = Arc::new(AtomicBool::new(false));
+    let sent = Arc::new(AtomicUsize::new(0));
     let sender = {
-        let (app, done) = (Arc::clone(&app), Arc::clone(&done));
+        let (app, done, sent) = (Arc::clone(&app), Arc::clone(&done), Arc::clone(&sent));
         tokio::spawn(async move {
             let mut took = Vec::new();
             while !done.load(Ordering::SeqCst) {
                 let started = Instant::now();
                 app.player("alice").say("world", "hello there").await;
                 took.push(started.elapsed());
+                sent.fetch_add(1, Ordering::SeqCst);
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             took
         })
     };
-    tokio::time::sleep(Duration::from_millis(300)).await;
     for seed in 2..5 {
         publish(place.path(), &words(seed)).await;
+        let before = sent.load(Ordering::SeqCst);
         let status = app.server().post("/wordlist/refresh", json!({})).await.data();
+        let meanwhile = sent.load(Ordering::SeqCst) - before;
+        assert!(meanwhile > 10, "{meanwhile} sends while the list was built: they waited for it");
         assert_eq!((&status["last_error"], &status["entries"]), (&Value::Null, &json!(100_000)));
         let tried = app
             .moderator("mo")
@@ -380,9 +384,7 @@ async fn large_lists_change_under_load_and_nobody_waits() {
     }
     done.store(true, Ordering::SeqCst);
     let mut took = sender.await.unwrap();
-    assert!(took.len() > 100, "the load was no load: {}", took.len());
     took.sort();
     let (usual, slowest) = (took[took.len() / 2], took[took.len() - 1]);
     println!("{} sends, usually {usual:?}, the slowest {slowest:?}", took.len());
-    assert!(slowest < usual + Duration::from_millis(20), "usually {usual:?}, the slowest {slowest:?}");
 }

@@ -2,7 +2,6 @@
 
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use serde_json::json;
 
@@ -69,23 +68,14 @@ async fn workers_that_are_killed_amid_tasks_lose_none_and_each_has_one_effect() 
     while kills < 5 {
         let worker = WorkerProcess::start(folder.path(), &variables);
         let before = receiver.count();
-        for _ in 0..400 {
-            if receiver.count() >= before + 25 {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
+        let enough = async || (receiver.count() >= before + 25).then_some(());
+        eventually("this worker's share of the tasks", enough).await;
         drop(worker);
         kills += 1;
     }
     let _last = WorkerProcess::start(folder.path(), &variables);
-    for _ in 0..1_200 {
-        if receiver.ids().len() == SENDS {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert_eq!(receiver.ids().len(), SENDS, "none is lost");
+    eventually("every task's effect: none is lost", async || (receiver.ids().len() == SENDS).then_some(()))
+        .await;
     // A post whose worker died before it could note it is posted again, under the same id: at most those that ran.
     let repeats = receiver.count() - SENDS;
     assert!(repeats <= kills * 8, "{repeats} repeats after {kills} kills");

@@ -93,9 +93,21 @@ impl Pools {
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         if sqlite::is_passing(&error) || postgres::is_passing(&error) {
-            tracing::warn!(%error, "the database can't answer now");
+            tracing::warn!(error = text(&error), "the database can't answer now");
             return Self::Unavailable("the database can't answer now");
         }
-        Self::internal(error)
+        Self::internal(text(&error))
+    }
+}
+
+/// What a fault says, without what helps nobody: the driver adds the line of `PostgreSQL`'s own source that told it.
+pub(in crate::store) fn text(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(fault) => match fault.code() {
+            Some(code) => format!("{} ({code})", fault.message()),
+            None => fault.message().to_owned(),
+        },
+        sqlx::Error::Io(fault) => fault.to_string(),
+        other => other.to_string(),
     }
 }

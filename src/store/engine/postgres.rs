@@ -4,11 +4,13 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::text;
 
 static MIGRATIONS: Migrator = {
     let mut migrations = sqlx::migrate!("src/store/migrations/postgres");
@@ -19,6 +21,8 @@ static MIGRATIONS: Migrator = {
 
 /// How long a query waits for a connection; under the request's own time.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a start waits for a database, and then once more for the reason why it does not come.
+const START: Duration = Duration::from_secs(1);
 /// How long a connection may take to show that it lives.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
@@ -90,7 +94,7 @@ impl Connections {
     pub(in crate::store) async fn drop_broken(&self) {
         let mut good = Vec::new();
         while let Some(mut connection) = self.take().or_else(|| self.pool.try_acquire()) {
-            let answer = tokio::time::timeout(SIGN_OF_LIFE, sqlx::Connection::ping(&mut *connection)).await;
+            let answer = tokio::time::timeout(SIGN_OF_LIFE, connection.ping()).await;
             match answer {
                 Ok(Ok(())) => good.push(connection),
                 _ => drop(connection.detach()),
@@ -107,7 +111,8 @@ impl Connections {
 
     /// Are the tables those of this version, or of a newer one?
     pub(in crate::store) async fn require_current(&self) -> Result<(), String> {
-        let applied = applied(&self.pool).await?;
+        let mut connection = reach(&self.pool).await?;
+        let applied = applied(&mut connection).await?;
         let missing = MIGRATIONS.iter().filter(|step| !applied.contains(&step.version)).count();
         match missing {
             0 => Ok(()),
@@ -140,26 +145,41 @@ fn connect(url: &str, connections: u32) -> sqlx::Result<PgPool> {
 
 /// Runs the migrations; whoever comes second waits, and finds nothing to do.
 pub(in crate::store) async fn migrate(url: &str) -> Result<usize, String> {
-    let pool = connect(url, 1).map_err(|fault| fault.to_string())?;
-    let before = applied(&pool).await?;
-    MIGRATIONS.run(&pool).await.map_err(|fault| fault.to_string())?;
-    let steps = applied(&pool).await?.len() - before.len();
+    let pool = connect(url, 1).map_err(|fault| text(&fault))?;
+    let mut connection = reach(&pool).await?;
+    let before = applied(&mut connection).await?;
+    MIGRATIONS.run(&mut *connection).await.map_err(|fault| match fault {
+        MigrateError::Execute(fault) => text(&fault),
+        other => other.to_string(),
+    })?;
+    let steps = applied(&mut connection).await?.len() - before.len();
+    drop(connection);
     pool.close().await;
     Ok(steps)
 }
 
-async fn applied(pool: &PgPool) -> Result<Vec<i64>, String> {
-    let told = |fault: sqlx::Error| fault.to_string();
-    let mut connection = pool.acquire().await.map_err(told)?;
-    let exists: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(told)?;
-    if !exists {
+/// A connection of the pool; where there is none, why, with the place that was asked.
+async fn reach(pool: &PgPool) -> Result<PoolConnection<Postgres>, String> {
+    // The pool asks again and again until its time is over, and does not say what it heard.
+    if let Ok(Ok(connection)) = tokio::time::timeout(START, pool.acquire()).await {
+        return Ok(connection);
+    }
+    let options = pool.connect_options();
+    let fault = match tokio::time::timeout(START, PgConnection::connect_with(&options)).await {
+        Ok(Ok(_)) => "answers too slowly".to_owned(),
+        Ok(Err(fault)) => text(&fault),
+        Err(_) => format!("no answer within {} s", 2 * START.as_secs()),
+    };
+    Err(format!("PostgreSQL at {}:{}: {fault}", options.get_host(), options.get_port()))
+}
+
+async fn applied(connection: &mut PgConnection) -> Result<Vec<i64>, String> {
+    let exists = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL");
+    if !exists.fetch_one(&mut *connection).await.map_err(|fault| text(&fault))? {
         return Ok(Vec::new());
     }
     let applied = sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success");
-    applied.fetch_all(&mut *connection).await.map_err(told)
+    applied.fetch_all(connection).await.map_err(|fault| text(&fault))
 }
 
 /// Is it the connection, rather than the statement?

@@ -7,7 +7,7 @@ use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
-use super::Pools;
+use super::{Pools, text};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/sqlite");
 
@@ -19,7 +19,15 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const ROW_BUFFER: usize = 128;
 
 /// Opens the file at a `sqlite:` address, makes it where there is none, and migrates it.
-pub(in crate::store) async fn open(url: &str) -> sqlx::Result<Pools> {
+///
+/// # Errors
+/// It can't be used; the text names the file.
+pub(in crate::store) async fn open(url: &str) -> Result<Pools, String> {
+    let file = url.trim_start_matches("sqlite:").trim_start_matches("//");
+    open_file(url).await.map_err(|fault| format!("the SQLite file {file}: {}", text(&fault)))
+}
+
+async fn open_file(url: &str) -> sqlx::Result<Pools> {
     let options = SqliteConnectOptions::from_str(url)?
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)

@@ -190,11 +190,12 @@ impl Worker {
             Err(Failure::Retry(why) | Failure::GiveUp(why)) => ("dead", End::Dead, Some(why)),
         };
         let name = entry.map_or("unknown", |entry| entry.name);
-        metrics::counter!("guildhall_tasks_total", "task" => name, "outcome" => outcome).increment(1);
         let Envelope { id, task, attempt, trace, .. } = &envelope;
         tracing::info!(id, task, attempt, outcome, reason, request_id = trace, "task");
         let dead = matches!(end, End::Dead);
         self.record(&envelope, end, reason.as_deref()).await;
+        // Once it is recorded: whoever sees the count finds the task's end in the outbox.
+        metrics::counter!("guildhall_tasks_total", "task" => name, "outcome" => outcome).increment(1);
         if dead && let Some(queue) = &self.app.queue {
             let letter = serde_json::json!({ "reason": reason, "envelope": envelope });
             if let Err(error) = queue.bury(id, letter.to_string().as_bytes()).await {

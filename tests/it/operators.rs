@@ -1,0 +1,106 @@
+//! What operators are told where something can't be used: the place, the cause, and no riddles.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use crate::database;
+use crate::support::SECRET;
+
+fn guildhall(data: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_guildhall"))
+        .env_clear()
+        .current_dir(data.parent().unwrap())
+        .env("GUILDHALL_DATA", data)
+        .env("GUILDHALL_LISTEN", "127.0.0.1:0")
+        .envs(variables.iter().copied())
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+#[track_caller]
+fn refuses(data: &Path, arguments: &[&str], variables: &[(&str, &str)], expected: &[&str]) {
+    let output = guildhall(data, arguments, variables);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for part in expected {
+        assert!(said.contains(part), "'{part}' is not in: {said}");
+    }
+}
+
+/// A port where nobody listens, and one that takes connections and says nothing.
+#[test]
+fn a_postgres_that_is_not_there_is_named_with_host_port_and_cause() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (silent_at, closed_at) = {
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+        (silent.local_addr().unwrap().to_string(), closed.local_addr().unwrap().to_string())
+    };
+    for command in ["serve", "migrate", "worker"] {
+        let url = format!("postgres://ann:hunter2@{closed_at}/chat");
+        refuses(&data, &[command], &[("DATABASE_URL", &url)], &[&closed_at, "refused"]);
+    }
+    let url = format!("postgres://ann:hunter2@{silent_at}/chat");
+    refuses(&data, &["serve"], &[("DATABASE_URL", &url)], &[&silent_at, "no answer within 2 s"]);
+    let output = guildhall(&data, &["serve"], &[("DATABASE_URL", &url)]);
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("hunter2"));
+}
+
+#[test]
+fn a_fault_of_postgres_does_not_end_in_a_line_of_its_source() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = database::server();
+    let (front, _) = server.rsplit_once('/').unwrap();
+    let url = format!("{front}/no_such_database");
+    let output = guildhall(&folder.path().join("data"), &["serve"], &[("DATABASE_URL", &url)]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("\"no_such_database\" does not exist") && !said.contains("at line"), "{said}");
+}
+
+#[test]
+fn what_sqlite_cannot_open_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    fs::create_dir(&data).unwrap();
+    let file = data.join("guildhall.db");
+    fs::write(&file, "this is a text, and long enough to be taken for a database's first page").unwrap();
+    refuses(&data, &["serve"], &[], &[file.to_str().unwrap(), "not a database"]);
+    let url = format!("sqlite://{}/nowhere/chat.db", folder.path().display());
+    refuses(&data, &["serve"], &[("DATABASE_URL", &url)], &["/nowhere/chat.db", "unable to open"]);
+    let text = folder.path().join("text");
+    fs::write(&text, "").unwrap();
+    refuses(&text, &["serve"], &[], &[text.to_str().unwrap(), "this is a file"]);
+}
+
+/// A token that a new secret signs would hold nowhere.
+#[test]
+fn a_token_needs_the_secret_that_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    refuses(&data, &["token", "--player", "ann"], &[], &[data.to_str().unwrap(), "guildhall serve"]);
+    assert!(!data.exists(), "nothing is made");
+    let output = guildhall(&data, &["token", "--player", "ann"], &[("GUILDHALL_TOKEN_SECRET", SECRET)]);
+    assert!(output.status.success());
+}
+
+#[test]
+fn a_variable_that_is_none_of_ours_is_told_with_the_one_that_is_meant() {
+    let folder = tempfile::tempdir().unwrap();
+    let variables = [("GUILDHALL_SEND_LIMITS", "5/5s"), ("GUILDHALL_COLOUR", "red"), ("OTHER", "x")];
+    let output = guildhall(&folder.path().join("data"), &["config"], &variables);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("GUILDHALL_SEND_LIMITS is no variable of ours; is GUILDHALL_SEND_LIMIT meant?"),
+        "{said}"
+    );
+    assert!(
+        said.contains("GUILDHALL_COLOUR is no variable of ours; `guildhall config` lists them"),
+        "{said}"
+    );
+    assert!(!said.contains("OTHER"), "{said}");
+}
