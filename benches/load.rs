@@ -275,6 +275,7 @@ impl Server {
             .env("GUILDHALL_LISTEN", "127.0.0.1:0")
             .env("GUILDHALL_TOKEN_SECRET", SECRET)
             .env("GUILDHALL_SEND_LIMIT", "off")
+            .env("GUILDHALL_RATE", "off")
             .stdout(Stdio::piped())
             .stderr(File::create(data.join("log")).unwrap())
             .spawn()

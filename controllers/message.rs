@@ -215,6 +215,8 @@ pub struct SyncedChannel {
 
 /// Messages in one reply of sync; past that, channels say `more`.
 const SYNC_MESSAGES: i64 = 500;
+/// Bytes of messages in one reply of sync: with what stands around them it has at most 1 MiB.
+const SYNC_BYTES: usize = 1_000_000;
 
 impl Action for SyncMessages {
     const ROUTE: Route = Route::post("/message/sync");
@@ -245,8 +247,13 @@ impl Action for SyncMessages {
             wanted.push((channel, seqs));
         }
         let mut pages = message::ranges(&app.db, &wanted).await?.into_iter();
+        let mut room = SYNC_BYTES;
         for reply in replies.iter_mut().filter(|reply| reply.error.is_none()) {
-            reply.messages = pages.next().unwrap_or_else(Stored::none);
+            let page = pages.next().unwrap_or_else(Stored::none);
+            let (page, whole) = page.within(room)?;
+            room = room.saturating_sub(page.as_str().len());
+            reply.messages = page;
+            reply.more |= !whole;
         }
         Ok(SyncReply { channels: replies })
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::access::rate::Rates;
 use crate::access::token::Tokens;
 use crate::base::clock::Clock;
 use crate::base::error::StartError;
@@ -20,6 +21,8 @@ pub struct App {
     pub db: Db,
     /// Who callers are.
     pub tokens: Tokens,
+    /// How often callers may ask.
+    pub rates: Rates,
     /// What may not be said.
     pub blocklist: Blocklist,
     /// What senders said a moment ago.
@@ -54,7 +57,8 @@ impl App {
         let webhooks = webhooks.map_err(|fault| StartError::new("preparing webhooks", fault))?;
         let queue = config.kafka.as_ref().map(Queue::new).transpose();
         let queue = queue.map_err(|fault| StartError::new("preparing the broker's client", fault))?;
+        let rates = Rates::new(config.rate);
         let recent = RecentTexts::new(config.filter_window_ms);
-        Ok(Arc::new(Self { recent, config, db, tokens, blocklist, clock, queue, webhooks }))
+        Ok(Arc::new(Self { rates, recent, config, db, tokens, blocklist, clock, queue, webhooks }))
     }
 }

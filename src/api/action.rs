@@ -3,6 +3,7 @@
 //! [`Entry::of`] turns a type into a row of the registry, with the type erased, so that the API's table of
 //! contents is data which router, documentation and tests loop over.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::OnceLock;
 
@@ -66,6 +67,11 @@ impl Route {
         self.path.split('/').nth(1).unwrap_or_default()
     }
 
+    /// Load balancers ask these, as often as they like.
+    pub fn is_health(self) -> bool {
+        self.controller() == "health"
+    }
+
     /// `info` of `/channel/info`.
     pub fn action(self) -> &'static str {
         self.path.split('/').nth(2).unwrap_or_default()
@@ -90,6 +96,8 @@ pub trait Action: DeserializeOwned + JsonSchema + std::fmt::Debug + Send + 'stat
 pub struct Call<'a> {
     /// Its headers.
     pub headers: &'a HeaderMap,
+    /// The client's address, where it is known.
+    pub address: Option<IpAddr>,
     /// What stands behind the `?`.
     pub query: &'a str,
     /// Its body.
@@ -152,7 +160,11 @@ impl Entry {
 
 /// Who asks, what they ask, doing it, saying so.
 async fn run<A: Action>(app: &App, call: Call<'_>) -> Result<Bytes> {
-    let (caller, identity) = A::Caller::recognise(app, call.headers)?;
+    let recognised = A::Caller::recognise(app, call.headers);
+    if !A::ROUTE.is_health() {
+        count(app, &call, recognised.as_ref().ok().and_then(|(_, identity)| identity.as_ref()))?;
+    }
+    let (caller, identity) = recognised?;
     if let Some(identity) = identity {
         let _ = call.notes.caller.set(identity);
     }
@@ -165,6 +177,16 @@ async fn run<A: Action>(app: &App, call: Call<'_>) -> Result<Bytes> {
     }
     let data = input.run(app, caller).await?;
     say(&data, call.request_id)
+}
+
+/// Counts the request for whoever makes it, whatever becomes of it.
+fn count(app: &App, call: &Call<'_>, identity: Option<&Identity>) -> Result<()> {
+    let now = app.clock.now();
+    match (identity, call.address) {
+        (Some(identity), _) => app.rates.count_caller(identity, now),
+        (None, Some(address)) => app.rates.count_address(address, now),
+        (None, None) => Ok(()),
+    }
 }
 
 #[derive(Serialize)]

@@ -17,15 +17,21 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use tracing::Instrument;
 
+use crate::access::address::is_private;
 use crate::api::action::{Call, Entry, Notes};
 use crate::api::path;
 use crate::app::App;
 use crate::base::error::{Error, Result};
 use crate::base::random;
 use crate::base::trace;
+use crate::chat::identity::Scope;
 
 /// The most that is read of a body.
 pub const MAX_BODY_BYTES: usize = 16 * 1024;
+/// The same for the game's own server.
+pub const MAX_SERVER_BODY_BYTES: usize = 256 * 1024;
+/// The longest that a body may stand still on its way.
+const STALLED: Duration = Duration::from_secs(5);
 /// What of a larger body is thrown away before the answer, so that clients get to read it.
 const DISCARDED_BYTES: usize = 1024 * 1024;
 const MAX_QUERY_BYTES: usize = 8 * 1024;
@@ -84,7 +90,28 @@ struct Exchange<'a> {
     notes: Notes,
 }
 
-type Answer = Response<Full<Bytes>>;
+/// The answer to a request.
+pub type Answer = Response<Bytes>;
+
+/// A request that is there whole: its head, and its body or why there is none.
+pub struct Whole {
+    parts: Parts,
+    body: Result<Bytes>,
+    request_id: Arc<str>,
+    started: Instant,
+}
+
+impl Whole {
+    /// Joins reply and log.
+    pub fn request_id(&self) -> Arc<str> {
+        Arc::clone(&self.request_id)
+    }
+
+    /// The path as it came.
+    pub fn path(&self) -> &str {
+        self.parts.uri.path()
+    }
+}
 
 impl Router {
     /// A router over a registry; its preview actions are reached in the newest code only.
@@ -107,19 +134,37 @@ impl Router {
     }
 
     /// Answers one request. Never fails: every fault is an answer.
-    pub async fn handle<B>(&self, request: Request<B>) -> Answer
+    pub async fn handle<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: http_body::Body<Data: Buf> + Send,
+    {
+        let whole = self.read(request).await;
+        self.answer(whole).await.map(Full::new)
+    }
+
+    /// Takes a request in, up to the end of its body, within bounds of size and time.
+    pub async fn read<B>(&self, request: Request<B>) -> Whole
     where
         B: http_body::Body<Data: Buf> + Send,
     {
         let started = Instant::now();
         let (mut parts, body) = request.into_parts();
-        let request_id = request_id(&parts).into_owned();
+        let request_id = request_id(&parts).into();
         drop_platform_headers(&mut parts.headers);
+        let late = || Err(Error::InvalidInput("the body did not arrive in time".to_owned()));
+        let reading = collect(body, || self.body_limit(&parts));
+        let body = tokio::time::timeout(self.limit(&parts), reading).await.unwrap_or_else(|_| late());
+        Whole { parts, body, request_id, started }
+    }
+
+    /// Answers a request that is there. Never fails.
+    pub async fn answer(&self, whole: Whole) -> Answer {
+        let Whole { parts, body, request_id, started } = whole;
         let span = tracing::info_span!("request", request_id = &*request_id);
         let invocation = parts.extensions.get::<Invocation>();
         let exchange =
             Exchange { parts: &parts, request_id: &request_id, invocation, notes: Notes::default() };
-        async {
+        let answering = async {
             let found = self.find(&exchange);
             let entry = found.as_ref().ok().copied();
             let result = match found {
@@ -127,22 +172,54 @@ impl Router {
                 Err(error) => Err(error),
             };
             let summary = self.log(entry, &exchange, &result, started.elapsed());
-            let mut answer = self.answer(result, &request_id);
+            let mut answer = self.write(result, &request_id);
             if invocation.is_some() {
                 answer.extensions_mut().insert(summary);
             }
             answer
+        };
+        // Whatever happens on the way: the caller gets an answer.
+        match AssertUnwindSafe(answering.instrument(span)).catch_unwind().await {
+            Ok(answer) => answer,
+            Err(panic) => {
+                let panic = panic_text(&*panic);
+                tracing::error!(panic, request_id = &*request_id, "a request failed");
+                self.write(Err(Error::internal("panic")), &request_id)
+            }
         }
-        .instrument(span)
-        .await
+    }
+
+    /// How long a request may take: the configured time, or what a function's platform leaves.
+    fn limit(&self, parts: &Parts) -> Duration {
+        let time_left = parts.extensions.get().and_then(|invocation: &Invocation| invocation.time_left);
+        self.app.config.request_timeout.min(time_left.unwrap_or(Duration::MAX))
+    }
+
+    /// The game's server sends long lists of members.
+    fn body_limit(&self, parts: &Parts) -> usize {
+        match self.app.tokens.identify(&parts.headers, self.app.clock.now()) {
+            Ok(identity) if identity.scope == Scope::Server => MAX_SERVER_BODY_BYTES,
+            _ => MAX_BODY_BYTES,
+        }
     }
 
     /// The answer of a host that has no room for the request.
-    pub fn shed(&self, request: &Request<impl Sized>) -> Answer {
-        let id =
-            request.headers().get(&REQUEST_ID).and_then(acceptable_id).map_or_else(random::id, str::to_owned);
+    pub fn shed(&self, request_id: &str) -> Answer {
         metrics::counter!("guildhall_requests_shed_total").increment(1);
-        self.answer(Err(Error::Unavailable("too many requests at once")), &id)
+        self.write(Err(Error::Unavailable("too many requests at once")), request_id)
+    }
+
+    /// What a client reads whose address has as many connections as it may have.
+    pub fn refusal(&self) -> String {
+        let id = random::id();
+        let error = Error::Unavailable("this address has too many connections");
+        let body = self.write(Err(error), &id).into_body();
+        let body = String::from_utf8_lossy(&body);
+        format!(
+            "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+             x-request-id: {id}\r\nretry-after: 1\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        )
     }
 
     /// Is this a path that must be answered even when there is no room?
@@ -161,31 +238,31 @@ impl Router {
         Ok(entry)
     }
 
-    async fn run<B>(&self, entry: &Entry, exchange: &Exchange<'_>, body: B) -> Result<Bytes>
-    where
-        B: http_body::Body<Data: Buf> + Send,
-    {
+    async fn run(&self, entry: &Entry, exchange: &Exchange<'_>, body: Result<Bytes>) -> Result<Bytes> {
         let query = exchange.parts.uri.query().unwrap_or_default();
         if query.len() > MAX_QUERY_BYTES {
             return Err(Error::InvalidInput(format!("the query is longer than {MAX_QUERY_BYTES} bytes")));
         }
-        let time_left = exchange.invocation.and_then(|invocation| invocation.time_left);
-        let limit = self.app.config.request_timeout.min(time_left.unwrap_or(Duration::MAX));
-        let body = tokio::time::timeout(limit, collect(body))
-            .await
-            .map_err(|_| Error::InvalidInput("the body did not arrive in time".to_owned()))??;
+        let body = body?;
         let Exchange { parts, request_id, notes, .. } = exchange;
-        let call = Call { headers: &parts.headers, query, body: &body, request_id, notes };
+        let call = Call {
+            headers: &parts.headers,
+            address: client_ip(parts),
+            query,
+            body: &body,
+            request_id,
+            notes,
+        };
         let action = trace::with(request_id, (entry.call)(&self.app, call));
         let action = AssertUnwindSafe(action).catch_unwind();
-        match tokio::time::timeout(limit, action).await {
+        match tokio::time::timeout(self.limit(parts), action).await {
             Ok(Ok(result)) => result,
             Ok(Err(panic)) => Err(Error::internal(format!("panic: {}", panic_text(&*panic)))),
             Err(_) => Err(Error::Unavailable("this took too long")),
         }
     }
 
-    fn answer(&self, result: Result<Bytes>, request_id: &str) -> Answer {
+    fn write(&self, result: Result<Bytes>, request_id: &str) -> Answer {
         let (status, json, error) = match result {
             Ok(json) => (StatusCode::OK, json, None),
             Err(error) => {
@@ -196,7 +273,7 @@ impl Router {
                 (error.status(), json.to_string().into(), Some(error))
             }
         };
-        let mut answer = Response::new(Full::new(json));
+        let mut answer = Response::new(json);
         *answer.status_mut() = status;
         let headers = answer.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -247,7 +324,7 @@ impl Router {
             path = entry.is_none().then(|| parts.uri.path()),
             caller = caller.map(|caller| caller.id.as_str()),
             scope = caller.map(|caller| caller.scope.as_str()),
-            client_ip = client_ip(parts).as_deref(),
+            client_ip = client_ip(parts).map(|ip| ip.to_string()),
             input = notes.input.get(),
             status,
             code,
@@ -276,21 +353,27 @@ fn drop_platform_headers(headers: &mut HeaderMap) {
 
 /// Reads a body that is not too large. Of a larger one some is thrown away first, or the client would meet a
 /// closed connection instead of the answer.
-async fn collect<B>(body: B) -> Result<Bytes>
+///
+/// `limit` is asked when the body is larger than anybody's may be.
+async fn collect<B>(body: B, limit: impl Fn() -> usize) -> Result<Bytes>
 where
     B: http_body::Body<Data: Buf> + Send,
 {
     let mut body = std::pin::pin!(body);
     let mut read = Vec::new();
-    let mut size = 0;
-    while let Some(frame) = body.frame().await {
+    let (mut size, mut most) = (0, MAX_BODY_BYTES);
+    let stalled = || Error::InvalidInput("the body did not arrive in time".to_owned());
+    while let Some(frame) = tokio::time::timeout(STALLED, body.frame()).await.map_err(|_| stalled())? {
         let frame = frame.map_err(|_| Error::InvalidInput("the body ended early".to_owned()))?;
         let Ok(mut data) = frame.into_data() else { continue };
         size += data.remaining();
         if size > DISCARDED_BYTES {
             break;
         }
-        if size <= MAX_BODY_BYTES {
+        if size > most {
+            most = limit();
+        }
+        if size <= most {
             while data.has_remaining() {
                 let chunk = data.chunk();
                 read.extend_from_slice(chunk);
@@ -299,7 +382,7 @@ where
             }
         }
     }
-    if size > MAX_BODY_BYTES { Err(Error::TooLarge { limit: MAX_BODY_BYTES }) } else { Ok(read.into()) }
+    if size > most { Err(Error::TooLarge { limit: most }) } else { Ok(read.into()) }
 }
 
 /// The gateway's id where there is one, else the caller's, else a new one.
@@ -320,16 +403,10 @@ fn acceptable_id(value: &HeaderValue) -> Option<&str> {
 }
 
 /// The client's address for the log: what the nearest proxy saw, where the peer is one on a private network.
-fn client_ip(parts: &Parts) -> Option<Cow<'_, str>> {
+fn client_ip(parts: &Parts) -> Option<IpAddr> {
     let peer = parts.extensions.get::<Peer>().map(|peer| peer.0);
-    let is_proxy = peer.is_none_or(|peer| match peer {
-        IpAddr::V4(v4) => v4.is_private() || v4.is_loopback() || v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local(),
-    });
-    if is_proxy && let Some(ip) = last_forwarded(&parts.headers) {
-        return Some(ip.to_string().into());
-    }
-    peer.map(|peer| peer.to_string().into())
+    let forwarded = || last_forwarded(&parts.headers);
+    if peer.is_none_or(is_private) { forwarded().or(peer) } else { peer }
 }
 
 fn last_forwarded(headers: &HeaderMap) -> Option<IpAddr> {

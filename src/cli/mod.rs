@@ -1,9 +1,10 @@
 //! The command line: what the program does when it is called by a person, a service manager or a platform.
 //!
 //! `serve` runs the program for as long as it is wanted, as a server, a worker or a function; `token`, `wordlist` and
-//! `task` are commands for people; `log` says where the log goes. Stands above everything: it hands the registries of
+//! `task` are commands for people. Stands above everything: it hands the registries of
 //! actions and tasks to those who run them.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -13,9 +14,9 @@ use crate::base::error::StartError;
 use crate::base::version::BUILD;
 use crate::config::{Config, data_folder};
 use crate::controllers::ACTIONS;
+use crate::host::log;
 use crate::store::Db;
 
-mod log;
 mod serve;
 mod task;
 mod token;
@@ -65,9 +66,10 @@ impl Cli {
             Ok(config) => config,
             Err(faults) => return complain(&faults, BAD_CONFIG),
         };
-        if let Err(fault) = log::start(&config) {
-            return complain(&fault, BAD_CONFIG);
-        }
+        let _log = match log::start(&config) {
+            Ok(log) => log,
+            Err(fault) => return complain(&fault, BAD_CONFIG),
+        };
         for stranger in Config::strangers() {
             tracing::warn!("{stranger}");
         }
@@ -88,15 +90,14 @@ impl Cli {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "a person called us and reads this")]
 fn complain(fault: &dyn std::fmt::Display, code: u8) -> ExitCode {
-    eprintln!("guildhall: {}", fault.to_string().trim_end());
+    // Where nobody can be told, the code has to do.
+    let _ = writeln!(std::io::stderr().lock(), "guildhall: {}", fault.to_string().trim_end());
     ExitCode::from(code)
 }
 
 /// Prints, and takes a closed pipe (`| head`) for an answer.
 fn say(text: &str) -> Result<(), StartError> {
-    use std::io::Write;
     match writeln!(std::io::stdout().lock(), "{}", text.trim_end()) {
         Err(fault) if fault.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(StartError::new("printing", fault))

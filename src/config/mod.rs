@@ -68,6 +68,10 @@ pub struct Config {
     pub webhook: Option<WebhookConfig>,
     /// Most requests at once.
     pub max_in_flight: usize,
+    /// Connections that one address may hold.
+    pub connections_per_address: Option<usize>,
+    /// Requests that a player, or an address without a token, may make in a time.
+    pub rate: Option<Limit>,
     /// How long one request may take.
     pub request_timeout: Duration,
     /// How long open requests may take to end after SIGTERM.
@@ -207,7 +211,7 @@ impl Config {
                 "GUILDHALL_SEND_LIMIT",
                 "5/5s",
                 "messages a player may send in a time; `off` lifts it for load tests",
-                parse::send_limit,
+                |text| parse::limit(text, 100),
             ),
             filter_window_ms: env.get(
                 "GUILDHALL_FILTER_WINDOW",
@@ -239,6 +243,18 @@ impl Config {
                 "512",
                 "requests answered at once, 1 to 65536; more get 503 and `Retry-After`",
                 |text| parse::number(text, 1, 65_536).map(|number| number as usize),
+            ),
+            connections_per_address: env.get(
+                "GUILDHALL_CONNECTIONS_PER_ADDRESS",
+                "1000",
+                "connections one address may hold, 1 to 65536; loopback and private addresses, where proxies are, are not counted; `off` lifts it",
+                parse::count,
+            ),
+            rate: env.get(
+                "GUILDHALL_RATE",
+                "60/10s",
+                "requests a player, or an address without a token, may make in a time; `off` lifts it for load tests",
+                |text| parse::limit(text, 100_000),
             ),
             request_timeout: env.get(
                 "GUILDHALL_REQUEST_TIMEOUT_S",

@@ -56,6 +56,13 @@ pub(super) fn number(text: &str, min: u64, max: u64) -> Parsed<u64> {
         .ok_or_else(|| format!("is '{text}', not a whole number from {min} to {max}"))
 }
 
+pub(super) fn count(text: &str) -> Parsed<Option<usize>> {
+    if text == "off" {
+        return Ok(None);
+    }
+    number(text, 1, 65_536).map(|count| Some(count as usize))
+}
+
 pub(super) fn seconds(text: &str, min: u64, max: u64) -> Parsed<Duration> {
     number(text, min, max).map(Duration::from_secs)
 }
@@ -75,13 +82,14 @@ pub(super) fn age(text: &str) -> Parsed<Millis> {
     count.checked_mul(unit_ms).filter(|ms| (0..=TEN_YEARS_MS).contains(ms)).ok_or_else(wrong)
 }
 
-pub(super) fn send_limit(text: &str) -> Parsed<Option<Limit>> {
+/// At most `most` in a time.
+pub(super) fn limit(text: &str, most: u64) -> Parsed<Option<Limit>> {
     if text == "off" {
         return Ok(None);
     }
-    let wrong = || format!("is '{text}', not a limit such as 5/5s (at most 100 messages) or off");
+    let wrong = || format!("is '{text}', not a limit such as 5/5s (at most {most} in a time) or off");
     let (count, window) = text.split_once('/').ok_or_else(wrong)?;
-    let count = number(count, 1, 100).map_err(|_| wrong())? as usize;
+    let count = number(count, 1, most).map_err(|_| wrong())? as usize;
     let window_ms = age(window).ok().filter(|ms| *ms > 0).ok_or_else(wrong)?;
     Ok(Some(Limit { count, window_ms }))
 }

@@ -47,6 +47,7 @@ const fn histogram(name: &'static str, help: &'static str) -> Figure {
 pub const FIGURES: &[Figure] = &[
     counter("guildhall_requests_total", "Requests answered, by controller, action and code."),
     counter("guildhall_requests_shed_total", "Requests refused because too many were answered already."),
+    counter("guildhall_connections_refused_total", "Connections refused because their address had too many."),
     histogram("guildhall_request_duration_seconds", "Time to answer a request, by controller and action."),
     histogram("guildhall_commit_messages", "Messages stored by one commit."),
     counter("guildhall_verdicts_total", "Texts that the filter hit, by the strongest action."),
@@ -60,6 +61,7 @@ pub const FIGURES: &[Figure] = &[
     gauge("guildhall_outbox_depth", "Tasks that wait to be run or handed to the broker."),
     gauge("guildhall_outbox_oldest_seconds", "How long the oldest task that is due has waited."),
     gauge("guildhall_dead_tasks", "Tasks that were given up; `guildhall task list` shows them."),
+    counter("guildhall_log_lost_total", "Lines of the log that could not be written."),
     counter("guildhall_published_total", "Tasks that the broker took."),
     counter(
         "guildhall_publish_errors_total",
@@ -126,6 +128,7 @@ async fn answer_all(listener: TcpListener, app: Arc<App>, handle: PrometheusHand
 
 /// Figures that are states rather than events.
 async fn measure(app: &App) {
+    metrics::counter!("guildhall_log_lost_total").absolute(super::log::lost());
     let list = app.blocklist.status();
     metrics::gauge!("guildhall_wordlist_age_seconds").set(list.age_ms as f64 / 1_000.0);
     metrics::gauge!("guildhall_wordlist_entries").set(list.entries as f64);

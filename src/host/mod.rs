@@ -1,15 +1,19 @@
 //! How requests and events reach us: as a plain server, as an AWS Lambda function, or as a Tencent SCF function.
 //!
-//! `server` speaks HTTP/1.1; `lambda` answers gateways' events, and runs a worker's; `scf` asks Tencent's platform for
+//! `server` speaks HTTP/1.1, `connection` to one client, over `stream`; `addresses` bounds how many one address has; `lambda` answers gateways' events, and runs a worker's; `scf` asks Tencent's platform for
 //! events; `function` is the worker as a function, and `events` reads what invokes it, whoever sends it; `figures` serves
-//! Prometheus, `embedded` writes CloudWatch's lines.
+//! Prometheus, `embedded` writes CloudWatch's lines; `log` says where the log goes.
 //!
 //! Knows the router and the worker; what an action or a task does is no affair of a host.
 
+mod addresses;
+mod connection;
 mod embedded;
 pub mod events;
 pub mod figures;
 pub mod function;
 pub mod lambda;
+pub mod log;
 pub mod scf;
 pub mod server;
+mod stream;

@@ -87,6 +87,24 @@ impl Stored {
         RawValue::from_string(json).map(Self).map_err(Error::internal)
     }
 
+    /// As many messages from the front as fit into so many bytes, and whether that is all of them.
+    ///
+    /// # Errors
+    /// It is no list.
+    pub fn within(self, bytes: usize) -> Result<(Self, bool)> {
+        if self.0.get().len() <= bytes || self.0.get() == "[]" {
+            return Ok((self, true));
+        }
+        let messages: Vec<&RawValue> = serde_json::from_str(self.0.get()).map_err(Error::internal)?;
+        let mut length = 2;
+        let fitting = messages.iter().take_while(|message| {
+            length += message.get().len() + 1;
+            length <= bytes
+        });
+        let fitting: Vec<&&RawValue> = fitting.collect();
+        Ok((Self::one(json(&fitting)?)?, fitting.len() == messages.len()))
+    }
+
     /// No messages.
     pub fn none() -> Self {
         Self(RawValue::from_string("[]".to_owned()).expect("this is JSON"))

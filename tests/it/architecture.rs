@@ -164,7 +164,8 @@ fn one_vendor_one_home() {
         ("std::env::var", &["src/config/mod.rs"]),
         ("SystemTime", &["src/base/clock.rs"]),
         ("getrandom::", &["src/base/random.rs"]),
-        ("tracing_subscriber", &["src/cli/log.rs"]),
+        ("tracing_subscriber", &["src/host/log.rs"]),
+        ("tracing_appender", &["src/host/log.rs"]),
     ] {
         for (path, text) in program() {
             let name = path.display().to_string();

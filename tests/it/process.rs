@@ -15,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::database;
@@ -28,6 +29,11 @@ pub fn program(data: &Path) -> Command {
     command
 }
 
+/// A file beside the data folder.
+fn log_of(data: &Path) -> Stdio {
+    File::options().create(true).append(true).open(data.with_extension("log")).unwrap().into()
+}
+
 pub struct Process {
     child: Child,
     pub port: u16,
@@ -36,7 +42,16 @@ pub struct Process {
 impl Process {
     /// Starts it on a data folder; returns once it says its address.
     pub fn start(data: &Path, variables: &[(&str, &str)]) -> Self {
-        Self::spawn(program(data), data, variables)
+        Self::spawn(program(data), data, variables, log_of(data))
+    }
+
+    /// The same, with its log elsewhere.
+    pub fn start_with_log(data: &Path, variables: &[(&str, &str)], log: Stdio) -> Self {
+        Self::spawn(program(data), data, variables, log)
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// The same, with files that may not grow beyond so many bytes, until [`Process::lift_file_limit`].
@@ -52,7 +67,7 @@ impl Process {
                 None => command.env_remove(name),
             };
         }
-        Self::spawn(command, data, variables)
+        Self::spawn(command, data, variables, log_of(data))
     }
 
     pub fn lift_file_limit(&self) {
@@ -61,16 +76,17 @@ impl Process {
         assert!(lifted.success());
     }
 
-    fn spawn(mut command: Command, data: &Path, variables: &[(&str, &str)]) -> Self {
+    fn spawn(mut command: Command, data: &Path, variables: &[(&str, &str)], log: Stdio) -> Self {
         let mut child = command
             .env("GUILDHALL_DATA", data)
             .env("GUILDHALL_LISTEN", "127.0.0.1:0")
             .env("GUILDHALL_TOKEN_SECRET", SECRET)
             .env("GUILDHALL_SEND_LIMIT", "off")
+            .env("GUILDHALL_RATE", "off")
             .env("GUILDHALL_LOG", "warn")
             .envs(variables.iter().copied())
             .stdout(Stdio::piped())
-            .stderr(File::options().create(true).append(true).open(data.with_extension("log")).unwrap())
+            .stderr(log)
             .spawn()
             .unwrap();
         let mut line = String::new();
@@ -150,6 +166,17 @@ impl Connection {
         let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| text());
         Ok(Answer { status: parts.status.as_u16(), closes, body })
     }
+}
+
+/// What a server answers, as text; empty where none does.
+pub async fn get_text(address: &str, path: &str) -> String {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let mut text = String::new();
+    if let Ok(mut stream) = TcpStream::connect(address).await {
+        let _ = stream.write_all(request.as_bytes()).await;
+        let _ = stream.read_to_string(&mut text).await;
+    }
+    text
 }
 
 /// Asks until it works; a minute of asking means that it never will, however busy the machine is.

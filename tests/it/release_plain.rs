@@ -54,7 +54,7 @@ impl Server {
         ];
         server.succeeds(&init);
         let settings = format!(
-            "DATABASE_URL={}\nGUILDHALL_TOKEN_SECRET={SECRET}\nGUILDHALL_LOG=warn\nGUILDHALL_SEND_LIMIT=off\n\
+            "DATABASE_URL={}\nGUILDHALL_TOKEN_SECRET={SECRET}\nGUILDHALL_LOG=warn\nGUILDHALL_SEND_LIMIT=off\nGUILDHALL_RATE=off\n\
              KAFKA_BROKERS={}\nGUILDHALL_TOPIC={}\n",
             server.database,
             kafka::brokers(),

@@ -73,6 +73,7 @@ impl TestApp {
             ("GUILDHALL_DATA".to_owned(), folder.path().join("data").display().to_string()),
             ("GUILDHALL_TOKEN_SECRET".to_owned(), SECRET.to_owned()),
             ("GUILDHALL_SEND_LIMIT".to_owned(), "off".to_owned()),
+            ("GUILDHALL_RATE".to_owned(), "off".to_owned()),
         ]);
         if let Some(url) = database::fresh().await {
             environment.insert("DATABASE_URL".to_owned(), url);

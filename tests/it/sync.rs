@@ -82,6 +82,41 @@ async fn a_reply_has_a_bound_and_says_what_is_left() {
     );
 }
 
+/// Large payloads: a reply ends at 1 MiB, and asking on leads through all of them, each once.
+#[tokio::test]
+async fn a_reply_has_at_most_a_mebibyte() {
+    let app = TestApp::new().await;
+    let ids = ["g0", "g1", "g2"];
+    for id in ids {
+        app.guild(id, &["alice"]).await;
+        for n in 0..80 {
+            let input =
+                json!({ "channel": id, "text": format!("{n}"), "payload": { "x": "y".repeat(8_000) } });
+            app.player("alice").post("/message/send", input).await.data();
+        }
+    }
+    let (mut after, mut rounds) = ([0_i64; 3], 0);
+    loop {
+        let cursors: Vec<_> =
+            ids.iter().zip(after).map(|(id, after)| json!({ "channel": id, "after": after })).collect();
+        let reply =
+            app.player("alice").post("/message/sync", json!({ "channels": cursors, "limit": 100 })).await;
+        assert!(reply.body.to_string().len() <= 1_048_576);
+        let channels = reply.data()["channels"].as_array().unwrap().clone();
+        for (place, channel) in channels.iter().enumerate() {
+            for seq in seqs(channel) {
+                assert_eq!(seq, after[place] + 1);
+                after[place] = seq;
+            }
+        }
+        rounds += 1;
+        if channels.iter().all(|channel| channel["more"] == false) {
+            break;
+        }
+    }
+    assert_eq!((after, rounds), ([80; 3], 2));
+}
+
 #[tokio::test]
 async fn bounds_of_the_input() {
     let app = TestApp::new().await;

@@ -1,0 +1,122 @@
+//! How often somebody may ask: a limit on requests by player, and by address where there is no token.
+//!
+//! Kept in memory, by each process for itself: with several behind one name, a player may make as many times the limit.
+//! It is there against abuse; what must hold exactly (messages) is counted in the database.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use quick_cache::sync::Cache;
+
+use super::address::network;
+use crate::base::clock::Millis;
+use crate::base::error::{Error, Result};
+use crate::chat::identity::{Identity, Scope};
+use crate::chat::values::{Limit, PlayerId};
+
+/// Players and addresses that are remembered; those that asked longest ago are forgotten first.
+const REMEMBERED: usize = 65_536;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Who {
+    Player(PlayerId),
+    Address(IpAddr),
+}
+
+/// The counts.
+pub struct Rates {
+    limit: Option<Limit>,
+    /// By whom: when all that was asked for would be paid off at the limit's pace, in microseconds.
+    paid_off: Cache<Who, Arc<AtomicI64>>,
+}
+
+impl Rates {
+    /// Without a limit, nothing is counted.
+    pub fn new(limit: Option<Limit>) -> Self {
+        Self { limit, paid_off: Cache::new(REMEMBERED) }
+    }
+
+    /// Counts a request of somebody with a token. Moderators and the game's server are not held to it.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`] beyond the limit.
+    pub fn count_caller(&self, caller: &Identity, now: Millis) -> Result<()> {
+        match caller.scope {
+            Scope::Player => self.count(|| Who::Player(caller.id.clone()), now),
+            Scope::Moderator | Scope::Server => Ok(()),
+        }
+    }
+
+    /// Counts a request from an address without a token that holds.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`] beyond the limit.
+    pub fn count_address(&self, address: IpAddr, now: Millis) -> Result<()> {
+        self.count(|| Who::Address(network(address)), now)
+    }
+
+    /// Each request costs a share of the window; a whole window may be owed at once.
+    fn count(&self, who: impl Fn() -> Who, now: Millis) -> Result<()> {
+        let Some(limit) = self.limit else { return Ok(()) };
+        let (now, window) = (now * 1_000, limit.window_ms * 1_000);
+        let cost = (window / limit.count as i64).max(1);
+        let paid_off = self.paid_off.get_or_insert_with(&who(), || Ok::<_, Error>(Arc::default()))?;
+        let counted = paid_off.fetch_update(Ordering::AcqRel, Ordering::Acquire, |until| {
+            // A time that can't be: the clock has stepped back.
+            let owed = if until > now + window { now } else { until.max(now) };
+            (owed + cost <= now + window).then_some(owed + cost)
+        });
+        counted.map(drop).map_err(|until| Error::RateLimited {
+            reason: "rate",
+            message: "too many requests",
+            retry_after_s: (until + cost - now - window).unsigned_abs().div_ceil(1_000_000).max(1),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Millis = 1_790_000_000_000;
+
+    fn rates() -> Rates {
+        Rates::new(Some(Limit { count: 60, window_ms: 10_000 }))
+    }
+
+    fn address() -> IpAddr {
+        "203.0.113.7".parse().unwrap()
+    }
+
+    /// How many of so many requests at one moment pass.
+    fn passing(rates: &Rates, requests: usize, now: Millis) -> usize {
+        (0..requests).filter(|_| rates.count_address(address(), now).is_ok()).count()
+    }
+
+    #[test]
+    fn a_window_of_requests_passes_at_once_and_then_a_share_at_a_time() {
+        let rates = rates();
+        assert_eq!(passing(&rates, 100, NOW), 60);
+        assert_eq!(passing(&rates, 100, NOW + 1_000), 6);
+        assert_eq!(passing(&rates, 100, NOW + 60_000), 60, "no more than a window is saved up");
+        let Err(Error::RateLimited { retry_after_s, .. }) = rates.count_address(address(), NOW + 60_000)
+        else {
+            panic!("the limit holds")
+        };
+        assert_eq!(retry_after_s, 1);
+        assert!(rates.count_address(address(), NOW + 61_000).is_ok(), "waiting as long as it says is enough");
+    }
+
+    #[test]
+    fn a_clock_that_stepped_back_locks_nobody_out() {
+        let rates = rates();
+        assert_eq!(passing(&rates, 100, NOW), 60);
+        assert_eq!(passing(&rates, 100, NOW - 3_600_000), 60);
+    }
+
+    #[test]
+    fn without_a_limit_everything_passes() {
+        assert_eq!(passing(&Rates::new(None), 1_000, NOW), 1_000);
+    }
+}

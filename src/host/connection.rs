@@ -1,0 +1,155 @@
+//! One client's connection to the plain server: requests one after the other, each with bounds on size and time.
+//!
+//! A place among those that are answered is taken only by a whole request, and held until the answer is on its way. Nothing
+//! is kept for a connection on which nothing comes: the buffers are made when the first byte is there, and go when the
+//! client has been quiet for a moment. When the server stops, what is no whole request is closed at once.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{sleep, timeout};
+
+use super::stream::{Activity, Answering, Held, Pieces, Stream};
+use crate::api::router::{Answer, Peer, Router};
+
+/// A client has this long to send its next request's head; idle connections end then too.
+const HEAD: Duration = Duration::from_secs(30);
+const HEADERS: usize = 100;
+const HEAD_BYTES: usize = 32 * 1024;
+/// After so long without a byte, the connection's buffers go.
+const QUIET: Duration = Duration::from_secs(2);
+/// When the server stops, an answer that was given to the system's care has this long to leave.
+const LEAVING: Duration = Duration::from_millis(100);
+/// Answers larger than this count among what is unsent, in units of this size.
+const UNSENT_UNIT: usize = 16 * 1024;
+
+/// What every connection shares.
+pub(super) struct Shared {
+    pub(super) router: Arc<Router>,
+    /// Whole requests that are answered at once.
+    pub(super) room: Arc<Semaphore>,
+    /// What all answers together may hold in memory, in units of 16 KiB.
+    pub(super) unsent: Arc<Semaphore>,
+    /// The server was told to stop: each answer says that it is the connection's last.
+    pub(super) stopping: watch::Receiver<bool>,
+    /// The farewell is over: only whole requests are still answered.
+    pub(super) closing: watch::Receiver<bool>,
+}
+
+/// Serves a client until either side ends it.
+pub(super) async fn serve(socket: tokio::net::TcpStream, peer: Peer, shared: Arc<Shared>) {
+    // Without this, small answers wait for the client's acknowledgement.
+    let _ = socket.set_nodelay(true);
+    let activity = Arc::new(Activity::default());
+    let mut closing = shared.closing.clone();
+    let mut stream = Stream::new(socket, Arc::clone(&activity));
+    loop {
+        let readable = timeout(HEAD, stream.socket().readable());
+        tokio::select! {
+            readable = readable => if !matches!(readable, Ok(Ok(()))) { return },
+            () = told(&mut closing) => return,
+        }
+        match busy(stream, peer, &shared, &activity).await {
+            Some(quiet) => stream = quiet,
+            None => return,
+        }
+    }
+}
+
+async fn told(closing: &mut watch::Receiver<bool>) {
+    let _ = closing.wait_for(|closing| *closing).await;
+}
+
+/// Answers requests as long as they come; gives the socket back when the client has gone quiet.
+async fn busy(stream: Stream, peer: Peer, shared: &Arc<Shared>, activity: &Arc<Activity>) -> Option<Stream> {
+    let service = service_fn(|mut request: Request<Incoming>| {
+        let (shared, activity) = (Arc::clone(shared), Arc::clone(activity));
+        request.extensions_mut().insert(peer);
+        Box::pin(async move { Ok::<_, Infallible>(answer(request, &shared, &activity).await) })
+    });
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_headers(HEADERS)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut closing = shared.closing.clone();
+    let mut quiet = false;
+    loop {
+        let ended = poll_fn(|cx| connection.poll_without_shutdown(cx));
+        tokio::select! {
+            biased;
+            ended = ended => {
+                let parts = connection.into_parts();
+                let mut stream = parts.io.into_inner();
+                if ended.is_ok() && quiet && parts.read_buf.is_empty() {
+                    return Some(stream);
+                }
+                let _ = timeout(LEAVING, stream.shutdown()).await;
+                return None;
+            }
+            () = sleep(QUIET), if !quiet => {
+                if activity.is_idle() {
+                    quiet = true;
+                    Pin::new(&mut connection).graceful_shutdown();
+                }
+            }
+            () = told(&mut closing) => break,
+        }
+    }
+    Pin::new(&mut connection).graceful_shutdown();
+    loop {
+        let ended = poll_fn(|cx| connection.poll_without_shutdown(cx));
+        tokio::select! {
+            biased;
+            _ = ended => break,
+            () = sleep(LEAVING), if !activity.is_answering() => break,
+            () = activity.ended.notified(), if activity.is_answering() => {}
+        }
+    }
+    let _ = timeout(LEAVING, connection.into_parts().io.into_inner().shutdown()).await;
+    None
+}
+
+/// Answers where there is room; else says so at once, rather than letting requests pile up.
+async fn answer(request: Request<Incoming>, shared: &Shared, activity: &Arc<Activity>) -> Response<Pieces> {
+    let router = &shared.router;
+    let request = router.read(request).await;
+    let mut held = Held {
+        _answering: Some(Answering::begin(activity)),
+        place: Arc::clone(&shared.room).try_acquire_owned().ok(),
+        unsent: None,
+    };
+    if held.place.is_some() {
+        router.app().blocklist.refresh_after_standstill().await;
+    }
+    let (id, always) = (request.request_id(), router.is_health(request.path()));
+    let mut answer =
+        if held.place.is_some() || always { router.answer(request).await } else { router.shed(&id) };
+    let units = answer.body().len() / UNSENT_UNIT;
+    if units > 0 {
+        held.unsent = Arc::clone(&shared.unsent).try_acquire_many_owned(units as u32).ok();
+        if held.unsent.is_none() {
+            answer = router.shed(&id);
+        }
+    }
+    last_if_stopping(&mut answer, &shared.stopping);
+    answer.map(|bytes| Pieces::new(bytes, held))
+}
+
+fn last_if_stopping(answer: &mut Answer, stopping: &watch::Receiver<bool>) {
+    if *stopping.borrow() {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+}
