@@ -8,7 +8,7 @@ use crate::api::caller::{Known, Player, Server};
 use crate::app::App;
 use crate::base::error::{Error, Result};
 use crate::chat::values::{
-    ChannelId, Few, Kind, MAX_MEMBERS, Name, PageSize, PlayerId, Seq, Settings, as_set,
+    ChannelId, Few, InboxCursor, Kind, MAX_MEMBERS, Name, PageSize, PlayerId, Seq, Settings, as_set,
 };
 use crate::store::channel::{self, Channel};
 use crate::store::create::{self, NewChannel};
@@ -280,17 +280,30 @@ impl Action for ChannelMembers {
     }
 }
 
-/// All of the caller's channels in one call, those spoken in last first.
+/// The caller's channels in which anything was said, those with the newest activity first, page by page.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Inbox {}
+pub struct Inbox {
+    /// The `next` of the page before; none for the first.
+    #[serde(default)]
+    after: Option<InboxCursor>,
+    /// The page's size, 1 to 100.
+    #[serde(default = "whole_page")]
+    limit: PageSize,
+}
 
-/// An inbox.
+fn whole_page() -> PageSize {
+    PageSize::MAX
+}
+
+/// A page of an inbox.
 #[derive(Serialize, JsonSchema)]
 pub struct InboxReply {
     channels: Vec<InboxEntry>,
-    /// The caller is in more channels than are shown (1000).
+    /// More follow: ask again with `next` as `after`.
     more: bool,
+    /// Where the next page begins; none where there is none.
+    next: Option<InboxCursor>,
 }
 
 /// One channel of an inbox.
@@ -314,10 +327,14 @@ impl Action for Inbox {
     type Reply = InboxReply;
 
     async fn run(self, app: &App, player: Player) -> Result<InboxReply> {
-        let rows = member::inbox(&app.db, &player.id).await?;
+        let limit = self.limit.get();
+        // One more than asked tells whether there are more.
+        let mut rows = member::inbox(&app.db, &player.id, self.after.as_ref(), limit + 1).await?;
+        let more = rows.len() as i64 > limit;
+        rows.truncate(limit as usize);
+        let next = rows.last().filter(|_| more).map(InboxRow::cursor);
         let channels: Vec<&Channel> = rows.iter().map(|row| &row.channel).collect();
         let newest = message::newest(&app.db, &channels).await?;
-        let more = rows.len() == member::MAX_INBOX;
         let entry = |(row, last_message): (InboxRow, Option<Stored>)| InboxEntry {
             channel: row.channel.into(),
             last_message,
@@ -325,7 +342,7 @@ impl Action for Inbox {
             unread: row.unread.max(0),
             unread_mentions: row.unread_mentions,
         };
-        Ok(InboxReply { channels: rows.into_iter().zip(newest).map(entry).collect(), more })
+        Ok(InboxReply { channels: rows.into_iter().zip(newest).map(entry).collect(), more, next })
     }
 }
 

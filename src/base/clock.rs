@@ -2,27 +2,56 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Milliseconds since 1970-01-01 UTC.
 pub type Millis = i64;
 
-/// The wall clock, plus an offset that is zero outside tests.
-#[derive(Clone, Debug, Default)]
+/// The wall clock, plus what tests add to it.
+#[derive(Clone, Debug)]
 pub struct Clock {
-    offset: Arc<AtomicI64>,
+    /// By how much time was made to pass, and by how much the clock was set.
+    passed: Arc<AtomicI64>,
+    set: Arc<AtomicI64>,
+    started: (Instant, Millis),
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self { passed: Arc::default(), set: Arc::default(), started: (Instant::now(), wall()) }
+    }
+}
+
+fn wall() -> Millis {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since_epoch.as_millis() as Millis
 }
 
 impl Clock {
     /// Now, in milliseconds since the epoch.
     pub fn now(&self) -> Millis {
-        #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        since_epoch.as_millis() as Millis + self.offset.load(Ordering::Relaxed)
+        wall() + self.offset()
     }
 
-    /// Moves this clock and its clones by so many milliseconds; for tests.
+    /// What it said when it was made, and the time since then by a clock that nobody can set.
+    pub fn steady(&self) -> Millis {
+        let (at, said) = self.started;
+        said + at.elapsed().as_millis() as Millis + self.passed.load(Ordering::Relaxed)
+    }
+
+    /// By how much tests moved it; for those who ask another clock and must follow this one.
+    pub fn offset(&self) -> Millis {
+        self.passed.load(Ordering::Relaxed) + self.set.load(Ordering::Relaxed)
+    }
+
+    /// Lets so many milliseconds pass, for this clock and its clones; for tests.
     pub fn advance(&self, by: Millis) {
-        self.offset.fetch_add(by, Ordering::Relaxed);
+        self.passed.fetch_add(by, Ordering::Relaxed);
+    }
+
+    /// Sets this clock and its clones forward, or back, as somebody does whose clock was wrong; for tests.
+    pub fn step(&self, by: Millis) {
+        self.set.fetch_add(by, Ordering::Relaxed);
     }
 }

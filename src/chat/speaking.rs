@@ -61,13 +61,14 @@ pub fn may_speak(context: &Context<'_>) -> Result<(), Refusal> {
     if context.level < min_level.get() {
         return Err(Refusal::LevelTooLow(min_level.get()));
     }
-    if let Some(last) = context.last_here {
+    // A time that is still to come was written before the clock stepped back: it says nothing of how long ago that was.
+    if let Some(last) = context.last_here.filter(|last| *last <= context.now) {
         wait(last + slow_mode_s.get() * 1_000, context.now).map_or(Ok(()), |s| Err(Refusal::SlowMode(s)))?;
     }
     if let Some(limit) = context.limit
-        && context.recent.len() >= limit.count
+        && let recent = context.recent.iter().filter(|spoken| **spoken <= context.now)
+        && let Some(oldest_that_counts) = recent.rev().nth(limit.count - 1)
     {
-        let oldest_that_counts = context.recent[context.recent.len() - limit.count];
         wait(oldest_that_counts + limit.window_ms, context.now)
             .map_or(Ok(()), |s| Err(Refusal::SendLimit(s)))?;
     }
@@ -137,6 +138,7 @@ mod tests {
         let full: &[Millis] = &[NOW - 4_999, NOW - 2_000, NOW];
         let aged: &[Millis] = &[NOW - 5_000, NOW - 2_000, NOW];
         let longer: &[Millis] = &[NOW - 9_000, NOW - 4_000, NOW - 2_000, NOW];
+        let future: &[Millis] = &[NOW + 3_600_000, NOW + 3_600_001, NOW + 3_600_002];
         let table: &[(&str, Context<'_>, Result<(), Refusal>)] = &[
             ("a member speaks", context(), Ok(())),
             ("a closed channel is unseen", Context { member: false, ..context() }, Err(Refusal::Unseen)),
@@ -171,6 +173,11 @@ mod tests {
                 "only the last three count",
                 Context { recent: longer, ..context() },
                 Err(Refusal::SendLimit(1)),
+            ),
+            (
+                "a clock that stepped back holds nobody up",
+                Context { recent: future, last_here: Some(NOW + 3_600_000), settings: slow, ..context() },
+                Ok(()),
             ),
             ("no limit", Context { recent: full, limit: None, ..context() }, Ok(())),
             (

@@ -102,6 +102,31 @@ checked_string!(
     "a text is 1 to 2000 bytes of UTF-8 without NUL"
 );
 
+checked_string!(
+    /// Where a page of an inbox ended: a time and a channel, as the page before said it.
+    InboxCursor, max 90, pattern "^[0-9]{1,15}:[A-Za-z0-9._:@-]+$", is_inbox_cursor,
+    "a cursor is what `next` of the page before said"
+);
+
+fn is_inbox_cursor(value: &str) -> bool {
+    value.split_once(':').is_some_and(|(at, id)| {
+        (1..=15).contains(&at.len()) && at.bytes().all(|b| b.is_ascii_digit()) && is_id(id)
+    })
+}
+
+impl InboxCursor {
+    /// Behind this channel.
+    pub fn behind(last_at: Millis, id: &str) -> Self {
+        Self(format!("{last_at}:{id}"))
+    }
+
+    /// The time, and the channel's id.
+    pub fn parts(&self) -> (Millis, &str) {
+        let (at, id) = self.0.split_once(':').unwrap_or(("0", &self.0));
+        (at.parse().unwrap_or_default(), id)
+    }
+}
+
 macro_rules! debug_as_str {
     ($($name:ident),*) => {$(
         impl fmt::Debug for $name {
@@ -116,7 +141,7 @@ macro_rules! debug_as_str {
         }
     )*};
 }
-debug_as_str!(ChannelId, PlayerId, Name, Nonce);
+debug_as_str!(ChannelId, PlayerId, Name, Nonce, InboxCursor);
 
 /// Logs show what somebody said only where the operator asks for it: `GUILDHALL_LOG=info,guildhall::text=debug`.
 impl fmt::Debug for Text {
@@ -184,6 +209,11 @@ checked_number!(
     #[derive(Default)]
     Level, 0, 1_000_000, "a level is a whole number from 0 to 1000000"
 );
+
+impl PageSize {
+    /// The largest.
+    pub const MAX: Self = Self(100);
+}
 
 impl Default for PageSize {
     fn default() -> Self {

@@ -51,9 +51,10 @@ fn pair(members: &[PlayerId]) -> String {
 /// [`Error::Conflict`] where the id, or the two players' direct channel, exists with other input.
 pub async fn create(db: &Db, new: NewChannel) -> Result<Channel> {
     let digest = random::to_hex(&Sha256::digest(json(&new)?));
-    match create_once(db, &new, &digest).await {
+    let now = db.now().await?;
+    match create_once(db, &new, &digest, now).await {
         // Another made it in the same moment; now it is there to compare with.
-        Err(Fault::Database(error)) if is_twin(&error) => create_once(db, &new, &digest).await,
+        Err(Fault::Database(error)) if is_twin(&error) => create_once(db, &new, &digest, now).await,
         created => created,
     }?;
     channel::find(db, &new.id, None).await?.ok_or(Error::NotFound("channel"))
@@ -79,8 +80,7 @@ impl From<Fault> for Error {
     }
 }
 
-async fn create_once(db: &Db, new: &NewChannel, digest: &str) -> Result<(), Fault> {
-    let now = db.clock.now();
+async fn create_once(db: &Db, new: &NewChannel, digest: &str, now: Millis) -> Result<(), Fault> {
     let pair = new.pair();
     let mut tx = db.begin().await?;
     let existing: Option<(String,)> = tx

@@ -49,7 +49,7 @@ pub async fn take_unpublished(db: &Db, limit: i64) -> Result<Vec<Envelope>> {
         // Several instances hand over at once, each other rows.
         take_unpublished!("FOR UPDATE SKIP LOCKED"),
     );
-    let now = db.clock.now();
+    let now = db.now().await?;
     let values = values![now, now - HANDING_OVER_MS, now - FORGOTTEN_MS, db.stage, limit];
     // Looking costs a reader; only where something waits does the writer hear of it.
     if db.all::<(i64,)>(ANY_UNPUBLISHED, &values[..4]).await?.is_empty() {
@@ -92,7 +92,7 @@ pub async fn note_published(db: &Db, envelopes: &[Envelope], acknowledged: &[boo
 /// # Errors
 /// The database's.
 pub async fn claim(db: &Db, envelope: &Envelope, lease_ms: Millis) -> Result<bool> {
-    let now = db.clock.now();
+    let now = db.now().await?;
     let claimed: Vec<(i64,)> = db
         .change(
             "INSERT INTO outbox (id, task, key, payload, attempt, created_at, not_before, trace, state, published_at,
@@ -141,7 +141,7 @@ pub async fn bury(db: &Db, id: &str, letter: &str, reason: &str) -> Result<()> {
     db.execute(
         "INSERT INTO outbox (id, task, key, payload, created_at, not_before, state, finished_at, reason, stage)
          VALUES ($1, 'unreadable', $1, $2, $3, $3, 'dead', $3, $4, $5) ON CONFLICT DO NOTHING",
-        values![id, letter, db.clock.now(), reason, db.stage],
+        values![id, letter, db.now().await?, reason, db.stage],
     )
     .await?;
     Ok(())

@@ -9,10 +9,7 @@ use super::engine::sql::{Sql, Tx, by_dialect, values};
 use super::{Db, json};
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
-use crate::chat::values::PlayerId;
-
-/// Channels an inbox shows; those spoken in last come first.
-pub const MAX_INBOX: usize = 1_000;
+use crate::chat::values::{InboxCursor, MAX_EXACT, PlayerId};
 
 /// A member, as the list shows one.
 #[derive(Debug, FromRow)]
@@ -30,7 +27,7 @@ pub struct Member {
 pub async fn add(db: &Db, channel: &Channel, players: &[PlayerId]) -> Result<u64> {
     let mut tx = db.begin().await?;
     tx.lock_channel(channel.key).await?;
-    let added = insert(&mut tx, channel.key, players, db.clock.now()).await?;
+    let added = insert(&mut tx, channel.key, players, db.now().await?).await?;
     tx.commit().await?;
     Ok(added)
 }
@@ -116,32 +113,49 @@ pub struct InboxRow {
     pub unread: i64,
     /// Mentions of the member among them.
     pub unread_mentions: i64,
+    last_at: Millis,
 }
 
-/// An inbox; what retention deleted can't be read any more and does not count as unread.
+impl InboxRow {
+    /// Where the next page begins, if this is the last channel of one.
+    pub fn cursor(&self) -> InboxCursor {
+        InboxCursor::behind(self.last_at, &self.channel.id)
+    }
+}
+
+/// A page of an inbox: which channels, from two narrow rows of each, and then all that is shown of those. What retention
+/// deleted can't be read any more and does not count as unread.
 macro_rules! select_inbox {
     ($least:literal, $greatest:literal) => {
         concat!(
             "SELECT c.key, c.id, c.kind, c.name, c.open, c.min_level, c.slow_mode_s, c.read_only, c.epoch, c.last_seq, ",
-            "c.first_seq, c.member_count, c.created_at, TRUE AS member, m.read_seq, ",
+            "c.first_seq, c.member_count, c.created_at, c.last_at, TRUE AS member, m.read_seq, ",
             $least, "(c.last_said - m.read_said, c.last_seq - ", $greatest, "(m.read_seq, c.first_seq - 1)) AS unread, ",
             "(SELECT count(*) FROM mention x ",
             " WHERE x.player_id = $1 AND x.channel_key = c.key AND x.seq > m.read_seq) AS unread_mentions ",
-            "FROM member m JOIN channel c ON c.key = m.channel_key ",
-            "LEFT JOIN message l ON l.channel_key = c.key AND l.seq = c.last_seq ",
-            "WHERE m.player_id = $1 ",
-            "ORDER BY coalesce(l.sent_at, c.created_at) DESC, c.id LIMIT $2"
+            "FROM (SELECT c.key FROM member m JOIN channel c ON c.key = m.channel_key ",
+            "      WHERE m.player_id = $1 AND c.last_said > 0 ",
+            "        AND (c.last_at < $2 OR (c.last_at = $2 AND c.id > $3)) ",
+            "      ORDER BY c.last_at DESC, c.id LIMIT $4) page ",
+            "JOIN channel c ON c.key = page.key JOIN member m ON m.channel_key = c.key AND m.player_id = $1 ",
+            "ORDER BY c.last_at DESC, c.id"
         )
     };
 }
 
-/// All channels of a player, those spoken in last first.
+/// Up to `limit` channels of a player in which anything was said, those with the newest activity first.
 ///
 /// # Errors
 /// The database's.
-pub async fn inbox(db: &Db, player: &PlayerId) -> Result<Vec<InboxRow>> {
+pub async fn inbox(
+    db: &Db,
+    player: &PlayerId,
+    after: Option<&InboxCursor>,
+    limit: i64,
+) -> Result<Vec<InboxRow>> {
     const INBOX: Sql = by_dialect(select_inbox!("min", "max"), select_inbox!("least", "greatest"));
-    Ok(db.all(INBOX, values![player.as_str(), MAX_INBOX as i64]).await?)
+    let (at, id) = after.map_or((MAX_EXACT, ""), InboxCursor::parts);
+    Ok(db.all(INBOX, values![player.as_str(), at, id, limit]).await?)
 }
 
 /// Moves a member's read mark forward to `seq`, never back.

@@ -223,7 +223,7 @@ pub async fn recall(
     by: &Identity,
     window_ms: Millis,
 ) -> Result<Stored> {
-    let now = db.clock.now();
+    let now = db.now().await?;
     let mut tx = db.begin().await?;
     tx.lock_channel(channel.key).await?;
     let said: Option<Said> = tx
@@ -274,6 +274,19 @@ async fn empty(tx: &mut Tx, channel_key: i64, seen: Message) -> Result<()> {
     Ok(())
 }
 
+macro_rules! raise {
+    ($greatest:literal) => {
+        concat!(
+            "UPDATE channel SET last_seq = last_seq + 1, last_at = ",
+            $greatest,
+            "(last_at, $2) WHERE key = $1 RETURNING last_seq, last_said, last_at"
+        )
+    };
+}
+
+/// The channel's next number, for an entry that nobody said, and its time.
+const RAISE: Sql = by_dialect(raise!("max"), raise!("greatest"));
+
 async fn insert_recall(
     tx: &mut Tx,
     channel: &Channel,
@@ -281,12 +294,7 @@ async fn insert_recall(
     by: &Identity,
     now: Millis,
 ) -> Result<Stored> {
-    let (entry, said): (i64, i64) = tx
-        .one(
-            "UPDATE channel SET last_seq = last_seq + 1 WHERE key = $1 RETURNING last_seq, last_said",
-            values![channel.key],
-        )
-        .await?;
+    let (entry, said, now): (i64, i64, Millis) = tx.one(RAISE, values![channel.key, now]).await?;
     let shown = json(&Message {
         channel: channel.id.clone(),
         seq: entry,

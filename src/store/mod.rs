@@ -14,7 +14,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, Millis};
 use crate::base::error::{Error, Result};
 use crate::config::Config;
 
@@ -25,12 +25,15 @@ pub mod handover;
 pub mod member;
 pub mod message;
 pub mod outbox;
+pub mod retention;
 pub mod sends;
+mod times;
 pub mod wordlist_hit;
 
 use engine::sql::{Row, Sql, Tx, Value};
 use engine::{Pools, Purpose, postgres, sqlite};
 use sends::writer;
+use times::Times;
 
 /// A filter for the log: what `PostgreSQL` remarks on migrations helps nobody.
 pub const LOG_FILTER: &str = "sqlx::postgres::notice=warn";
@@ -43,6 +46,7 @@ pub struct Db {
     pools: Pools,
     sends: writer::Queue,
     clock: Clock,
+    times: Times,
     /// Whose tasks these are: the published versions', or the newest code's.
     stage: &'static str,
     /// Was a task enqueued since somebody asked?
@@ -70,7 +74,7 @@ impl Db {
         };
         let sends = writer::start(pools.clone(), clock.clone());
         let stage = if config.is_latest() { "latest" } else { "" };
-        Ok(Self { pools, sends, clock, stage, enqueued: AtomicBool::new(false) })
+        Ok(Self { pools, sends, clock, times: Times::default(), stage, enqueued: AtomicBool::new(false) })
     }
 
     /// Brings a database's tables to this version; several at once wait for each other. Says how many steps it took.
@@ -91,6 +95,22 @@ impl Db {
     pub async fn ping(&self) -> Result<()> {
         self.all::<(i64,)>("SELECT CAST(1 AS BIGINT)", &[]).await?;
         Ok(())
+    }
+
+    /// Now, by the clock that all who share this database go by: `PostgreSQL`'s own, else this machine's.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the database does not answer.
+    pub async fn now(&self) -> Result<Millis> {
+        let Pools::Postgres(_) = self.pools else { return Ok(self.clock.now()) };
+        if let Some(now) = self.times.now(&self.clock) {
+            return Ok(now + self.clock.offset());
+        }
+        const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+        let rows = self.all::<(i64,)>(NOW, &[]).await?;
+        let (now,) = rows.into_iter().next().ok_or(sqlx::Error::RowNotFound)?;
+        self.times.note(now, &self.clock);
+        Ok(now + self.clock.offset())
     }
 
     /// Was a task enqueued here since this was asked last? A server looks into the outbox all the time; a function, only

@@ -11,6 +11,7 @@ use sqlx::FromRow;
 
 use super::Db;
 use super::engine::sql::values;
+use super::sends::Numbered;
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 use crate::base::random;
@@ -89,8 +90,8 @@ impl FollowUp {
 
 impl NewRow {
     /// With its message's number, for a writer that knows it.
-    pub(super) fn numbered(&self, seqs: &[Option<i64>]) -> Value {
-        let seq = seqs.get(self.n).copied().flatten().unwrap_or_default();
+    pub(super) fn numbered(&self, written: &[Option<Numbered>]) -> Value {
+        let seq = written.get(self.n).copied().flatten().map_or(0, |numbered| numbered.seq);
         let payload = format!("{{\"seq\":{seq}{}", self.tail);
         json!([self.id, self.task, self.key, payload, self.trace, self.now, self.stage])
     }
@@ -110,7 +111,7 @@ pub async fn enqueue_once(db: &Db, id: &str, task: &str, key: &str, payload: &st
         .execute(
             "INSERT INTO outbox (id, task, key, payload, created_at, not_before, stage, trace)
          VALUES ($1, $2, $3, $4, $5, $5, $6, $7) ON CONFLICT DO NOTHING",
-            values![id, task, key, payload, db.clock.now(), db.stage, trace::current().as_deref()],
+            values![id, task, key, payload, db.now().await?, db.stage, trace::current().as_deref()],
         )
         .await?;
     db.note_enqueued();
@@ -122,7 +123,7 @@ pub async fn enqueue_once(db: &Db, id: &str, task: &str, key: &str, payload: &st
 /// # Errors
 /// The database's.
 pub async fn lease(db: &Db, limit: i64, lease_ms: Millis) -> Result<Vec<Envelope>> {
-    let now = db.clock.now();
+    let now = db.now().await?;
     let due: Vec<(i64,)> = db
         .all(
             "SELECT CAST(1 AS BIGINT) FROM outbox
@@ -172,7 +173,7 @@ pub enum End {
 /// # Errors
 /// The database's.
 pub async fn finish(db: &Db, envelope: &Envelope, end: End, reason: Option<&str>) -> Result<()> {
-    let now = db.clock.now();
+    let now = db.now().await?;
     let (state, not_before, finished_at) = match end {
         End::Done => ("done", now, Some(now)),
         End::Again(at) => ("ready", at, None),
@@ -244,7 +245,7 @@ pub async fn revive(db: &Db, id: &str) -> Result<()> {
             "UPDATE outbox SET state = 'ready', attempt = 0, not_before = $2, finished_at = NULL, leased_until = 0,
                     published_at = 0
              WHERE id = $1 AND state = 'dead' AND task <> 'unreadable'",
-            values![id, db.clock.now()],
+            values![id, db.now().await?],
         )
         .await?;
     if revived == 0 { Err(Error::NotFound("dead task")) } else { Ok(()) }
@@ -287,7 +288,7 @@ impl Status {
 /// The database's.
 pub async fn status(db: &Db) -> Result<Status> {
     let mut status = Status::default();
-    let now = db.clock.now();
+    let now = db.now().await?;
     for (state, count, oldest) in db
         .all::<(String, i64, Option<Millis>)>(
             "SELECT state, count(*), min(not_before) FROM outbox WHERE state = 'ready' AND stage = $1 GROUP BY state

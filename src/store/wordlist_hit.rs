@@ -48,7 +48,7 @@ const ADD: Sql = by_dialect(
 /// # Errors
 /// The database's.
 pub async fn count_refused(db: &Db, hits: &[Hit]) -> Result<()> {
-    db.execute(ADD, values![&json(&hits)?, db.clock.now()]).await?;
+    db.execute(ADD, values![&json(&hits)?, db.now().await?]).await?;
     Ok(())
 }
 

@@ -265,16 +265,53 @@ async fn who_joins_late_starts_with_everything_read() {
     assert_eq!(reply.code(), "forbidden", "a guest of an open channel has no mark in it");
 }
 
+/// The ids of a page.
+fn ids(inbox: &Value) -> Vec<String> {
+    let id = |entry: &Value| entry["channel"]["id"].as_str().unwrap().to_owned();
+    inbox["channels"].as_array().unwrap().iter().map(id).collect()
+}
+
 #[tokio::test]
-async fn the_inbox_is_in_the_order_of_the_last_message() {
+async fn the_inbox_has_the_newest_activity_first_and_leaves_silent_channels_out() {
     let app = TestApp::new().await;
-    for id in ["a", "b", "c"] {
+    let alice = app.player("alice");
+    for id in ["a", "b", "c", "silent"] {
         app.guild(id, &["alice"]).await;
-        app.clock.advance(10);
     }
-    app.player("alice").say("a", "news").await;
-    let inbox = app.player("alice").get("/channel/inbox").await.data();
-    let ids: Vec<_> =
-        inbox["channels"].as_array().unwrap().iter().map(|c| c["channel"]["id"].as_str().unwrap()).collect();
-    assert_eq!(ids, ["a", "c", "b"]);
+    for id in ["a", "c", "b", "a"] {
+        app.clock.advance(10);
+        alice.say(id, "news").await;
+    }
+    let inbox = alice.get("/channel/inbox").await.data();
+    assert_eq!(
+        (ids(&inbox), &inbox["more"], &inbox["next"]),
+        (vec!["a".into(), "b".into(), "c".into()], &json!(false), &Value::Null)
+    );
+}
+
+/// Every channel is reached, each once, also those that were spoken in at one moment.
+#[tokio::test]
+async fn the_inbox_goes_on_page_by_page() {
+    let app = TestApp::new().await;
+    let alice = app.player("alice");
+    for n in 0..25 {
+        app.guild(&format!("g{n:02}"), &["alice"]).await;
+    }
+    for n in 0..25 {
+        app.server().say(&format!("g{n:02}"), "news").await;
+    }
+    let (mut seen, mut path, mut pages) = (Vec::new(), "/channel/inbox?limit=10".to_owned(), 0);
+    loop {
+        let page = alice.get(&path).await.data();
+        seen.extend(ids(&page));
+        pages += 1;
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/channel/inbox?limit=10&after={next}");
+    }
+    let distinct: std::collections::HashSet<_> = seen.iter().collect();
+    assert_eq!((pages, seen.len(), distinct.len()), (3, 25, 25));
+    for wrong in ["x", "1", ":a", "1:", "-1:a", "1:a b"] {
+        let reply = alice.get(&format!("/channel/inbox?after={}", wrong.replace(' ', "%20"))).await;
+        assert_eq!(reply.code(), "invalid_input", "{wrong}");
+    }
 }

@@ -7,6 +7,7 @@ mod architecture;
 mod auth;
 mod blocklist;
 mod channels;
+mod clocks;
 mod concurrency;
 mod config;
 mod database;

@@ -45,6 +45,9 @@ pub(in crate::store) struct Facts {
     read_only: Option<bool>,
     pub(in crate::store) last_seq: Option<i64>,
     pub(in crate::store) last_said: Option<i64>,
+    pub(in crate::store) last_at: Option<Millis>,
+    /// The database's clock, where it has one.
+    pub(in crate::store) now: Option<Millis>,
     member: bool,
     last_sent_at: Option<Millis>,
     recent: Option<String>,
@@ -66,10 +69,12 @@ pub(in crate::store) struct MessageRow<'a> {
     n: usize,
     pub(in crate::store) key: i64,
     id: &'a PlayerId,
-    at: Millis,
-    /// The message as JSON: what stands before its number, and what behind.
-    pub(in crate::store) head: String,
-    pub(in crate::store) tail: String,
+    /// When the sender spoke, and when the message counts as sent: never before the one ahead of it in the channel.
+    spoke: Millis,
+    pub(in crate::store) at: Millis,
+    /// The message as JSON: what stands before its number, between that and its time, and behind.
+    #[serde(flatten)]
+    pub(in crate::store) shown: Pieces,
     original: Option<String>,
     wordlist: Option<&'a str>,
     nonce: Option<&'a str>,
@@ -140,14 +145,13 @@ impl<'a> Batch<'a> {
         if let Some(nonce) = nonce {
             self.nonces.insert(nonce, n);
         }
-        let (head, tail) = message(draft, self.now)?;
         self.rows.push(MessageRow {
             n,
             key,
             id: &draft.sender.id,
+            spoke: self.now,
             at: self.now,
-            head,
-            tail,
+            shown: message(draft)?,
             original: draft.shown.masked.then(|| written(draft)).transpose()?,
             wordlist: draft.shown.wordlist.as_deref(),
             nonce: pending.nonce(),
@@ -193,6 +197,7 @@ impl<'a> Batch<'a> {
         });
         if let Some(limit) = draft.limit {
             if verdict.is_ok() {
+                pace.recent.retain(|spoken| *spoken <= self.now);
                 pace.recent.push(self.now);
                 pace.recent.drain(..pace.recent.len().saturating_sub(limit.count));
             }
@@ -211,14 +216,16 @@ impl<'a> Batch<'a> {
     pub(in crate::store) fn outcome(
         &self,
         decision: Decision,
-        seqs: &[Option<i64>],
+        written: &[Option<Numbered>],
     ) -> Option<Result<Outcome>> {
         let outcome = match decision {
             Decision::Replay(earlier) => Outcome::Replayed(earlier),
-            Decision::Twin(n) => Outcome::Replayed(Earlier { channel_key: self.rows[n].key, seq: seqs[n]? }),
+            Decision::Twin(n) => {
+                Outcome::Replayed(Earlier { channel_key: self.rows[n].key, seq: written[n]?.seq })
+            }
             Decision::Store(n) => {
-                let MessageRow { head, tail, .. } = &self.rows[n];
-                return Some(Stored::one(format!("{head}{}{tail}", seqs[n]?)).map(Outcome::Stored));
+                let message = self.rows[n].shown.with(written[n]?);
+                return Some(Stored::one(message).map(Outcome::Stored));
             }
         };
         Some(Ok(outcome))
@@ -231,10 +238,8 @@ fn written(draft: &Draft) -> Result<String> {
     json(&Written { text: draft.said.text.as_str(), payload })
 }
 
-/// What everybody sees, in JSON: what stands before the number, and what behind.
-fn message(draft: &Draft, now: Millis) -> Result<(String, String)> {
-    // No channel's id has a quote, so the first place that reads so is the number's.
-    const PLACE: &str = "\"seq\":0";
+/// What everybody sees, in JSON, without its number and its time.
+fn message(draft: &Draft) -> Result<Pieces> {
     let raw = |text: &str| RawValue::from_string(text.to_owned()).map_err(Error::internal);
     let message = json(&Message {
         channel: draft.said.channel.to_string(),
@@ -244,10 +249,40 @@ fn message(draft: &Draft, now: Millis) -> Result<(String, String)> {
         text: draft.shown.text.clone(),
         payload: draft.shown.payload.as_deref().map(raw).transpose()?,
         mentions: draft.said.mentions.clone(),
-        sent_at: now,
+        sent_at: 0,
         reference: None,
         masked: draft.shown.masked,
     })?;
-    let (head, tail) = message.split_once(PLACE).ok_or_else(|| Error::internal("a message has a number"))?;
-    Ok((format!("{head}{}", &PLACE[..PLACE.len() - 1]), tail.to_owned()))
+    Pieces::of(&message).ok_or_else(|| Error::internal("a message has a number and a time"))
+}
+
+/// A message's JSON with places for its number and its time, which the commit gives.
+#[derive(Serialize)]
+pub(in crate::store) struct Pieces {
+    head: String,
+    middle: String,
+    tail: String,
+}
+
+/// What the commit gave a row.
+#[derive(Clone, Copy)]
+pub(in crate::store) struct Numbered {
+    pub(in crate::store) seq: i64,
+    pub(in crate::store) at: Millis,
+}
+
+impl Pieces {
+    fn of(message: &str) -> Option<Self> {
+        // No channel's id has a quote, so the first place that reads so is the number's; behind the time stands nothing of
+        // the client's, so the last place that reads so is the time's.
+        let (head, rest) = message.split_once("\"seq\":0")?;
+        let (middle, tail) = rest.rsplit_once("\"sent_at\":0")?;
+        let (head, middle) = (format!("{head}\"seq\":"), format!("{middle}\"sent_at\":"));
+        Some(Self { head, middle, tail: tail.to_owned() })
+    }
+
+    fn with(&self, Numbered { seq, at }: Numbered) -> String {
+        let Self { head, middle, tail } = self;
+        format!("{head}{seq}{middle}{at}{tail}")
+    }
 }

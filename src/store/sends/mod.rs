@@ -19,6 +19,7 @@ mod postgres;
 mod sqlite;
 pub(in crate::store) mod writer;
 
+pub(in crate::store) use decide::Numbered;
 pub use draft::Draft;
 use draft::{Earlier, Pending, digest, nonce_conflict};
 

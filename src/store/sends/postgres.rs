@@ -4,9 +4,7 @@
 //! the decision to what it was based on: a send limit or slow mode that moved on meanwhile leaves that row unwritten,
 //! and it is decided again. Locks are taken in one order: paces by player, channels by key, then the rest.
 
-use std::collections::HashMap;
-
-use super::decide::{self, Batch, Decision, Facts, Outcome};
+use super::decide::{self, Batch, Decision, Facts, Numbered, Outcome};
 use super::draft::Pending;
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Result};
@@ -74,12 +72,15 @@ async fn round(
         .bind(decide::asked(drafts.iter().copied())?)
         .fetch_all(lent.connection())
         .await?;
-    let mut batch = Batch::at(clock.now());
+    // All instances go by the database's clock, whatever their own say.
+    let now =
+        facts.first().and_then(|facts| facts.now).map_or_else(|| clock.now(), |now| now + clock.offset());
+    let mut batch = Batch::at(now);
     let decisions: Vec<Result<Decision>> =
         drafts.iter().zip(&facts).map(|(draft, facts)| batch.decide(draft, facts)).collect();
-    let mut seqs = vec![None; batch.rows.len()];
+    let mut written = vec![None; batch.rows.len()];
     if !batch.rows.is_empty() {
-        let written: Vec<(i64, i64)> = sqlx::query_as(WRITE)
+        let stored: Vec<(i64, i64, i64)> = sqlx::query_as(WRITE)
             .bind(json(&batch.rows)?)
             .bind(json(&batch.paces()?)?)
             .bind(json(&batch.tasks)?)
@@ -87,20 +88,20 @@ async fn round(
             .bind(batch.now)
             .fetch_all(lent.connection())
             .await?;
-        let written: HashMap<i64, i64> = written.into_iter().collect();
-        for (n, seq) in seqs.iter_mut().enumerate() {
-            *seq = written.get(&(n as i64)).copied();
+        for (n, seq, at) in stored {
+            written[n as usize] = Some(Numbered { seq, at });
         }
     }
     lent.give_back();
     let outcome = |decision: Result<Decision>| match decision {
-        Ok(decision) => batch.outcome(decision, &seqs),
+        Ok(decision) => batch.outcome(decision, &written),
         Err(error) => Some(Err(error)),
     };
     Ok(decisions.into_iter().map(outcome).collect())
 }
 
-const FACTS: &str = "SELECT c.key, c.open, c.min_level, c.slow_mode_s, c.read_only, c.last_seq, c.last_said,
+const FACTS: &str = "SELECT c.key, c.open, c.min_level, c.slow_mode_s, c.read_only, c.last_seq, c.last_said, c.last_at,
+            (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now,
             m.player_id IS NOT NULL AS member, m.last_sent_at, p.recent, coalesce(p.version, 0) AS pace_version,
             e.seq AS earlier_seq, e.digest AS earlier_digest
      FROM json_array_elements($1::json) WITH ORDINALITY AS j (value, n)
@@ -113,7 +114,8 @@ const FACTS: &str = "SELECT c.key, c.open, c.min_level, c.slow_mode_s, c.read_on
 
 const WRITE: &str = r#"
 WITH r AS MATERIALIZED (
-    SELECT * FROM json_to_recordset($1::json) AS r (n bigint, key bigint, id text, at bigint, head text, tail text,
+    SELECT * FROM json_to_recordset($1::json) AS r (n bigint, key bigint, id text, spoke bigint, at bigint, head text,
+        middle text, tail text,
         original text, wordlist text, nonce text, digest text, mentions json, member boolean, slow boolean,
         here bigint, limited boolean)
 ), paced AS (
@@ -126,27 +128,28 @@ WITH r AS MATERIALIZED (
 ), agreed AS MATERIALIZED (
     SELECT * FROM r WHERE NOT limited OR id IN (SELECT player_id FROM paced)
 ), locked AS MATERIALIZED (
-    SELECT key, last_seq, last_said FROM channel WHERE key IN (SELECT key FROM agreed) ORDER BY key FOR UPDATE
+    SELECT key, last_seq, last_said, last_at FROM channel WHERE key IN (SELECT key FROM agreed) ORDER BY key FOR UPDATE
 ), slow AS MATERIALIZED (
     SELECT m.channel_key, m.player_id, m.last_sent_at FROM member m
     JOIN agreed a ON a.key = m.channel_key AND a.id = m.player_id AND a.slow
     WHERE (SELECT count(*) FROM locked) > 0 ORDER BY m.channel_key, m.player_id FOR UPDATE OF m
 ), ok AS MATERIALIZED (
-    SELECT a.*, l.last_seq + row_number() OVER w AS seq, l.last_said + row_number() OVER w AS said
+    SELECT a.*, l.last_seq + row_number() OVER w AS seq, l.last_said + row_number() OVER w AS said,
+        greatest(a.at, l.last_at) AS sent
     FROM agreed a JOIN locked l ON l.key = a.key
     WHERE NOT a.slow OR NOT a.member OR EXISTS (SELECT FROM slow s
         WHERE s.channel_key = a.key AND s.player_id = a.id AND s.last_sent_at IS NOT DISTINCT FROM a.here)
     WINDOW w AS (PARTITION BY a.key ORDER BY a.n)
 ), bumped AS (
-    UPDATE channel SET last_seq = b.seq, last_said = b.said
-    FROM (SELECT key, max(seq) AS seq, max(said) AS said FROM ok GROUP BY key) b WHERE channel.key = b.key
+    UPDATE channel SET last_seq = b.seq, last_said = b.said, last_at = b.sent
+    FROM (SELECT key, max(seq) AS seq, max(said) AS said, max(sent) AS sent FROM ok GROUP BY key) b WHERE channel.key = b.key
 ), stored AS (
     INSERT INTO message (channel_key, seq, said, sender_id, sent_at, shown, original, wordlist, nonce, digest)
-    SELECT key, seq, said, id, at, head || seq || tail, original, wordlist, nonce, digest FROM ok
+    SELECT key, seq, said, id, sent, head || seq || middle || sent || tail, original, wordlist, nonce, digest FROM ok
 ), marked AS (
     UPDATE member SET read_seq = greatest(member.read_seq, b.seq), read_said = greatest(member.read_said, b.said),
-        last_sent_at = CASE WHEN b.slow THEN b.at ELSE member.last_sent_at END
-    FROM (SELECT key, id, max(seq) AS seq, max(said) AS said, bool_or(slow) AS slow, max(at) AS at
+        last_sent_at = CASE WHEN b.slow THEN b.spoke ELSE member.last_sent_at END
+    FROM (SELECT key, id, max(seq) AS seq, max(said) AS said, bool_or(slow) AS slow, max(spoke) AS spoke
           FROM ok WHERE member GROUP BY key, id) b
     WHERE member.channel_key = b.key AND member.player_id = b.id
 ), mentioned AS (
@@ -168,5 +171,5 @@ WITH r AS MATERIALIZED (
     GROUP BY 1, 2 ORDER BY 1, 2
     ON CONFLICT (category, entry) DO UPDATE SET hits = wordlist_hit.hits + excluded.hits, last_at = excluded.last_at
 )
-SELECT n, seq FROM ok
+SELECT n, seq, sent FROM ok
 "#;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sqlx::{SqliteConnection, SqlitePool};
 
-use super::decide::{self, Batch, Decision, Facts, Outcome};
+use super::decide::{self, Batch, Decision, Facts, Numbered, Outcome};
 use super::draft::Pending;
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Result};
@@ -22,29 +22,30 @@ pub(in crate::store) async fn commit(
     let mut batch = Batch::at(clock.now());
     let decisions: Vec<_> =
         drafts.iter().zip(&facts).map(|(draft, facts)| batch.decide(draft, facts)).collect();
-    let seqs = number(&mut batch, &facts, &decisions);
-    write(&mut tx, &batch, &seqs).await?;
+    let written = number(&mut batch, &facts, &decisions);
+    write(&mut tx, &batch, &written).await?;
     tx.commit().await?;
     let lost = || Err(Error::internal("a row has no number"));
-    let outcomes = decisions.into_iter().map(|decision| batch.outcome(decision?, &seqs).unwrap_or_else(lost));
+    let outcomes =
+        decisions.into_iter().map(|decision| batch.outcome(decision?, &written).unwrap_or_else(lost));
     Ok(outcomes.collect())
 }
 
 /// Gives each row its channel's next numbers: all of them are known, as nobody else writes.
-fn number(batch: &mut Batch<'_>, facts: &[Facts], decisions: &[Result<Decision>]) -> Vec<Option<i64>> {
-    let mut counters: HashMap<i64, (i64, i64)> = HashMap::new();
+fn number(batch: &mut Batch<'_>, facts: &[Facts], decisions: &[Result<Decision>]) -> Vec<Option<Numbered>> {
+    let mut counters: HashMap<i64, (i64, i64, i64)> = HashMap::new();
     for (facts, decision) in facts.iter().zip(decisions) {
         let Ok(Decision::Store(n)) = decision else { continue };
         let row = &mut batch.rows[*n];
-        let stored = (facts.last_seq.unwrap_or_default(), facts.last_said.unwrap_or_default());
-        let counter = counters.entry(row.key).or_insert(stored);
-        *counter = (counter.0 + 1, counter.1 + 1);
-        (row.seq, row.said) = *counter;
+        let stored = [facts.last_seq, facts.last_said, facts.last_at].map(Option::unwrap_or_default);
+        let counter = counters.entry(row.key).or_insert(stored.into());
+        *counter = (counter.0 + 1, counter.1 + 1, counter.2.max(row.at));
+        (row.seq, row.said, row.at) = *counter;
     }
-    batch.rows.iter().map(|row| Some(row.seq)).collect()
+    batch.rows.iter().map(|row| Some(Numbered { seq: row.seq, at: row.at })).collect()
 }
 
-async fn write(tx: &mut SqliteConnection, batch: &Batch<'_>, seqs: &[Option<i64>]) -> Result<()> {
+async fn write(tx: &mut SqliteConnection, batch: &Batch<'_>, written: &[Option<Numbered>]) -> Result<()> {
     if batch.rows.is_empty() {
         return Ok(());
     }
@@ -67,7 +68,7 @@ async fn write(tx: &mut SqliteConnection, batch: &Batch<'_>, seqs: &[Option<i64>
             .await?;
     }
     if !batch.tasks.is_empty() {
-        let tasks: Vec<_> = batch.tasks.iter().map(|task| task.numbered(seqs)).collect();
+        let tasks: Vec<_> = batch.tasks.iter().map(|task| task.numbered(written)).collect();
         execute(tx, outbox::INSERT_SQLITE, &json(&tasks)?).await?;
     }
     Ok(())
@@ -78,7 +79,7 @@ async fn execute(tx: &mut SqliteConnection, statement: &'static str, rows: &str)
     Ok(())
 }
 
-const FACTS: &str = "SELECT c.key, c.open, c.min_level, c.slow_mode_s, c.read_only, c.last_seq, c.last_said,
+const FACTS: &str = "SELECT c.key, c.open, c.min_level, c.slow_mode_s, c.read_only, c.last_seq, c.last_said, c.last_at, NULL AS now,
             m.player_id IS NOT NULL AS member, m.last_sent_at, p.recent, 0 AS pace_version,
             e.seq AS earlier_seq, e.digest AS earlier_digest
      FROM json_each($1) j
@@ -94,20 +95,22 @@ const INSERT_MESSAGES: &str =
     "INSERT OR FAIL INTO message (channel_key, seq, said, sender_id, sent_at, shown, original,
             wordlist, nonce, digest)
      SELECT value ->> 'key', value ->> 'seq', value ->> 'said', value ->> 'id', value ->> 'at',
-            value ->> 'head' || (value ->> 'seq') || (value ->> 'tail'),
+            value ->> 'head' || (value ->> 'seq') || (value ->> 'middle') || (value ->> 'at') || (value ->> 'tail'),
             value ->> 'original', value ->> 'wordlist', value ->> 'nonce', value ->> 'digest'
      FROM json_each($1)";
 
-const UPDATE_CHANNELS: &str = "UPDATE OR FAIL channel SET last_seq = j.seq, last_said = j.said
-     FROM (SELECT value ->> 'key' AS key, max(value ->> 'seq') AS seq, max(value ->> 'said') AS said
+const UPDATE_CHANNELS: &str =
+    "UPDATE OR FAIL channel SET last_seq = j.seq, last_said = j.said, last_at = j.at
+     FROM (SELECT value ->> 'key' AS key, max(value ->> 'seq') AS seq, max(value ->> 'said') AS said,
+                  max(value ->> 'at') AS at
            FROM json_each($1) GROUP BY 1) j WHERE channel.key = j.key";
 
 /// Who speaks has read up to there.
 const UPDATE_MEMBERS: &str =
     "UPDATE OR FAIL member SET read_seq = max(read_seq, j.seq), read_said = max(read_said, j.said),
-            last_sent_at = CASE WHEN j.slow THEN j.at ELSE last_sent_at END
+            last_sent_at = CASE WHEN j.slow THEN j.spoke ELSE last_sent_at END
      FROM (SELECT value ->> 'key' AS key, value ->> 'id' AS id, max(value ->> 'seq') AS seq,
-                  max(value ->> 'said') AS said, max(value ->> 'slow') AS slow, max(value ->> 'at') AS at
+                  max(value ->> 'said') AS said, max(value ->> 'slow') AS slow, max(value ->> 'spoke') AS spoke
            FROM json_each($1) WHERE value ->> 'member' GROUP BY 1, 2) j
      WHERE member.channel_key = j.key AND member.player_id = j.id";
 

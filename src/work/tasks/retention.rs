@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 use crate::base::clock::Millis;
-use crate::store::{message, outbox};
+use crate::store::{channel, message, outbox, retention};
 use crate::work::task::{Failure, Task};
 
 /// Rows in one transaction.
@@ -14,10 +14,21 @@ const BATCH: i64 = 500;
 /// How long a done task is remembered, so that a second delivery of it has no effect.
 const REMEMBER_DONE_MS: Millis = 7 * 86_400_000;
 
+/// A run deletes what became too old in at most so much time since the last one.
+const STEP_MS: Millis = 86_400_000;
+/// By how much the machine's clock may run ahead of its monotonic one before it is taken to have been set.
+const AHEAD_MS: Millis = 60_000;
+
 /// The whole sweep; what it deletes is in the configuration.
+///
+/// A clock that is wrong for a moment must empty no channel. So a run believes the database's clock no further than the
+/// process's monotonic clock has come since its start, and no further than a day beyond the last run.
 #[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Retention {}
+#[serde(deny_unknown_fields, default)]
+pub struct Retention {
+    /// An operator's word that the clock is right and the last run was more than a day ago.
+    catch_up: bool,
+}
 
 impl Task for Retention {
     const NAME: &'static str = "retention.v1";
@@ -29,7 +40,14 @@ impl Task for Retention {
     }
 
     async fn run(self, app: &App, _: &str) -> Result<(), Failure> {
-        let now = app.clock.now();
+        let told = app.db.now().await?;
+        let Some(last) = retention::last(&app.db).await?.or(self.catch_up.then_some(told)) else {
+            // The first run of all has none to go by: it deletes nothing, and the next one goes on from here. Channels that
+            // are older than that have no time of their last message yet.
+            while channel::date_older(&app.db, BATCH).await? == BATCH.unsigned_abs() {}
+            return Ok(retention::note(&app.db, told).await?);
+        };
+        let now = if self.catch_up { told } else { believed(app, told, last) };
         let mut deleted = 0;
         for (kind, age) in &app.config.retention {
             let before = now - age;
@@ -40,9 +58,22 @@ impl Task for Retention {
             }
         }
         while outbox::forget_done(&app.db, now - REMEMBER_DONE_MS, BATCH).await? == BATCH.unsigned_abs() {}
+        retention::note(&app.db, now).await?;
         tracing::info!(deleted, "retention");
         Ok(())
     }
+}
+
+/// Up to which time a run deletes.
+fn believed(app: &App, told: Millis, last: Millis) -> Millis {
+    let believed = told.min(app.clock.steady() + AHEAD_MS).min(last + STEP_MS);
+    if believed < told {
+        tracing::warn!(
+            behind_s = (told - believed) / 1_000,
+            "retention does not believe the clock so far; if it is right: guildhall task run retention.v1 '{{\"catch_up\": true}}'"
+        );
+    }
+    believed
 }
 
 async fn delete_all(app: &App, channel_key: i64, before: Millis) -> Result<u64, Failure> {
