@@ -316,8 +316,16 @@ impl Drop for Server {
 
 fn token(id: &str, scope: Scope) -> String {
     let exp = Clock::default().now().unsigned_abs() / 1_000 + 3_600;
-    let claims =
-        Claims { sub: PlayerId::parse(id).unwrap(), scope, exp, name: None, level: None, zone: None };
+    let claims = Claims {
+        sub: PlayerId::parse(id).unwrap(),
+        scope,
+        exp,
+        name: None,
+        level: None,
+        nbf: None,
+        aud: None,
+        zone: None,
+    };
     mint(&Secret::new(SECRET).unwrap(), &claims).unwrap()
 }
 

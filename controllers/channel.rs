@@ -11,7 +11,7 @@ use crate::chat::values::{
     ChannelId, Few, InboxCursor, Kind, MAX_MEMBERS, Name, PageSize, PlayerId, Seq, Settings, as_set,
 };
 use crate::store::channel::{self, Channel};
-use crate::store::create::{self, NewChannel};
+use crate::store::create::{self, DIRECT, NewChannel};
 use crate::store::member::{self, InboxRow};
 use crate::store::message::{self, Message, Stored};
 
@@ -81,6 +81,11 @@ impl Action for CreateChannel {
         let members = as_set(self.members.into_vec());
         if self.kind == Kind::Direct && (members.len() != 2 || self.settings.open) {
             return Err(Error::InvalidInput("a direct channel has two members and is not open".to_owned()));
+        }
+        if self.id.as_str().starts_with(DIRECT) {
+            return Err(Error::InvalidInput(format!(
+                "id: ids that begin with {DIRECT} are made by /channel/direct"
+            )));
         }
         let new =
             NewChannel { id: self.id, kind: self.kind, name: self.name, members, settings: self.settings };

@@ -10,7 +10,6 @@ use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
 use crate::chat::payload::Payload;
 use crate::chat::said::Said;
-use crate::chat::screening::Screen;
 use crate::chat::values::{
     ChannelId, Cursor, Few, MAX_MENTIONS, MAX_SYNC_CHANNELS, Nonce, PageSize, PlayerId, Seq, Text, as_set,
 };
@@ -67,12 +66,7 @@ impl Action for SendMessage {
             nonce: self.nonce,
         };
         let (list, before) = (app.blocklist.current(), app.recent.of(&said, &caller, app.clock.now()));
-        let screen = Screen {
-            filter: &list.filter,
-            wordlist: &list.version,
-            before: &before,
-            display_safety: app.config.display_safety,
-        };
+        let screen = app.screen(&list, &before);
         let Sent { message, replayed } = match screen.see(&said, &caller) {
             Ok(shown) => {
                 let follow_ups = webhook(app, &said.channel)?;
@@ -85,7 +79,7 @@ impl Action for SendMessage {
                 sent
             }
             // A retry learns what came of the first try, even if today's wordlist would refuse it.
-            Err(refused) => match sends::earlier(&app.db, &said, &caller.id).await? {
+            Err(refused) => match sends::earlier(&app.db, &said, &caller).await? {
                 Some(sent) => sent,
                 None => {
                     wordlist_hit::count_refused(&app.db, &refused.hits).await?;
@@ -318,7 +312,9 @@ impl Action for RecallMessage {
     async fn run(self, app: &App, caller: Known) -> Result<RecallReply> {
         let channel = channel::visible(&app.db, &self.channel, &caller).await?;
         let window = app.config.recall_window_ms;
-        let message = message::recall(&app.db, &channel, self.seq.get(), &caller, window).await?;
+        let name = app.screen(&app.blocklist.current(), &[]).name(&caller);
+        let by = Identity { name, ..Identity::clone(&caller) };
+        let message = message::recall(&app.db, &channel, self.seq.get(), &by, window).await?;
         Ok(RecallReply { message })
     }
 }

@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::base::error::Result;
 use crate::chat::values::{PageSize, Text};
 use crate::store::wordlist_hit;
-use crate::wordlist::in_use::Status;
+use crate::wordlist::in_use::{Origin, Status};
 
 /// Which list is in use, and whether a newer one can't be.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -25,14 +25,18 @@ pub struct StatusReply {
     entries: usize,
     /// Seconds since it was last known to be current.
     age_s: i64,
+    /// Where it comes from; anything but `current` means that the present one can't be used.
+    origin: Origin,
+    /// Files that the list before had and this one has not.
+    vanished: Vec<String>,
     /// Why the last check failed, if it did; the list in use is the last good one.
     last_error: Option<String>,
 }
 
 impl From<Status> for StatusReply {
     fn from(status: Status) -> Self {
-        let Status { version, entries, age_ms, last_error } = status;
-        Self { version, entries, age_s: age_ms / 1_000, last_error }
+        let Status { version, entries, age_ms, origin, vanished, last_error } = status;
+        Self { version, entries, origin, vanished, age_s: age_ms / 1_000, last_error }
     }
 }
 

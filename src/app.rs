@@ -7,11 +7,12 @@ use crate::access::token::Tokens;
 use crate::base::clock::Clock;
 use crate::base::error::StartError;
 use crate::chat::recent::RecentTexts;
+use crate::chat::screening::Screen;
 use crate::config::{Config, data_folder};
 use crate::outside::broker::Queue;
 use crate::outside::webhooks::Poster;
 use crate::store::Db;
-use crate::wordlist::in_use::Blocklist;
+use crate::wordlist::in_use::{Blocklist, Loaded};
 
 /// The application.
 pub struct App {
@@ -45,7 +46,7 @@ impl App {
             Some(secret) => secret.clone(),
             None => data_folder::secret(&config.data)?,
         };
-        let tokens = Tokens::new(&secret, &config.token_keys)
+        let tokens = Tokens::new(&secret, &config.token_keys, config.token_audience.clone())
             .map_err(|fault| StartError::new("the environment", fault))?;
         if config.database_url.is_none() {
             data_folder::prepare(&config.data)?;
@@ -60,5 +61,11 @@ impl App {
         let rates = Rates::new(config.rate);
         let recent = RecentTexts::new(config.filter_window_ms);
         Ok(Arc::new(Self { rates, recent, config, db, tokens, blocklist, clock, queue, webhooks }))
+    }
+
+    /// What a send is screened by now.
+    pub fn screen<'a>(&self, list: &'a Loaded, before: &'a [String]) -> Screen<'a> {
+        let Config { display_safety, filter_names, .. } = self.config;
+        Screen { filter: &list.filter, wordlist: &list.version, before, display_safety, names: filter_names }
     }
 }

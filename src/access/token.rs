@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
@@ -37,13 +39,39 @@ pub struct Claims {
     /// The player's level in the game.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<Level>,
+    /// When the token begins to hold, in whole seconds since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nbf: Option<u64>,
+    /// Whom the token is meant for: one name or several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aud: Option<Audience>,
     /// The player's zone or world, for logs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<Name>,
 }
 
+/// Whom a token is meant for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Audience {
+    /// One.
+    One(String),
+    /// Any of these.
+    Several(Vec<String>),
+}
+
+impl Audience {
+    fn has(&self, name: &str) -> bool {
+        match self {
+            Self::One(one) => one == name,
+            Self::Several(several) => several.iter().any(|one| one == name),
+        }
+    }
+}
+
 /// Verifies tokens; remembers those it has seen for a minute at most.
 pub struct Tokens {
+    audience: Option<String>,
     unnamed: Key,
     named: HashMap<String, Key>,
     seen: Cache<[u8; 32], (Identity, Millis)>,
@@ -73,7 +101,7 @@ impl Tokens {
     ///
     /// # Errors
     /// A public key that is none.
-    pub fn new(secret: &Secret, keys: &[TokenKey]) -> Result<Self, String> {
+    pub fn new(secret: &Secret, keys: &[TokenKey], audience: Option<String>) -> Result<Self, String> {
         let named = keys.iter().map(|key| {
             let verifier = match &key.kind {
                 TokenKeyKind::Hs256(secret) => Key::hs256(secret),
@@ -87,6 +115,7 @@ impl Tokens {
             Ok((key.kid.clone(), verifier))
         });
         Ok(Self {
+            audience,
             unnamed: Key::hs256(secret),
             named: named.collect::<Result<_, String>>()?,
             seen: Cache::new(CACHED_TOKENS),
@@ -110,6 +139,14 @@ impl Tokens {
         if ends <= now {
             return Err(Error::Unauthenticated("the token has expired"));
         }
+        if claims.nbf.is_some_and(|begins| begins > now.unsigned_abs() / 1_000) {
+            return Err(Error::Unauthenticated("the token does not hold yet"));
+        }
+        if let Some(audience) = &self.audience
+            && !claims.aud.as_ref().is_some_and(|named| named.has(audience))
+        {
+            return Err(Error::Unauthenticated("the token is meant for somebody else"));
+        }
         let identity = Identity {
             name: claims.name.map_or_else(|| claims.sub.to_string(), |name| name.to_string()),
             id: claims.sub,
@@ -123,6 +160,10 @@ impl Tokens {
     fn verify(&self, token: &str) -> Result<Claims> {
         const BAD: Error = Error::Unauthenticated("the token does not hold");
         let header = jsonwebtoken::decode_header(token).map_err(|_| BAD)?;
+        // What a header calls critical must be understood, and we know nothing of the kind.
+        if asks_for_more(token) {
+            return Err(Error::Unauthenticated("the token asks for what this server does not know"));
+        }
         let key = match &header.kid {
             None => &self.unnamed,
             Some(kid) => {
@@ -133,6 +174,13 @@ impl Tokens {
             .map(|token| token.claims)
             .map_err(|_| BAD)
     }
+}
+
+/// Has the header a `crit`?
+fn asks_for_more(token: &str) -> bool {
+    let header = token.split('.').next().and_then(|header| URL_SAFE_NO_PAD.decode(header).ok());
+    let header = header.and_then(|json| serde_json::from_slice::<serde_json::Value>(&json).ok());
+    header.is_some_and(|header| header.get("crit").is_some())
 }
 
 /// Signs a token as the game's server would; for `guildhall token` and for tests.

@@ -1,13 +1,18 @@
 //! A request's way, whoever brings it: its action is found, its caller recognised, its input read, and its answer written.
 //!
 //! `router` takes a request from a host and answers it; `action` is what an action is and how one is run; `caller` has
-//! the types by which actions say who may ask; `path` removes what gateways put in front; `openapi` writes the registry
+//! the types by which actions say who may ask; `path`
+//! removes what gateways put in front; `head` and `body` read what came, within bounds; `cors` tells browsers whose
+//! pages may call; `openapi` writes the registry
 //! down as a document. The registry itself is handed in from above: nothing here names an action.
 //!
 //! Knows the application (`app`) and the rooms below it; no host, no controller, no task.
 
 pub mod action;
+mod body;
 pub mod caller;
+mod cors;
+pub mod head;
 pub mod openapi;
 pub mod path;
 pub mod router;

@@ -2,8 +2,6 @@
 //!
 //! Hosts differ in how requests reach them; from here on they are the same.
 
-use std::borrow::Cow;
-use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,48 +11,25 @@ use bytes::{Buf, Bytes};
 use futures_util::FutureExt;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use http_body_util::Full;
 use tracing::Instrument;
 
-use crate::access::address::is_private;
 use crate::api::action::{Call, Entry, Notes};
+use crate::api::body::{MAX_BODY_BYTES, MAX_SERVER_BODY_BYTES, collect, late};
+use crate::api::cors;
+use crate::api::head::{Invocation, REQUEST_ID, client_ip, drop_platform_headers, request_id};
 use crate::api::path;
 use crate::app::App;
 use crate::base::error::{Error, Result};
 use crate::base::random;
 use crate::base::trace;
 use crate::chat::identity::Scope;
+use crate::config::Origins;
 
-/// The most that is read of a body.
-pub const MAX_BODY_BYTES: usize = 16 * 1024;
-/// The same for the game's own server.
-pub const MAX_SERVER_BODY_BYTES: usize = 256 * 1024;
-/// The longest that a body may stand still on its way.
-const STALLED: Duration = Duration::from_secs(5);
-/// What of a larger body is thrown away before the answer, so that clients get to read it.
-const DISCARDED_BYTES: usize = 1024 * 1024;
 const MAX_QUERY_BYTES: usize = 8 * 1024;
-const MAX_REQUEST_ID_BYTES: usize = 128;
 
-static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-static SCF_REQUEST_ID: HeaderName = HeaderName::from_static("x-scf-request-id");
 static VERSION: HeaderName = HeaderName::from_static("x-guildhall-version");
-
-/// What a function's host knows of a request beside its head and body.
-#[derive(Clone, Debug, Default)]
-pub struct Invocation {
-    /// The gateway's own id for the request.
-    pub gateway_request_id: Option<String>,
-    /// The platform's id for the invocation, which its own log lines carry.
-    pub id: String,
-    /// The gateway's stage, where that is part of the path.
-    pub stage: Option<String>,
-    /// By which alias the function was called, if by one.
-    pub alias: Option<String>,
-    /// How long it may take before the platform ends it.
-    pub time_left: Option<Duration>,
-}
 
 /// How a request ended, for a host that counts: it is among the extensions of the answer to an [`Invocation`].
 #[derive(Clone, Copy, Debug)]
@@ -68,10 +43,6 @@ pub struct Summary {
     /// Was it the first request of this process?
     pub cold_start: bool,
 }
-
-/// Who connected to us: a client, or the gateway in front.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub IpAddr);
 
 /// Everything between a host and the actions.
 pub struct Router {
@@ -151,14 +122,34 @@ impl Router {
         let (mut parts, body) = request.into_parts();
         let request_id = request_id(&parts).into();
         drop_platform_headers(&mut parts.headers);
-        let late = || Err(Error::InvalidInput("the body did not arrive in time".to_owned()));
         let reading = collect(body, || self.body_limit(&parts));
-        let body = tokio::time::timeout(self.limit(&parts), reading).await.unwrap_or_else(|_| late());
+        let body = tokio::time::timeout(self.limit(&parts), reading).await.unwrap_or_else(|_| Err(late()));
         Whole { parts, body, request_id, started }
     }
 
     /// Answers a request that is there. Never fails.
     pub async fn answer(&self, whole: Whole) -> Answer {
+        let origins = &self.app.config.cors_origins;
+        if *origins == Origins::None {
+            return self.answer_whole(whole).await;
+        }
+        let request = whole.parts.headers.clone();
+        let preflight = cors::is_preflight(&whole.parts.method, &request);
+        let mut answer =
+            if preflight { self.permission(&whole.request_id) } else { self.answer_whole(whole).await };
+        cors::allow(origins, &request, answer.headers_mut(), preflight);
+        answer
+    }
+
+    /// The answer to a browser that asks whether a page may call: what it may is in the headers.
+    fn permission(&self, request_id: &str) -> Answer {
+        let mut answer = self.write(Ok(Bytes::new()), request_id);
+        *answer.status_mut() = StatusCode::NO_CONTENT;
+        answer.headers_mut().remove(CONTENT_TYPE);
+        answer
+    }
+
+    async fn answer_whole(&self, whole: Whole) -> Answer {
         let Whole { parts, body, request_id, started } = whole;
         let span = tracing::info_span!("request", request_id = &*request_id);
         let invocation = parts.extensions.get::<Invocation>();
@@ -338,80 +329,6 @@ impl Router {
         );
         Summary { controller, action, code, cold_start }
     }
-}
-
-/// Tencent's platform sends its own matters along, credentials among them: none of it is for actions or logs.
-fn drop_platform_headers(headers: &mut HeaderMap) {
-    if headers.contains_key(&SCF_REQUEST_ID) {
-        let theirs = |name: &HeaderName| name.as_str().starts_with("x-scf-");
-        let names: Vec<HeaderName> = headers.keys().filter(|name| theirs(name)).cloned().collect();
-        for name in names {
-            headers.remove(name);
-        }
-    }
-}
-
-/// Reads a body that is not too large. Of a larger one some is thrown away first, or the client would meet a
-/// closed connection instead of the answer.
-///
-/// `limit` is asked when the body is larger than anybody's may be.
-async fn collect<B>(body: B, limit: impl Fn() -> usize) -> Result<Bytes>
-where
-    B: http_body::Body<Data: Buf> + Send,
-{
-    let mut body = std::pin::pin!(body);
-    let mut read = Vec::new();
-    let (mut size, mut most) = (0, MAX_BODY_BYTES);
-    let stalled = || Error::InvalidInput("the body did not arrive in time".to_owned());
-    while let Some(frame) = tokio::time::timeout(STALLED, body.frame()).await.map_err(|_| stalled())? {
-        let frame = frame.map_err(|_| Error::InvalidInput("the body ended early".to_owned()))?;
-        let Ok(mut data) = frame.into_data() else { continue };
-        size += data.remaining();
-        if size > DISCARDED_BYTES {
-            break;
-        }
-        if size > most {
-            most = limit();
-        }
-        if size <= most {
-            while data.has_remaining() {
-                let chunk = data.chunk();
-                read.extend_from_slice(chunk);
-                let length = chunk.len();
-                data.advance(length);
-            }
-        }
-    }
-    if size > most { Err(Error::TooLarge { limit: most }) } else { Ok(read.into()) }
-}
-
-/// The gateway's id where there is one, else the caller's, else a new one.
-fn request_id(parts: &Parts) -> Cow<'_, str> {
-    let invocation = parts.extensions.get::<Invocation>();
-    let from_host = invocation.and_then(|invocation| invocation.gateway_request_id.as_deref());
-    let from_header = |name: &HeaderName| parts.headers.get(name).and_then(acceptable_id);
-    from_host
-        .or_else(|| from_header(&SCF_REQUEST_ID))
-        .or_else(|| from_header(&REQUEST_ID))
-        .map_or_else(|| random::id().into(), Into::into)
-}
-
-/// An id goes into logs and headers, so not everything is one.
-fn acceptable_id(value: &HeaderValue) -> Option<&str> {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:=+/".contains(&byte);
-    value.to_str().ok().filter(|id| (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()) && id.bytes().all(fits))
-}
-
-/// The client's address for the log: what the nearest proxy saw, where the peer is one on a private network.
-fn client_ip(parts: &Parts) -> Option<IpAddr> {
-    let peer = parts.extensions.get::<Peer>().map(|peer| peer.0);
-    let forwarded = || last_forwarded(&parts.headers);
-    if peer.is_none_or(is_private) { forwarded().or(peer) } else { peer }
-}
-
-fn last_forwarded(headers: &HeaderMap) -> Option<IpAddr> {
-    let last = headers.get_all("x-forwarded-for").iter().next_back()?;
-    last.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {

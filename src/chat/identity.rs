@@ -1,11 +1,14 @@
 //! Who somebody is, once a token has said so.
 
+use std::borrow::Cow;
+
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::chat::values::{Level, PlayerId};
 
 /// What a token allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// A person who plays.
@@ -41,6 +44,15 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Under which somebody's messages are stored: the id, and for the game's server one that no player can have, so that a
+    /// player named like it is somebody else.
+    pub fn key(&self) -> Cow<'_, str> {
+        match self.scope {
+            Scope::Server => format!("server/{}", self.id).into(),
+            Scope::Player | Scope::Moderator => self.id.as_str().into(),
+        }
+    }
+
     /// Moderators and the game's server: no limits on reading or speaking.
     pub fn is_staff(&self) -> bool {
         self.scope != Scope::Player

@@ -28,7 +28,7 @@ impl RecentTexts {
     }
 
     fn key(said: &Said, sender: &Identity) -> String {
-        format!("{} {}", said.channel, sender.id)
+        format!("{} {}", said.channel, sender.key())
     }
 
     /// The last short messages before this one, in the order they were sent.

@@ -23,6 +23,8 @@ pub struct Said {
 /// What others will see of it.
 #[derive(Debug)]
 pub struct Shown {
+    /// The sender's name.
+    pub name: String,
     /// The text, with blocked words masked.
     pub text: String,
     /// The payload's JSON, with blocked words masked.

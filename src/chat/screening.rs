@@ -34,6 +34,8 @@ pub struct Screen<'a> {
     pub before: &'a [String],
     /// Is what players say made safe to show?
     pub display_safety: bool,
+    /// Are blocked words in names masked?
+    pub names: bool,
 }
 
 impl Screen<'_> {
@@ -48,6 +50,7 @@ impl Screen<'_> {
         if sender.scope == Scope::Server {
             let payload = payload.map(|payload| payload.as_str().to_owned());
             return Ok(Shown {
+                name: sender.name.clone(),
                 text: text.to_owned(),
                 payload,
                 masked: false,
@@ -65,12 +68,29 @@ impl Screen<'_> {
             })
         });
         Ok(Shown {
+            name: self.name(sender),
             text: text.into_owned(),
             payload: payload.transpose()?.map(|payload| payload.as_str().to_owned()),
             masked: filtering.masked,
             wordlist: Some(self.wordlist.to_owned()),
             hits: filtering.hits,
         })
+    }
+}
+
+impl Screen<'_> {
+    /// A sender's name as others will see it: tokens are signed by the game's server, but players choose their names.
+    pub fn name(&self, sender: &Identity) -> String {
+        let name = sender.name.as_str();
+        if sender.scope == Scope::Server {
+            return name.to_owned();
+        }
+        let mut verdict = if self.names { self.filter.judge(name) } else { Verdict::default() };
+        // A name can't be refused here: the message would be, for something that is not in it.
+        let refused = verdict.hits.iter_mut().filter(|hit| hit.action == Action::Reject);
+        refused.for_each(|hit| hit.action = Action::Mask);
+        let masked = verdict.masked(name);
+        if self.display_safety { display::safe_name(&masked).into_owned() } else { masked.into_owned() }
     }
 }
 

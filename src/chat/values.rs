@@ -7,6 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Millis;
+use crate::filter::display::shows_something;
 
 /// The largest whole number that every JSON reader keeps exact (2^53 - 1).
 pub const MAX_EXACT: i64 = 9_007_199_254_740_991;
@@ -98,8 +99,8 @@ checked_string!(
 );
 checked_string!(
     /// What a player says.
-    Text, max MAX_TEXT_BYTES, pattern PLAIN_PATTERN, is_plain_text,
-    "a text is 1 to 2000 bytes of UTF-8 without NUL"
+    Text, max MAX_TEXT_BYTES, pattern PLAIN_PATTERN, |text| is_plain_text(text) && shows_something(text),
+    "a text is 1 to 2000 bytes of UTF-8 without NUL, and shows something"
 );
 
 checked_string!(

@@ -96,6 +96,11 @@ fn complain(fault: &dyn std::fmt::Display, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
+/// Tells a person something beside what was asked for.
+fn say_aside(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
 /// Prints, and takes a closed pipe (`| head`) for an answer.
 fn say(text: &str) -> Result<(), StartError> {
     match writeln!(std::io::stdout().lock(), "{}", text.trim_end()) {

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::say;
-use crate::access::token::{Claims, mint};
+use crate::access::token::{Audience, Claims, mint};
 use crate::base::clock::Clock;
 use crate::base::error::StartError;
 use crate::chat::identity::Scope;
@@ -53,6 +53,8 @@ impl Token {
             exp: Clock::default().now().unsigned_abs() / 1_000 + self.ttl_s,
             name: self.name.map(Name::parse).transpose().map_err(wrong)?,
             level: self.level.map(Level::try_from).transpose().map_err(wrong)?,
+            nbf: None,
+            aud: config.token_audience.clone().map(Audience::One),
             zone: None,
         };
         let secret = match &config.token_secret {

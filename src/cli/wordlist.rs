@@ -8,16 +8,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use unicode_width::UnicodeWidthStr;
 
-use super::say;
+use super::{say, say_aside};
 use crate::base::clock::Clock;
 use crate::base::error::StartError;
 use crate::config::{Config, Location};
 use crate::filter::{Filter, Verdict, View, Wordlist};
 use crate::outside::objects::Objects;
 use crate::store::{Db, EMBEDDED_FILE, message};
-use crate::wordlist::check::{Level, Report, SHOWN, check};
+use crate::wordlist::check::{self, Level, Report, SHOWN, check};
 use crate::wordlist::published::{self, Looked, Pointer};
-use crate::wordlist::{Files, diff, read_folder};
+use crate::wordlist::{Files, diff, read_folder, vanished};
 
 /// Lines that nobody would block, written for this project.
 const CLEAN: &str = include_str!("../wordlist/clean.txt");
@@ -34,6 +34,9 @@ pub(super) enum WordlistCommand {
         /// A file of lines that nobody would block, instead of the small one that is built in.
         #[arg(long, value_name = "FILE")]
         clean: Option<PathBuf>,
+        /// The folder as it was before: files that are gone since are told.
+        #[arg(long, value_name = "FOLDER")]
+        before: Option<PathBuf>,
         /// Warnings count as errors.
         #[arg(long)]
         strict: bool,
@@ -87,6 +90,13 @@ pub(super) enum WordlistCommand {
         #[command(flatten)]
         to: Place,
     },
+    /// Write the list that is published at a place as one file, for a package that starts without storage.
+    Fetch {
+        /// Where published lists lie: a folder, or `s3://bucket/prefix`.
+        from: Location,
+        /// The file; beside the program it must be named `wordlist.json`.
+        file: PathBuf,
+    },
     /// Go back to the list before, or to the one whose hash begins so.
     Rollback {
         /// The beginning of the hash.
@@ -124,8 +134,13 @@ impl WordlistCommand {
             (None, place) => Err(fault(format!("name the folder; what is configured is {place}"))),
         };
         match self {
-            Self::Check { folder, clean, strict, json } => {
-                let report = check_folder(&configured(folder)?, clean.as_deref())?;
+            Self::Check { folder, clean, before, strict, json } => {
+                let files = read_folder(&configured(folder)?).map_err(fault)?;
+                let mut report = checked(&files, clean.as_deref())?;
+                if let Some(before) = before {
+                    let before = read_folder(&before).map_err(fault)?;
+                    report.findings.extend(vanished(&before, &files).into_iter().map(check::vanished));
+                }
                 if json {
                     print_json(&report)?
                 } else {
@@ -140,11 +155,13 @@ impl WordlistCommand {
                     Some(file) => lines(&read_text(&file)?),
                     None => stored(config, recent).await?,
                 };
-                let (old, new) =
-                    (parse(&read_folder(&old).map_err(fault)?)?, parse(&read_folder(&new).map_err(fault)?)?);
+                let (old, new) = (read_folder(&old).map_err(fault)?, read_folder(&new).map_err(fault)?);
+                let gone = vanished(&old, &new);
+                let (old, new) = (parse(&old)?, parse(&new)?);
                 let bar = progress("judging", texts.len());
-                let diff =
+                let mut diff =
                     diff::diff(&old, &new, &texts, |done| bar.set_position(done as u64)).map_err(fault)?;
+                diff.files_gone = gone;
                 bar.finish_and_clear();
                 if let Some(file) = html {
                     std::fs::write(&file, diff.to_html())
@@ -159,6 +176,15 @@ impl WordlistCommand {
                 if json { print_json(&verdict_json(&verdict, &text)) } else { say(&drawn(&verdict, &text)) }
             }
             Self::Publish { folder, to, force } => publish(&folder, &to, force, config).await,
+            Self::Fetch { from, file } => {
+                let objects = Objects::at(&from, &config.s3).await;
+                let pointer = published::pointer(&objects).await.map_err(fault)?;
+                let pointer = pointer.ok_or_else(|| fault(format!("nothing was published at {from}")))?;
+                let files = published::files(&objects, &pointer).await.map_err(fault)?;
+                let bytes = published::bundle(&files).map_err(fault)?;
+                std::fs::write(&file, bytes).map_err(|why| fault(format!("{}: {why}", file.display())))?;
+                say(&format!("{} entries in {}", pointer.entries, file.display()))
+            }
             Self::History { to } => history(&to, config).await,
             Self::Rollback { version, to } => {
                 let objects = Objects::at(&to.to, &config.s3).await;
@@ -169,11 +195,6 @@ impl WordlistCommand {
             }
         }
     }
-}
-
-fn check_folder(folder: &Path, clean: Option<&Path>) -> Result<Report, StartError> {
-    let files = read_folder(folder).map_err(fault)?;
-    checked(&files, clean)
 }
 
 fn checked(files: &Files, clean: Option<&Path>) -> Result<Report, StartError> {
@@ -235,6 +256,13 @@ async fn publish(folder: &Path, to: &Place, force: bool, config: &Config) -> Don
         {
             let counts = format!("{} entries instead of {}", report.entries, before.entries);
             return Err(fault(format!("not published: {counts}; --force publishes all the same")));
+        }
+    }
+    if let Some(Looked::At(before, _)) = &seen
+        && let Ok(before) = published::files(&objects, before).await
+    {
+        for name in vanished(&before, &files) {
+            say_aside(&format!("warning: {name} was published before and is gone"));
         }
     }
     let stamp = (to.by.as_str(), Clock::default().now());

@@ -18,6 +18,7 @@ pub(crate) mod data_folder;
 mod kafka;
 mod parse;
 mod platform;
+mod services;
 mod strangers;
 mod values;
 
@@ -34,12 +35,16 @@ pub struct Config {
     pub base_path: String,
     /// The embedded default's folder.
     pub data: PathBuf,
+    /// Whose pages may call.
+    pub cors_origins: Origins,
     /// The database, if not the one in the data folder.
     pub database_url: Option<DatabaseUrl>,
     /// Connections to `PostgreSQL` at most.
     pub database_connections: u32,
     /// Signs tokens that name no key; made in the data folder where absent.
     pub token_secret: Option<Secret>,
+    /// Whom tokens must be meant for.
+    pub token_audience: Option<String>,
     /// More keys, by `kid`.
     pub token_keys: Vec<TokenKey>,
     /// Where the wordlists lie.
@@ -60,6 +65,8 @@ pub struct Config {
     pub filter_window_ms: Millis,
     /// Is what players say made safe to show?
     pub display_safety: bool,
+    /// Are blocked words in players' names masked?
+    pub filter_names: bool,
     /// How long players may recall what they said.
     pub recall_window_ms: Millis,
     /// How long messages are kept, by channel kind; absent is forever.
@@ -165,6 +172,12 @@ impl Config {
                 "embedded default's folder: database, secret",
                 parse::path,
             ),
+            cors_origins: env.get(
+                "GUILDHALL_CORS_ORIGINS",
+                "",
+                "origins of browser games, `https://host` separated by commas, or `*` for all; none may call without",
+                parse::origins,
+            ),
             database_url: env.optional(
                 "DATABASE_URL",
                 "SQLite in the data folder",
@@ -183,6 +196,12 @@ impl Config {
                 "HS256 secret that signs players' tokens, 32 bytes or more",
                 |text| Secret::new(text),
             ),
+            token_audience: env.optional(
+                "GUILDHALL_TOKEN_AUDIENCE",
+                "any",
+                "tokens must name this in `aud`",
+                |text| Ok(text.to_owned()),
+            ),
             token_keys: env.get(
                 "GUILDHALL_TOKEN_KEYS",
                 "",
@@ -196,7 +215,7 @@ impl Config {
                 "age in seconds at which the list is asked for again, 1 to 86400",
                 |text| parse::seconds(text, 1, 86_400),
             ),
-            s3: read_s3(env),
+            s3: services::s3(env),
             kafka: kafka::read(env, platform::is_latest(&version)),
             task_timeout: env.get(
                 "GUILDHALL_TASK_TIMEOUT_S",
@@ -225,6 +244,12 @@ impl Config {
                 "makes text safe to show: direction marks, invisible runs, stacked marks, rich-text tags; or `off`",
                 parse::switch,
             ),
+            filter_names: env.get(
+                "GUILDHALL_FILTER_NAMES",
+                "on",
+                "masks blocked words in players' names, as others see them beside messages; or `off`",
+                parse::switch,
+            ),
             recall_window_ms: env.get(
                 "GUILDHALL_RECALL_WINDOW",
                 "2m",
@@ -237,7 +262,7 @@ impl Config {
                 "how long messages are kept by channel kind; kinds not named keep theirs; `off` keeps all",
                 parse::retention,
             ),
-            webhook: read_webhook(env),
+            webhook: services::webhook(env),
             max_in_flight: env.get(
                 "GUILDHALL_MAX_IN_FLIGHT",
                 "512",
@@ -290,55 +315,6 @@ impl Config {
 
 const LOG_MEANING: &str =
     "filter of `tracing-subscriber`; add `,guildhall::text=debug` to log what players say";
-
-fn read_s3(env: &mut Reader<'_>) -> S3Config {
-    let endpoint = env.optional(
-        "S3_ENDPOINT",
-        "AWS's",
-        "address of another object storage: COS, MinIO, R2",
-        parse::http_url,
-    );
-    let path_style = env.get(
-        "S3_PATH_STYLE",
-        "off",
-        "`on` puts the bucket into the path rather than the host's name; MinIO needs that",
-        parse::switch,
-    );
-    let region = env.optional(
-        "AWS_REGION",
-        "the SDK's",
-        "region of the object storage; credentials come as the AWS SDK finds them",
-        |text| Ok(text.to_owned()),
-    );
-    S3Config { endpoint, region, path_style }
-}
-
-fn read_webhook(env: &mut Reader<'_>) -> Option<WebhookConfig> {
-    let url = env.optional(
-        "GUILDHALL_WEBHOOK_URL",
-        "off",
-        "`http://` or `https://` address of the game server that is told of every message",
-        parse::http_url,
-    );
-    let secret = env.optional(
-        "GUILDHALL_WEBHOOK_SECRET",
-        "none",
-        "signs those events (Standard Webhooks, HMAC-SHA256), 32 bytes or more; required with the address",
-        |text| Secret::new(text),
-    );
-    let timeout =
-        env.get("GUILDHALL_WEBHOOK_TIMEOUT_S", "5", "seconds one such post may take, 1 to 60", |text| {
-            parse::seconds(text, 1, 60)
-        });
-    match (url, secret) {
-        (Some(url), Some(secret)) => Some(WebhookConfig { url, secret, timeout }),
-        (Some(_), None) if env.is_absent("GUILDHALL_WEBHOOK_SECRET") => {
-            env.fault("GUILDHALL_WEBHOOK_SECRET", "is required where GUILDHALL_WEBHOOK_URL is set");
-            None
-        }
-        _ => None,
-    }
-}
 
 /// Asks for variables, and remembers what was asked and what was wrong.
 struct Reader<'a> {

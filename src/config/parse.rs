@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{DatabaseUrl, Parsed, Retention, Secret, TokenKey, TokenKeyKind};
+use super::{DatabaseUrl, Origins, Parsed, Retention, Secret, TokenKey, TokenKeyKind};
 use crate::base::clock::Millis;
 use crate::chat::values::{Kind, Limit};
 
@@ -54,6 +54,24 @@ pub(super) fn number(text: &str, min: u64, max: u64) -> Parsed<u64> {
         .ok()
         .filter(|number| (min..=max).contains(number))
         .ok_or_else(|| format!("is '{text}', not a whole number from {min} to {max}"))
+}
+
+pub(super) fn origins(text: &str) -> Parsed<Origins> {
+    match text {
+        "" => Ok(Origins::None),
+        "*" => Ok(Origins::All),
+        list => list.split(',').map(|one| origin(one.trim())).collect::<Parsed<_>>().map(Origins::Some),
+    }
+}
+
+/// As browsers write it: scheme, host in lower case, and a port where it is not the scheme's own.
+fn origin(text: &str) -> Parsed<String> {
+    let url = reqwest::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    match url.map(|url| url.origin().ascii_serialization()) {
+        Some(origin) if origin == text => Ok(origin),
+        Some(origin) => Err(format!("has '{text}'; a browser calls that {origin}")),
+        None => Err(format!("has '{text}', which is no origin such as https://play.example.com")),
+    }
 }
 
 pub(super) fn count(text: &str) -> Parsed<Option<usize>> {

@@ -80,6 +80,17 @@ pub enum TokenKeyKind {
     EdDsa(String),
 }
 
+/// Whose pages may call from a browser.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origins {
+    /// Nobody's.
+    None,
+    /// Everybody's.
+    All,
+    /// Those of these origins, `https://host` or `https://host:port`.
+    Some(Vec<String>),
+}
+
 /// How long messages are kept, by channel kind.
 pub type Retention = BTreeMap<&'static str, Millis>;
 

@@ -60,6 +60,27 @@ const TAGS: &[&str] = &[
     "width",
 ];
 
+/// A name on one line, without what harms the window it is shown in.
+pub fn safe_name(name: &str) -> Cow<'_, str> {
+    let breaks = |character: char| character.is_control() || matches!(character, '\u{2028}' | '\u{2029}');
+    if name.contains(breaks) { safe(&name.replace(breaks, " ")).into_owned().into() } else { safe(name) }
+}
+
+/// Is there anything in it that a reader would see?
+pub fn shows_something(text: &str) -> bool {
+    // Fillers and blanks that are letters or signs to Unicode, and empty to the eye.
+    const BLANK: [char; 6] = ['\u{115f}', '\u{1160}', '\u{2800}', '\u{3164}', '\u{ffa0}', '\u{1d159}'];
+    let unseen = |character: char| {
+        character.is_whitespace()
+            || character.is_control()
+            || is_direction(character)
+            || is_invisible(character)
+            || is_combining_mark(character)
+            || BLANK.contains(&character)
+    };
+    !text.chars().all(unseen)
+}
+
 /// The text without what harms the window it is shown in; the same text where there is nothing.
 pub fn safe(text: &str) -> Cow<'_, str> {
     if text.is_ascii() && !text.contains('<') {

@@ -299,6 +299,18 @@ mod tests {
         hits.into_iter().map(|hit| (hit.span, hit.entry.to_owned())).collect()
     }
 
+    #[test]
+    fn two_brackets_at_the_end_are_a_letter() {
+        let list = Wordlist::parse(&[("w.txt".to_owned(), b"oo\nbado\n".to_vec())]).unwrap();
+        let filter = Filter::build(&list).unwrap();
+        for text in ["o()", "bad()", "say bad()", "a b bad() c"] {
+            assert_eq!(filter.judge(text).hits.len(), 1, "{text}");
+        }
+        for text in ["call()", "()", "a ()", "good (bad)"] {
+            assert!(filter.judge(text).hits.is_empty(), "{text}");
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
         /// Searching the second view around suspicious places alone finds what searching all of it finds. (Entries

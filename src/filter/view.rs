@@ -366,9 +366,11 @@ impl Seen {
                 1 => 2,
                 _ => 0,
             };
+            // Behind a letter that is an o, and no other letter need follow to make it one.
+            let ring = self.last == '(' && character == ')' && self.sign;
             self.sign = (self.sign || self.letters > 0) && !is_of_a_sentence(character);
             (self.letters, self.run, self.doubled_before) = (0, 0, false);
-            self.apart >= 2
+            ring || self.apart >= 2
                 || matches!(character, '@' | '$' | '(' | '!' | '|' | '+')
                     && self.sign_reads_as_letter(character)
         };

@@ -177,6 +177,9 @@ impl Wordlist {
                 continue;
             }
             let read = match name {
+                _ if is_conflict_marker(line) => {
+                    Err("a marker of git's: two changes met here and nobody chose; choose, and delete the markers".to_owned())
+                }
                 ALLOW_FILE => entry_text(line).map(|text| self.allow.push(text.to_owned())),
                 CASES_FILE => Case::parse(&place, line).map(|case| self.cases.push(case)),
                 _ if line.starts_with('@') => manner.directive(line),
@@ -286,4 +289,10 @@ impl Case {
         let masked = columns.next().filter(|masked| !masked.is_empty()).map(str::to_owned);
         Ok(Self { place: place.to_owned(), text: text.to_owned(), expected, masked })
     }
+}
+/// What git writes between two versions of a line that it could not choose from.
+fn is_conflict_marker(line: &str) -> bool {
+    let marks =
+        |mark: &str| line == mark || line.strip_prefix(mark).is_some_and(|rest| rest.starts_with(' '));
+    ["<<<<<<<", "|||||||", "=======", ">>>>>>>"].into_iter().any(marks)
 }

@@ -21,7 +21,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use super::stream::{Activity, Answering, Held, Pieces, Stream};
-use crate::api::router::{Answer, Peer, Router};
+use crate::api::head::Peer;
+use crate::api::router::{Answer, Router};
 
 /// A client has this long to send its next request's head; idle connections end then too.
 const HEAD: Duration = Duration::from_secs(30);

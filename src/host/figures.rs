@@ -53,6 +53,7 @@ pub const FIGURES: &[Figure] = &[
     counter("guildhall_verdicts_total", "Texts that the filter hit, by the strongest action."),
     gauge("guildhall_wordlist_age_seconds", "Time since the wordlist was last known to be current."),
     gauge("guildhall_wordlist_entries", "Entries that the wordlist in use blocks."),
+    gauge("guildhall_wordlist_stale", "1 while the present wordlist can't be used and the last good one is."),
     counter(
         "guildhall_wordlist_errors_total",
         "Checks of the wordlist that failed; the last good list stays.",
@@ -132,6 +133,7 @@ async fn measure(app: &App) {
     let list = app.blocklist.status();
     metrics::gauge!("guildhall_wordlist_age_seconds").set(list.age_ms as f64 / 1_000.0);
     metrics::gauge!("guildhall_wordlist_entries").set(list.entries as f64);
+    metrics::gauge!("guildhall_wordlist_stale").set(f64::from(u8::from(list.last_error.is_some())));
     if let Ok(status) = outbox::status(&app.db).await {
         metrics::gauge!("guildhall_outbox_depth").set(status.depth() as f64);
         metrics::gauge!("guildhall_outbox_oldest_seconds").set(status.oldest_ms as f64 / 1_000.0);

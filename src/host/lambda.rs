@@ -15,7 +15,8 @@ use serde_json::Value;
 
 use super::embedded;
 use super::function::FunctionWorker;
-use crate::api::router::{Invocation, Peer, Router, Summary};
+use crate::api::head::{Invocation, Peer};
+use crate::api::router::{Router, Summary};
 use crate::app::App;
 use crate::base::clock::Millis;
 use crate::config::Config;

@@ -12,7 +12,8 @@ use tokio_util::task::TaskTracker;
 
 use super::addresses::Addresses;
 use super::connection::{self, Shared};
-use crate::api::router::{Peer, Router};
+use crate::api::head::Peer;
+use crate::api::router::Router;
 
 /// Connections open at once; more wait in the system's queue.
 const CONNECTIONS: usize = 10_000;

@@ -11,6 +11,9 @@ use crate::base::error::{Error, Result};
 use crate::base::random;
 use crate::chat::values::{ChannelId, Kind, Name, PlayerId, Settings, as_set};
 
+/// What the ids of direct channels begin with.
+pub const DIRECT: &str = "direct:";
+
 /// A channel to make. Hashed whole: the same call twice is the same channel.
 #[derive(Debug, Serialize)]
 pub struct NewChannel {
@@ -31,7 +34,8 @@ impl NewChannel {
     pub fn direct(one: PlayerId, other: PlayerId) -> Self {
         let members = as_set(vec![one, other]);
         let hash = Sha256::digest(pair(&members));
-        let id = ChannelId::parse(format!("direct:{}", random::to_hex(&hash[..16]))).expect("hex fits an id");
+        let id =
+            ChannelId::parse(format!("{DIRECT}{}", random::to_hex(&hash[..16]))).expect("hex fits an id");
         Self { id, kind: Kind::Direct, name: None, members, settings: Settings::default() }
     }
 

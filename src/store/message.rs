@@ -14,7 +14,7 @@ use super::engine::sql::{Sql, Tx, by_dialect, values};
 use super::{Db, json};
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
-use crate::chat::identity::Identity;
+use crate::chat::identity::{Identity, Scope};
 use crate::chat::values::PlayerId;
 
 /// What an entry in a channel is.
@@ -36,6 +36,17 @@ pub struct Sender {
     pub id: String,
     /// The name at that time.
     pub name: String,
+    /// `server` for the game's own server, which may have any id; absent for players.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
+}
+
+impl Sender {
+    /// Somebody under the name that others may see.
+    pub(super) fn of(who: &Identity, name: &str) -> Self {
+        let scope = (who.scope == Scope::Server).then_some(Scope::Server);
+        Self { id: who.id.to_string(), name: name.to_owned(), scope }
+    }
 }
 
 /// One entry in a channel, as everybody sees it.
@@ -236,7 +247,7 @@ pub async fn recall(
         .await?;
     let said = said.ok_or(Error::NotFound("message"))?;
     let forbidden = |reason, message: &str| Err(Error::Forbidden { reason, message: message.to_owned() });
-    if !by.is_staff() && said.sender_id != by.id.as_str() {
+    if !by.is_staff() && said.sender_id != *by.key() {
         return forbidden("not_yours", "only your own messages can be recalled");
     }
     if let Some(entry) = said.recalled_by {
@@ -299,7 +310,7 @@ async fn insert_recall(
         channel: channel.id.clone(),
         seq: entry,
         kind: MessageKind::Recall,
-        sender: Sender { id: by.id.to_string(), name: by.name.clone() },
+        sender: Sender::of(by, &by.name),
         text: String::new(),
         payload: None,
         mentions: Vec::new(),
@@ -310,7 +321,7 @@ async fn insert_recall(
     tx.execute(
         "INSERT INTO message (channel_key, seq, said, sender_id, sent_at, ref, shown)
          VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        values![channel.key, entry, said, by.id.as_str(), now, seq, &shown],
+        values![channel.key, entry, said, &*by.key(), now, seq, &shown],
     )
     .await?;
     Stored::one(shown)

@@ -32,7 +32,7 @@ pub struct Finding {
     pub level: Level,
     /// File and line.
     pub place: String,
-    /// One word for programs: `fault`, `duplicate`, `covered`, `allowed`, `idle-allow`, `clean-text`, `case`.
+    /// One word for programs: `fault`, `duplicate`, `covered`, `allowed`, `idle-allow`, `clean-text`, `case`, `vanished`.
     pub kind: &'static str,
     /// What is wrong, and the mend.
     pub message: String,
@@ -89,6 +89,12 @@ pub fn check(files: &Files, clean: &[&str], mut step: impl FnMut(usize, usize)) 
     }
     report.findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
     report
+}
+
+/// A file that a list had and has no more.
+pub fn vanished(name: String) -> Finding {
+    let message = "the file was there before and is gone; if that is meant, all is well".to_owned();
+    Finding { level: Level::Warning, place: name, kind: "vanished", message }
 }
 
 fn finding(level: Level, place: &str, kind: &'static str, message: String) -> Finding {

@@ -16,6 +16,8 @@ pub struct Diff {
     pub added: Vec<Line>,
     /// Entries that are gone, or did something else.
     pub removed: Vec<Line>,
+    /// Files that are gone.
+    pub files_gone: Vec<String>,
     /// Phrases that are newly allowed.
     pub allowed: Vec<String>,
     /// Phrases that are not allowed any more.
@@ -80,6 +82,7 @@ pub fn diff(
         }
     }
     Ok(Diff {
+        files_gone: Vec::new(),
         added: only(&new_lines, &old_lines),
         removed: only(&old_lines, &new_lines),
         allowed: phrases(&new.allow, &old.allow),
@@ -135,6 +138,7 @@ impl Diff {
         let line = |sign: char| {
             move |line: &Line| format!("{sign} {:<10} {:<7} {}", line.category, line.action, line.entry)
         };
+        section("files gone", self.files_gone.clone());
         section("added", self.added.iter().map(line('+')).collect());
         section("removed", self.removed.iter().map(line('-')).collect());
         section("newly allowed", self.allowed.iter().map(|phrase| format!("+ {phrase}")).collect());
@@ -181,18 +185,25 @@ impl Diff {
                 })
                 .collect()
         };
+        let gone: Vec<String> = self.files_gone.iter().map(|name| escape(name)).collect();
+        let gone = if gone.is_empty() {
+            String::new()
+        } else {
+            format!("<p><b>Files gone:</b> {}</p>", gone.join(", "))
+        };
         format!(
             "<!doctype html><html lang=en><meta charset=utf-8><title>Wordlist changes</title><style>\
              body{{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}}\
              table{{border-collapse:collapse;width:100%;margin:.5rem 0 2rem}}td,th{{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #ddd;vertical-align:top}}\
              .n{{text-align:right;font-variant-numeric:tabular-nums}}.add td:first-child::before{{content:'+ ';color:#080}}.del td:first-child::before{{content:'- ';color:#b00}}\
-             </style><h1>Wordlist changes</h1><p>{} added, {} removed; {} texts judged by both lists.</p>\
+             </style><h1>Wordlist changes</h1><p>{} added, {} removed; {} texts judged by both lists.</p>{}\
              <h2>Entries</h2><table><tr><th>entry<th>list<th>does</tr>{}{}{}{}</table>\
              <h2>Would newly be hit</h2><table><tr><th>entry<th class=n>texts<th>for example</tr>{}</table>\
              <h2>Would newly pass</h2><table><tr><th>entry<th class=n>texts<th>for example</tr>{}</table></html>\n",
             self.added.len() + self.allowed.len(),
             self.removed.len() + self.disallowed.len(),
             self.texts,
+            gone,
             lines(&self.added, "add"),
             lines(&self.removed, "del"),
             phrases(&self.allowed, "add"),

@@ -3,20 +3,23 @@
 //! A server asks from a timer, a Lambda instance within a request, as it is frozen in between. Building happens
 //! off the requests' path. Whatever goes wrong, the last good list stays.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use schemars::JsonSchema;
+use serde::Serialize;
 use tokio::sync::Mutex;
 
 use crate::base::clock::{Clock, Millis};
 use crate::base::random;
-use crate::config::{Config, Location};
+use crate::config::{Config, Location, Platform};
 use crate::filter::{Filter, Wordlist};
 use crate::outside::objects::Objects;
 use crate::wordlist::published::{self, Looked, Pointer};
-use crate::wordlist::{self, Files, check};
+use crate::wordlist::{self, Files, check, last_good};
 
 /// The lists that the program was built with: for a first start without any.
 const BUILT_IN: &[(&str, &[u8])] = &[
@@ -42,13 +45,36 @@ pub struct Loaded {
     pub version: String,
     /// How many entries it blocks.
     pub entries: usize,
+    /// Files that the list before had and this one has not.
+    pub vanished: Vec<String>,
+    /// Its files' names.
+    names: Vec<String>,
     /// What pointed at it, if it was published, and the pointer's tag.
     pointer: Option<(Pointer, String)>,
+}
+
+/// Where the list in use comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// The configured place, as it is now or as it last could be used.
+    Current,
+    /// Kept from before a restart, as the present one can't be used.
+    Kept,
+    /// An earlier published one, for the same reason.
+    History,
+    /// The one that came with the program's package, for the same reason.
+    Package,
+    /// The one that the program was built with: no list was ever seen here.
+    BuiltIn,
 }
 
 /// The current list.
 pub struct Blocklist {
     current: ArcSwap<Loaded>,
+    origin: ArcSwap<Origin>,
+    /// Where the last good list is kept, if anywhere.
+    keeps: Option<PathBuf>,
     location: Location,
     objects: Objects,
     refresh_ms: Millis,
@@ -69,25 +95,42 @@ pub struct Status {
     pub entries: usize,
     /// Milliseconds since it was last known to be current.
     pub age_ms: Millis,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// Files that the list before had and this one has not.
+    pub vanished: Vec<String>,
     /// Why the last check failed, if it did.
     pub last_error: Option<String>,
 }
 
 impl Blocklist {
-    /// Loads the configured list; where that can't be used, the one the program was built with.
+    /// Loads the configured list; where that can't be used, the last good one that can be found.
     pub async fn start(config: &Config, clock: Clock) -> Self {
         let objects = Objects::at(&config.wordlists, &config.s3).await;
-        let first = newer(&objects, &config.wordlists, None).await;
-        let (loaded, error) = match first.and_then(|loaded| loaded.ok_or_else(|| "there is none".to_owned()))
-        {
-            Ok(loaded) => (loaded, None),
+        // A server that keeps its database elsewhere need not have a folder.
+        let has_folder = config.database_url.is_none() || config.data.is_dir();
+        let keeps = (config.platform == Platform::Own && has_folder).then(|| config.data.clone());
+        let kept = match &keeps {
+            Some(folder) => usable(last_good::kept(folder).await).await.map(Arc::new),
+            None => None,
+        };
+        let (loaded, origin, error) = match newer(&objects, &config.wordlists, kept.as_ref()).await {
+            Ok(Some((loaded, files))) => {
+                keep(keeps.as_deref(), &files).await;
+                (Arc::new(loaded), Origin::Current, None)
+            }
+            Ok(None) => (kept.unwrap_or_else(|| Arc::new(built_in())), Origin::Current, None),
             Err(fault) => {
-                tracing::warn!(place = %config.wordlists, error = fault, "wordlist: using the built-in list");
-                (built_in(), Some(fault))
+                let (loaded, origin) = fallback(kept, &objects).await;
+                let version = &loaded.version;
+                tracing::error!(place = %config.wordlists, error = fault, ?origin, version, "wordlist: starting on another list");
+                (loaded, origin, Some(fault))
             }
         };
         Self {
-            current: ArcSwap::from_pointee(loaded),
+            current: ArcSwap::new(loaded),
+            origin: ArcSwap::from_pointee(origin),
+            keeps,
             location: config.wordlists.clone(),
             objects,
             refresh_ms: config.wordlist_refresh.as_millis() as Millis,
@@ -116,6 +159,8 @@ impl Blocklist {
             version: current.version.clone(),
             entries: current.entries,
             age_ms: (self.clock.now() - self.checked_at.load(Ordering::Relaxed)).max(0),
+            origin: **self.origin.load(),
+            vanished: current.vanished.clone(),
             last_error: self.last_error.load().as_ref().clone(),
         }
     }
@@ -167,14 +212,13 @@ impl Blocklist {
         let old = self.current();
         match newer(&self.objects, &self.location, Some(&old)).await {
             Ok(newer) => {
-                if let Some(loaded) = newer {
-                    tracing::info!(
-                        version = loaded.version,
-                        entries = loaded.entries,
-                        "wordlist: new list in use"
-                    );
+                if let Some((loaded, files)) = newer {
+                    let Loaded { version, entries, .. } = &loaded;
+                    tracing::info!(version, entries, "wordlist: new list in use");
                     self.current.store(Arc::new(loaded));
+                    keep(self.keeps.as_deref(), &files).await;
                 }
+                self.origin.store(Arc::new(Origin::Current));
                 self.last_error.store(Arc::new(None));
                 self.checked_at.store(self.clock.now(), Ordering::Relaxed);
             }
@@ -194,7 +238,7 @@ async fn newer(
     objects: &Objects,
     location: &Location,
     old: Option<&Arc<Loaded>>,
-) -> Result<Option<Loaded>, String> {
+) -> Result<Option<(Loaded, Files)>, String> {
     let old_pointer = old.and_then(|old| old.pointer.as_ref());
     let (files, pointer) = match published::look(objects, old_pointer.map(|(_, tag)| tag.as_str())).await? {
         Looked::Same => return Ok(None),
@@ -217,16 +261,63 @@ async fn newer(
             Location::S3 { .. } => return Err(format!("nothing was published at {location}")),
         },
     };
-    if old.is_some_and(|old| wordlist::version(&files) == old.version) {
+    // The same list once more, where nothing is known yet of what points at it: so that the next look costs nothing.
+    let known = old.is_some_and(|old| old.pointer.is_some() || pointer.is_none());
+    if known && old.is_some_and(|old| wordlist::version(&files) == old.version) {
         return Ok(None);
     }
-    let loaded = tokio::task::spawn_blocking(move || load(&files, pointer)).await;
-    let loaded = loaded.unwrap_or_else(|fault| Err(fault.to_string()))?;
-    if let Some(old) = old.filter(|old| loaded.entries * 2 < old.entries) {
-        let (new, old) = (loaded.entries, old.entries);
-        return Err(format!("has {new} entries, under half of the {old} in use; is a file missing?"));
+    let forced = pointer.as_ref().is_some_and(|(pointer, _)| pointer.forced);
+    let (mut loaded, files) = build(files, pointer).await?;
+    if let Some(old) = old {
+        loaded.vanished = old.names.iter().filter(|name| !loaded.names.contains(name)).cloned().collect();
+        let gone = loaded.vanished.join(", ");
+        if loaded.entries * 2 < old.entries && !forced {
+            let (new, old) = (loaded.entries, old.entries);
+            let missing =
+                if gone.is_empty() { "is a file missing?".to_owned() } else { format!("{gone} is gone") };
+            return Err(format!("has {new} entries, under half of the {old} in use; {missing}"));
+        }
+        if !gone.is_empty() {
+            tracing::warn!(files = gone, "wordlist: files of the list before are gone");
+        }
     }
-    Ok(Some(loaded))
+    Ok(Some((loaded, files)))
+}
+
+/// Builds a list beside the requests.
+async fn build(files: Files, pointer: Option<(Pointer, String)>) -> Result<(Loaded, Files), String> {
+    let built =
+        tokio::task::spawn_blocking(move || load(&files, pointer).map(|loaded| (loaded, files))).await;
+    built.unwrap_or_else(|fault| Err(fault.to_string()))
+}
+
+/// A list that was good once, if it is there and still is.
+async fn usable(files: Option<Files>) -> Option<Loaded> {
+    build(files?, None).await.ok().map(|(loaded, _)| loaded)
+}
+
+/// What a start uses while the present list can't be.
+async fn fallback(kept: Option<Arc<Loaded>>, objects: &Objects) -> (Arc<Loaded>, Origin) {
+    if let Some(kept) = kept {
+        return (kept, Origin::Kept);
+    }
+    for (_, files) in last_good::published(objects).await {
+        if let Some(loaded) = usable(Some(files)).await {
+            return (Arc::new(loaded), Origin::History);
+        }
+    }
+    match usable(last_good::packaged().await).await {
+        Some(loaded) => (Arc::new(loaded), Origin::Package),
+        None => (Arc::new(built_in()), Origin::BuiltIn),
+    }
+}
+
+async fn keep(folder: Option<&Path>, files: &Files) {
+    if let Some(folder) = folder
+        && let Err(fault) = last_good::keep(folder, files).await
+    {
+        tracing::warn!(folder = %folder.display(), fault, "wordlist: the list can't be kept for the next start");
+    }
 }
 
 /// Parses and builds a list, and holds it to its own examples.
@@ -236,7 +327,14 @@ fn load(files: &Files, pointer: Option<(Pointer, String)>) -> Result<Loaded, Str
     if let Some(failing) = list.cases.iter().find_map(|case| check::failing(&filter, case)) {
         return Err(format!("{}: {}", failing.place, failing.message));
     }
-    Ok(Loaded { filter, version: wordlist::version(files), entries: list.entries.len(), pointer })
+    Ok(Loaded {
+        filter,
+        version: wordlist::version(files),
+        entries: list.entries.len(),
+        vanished: Vec::new(),
+        names: files.iter().map(|(name, _)| name.clone()).collect(),
+        pointer,
+    })
 }
 
 fn built_in() -> Loaded {

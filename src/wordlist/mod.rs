@@ -2,7 +2,8 @@
 //!
 //! Here is how a folder of lists is read. `check` and `diff` are what planners do with lists before players meet them;
 //! `published` is the place where lists are put and never changed; `in_use` keeps the list that judges, reads it again
-//! when it is old, and never loses a good one to a fault.
+//! when it is old, and never loses a good one to a fault; `last_good`
+//! is where a start finds one.
 //!
 //! Knows the filter, object storage and settings; no message, no database.
 
@@ -18,6 +19,7 @@ use crate::filter::words::{CASES_FILE, MAX_BYTES};
 pub mod check;
 pub mod diff;
 pub mod in_use;
+pub mod last_good;
 pub mod published;
 
 /// A list's files by name, sorted.
@@ -44,6 +46,12 @@ pub fn read_folder(folder: &Path) -> Result<Files, String> {
     }
     files.sort();
     Ok(files)
+}
+
+/// Files that the one list has and the other has not.
+pub fn vanished(before: &Files, after: &Files) -> Vec<String> {
+    let there = |name: &String| after.iter().any(|(other, _)| other == name);
+    before.iter().map(|(name, _)| name).filter(|name| !there(name)).cloned().collect()
 }
 
 /// The name of a list's content: the first half of a SHA-256 over all its files, in hex.

@@ -33,6 +33,9 @@ pub struct Pointer {
     pub by: String,
     /// `publish` or `rollback`.
     pub by_way_of: String,
+    /// Somebody said that it may have under half of the entries of the one before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forced: bool,
 }
 
 /// A bundle's content.
@@ -92,11 +95,33 @@ pub async fn files(objects: &Objects, pointer: &Pointer) -> Result<Files, String
     if bytes.len() != pointer.size || sha256(&bytes) != pointer.sha256 {
         return Err(format!("{name} is not what {POINTER} says: other size or hash"));
     }
-    let bundle: Bundle = serde_json::from_slice(&bytes).map_err(|fault| format!("{name}: {fault}"))?;
+    unbundle(&bytes, &name)
+}
+
+/// The files of a bundle that is called `name`.
+///
+/// # Errors
+/// It is none that this version can read.
+pub fn unbundle(bytes: &[u8], name: &str) -> Result<Files, String> {
+    let bundle: Bundle = serde_json::from_slice(bytes).map_err(|fault| format!("{name}: {fault}"))?;
     if bundle.format != 1 {
         return Err(format!("{name} has format {}, which this version can't read", bundle.format));
     }
     Ok(bundle.files.into_iter().map(|(file, text)| (file, text.into_bytes())).collect())
+}
+
+/// A list as one file.
+///
+/// # Errors
+/// A file is not UTF-8.
+pub fn bundle(files: &Files) -> Result<Vec<u8>, String> {
+    let text = |(name, bytes): &(String, Vec<u8>)| {
+        String::from_utf8(bytes.clone())
+            .map(|text| (name.clone(), text))
+            .map_err(|_| format!("{name} is not UTF-8"))
+    };
+    let bundle = Bundle { format: 1, files: files.iter().map(text).collect::<Result<_, _>>()? };
+    serde_json::to_vec(&bundle).map_err(|fault| fault.to_string())
 }
 
 /// Writes a bundle, then moves the pointer to it, if that is still where `seen` says; without, wherever it is.
@@ -110,19 +135,16 @@ pub async fn publish(
     (by, now): (&str, Millis),
     seen: Option<&Looked>,
 ) -> Result<Pointer, String> {
-    let text = |(name, bytes): &(String, Vec<u8>)| {
-        String::from_utf8(bytes.clone())
-            .map(|text| (name.clone(), text))
-            .map_err(|_| format!("{name} is not UTF-8"))
-    };
-    let bundle = Bundle { format: 1, files: files.iter().map(text).collect::<Result<_, _>>()? };
-    let bytes = serde_json::to_vec(&bundle).map_err(|fault| fault.to_string())?;
+    let bytes = bundle(files)?;
     let (sha256, size) = (sha256(&bytes), bytes.len());
     let name = bundle_name(&sha256)?;
     let put = objects.put(&name, bytes, When::Always).await;
     put.map_err(|fault| format!("{name}: {}", String::from(fault)))?;
     let by_way_of = "publish".to_owned();
-    let pointer = Pointer { sha256, size, entries, published_at: now, by: by.to_owned(), by_way_of };
+    // Whoever publishes such a list was asked, and said yes.
+    let forced = matches!(seen, Some(Looked::At(before, _)) if entries * 2 < before.entries);
+    let by = by.to_owned();
+    let pointer = Pointer { sha256, size, entries, published_at: now, by, by_way_of, forced };
     move_to(objects, &pointer, seen).await?;
     Ok(pointer)
 }
@@ -142,8 +164,13 @@ pub async fn rollback(objects: &Objects, to: Option<&str>, by: &str, now: Millis
         return Err("several lists begin so; give more of the hash".to_owned());
     }
     files(objects, &chosen).await?;
-    let pointer =
-        Pointer { published_at: now, by: by.to_owned(), by_way_of: "rollback".to_owned(), ..chosen };
+    let pointer = Pointer {
+        published_at: now,
+        by: by.to_owned(),
+        by_way_of: "rollback".to_owned(),
+        forced: true,
+        ..chosen
+    };
     move_to(objects, &pointer, Some(&seen)).await?;
     Ok(pointer)
 }

@@ -90,6 +90,8 @@ async fn hostile_tokens() {
         ("HS512 with our secret", hs512),
         ("said to be RS256", header(json!({ "alg": "RS256" }))),
         ("said to be EdDSA", header(json!({ "alg": "EdDSA" }))),
+        ("a critical extension", header(json!({ "alg": "HS256", "crit": ["b64"], "b64": true }))),
+        ("not yet", body(with("nbf", json!(3_900_000_000_u64)))),
         ("unknown kid", header(json!({ "alg": "HS256", "kid": "nobody" }))),
         ("kid as a path", header(json!({ "alg": "HS256", "kid": "../../dev/null" }))),
         ("kid of another type", header(json!({ "alg": "HS256", "kid": 1 }))),

@@ -86,6 +86,11 @@ impl TestApp {
         Self { app, clock, folder, router }
     }
 
+    /// What a host hands requests to.
+    pub fn router(&self) -> &Router {
+        &self.router
+    }
+
     /// Any request at all.
     pub async fn call(&self, request: Request<Full<Bytes>>) -> Reply {
         let (parts, body) = self.router.handle(request).await.into_parts();
@@ -152,6 +157,8 @@ pub fn claims(id: &str, scope: Scope) -> Claims {
         exp: 4_000_000_000,
         name: None,
         level: None,
+        nbf: None,
+        aud: None,
         zone: None,
     }
 }

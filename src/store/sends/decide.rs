@@ -58,7 +58,7 @@ pub(in crate::store) struct Facts {
 
 /// The sends as the query for facts takes them.
 pub(in crate::store) fn asked<'a>(pending: impl Iterator<Item = &'a Pending>) -> Result<String> {
-    let one = |pending: &'a Pending| (&pending.draft.said.channel, &pending.draft.sender.id, pending.nonce());
+    let one = |pending: &'a Pending| (&pending.draft.said.channel, &pending.sender_key, pending.nonce());
     json(&pending.map(one).collect::<Vec<_>>())
 }
 
@@ -68,7 +68,7 @@ pub(in crate::store) struct MessageRow<'a> {
     /// Its place among the rows.
     n: usize,
     pub(in crate::store) key: i64,
-    id: &'a PlayerId,
+    id: &'a str,
     /// When the sender spoke, and when the message counts as sent: never before the one ahead of it in the channel.
     spoke: Millis,
     pub(in crate::store) at: Millis,
@@ -126,7 +126,7 @@ impl<'a> Batch<'a> {
     pub(in crate::store) fn decide(&mut self, pending: &'a Pending, facts: &Facts) -> Result<Decision> {
         let draft = &pending.draft;
         let key = facts.key.ok_or(Refusal::Unseen)?;
-        let sender = draft.sender.id.as_str();
+        let sender = pending.sender_key.as_str();
         let digest = digest(&draft.said);
         let nonce = pending.nonce().map(|nonce| (key, sender, nonce));
         // Read rights may have ended since; the sender keeps the right to learn what came of the send.
@@ -139,7 +139,7 @@ impl<'a> Batch<'a> {
             return replay(stored, Decision::Replay(Earlier { channel_key: key, seq }));
         }
         let here = self.here.get(&(key, sender)).copied().or(facts.last_sent_at);
-        self.check(draft, facts, here)?;
+        self.check(pending, facts, here)?;
         self.here.insert((key, sender), self.now);
         let n = self.rows.len();
         if let Some(nonce) = nonce {
@@ -148,7 +148,7 @@ impl<'a> Batch<'a> {
         self.rows.push(MessageRow {
             n,
             key,
-            id: &draft.sender.id,
+            id: sender,
             spoke: self.now,
             at: self.now,
             shown: message(draft)?,
@@ -171,8 +171,9 @@ impl<'a> Batch<'a> {
     }
 
     /// Asks the one rule, and notes that the sender spoke.
-    fn check(&mut self, draft: &'a Draft, facts: &Facts, here: Option<Millis>) -> Result<(), Refusal> {
-        let mut pace = self.pace.remove(draft.sender.id.as_str()).unwrap_or_else(|| Pace {
+    fn check(&mut self, pending: &'a Pending, facts: &Facts, here: Option<Millis>) -> Result<(), Refusal> {
+        let (draft, sender) = (&pending.draft, pending.sender_key.as_str());
+        let mut pace = self.pace.remove(sender).unwrap_or_else(|| Pace {
             recent: facts
                 .recent
                 .as_deref()
@@ -201,7 +202,7 @@ impl<'a> Batch<'a> {
                 pace.recent.push(self.now);
                 pace.recent.drain(..pace.recent.len().saturating_sub(limit.count));
             }
-            self.pace.insert(draft.sender.id.as_str(), pace);
+            self.pace.insert(sender, pace);
         }
         verdict
     }
@@ -245,7 +246,7 @@ fn message(draft: &Draft) -> Result<Pieces> {
         channel: draft.said.channel.to_string(),
         seq: 0,
         kind: MessageKind::Text,
-        sender: Sender { id: draft.sender.id.to_string(), name: draft.sender.name.clone() },
+        sender: Sender::of(&draft.sender, &draft.shown.name),
         text: draft.shown.text.clone(),
         payload: draft.shown.payload.as_deref().map(raw).transpose()?,
         mentions: draft.said.mentions.clone(),

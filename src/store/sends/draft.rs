@@ -31,6 +31,8 @@ pub(in crate::store) struct Pending {
     pub(in crate::store) draft: Draft,
     /// A nonce of ours, where the client gave none: after a broken connection, it tells whether the message is stored.
     own_nonce: Option<String>,
+    /// Under which its sender's messages are stored.
+    pub(in crate::store) sender_key: String,
     /// Whose the tasks are that it causes.
     pub(in crate::store) stage: &'static str,
 }
@@ -44,7 +46,8 @@ impl Pending {
         let wanted = draft.said.nonce.is_none() && matches!(db.pools, Pools::Postgres(_));
         // Longer than any that a client may give.
         let own_nonce = wanted.then(|| format!("own:{:0>64}", random::id()));
-        Self { draft, own_nonce, stage: db.stage }
+        let sender_key = draft.sender.key().into_owned();
+        Self { draft, own_nonce, sender_key, stage: db.stage }
     }
 }
 

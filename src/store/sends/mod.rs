@@ -7,8 +7,8 @@
 //! each by itself; `postgres` and `sqlite` fetch the facts for that, and write what was decided.
 
 use crate::base::error::Result;
+use crate::chat::identity::Identity;
 use crate::chat::said::Said;
-use crate::chat::values::PlayerId;
 use crate::store::Db;
 use crate::store::engine::sql::values;
 use crate::store::message::{self, Stored};
@@ -55,13 +55,13 @@ pub async fn append(db: &Db, draft: Draft) -> Result<Sent> {
 ///
 /// # Errors
 /// [`Conflict`](crate::base::error::Error::Conflict) for a nonce used with other content.
-pub async fn earlier(db: &Db, said: &Said, sender: &PlayerId) -> Result<Option<Sent>> {
+pub async fn earlier(db: &Db, said: &Said, sender: &Identity) -> Result<Option<Sent>> {
     let Some(nonce) = &said.nonce else { return Ok(None) };
     let found: Option<(i64, i64, String)> = db
         .optional(
             "SELECT m.channel_key, m.seq, m.digest FROM channel c JOIN message m ON m.channel_key = c.key
              WHERE c.id = $1 AND m.sender_id = $2 AND m.nonce = $3",
-            values![said.channel.as_str(), sender.as_str(), nonce.as_str()],
+            values![said.channel.as_str(), &*sender.key(), nonce.as_str()],
         )
         .await?;
     match found {

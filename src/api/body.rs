@@ -1,0 +1,55 @@
+//! A request's body, read within bounds of size and time.
+
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use http_body_util::BodyExt;
+
+use crate::base::error::{Error, Result};
+
+/// The most that is read of a body.
+pub(super) const MAX_BODY_BYTES: usize = 16 * 1024;
+/// The same for the game's own server.
+pub(super) const MAX_SERVER_BODY_BYTES: usize = 256 * 1024;
+/// The longest that a body may stand still on its way.
+const STALLED: Duration = Duration::from_secs(5);
+/// What of a larger body is thrown away before the answer, so that clients get to read it.
+const DISCARDED_BYTES: usize = 1024 * 1024;
+
+/// The answer to a body that does not come.
+pub(super) fn late() -> Error {
+    Error::InvalidInput("the body did not arrive in time".to_owned())
+}
+
+/// Reads a body that is not too large. Of a larger one some is thrown away first, or the client would meet a
+/// closed connection instead of the answer.
+///
+/// `limit` is asked when the body is larger than anybody's may be.
+pub(super) async fn collect<B>(body: B, limit: impl Fn() -> usize) -> Result<Bytes>
+where
+    B: http_body::Body<Data: Buf> + Send,
+{
+    let mut body = std::pin::pin!(body);
+    let mut read = Vec::new();
+    let (mut size, mut most) = (0, MAX_BODY_BYTES);
+    while let Some(frame) = tokio::time::timeout(STALLED, body.frame()).await.map_err(|_| late())? {
+        let frame = frame.map_err(|_| Error::InvalidInput("the body ended early".to_owned()))?;
+        let Ok(mut data) = frame.into_data() else { continue };
+        size += data.remaining();
+        if size > DISCARDED_BYTES {
+            break;
+        }
+        if size > most {
+            most = limit();
+        }
+        if size <= most {
+            while data.has_remaining() {
+                let chunk = data.chunk();
+                read.extend_from_slice(chunk);
+                let length = chunk.len();
+                data.advance(length);
+            }
+        }
+    }
+    if size > most { Err(Error::TooLarge { limit: most }) } else { Ok(read.into()) }
+}

@@ -1,0 +1,75 @@
+//! What a request's head says beside its path: its id, and where it comes from.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::access::address::is_private;
+use crate::base::random;
+
+const MAX_REQUEST_ID_BYTES: usize = 128;
+
+pub(super) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static SCF_REQUEST_ID: HeaderName = HeaderName::from_static("x-scf-request-id");
+
+/// What a function's host knows of a request beside its head and body.
+#[derive(Clone, Debug, Default)]
+pub struct Invocation {
+    /// The gateway's own id for the request.
+    pub gateway_request_id: Option<String>,
+    /// The platform's id for the invocation, which its own log lines carry.
+    pub id: String,
+    /// The gateway's stage, where that is part of the path.
+    pub stage: Option<String>,
+    /// By which alias the function was called, if by one.
+    pub alias: Option<String>,
+    /// How long it may take before the platform ends it.
+    pub time_left: Option<Duration>,
+}
+
+/// Who connected to us: a client, or the gateway in front.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub IpAddr);
+
+/// Tencent's platform sends its own matters along, credentials among them: none of it is for actions or logs.
+pub(super) fn drop_platform_headers(headers: &mut HeaderMap) {
+    if headers.contains_key(&SCF_REQUEST_ID) {
+        let theirs = |name: &HeaderName| name.as_str().starts_with("x-scf-");
+        let names: Vec<HeaderName> = headers.keys().filter(|name| theirs(name)).cloned().collect();
+        for name in names {
+            headers.remove(name);
+        }
+    }
+}
+
+/// The gateway's id where there is one, else the caller's, else a new one.
+pub(super) fn request_id(parts: &Parts) -> Cow<'_, str> {
+    let invocation = parts.extensions.get::<Invocation>();
+    let from_host = invocation.and_then(|invocation| invocation.gateway_request_id.as_deref());
+    let from_header = |name: &HeaderName| parts.headers.get(name).and_then(acceptable_id);
+    from_host
+        .or_else(|| from_header(&SCF_REQUEST_ID))
+        .or_else(|| from_header(&REQUEST_ID))
+        .map_or_else(|| random::id().into(), Into::into)
+}
+
+/// An id goes into logs and headers, so not everything is one.
+fn acceptable_id(value: &HeaderValue) -> Option<&str> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:=+/".contains(&byte);
+    value.to_str().ok().filter(|id| (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()) && id.bytes().all(fits))
+}
+
+/// The client's address for the log: what the nearest proxy saw, where the peer is one on a private network.
+pub(super) fn client_ip(parts: &Parts) -> Option<IpAddr> {
+    let peer = parts.extensions.get::<Peer>().map(|peer| peer.0);
+    let forwarded = || last_forwarded(&parts.headers);
+    if peer.is_none_or(is_private) { forwarded().or(peer) } else { peer }
+}
+
+fn last_forwarded(headers: &HeaderMap) -> Option<IpAddr> {
+    let last = headers.get_all("x-forwarded-for").iter().next_back()?;
+    last.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()
+}
