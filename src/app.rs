@@ -8,7 +8,8 @@ use crate::base::clock::Clock;
 use crate::base::error::StartError;
 use crate::chat::recent::RecentTexts;
 use crate::chat::screening::Screen;
-use crate::config::{Config, data_folder};
+use crate::config::Config;
+use crate::config::data_folder::{self, Presence};
 use crate::outside::broker::Queue;
 use crate::outside::webhooks::Poster;
 use crate::store::Db;
@@ -30,10 +31,13 @@ pub struct App {
     pub recent: RecentTexts,
     /// What time it is.
     pub clock: Clock,
+    /// Is this the only process on the embedded default's folder, as far as was known at its start?
+    pub alone: bool,
     /// Carries tasks to workers, where there is a broker; else the outbox itself is the queue.
     pub queue: Option<Queue>,
     /// Posts events to the game's server.
     pub webhooks: Option<Poster>,
+    _presence: Option<Presence>,
 }
 
 impl App {
@@ -48,9 +52,14 @@ impl App {
         };
         let tokens = Tokens::new(&secret, &config.token_keys, config.token_audience.clone())
             .map_err(|fault| StartError::new("the environment", fault))?;
-        if config.database_url.is_none() {
-            data_folder::prepare(&config.data)?;
-        }
+        let presence = match &config.database_url {
+            None => {
+                data_folder::prepare(&config.data)?;
+                Some(data_folder::enter(&config.data)?)
+            }
+            Some(_) => None,
+        };
+        let alone = presence.as_ref().is_some_and(|presence| presence.alone);
         let db = Db::open(&config, clock.clone()).await;
         let db = db.map_err(|fault| StartError::new("opening the database", fault))?;
         let blocklist = Blocklist::start(&config, clock.clone()).await;
@@ -60,7 +69,19 @@ impl App {
         let queue = queue.map_err(|fault| StartError::new("preparing the broker's client", fault))?;
         let rates = Rates::new(config.rate);
         let recent = RecentTexts::new(config.filter_window_ms);
-        Ok(Arc::new(Self { rates, recent, config, db, tokens, blocklist, clock, queue, webhooks }))
+        Ok(Arc::new(Self {
+            rates,
+            recent,
+            config,
+            db,
+            tokens,
+            blocklist,
+            clock,
+            queue,
+            webhooks,
+            alone,
+            _presence: presence,
+        }))
     }
 
     /// What a send is screened by now.

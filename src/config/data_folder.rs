@@ -1,6 +1,6 @@
 //! The embedded default's folder: the database, and a secret made on first start.
 
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
@@ -10,6 +10,8 @@ use crate::base::random;
 use crate::config::Secret;
 
 const SECRET_FILE: &str = "secret";
+/// Held by every process that works in the folder, so that one that starts knows whether others do.
+const PRESENCE_FILE: &str = ".running";
 
 /// Makes the folder where there is none, for its owner only.
 ///
@@ -21,6 +23,27 @@ pub(crate) fn prepare(folder: &Path) -> Result<(), StartError> {
     }
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.map_err(|fault| StartError::new(&format!("making the data folder {}", folder.display()), fault))
+}
+
+/// A process that works in the folder.
+#[derive(Debug)]
+pub(crate) struct Presence {
+    _held: File,
+    /// No other process was there.
+    pub(crate) alone: bool,
+}
+
+/// Enters the folder, until what comes back is dropped or the process ends, however it does.
+///
+/// # Errors
+/// The folder can't be written.
+pub(crate) fn enter(folder: &Path) -> Result<Presence, StartError> {
+    let path = folder.join(PRESENCE_FILE);
+    let fault = |fault: std::io::Error| StartError::new(&format!("{}", path.display()), fault);
+    let held = OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(fault)?;
+    let alone = held.try_lock().is_ok();
+    held.unlock().and_then(|()| held.lock_shared()).map_err(fault)?;
+    Ok(Presence { _held: held, alone })
 }
 
 /// The folder's secret, which must be there: a token that is signed by a new one would hold nowhere.

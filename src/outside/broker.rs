@@ -126,6 +126,8 @@ impl Queue {
             .set("group.id", format!("{}.workers", self.config.topic))
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "earliest")
+            // A topic that is made after this joined is looked for so often, rather than every five minutes.
+            .set("topic.metadata.refresh.interval.ms", "5000")
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", "6000")
             .set("heartbeat.interval.ms", "1500")

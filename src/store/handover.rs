@@ -26,14 +26,14 @@ macro_rules! unpublished {
 macro_rules! take_unpublished {
     ($lock:literal) => {
         concat!(
-            "UPDATE outbox SET published_at = $1, leased_until = 0, state = 'ready', ",
-            // A lease that ran out means that its worker died: that was a try, too.
-            "attempt = attempt + CASE WHEN leased_until > 0 THEN 1 ELSE 0 END ",
-            "WHERE id IN (SELECT id FROM outbox WHERE ",
+            "WITH taken AS MATERIALIZED (SELECT id AS taken_id FROM outbox WHERE ",
             unpublished!(),
             " ORDER BY not_before, id LIMIT $5 ",
             $lock,
-            ") ",
+            ") UPDATE outbox SET published_at = $1, leased_until = 0, state = 'ready', ",
+            // A lease that ran out means that its worker died: that was a try, too.
+            "attempt = attempt + CASE WHEN leased_until > 0 THEN 1 ELSE 0 END ",
+            "FROM taken WHERE id = taken_id ",
             "RETURNING id, task, key, payload, attempt, created_at, trace"
         )
     };

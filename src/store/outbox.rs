@@ -135,25 +135,60 @@ pub async fn lease(db: &Db, limit: i64, lease_ms: Millis) -> Result<Vec<Envelope
         return Ok(Vec::new());
     }
     // A lease that ran out means that its worker died: that was a try, too, or a task that kills its worker would never
-    // be given up. What stands behind the inner choice is for PostgreSQL, where another may have chosen the same.
+    // be given up. The choice is made once, before anything is changed (PostgreSQL would make it for each row). What stands
+    // behind it is for PostgreSQL, where another may have chosen the same.
     let rows = db
         .change(
-            "UPDATE outbox SET leased_until = $1 + $3,
-                    attempt = attempt + CASE WHEN leased_until > 0 THEN 1 ELSE 0 END
-             WHERE id IN (
-                SELECT o.id FROM outbox o WHERE o.state = 'ready' AND o.not_before <= $1 AND o.leased_until <= $1
+            "WITH chosen AS MATERIALIZED (
+                SELECT o.id AS chosen_id FROM outbox o WHERE o.state = 'ready' AND o.not_before <= $1 AND o.leased_until <= $1
                   AND o.stage = $4
                   AND NOT EXISTS (SELECT 1 FROM outbox b WHERE b.state = 'ready' AND b.key = o.key AND b.stage = $4
-                                  AND b.leased_until > $1)
+                                  AND b.leased_until > 0 AND b.leased_until > $1)
                   AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.state = 'ready' AND e.key = o.key AND e.stage = $4
                                   AND e.not_before <= $1 AND (e.created_at, e.id) < (o.created_at, o.id))
                 ORDER BY o.not_before, o.id LIMIT $2)
-              AND state = 'ready' AND leased_until <= $1
+             UPDATE outbox SET leased_until = $1 + $3,
+                    attempt = attempt + CASE WHEN leased_until > 0 THEN 1 ELSE 0 END
+             FROM chosen WHERE id = chosen_id AND state = 'ready' AND leased_until <= $1
              RETURNING id, task, key, payload, attempt, created_at, trace",
             values![now, limit, lease_ms, db.stage],
         )
         .await?;
     Ok(envelopes(rows))
+}
+
+/// Holds a task for `lease_ms` from now on, if this try still has it.
+///
+/// # Errors
+/// The database's.
+pub async fn renew(db: &Db, envelope: &Envelope, lease_ms: Millis) -> Result<()> {
+    let until = db.now().await? + lease_ms;
+    db.execute(
+        "UPDATE outbox SET leased_until = $3 WHERE id = $1 AND attempt = $2 AND leased_until > 0",
+        values![&envelope.id, envelope.attempt, until],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Frees what an earlier process held, where no other can be at work; each such hold was a try. What is to be tried again
+/// later than any retry may wait was dated by a clock that has been set back since.
+///
+/// # Errors
+/// The database's.
+pub async fn free(db: &Db, longest_wait_ms: Millis) -> Result<()> {
+    let now = db.now().await?;
+    db.execute(
+        "UPDATE outbox SET leased_until = 1 WHERE state = 'ready' AND leased_until > 1 AND stage = $1",
+        values![db.stage],
+    )
+    .await?;
+    db.execute(
+        "UPDATE outbox SET not_before = $2 WHERE state = 'ready' AND not_before > $2 + $3 AND stage = $1",
+        values![db.stage, now, longest_wait_ms],
+    )
+    .await?;
+    Ok(())
 }
 
 /// How a try ended.

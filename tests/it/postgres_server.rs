@@ -78,10 +78,26 @@ impl PostgresServer {
 
     /// `kill -9` to the server and all its processes, and a new start on the same data.
     pub fn kill_and_start(&mut self) {
-        self.signal(Signal::SIGKILL);
+        let workers = self.kill_all();
         self.child.wait().unwrap();
+        // The new one finds the old one's memory in use as long as any of its processes is there.
+        let is_there = |worker: &i32| PathBuf::from(format!("/proc/{worker}")).exists();
+        while workers.iter().any(is_there) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         self.child = spawn(&self.folder);
         self.await_answer();
+    }
+
+    /// Stopped first, the server makes no further process; says which there were.
+    fn kill_all(&self) -> Vec<i32> {
+        let server = Pid::from_raw(self.child.id().cast_signed());
+        let _ = kill(server, Signal::SIGSTOP);
+        let workers = self.workers();
+        for process in workers.iter().copied().chain([server.as_raw()]) {
+            let _ = kill(Pid::from_raw(process), Signal::SIGKILL);
+        }
+        workers
     }
 
     /// To the server and all its processes.
@@ -115,7 +131,7 @@ impl PostgresServer {
 
 impl Drop for PostgresServer {
     fn drop(&mut self) {
-        self.signal(Signal::SIGKILL);
+        self.kill_all();
         let _ = self.child.wait();
     }
 }

@@ -33,7 +33,11 @@ pub struct Receiver {
     address: SocketAddr,
     /// How long it takes for an answer.
     pub slow_ms: Arc<AtomicU64>,
+    /// Every so many posts are refused with 503; 0 for none.
+    pub refuse_every: Arc<AtomicU64>,
     status: Arc<AtomicU16>,
+    /// The ids of those that were taken.
+    pub taken: Arc<Mutex<Vec<String>>>,
     events: Arc<Mutex<Vec<(http::HeaderMap, String)>>>,
 }
 
@@ -46,27 +50,44 @@ impl Receiver {
         let status = Arc::new(AtomicU16::new(204));
         let events = Arc::new(Mutex::new(Vec::new()));
         let (answers, seen) = (Arc::clone(&status), Arc::clone(&events));
+        let (refuse_every, taken) = (Arc::<AtomicU64>::default(), Arc::<Mutex<Vec<String>>>::default());
+        let (every, took) = (Arc::clone(&refuse_every), Arc::clone(&taken));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (answers, seen, pause) = (Arc::clone(&answers), Arc::clone(&seen), Arc::clone(&pause));
+                let (every, took) = (Arc::clone(&every), Arc::clone(&took));
                 let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
                     let (answers, seen, pause) =
                         (Arc::clone(&answers), Arc::clone(&seen), Arc::clone(&pause));
+                    let (every, took) = (Arc::clone(&every), Arc::clone(&took));
                     async move {
                         let (parts, body) = request.into_parts();
+                        let id = parts.headers["webhook-id"].to_str().unwrap().to_owned();
                         let body = body.collect().await.unwrap().to_bytes();
-                        seen.lock().unwrap().push((parts.headers, String::from_utf8(body.to_vec()).unwrap()));
+                        let number = {
+                            let mut seen = seen.lock().unwrap();
+                            seen.push((parts.headers, String::from_utf8(body.to_vec()).unwrap()));
+                            seen.len() as u64
+                        };
                         tokio::time::sleep(Duration::from_millis(pause.load(Ordering::SeqCst))).await;
                         let mut answer = http::Response::new(Full::<Bytes>::default());
-                        *answer.status_mut() =
-                            http::StatusCode::from_u16(answers.load(Ordering::SeqCst)).unwrap();
+                        let every = every.load(Ordering::SeqCst);
+                        let status = if every > 0 && number % every == 0 {
+                            503
+                        } else {
+                            answers.load(Ordering::SeqCst)
+                        };
+                        *answer.status_mut() = http::StatusCode::from_u16(status).unwrap();
+                        if status < 300 {
+                            took.lock().unwrap().push(id);
+                        }
                         Ok::<_, Infallible>(answer)
                     }
                 });
                 tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
             }
         });
-        Self { address, slow_ms, status, events }
+        Self { address, slow_ms, refuse_every, status, taken, events }
     }
 
     pub fn url(&self) -> String {

@@ -28,8 +28,9 @@ mod consumer;
 mod lanes;
 mod progress;
 
-/// A worker that died holds its tasks for the time of a try and so much more, so that nobody runs one beside it.
-const SPARE_MS: Millis = 2_000;
+/// A worker that died holds its tasks, and those of their keys behind them, for so long. One that lives renews its hold.
+const LEASE_MS: Millis = 15_000;
+const RENEWED: Duration = Duration::from_secs(5);
 /// How often the outbox is looked at while nothing is due.
 const IDLE: Duration = Duration::from_millis(250);
 /// How often the retention sweep runs.
@@ -94,6 +95,11 @@ impl Worker {
         if let Err(error) = handover::take_back(&self.app.db).await {
             tracing::warn!(%error, "tasks that a broker had can't be taken back now");
         }
+        if self.app.alone
+            && let Err(error) = outbox::free(&self.app.db, BACKOFF_CAP_MS).await
+        {
+            tracing::warn!(%error, "tasks that an earlier process held can't be freed now");
+        }
         let mut running = JoinSet::new();
         while !*stop.borrow() {
             let due = self.due(self.app.config.worker_tasks - running.len()).await.unwrap_or_else(|error| {
@@ -137,7 +143,7 @@ impl Worker {
     /// # Errors
     /// The database's.
     pub async fn run_now(&self, envelope: Envelope, time: WorkTime) -> Result<()> {
-        if handover::claim(&self.app.db, &envelope, self.lease_ms()).await? {
+        if handover::claim(&self.app.db, &envelope, LEASE_MS).await? {
             self.attempt(envelope, time).await;
         }
         Ok(())
@@ -145,12 +151,7 @@ impl Worker {
 
     async fn due(&self, room: usize) -> Result<Vec<Envelope>> {
         self.enqueue_sweep().await?;
-        outbox::lease(&self.app.db, room as i64, self.lease_ms()).await
-    }
-
-    fn lease_ms(&self) -> Millis {
-        let time = self.app.config.task_timeout.as_millis() as Millis;
-        time + time / 4 + SPARE_MS
+        outbox::lease(&self.app.db, room as i64, LEASE_MS).await
     }
 
     /// Enqueues what is done every hour, once for all workers; the newest code under test leaves it to the others.
@@ -178,7 +179,7 @@ impl Worker {
             Some(entry) if envelope.attempt >= entry.attempts => {
                 Err(Failure::GiveUp("its worker died at the last try".to_owned()))
             }
-            Some(entry) => self.one_try(entry, &envelope, time).await,
+            Some(entry) => self.holding(&envelope, self.one_try(entry, &envelope, time)).await,
             None => Err(Failure::GiveUp("no task has this name".to_owned())),
         };
         let attempts = entry.map_or(0, |entry| entry.attempts);
@@ -216,6 +217,22 @@ impl Worker {
             tokio::time::sleep(RECORDING_PAUSE).await;
         }
         tracing::error!(id, "a task's end was not recorded; it will run again");
+    }
+
+    /// Renews the hold on a task as long as it runs. Whoever lost it meanwhile (a process that stood still) comes too late
+    /// to record its end.
+    async fn holding<T>(&self, envelope: &Envelope, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = tokio::time::sleep(RENEWED) => {
+                    if let Err(error) = outbox::renew(&self.app.db, envelope, LEASE_MS).await {
+                        tracing::warn!(%error, id = envelope.id, "the hold on a task can't be renewed now");
+                    }
+                }
+            }
+        }
     }
 
     async fn one_try(&self, entry: &Entry, envelope: &Envelope, time: WorkTime) -> Result<(), Failure> {
