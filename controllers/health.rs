@@ -29,7 +29,7 @@ impl Action for Live {
     }
 }
 
-/// The process can do its work: the database answers and a wordlist is in use.
+/// The process can do its work: the database can be written to and a wordlist is in use.
 ///
 /// 503 where it can't. A wordlist that could not be refreshed is no reason: the last good one judges.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -40,7 +40,7 @@ pub struct Ready {}
 #[derive(Serialize, JsonSchema)]
 pub struct Readiness {
     ready: bool,
-    /// Answers.
+    /// Answers, and stores what it is given.
     database: bool,
     wordlist: WordlistInUse,
 }
@@ -64,7 +64,7 @@ impl Action for Ready {
     type Reply = Readiness;
 
     async fn run(self, app: &App, _: Anyone) -> Result<Readiness> {
-        app.db.ping().await?;
+        app.db.can_write().await?;
         let status = app.blocklist.status();
         let wordlist = WordlistInUse {
             version: status.version,

@@ -13,6 +13,7 @@
 //! action, no task.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::base::clock::{Clock, Millis};
 use crate::base::error::{Error, Result};
@@ -30,7 +31,8 @@ pub mod sends;
 mod times;
 pub mod wordlist_hit;
 
-use engine::sql::{Row, Sql, Tx, Value};
+use engine::connections::Connections;
+use engine::sql::{self, Row, Sql, Tx, Value};
 use engine::{Pools, Purpose, postgres, sqlite};
 use sends::writer;
 use times::Times;
@@ -41,12 +43,17 @@ pub const LOG_FILTER: &str = "sqlx::postgres::notice=warn";
 /// The embedded default's file in the data folder.
 pub const EMBEDDED_FILE: &str = "guildhall.db";
 
+/// How long it is believed that writing works, or does not.
+const PULSE: Duration = Duration::from_secs(1);
+
 /// The database.
 pub struct Db {
     pools: Pools,
     sends: writer::Queue,
     clock: Clock,
     times: Times,
+    /// When it was last tried whether writing works, and whether it did.
+    pulse: tokio::sync::Mutex<Option<(Instant, bool)>>,
     /// Whose tasks these are: the published versions', or the newest code's.
     stage: &'static str,
     /// Was a task enqueued since somebody asked?
@@ -61,10 +68,8 @@ impl Db {
     pub async fn open(config: &Config, clock: Clock) -> Result<Self, String> {
         let pools = match &config.database_url {
             Some(url) if url.is_postgres() => {
-                let connections = postgres::Connections::new(url.expose(), config.database_connections);
-                let connections = connections.map_err(|fault| engine::text(&fault))?;
-                connections.require_current().await?;
-                Pools::Postgres(connections)
+                let options = postgres::require_current(url.expose()).await?;
+                Pools::Postgres(Connections::new(options, config.database_connections))
             }
             Some(url) => sqlite::open(url.expose()).await?,
             None => {
@@ -74,7 +79,15 @@ impl Db {
         };
         let sends = writer::start(pools.clone(), clock.clone());
         let stage = if config.is_latest() { "latest" } else { "" };
-        Ok(Self { pools, sends, clock, times: Times::default(), stage, enqueued: AtomicBool::new(false) })
+        Ok(Self {
+            pools,
+            sends,
+            clock,
+            times: Times::default(),
+            pulse: tokio::sync::Mutex::default(),
+            stage,
+            enqueued: AtomicBool::new(false),
+        })
     }
 
     /// Brings a database's tables to this version; several at once wait for each other. Says how many steps it took.
@@ -86,15 +99,6 @@ impl Db {
             Some(url) if url.is_postgres() => postgres::migrate(url.expose()).await,
             _ => Self::open(config, Clock::default()).await.map(|_| 0),
         }
-    }
-
-    /// Answers when the database does.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] when it does not.
-    pub async fn ping(&self) -> Result<()> {
-        self.all::<(i64,)>("SELECT CAST(1 AS BIGINT)", &[]).await?;
-        Ok(())
     }
 
     /// Now, by the clock that all who share this database go by: `PostgreSQL`'s own, else this machine's.
@@ -121,6 +125,25 @@ impl Db {
 
     fn note_enqueued(&self) {
         self.enqueued.store(true, Ordering::Relaxed);
+    }
+
+    /// Can something be written? A disk may be full, and a server that took over may be for reading only. Asked of the
+    /// database once a second at most.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where nothing can be written now.
+    pub async fn can_write(&self) -> Result<()> {
+        let mut asked = self.pulse.lock().await;
+        if let Some((at, written)) = *asked
+            && at.elapsed() < PULSE
+        {
+            return if written { Ok(()) } else { Err(Error::Unavailable("nothing can be written now")) };
+        }
+        let write =
+            "INSERT INTO pulse (id, at) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET at = excluded.at";
+        let written = self.execute(write, sql::values![self.clock.now()]).await;
+        *asked = Some((Instant::now(), written.is_ok()));
+        written.map(drop).map_err(Error::from)
     }
 
     /// Ends all connections; what was committed stays.

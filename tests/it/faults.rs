@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::database;
-use crate::process::{Process, player_token, server_token};
+use crate::process::{Process, eventually, player_token, server_token};
 
 /// SQLite's files may grow no more: a send is told that it can't be stored, what is stored stays readable, and with room
 /// again all goes on. A limit on files stands for the full disk: it needs no right to mount one.
@@ -39,7 +39,17 @@ async fn a_full_disk_is_told_as_unavailable_and_loses_nothing() {
     }
     let newest = connection.call(&alice, "/message/list?channel=world&limit=1", None).await.unwrap();
     assert_eq!(newest.body["data"]["messages"][0]["seq"], stored, "what was acknowledged is there");
+    let ready = async |expected: u16| {
+        let mut connection = process.connect().await.unwrap();
+        eventually("readiness knows", async || {
+            (connection.call("", "/health/ready", None).await.unwrap().status == expected).then_some(())
+        })
+        .await;
+    };
+    ready(503).await;
+    assert_eq!(connection.call("", "/health/live", None).await.unwrap().status, 200);
     process.lift_file_limit();
+    ready(200).await;
     let answer = connection.call(&alice, "/message/send", Some(&say(stored))).await.unwrap();
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert_eq!(answer.body["data"]["message"]["seq"], stored + 1, "no gap");

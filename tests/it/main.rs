@@ -32,6 +32,7 @@ mod package;
 mod paths;
 mod payloads;
 mod postgres;
+mod postgres_faults;
 mod postgres_indexes;
 mod postgres_server;
 mod process;

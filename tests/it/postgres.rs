@@ -18,7 +18,7 @@ use crate::postgres_server::PostgresServer;
 use crate::process::eventually;
 use crate::support::{TestApp, numbered_texts};
 
-async fn app_on(url: &str, variables: &[(&str, &str)]) -> TestApp {
+pub async fn app_on(url: &str, variables: &[(&str, &str)]) -> TestApp {
     let mut all = vec![("DATABASE_URL", url)];
     all.extend(variables);
     TestApp::with(&all).await

@@ -6,6 +6,7 @@ use sqlx::SqlitePool;
 
 use crate::base::error::Error;
 
+pub(in crate::store) mod connections;
 pub(in crate::store) mod postgres;
 pub(in crate::store) mod sql;
 pub(in crate::store) mod sqlite;
@@ -16,7 +17,7 @@ use sql::{Held, Row, Sql, Tx, Value};
 #[derive(Clone)]
 pub(in crate::store) enum Pools {
     Sqlite { read: SqlitePool, write: SqlitePool },
-    Postgres(postgres::Connections),
+    Postgres(connections::Connections),
 }
 
 /// What a statement is for: `SQLite` has connections for each.
@@ -38,9 +39,7 @@ impl Pools {
     pub(in crate::store) async fn begin(&self) -> sqlx::Result<Tx> {
         match self {
             Self::Sqlite { write, .. } => sqlite::begin(write).await.map(Tx::Sqlite),
-            Self::Postgres(connections) => {
-                connections.begin().await.map(|(tx, _place)| Tx::Postgres { tx, _place })
-            }
+            Self::Postgres(connections) => connections.begin().await.map(Tx::Postgres),
         }
     }
 
@@ -63,16 +62,16 @@ impl Pools {
         values: &[Value<'_>],
     ) -> sqlx::Result<Vec<T>> {
         let mut held = self.hold(purpose).await?;
-        let rows = held.conn().all(sql, values).await?;
-        held.give_back();
-        Ok(rows)
+        let rows = held.conn().all(sql, values).await;
+        held.give_back_after(&rows);
+        rows
     }
 
     pub(in crate::store) async fn execute(&self, sql: Sql, values: &[Value<'_>]) -> sqlx::Result<u64> {
         let mut held = self.hold(Purpose::Write).await?;
-        let changed = held.conn().execute(sql, values).await?;
-        held.give_back();
-        Ok(changed)
+        let changed = held.conn().execute(sql, values).await;
+        held.give_back_after(&changed);
+        changed
     }
 
     /// Was it the connection that failed, and are the broken ones gone now? Then once more is worth it.
@@ -82,7 +81,7 @@ impl Pools {
             Self::Postgres(connections) => {
                 let broken = postgres::is_broken(error);
                 if broken {
-                    connections.drop_broken().await;
+                    connections.drop_broken();
                 }
                 broken
             }

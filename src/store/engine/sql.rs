@@ -1,11 +1,10 @@
 //! One way to run a statement on either database: the text in both dialects, values as binds, rows by their types.
 
-use super::postgres::Lent;
+use super::connections::{self, Lent};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, PgConnection, Postgres, Sqlite, SqliteConnection, Transaction};
-use tokio::sync::OwnedSemaphorePermit;
+use sqlx::{FromRow, PgConnection, Sqlite, SqliteConnection, Transaction};
 
 /// A statement in both dialects; most read the same in both.
 #[derive(Clone, Copy)]
@@ -92,7 +91,7 @@ pub(in crate::store) enum Held {
 /// A transaction; dropped before its commit, it never was.
 pub(in crate::store) enum Tx {
     Sqlite(Transaction<'static, Sqlite>),
-    Postgres { tx: Transaction<'static, Postgres>, _place: OwnedSemaphorePermit },
+    Postgres(connections::Transaction),
 }
 
 /// What statements run on.
@@ -109,10 +108,10 @@ impl Held {
         }
     }
 
-    /// Nothing went wrong with it.
-    pub(in crate::store) fn give_back(self) {
+    /// A statement on it ended like this.
+    pub(in crate::store) fn give_back_after<T>(self, result: &sqlx::Result<T>) {
         if let Self::Postgres(lent) = self {
-            lent.give_back();
+            lent.give_back_after(result);
         }
     }
 }
@@ -121,14 +120,14 @@ impl Tx {
     pub(in crate::store) fn conn(&mut self) -> Conn<'_> {
         match self {
             Self::Sqlite(tx) => Conn::Sqlite(tx),
-            Self::Postgres { tx, .. } => Conn::Postgres(tx),
+            Self::Postgres(tx) => Conn::Postgres(tx.connection()),
         }
     }
 
     pub(in crate::store) async fn commit(self) -> sqlx::Result<()> {
         match self {
             Self::Sqlite(tx) => tx.commit().await,
-            Self::Postgres { tx, .. } => tx.commit().await,
+            Self::Postgres(tx) => tx.commit().await,
         }
     }
 
@@ -162,7 +161,7 @@ impl Tx {
     /// Takes a channel's row, so that what follows is done one after the other. `SQLite` has one writer anyway.
     /// Everything that takes several locks takes the channel's first.
     pub(in crate::store) async fn lock_channel(&mut self, channel_key: i64) -> sqlx::Result<()> {
-        if matches!(self, Self::Postgres { .. }) {
+        if matches!(self, Self::Postgres(_)) {
             self.execute("SELECT 1 FROM channel WHERE key = $1 FOR UPDATE", values![channel_key]).await?;
         }
         Ok(())

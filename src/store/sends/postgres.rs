@@ -4,21 +4,31 @@
 //! the decision to what it was based on: a send limit or slow mode that moved on meanwhile leaves that row unwritten,
 //! and it is decided again. Locks are taken in one order: paces by player, channels by key, then the rest.
 
+use sqlx::PgConnection;
+
 use super::decide::{self, Batch, Decision, Facts, Numbered, Outcome};
 use super::draft::Pending;
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Result};
-use crate::store::engine::postgres::{self, Connections};
+use crate::store::engine::connections::Connections;
+use crate::store::engine::postgres;
 use crate::store::{is_twin, json};
 
 /// How often a batch is decided again, each time for what moved on in between.
 const ROUNDS: usize = 8;
 
+/// Why a batch was not written.
+pub(in crate::store) enum NotWritten {
+    /// Somebody held a row that one of them needs.
+    Locked,
+    Fault(Error),
+}
+
 pub(in crate::store) async fn commit(
     connections: &Connections,
     clock: &Clock,
     drafts: &[Pending],
-) -> Result<Vec<Result<Outcome>>> {
+) -> Result<Vec<Result<Outcome>>, NotWritten> {
     let mut outcomes: Vec<Option<Result<Outcome>>> = drafts.iter().map(|_| None).collect();
     let mut reconnected = false;
     for _ in 0..ROUNDS {
@@ -33,11 +43,12 @@ pub(in crate::store) async fn commit(
             Err(Fault::Database(error)) if is_twin(&error) || postgres::is_conflict(&error) => {}
             Err(Fault::Database(error)) if !reconnected && postgres::is_broken(&error) => {
                 // It may have committed. Every row has a nonce, so it is not stored again.
-                connections.drop_broken().await;
+                connections.drop_broken();
                 reconnected = true;
             }
-            Err(Fault::Database(error)) => return Err(error.into()),
-            Err(Fault::Other(error)) => return Err(error),
+            Err(Fault::Database(error)) if postgres::is_locked(&error) => return Err(NotWritten::Locked),
+            Err(Fault::Database(error)) => return Err(NotWritten::Fault(error.into())),
+            Err(Fault::Other(error)) => return Err(NotWritten::Fault(error)),
         }
     }
     let busy = || Err(Error::Unavailable("too many sends at once"));
@@ -68,9 +79,21 @@ async fn round(
     drafts: &[&Pending],
 ) -> Result<Vec<Option<Result<Outcome>>>, Fault> {
     let mut lent = connections.lend().await?;
+    let found = write(lent.connection(), clock, drafts).await;
+    if !matches!(&found, Err(Fault::Database(error)) if postgres::is_broken(error)) {
+        lent.give_back();
+    }
+    found
+}
+
+async fn write(
+    connection: &mut PgConnection,
+    clock: &Clock,
+    drafts: &[&Pending],
+) -> Result<Vec<Option<Result<Outcome>>>, Fault> {
     let facts: Vec<Facts> = sqlx::query_as(FACTS)
         .bind(decide::asked(drafts.iter().copied())?)
-        .fetch_all(lent.connection())
+        .fetch_all(&mut *connection)
         .await?;
     // All instances go by the database's clock, whatever their own say.
     let now =
@@ -86,13 +109,12 @@ async fn round(
             .bind(json(&batch.tasks)?)
             .bind(json(&batch.hits)?)
             .bind(batch.now)
-            .fetch_all(lent.connection())
+            .fetch_all(&mut *connection)
             .await?;
         for (n, seq, at) in stored {
             written[n as usize] = Some(Numbered { seq, at });
         }
     }
-    lent.give_back();
     let outcome = |decision: Result<Decision>| match decision {
         Ok(decision) => batch.outcome(decision, &written),
         Err(error) => Some(Err(error)),

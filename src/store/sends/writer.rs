@@ -1,22 +1,37 @@
-//! The one writer of sends: it takes those that wait, up to 64, and commits them together.
+//! The writer of sends: it takes those that wait, up to 64, and commits them together.
 //!
 //! A commit costs one wait for the disk, however many messages are in it, so sharing commits makes durable
 //! sends as fast as careless ones. A Lambda instance has one request at a time, so its batches are of one. (Two batches
 //! at once were no faster on `PostgreSQL`: they wait for each other's channels.)
+//!
+//! There, somebody else may hold a channel's row for long. Then that batch's channels go aside, each to a lane of its own,
+//! until it has nothing left to write: one slow channel slows itself alone.
 
-use tokio::sync::{mpsc, oneshot};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::decide::Outcome;
 use super::draft::Pending;
+use super::postgres::NotWritten;
 use super::{postgres, sqlite};
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Result};
+use crate::chat::values::ChannelId;
 use crate::store::engine::Pools;
 
 /// Sends in one commit.
 const BATCH: usize = 64;
 /// Sends that may wait; past that the answer is 503, at once.
 const WAITING: usize = 4_096;
+/// Sends that may wait for one channel that is aside.
+const ASIDE: usize = 256;
+/// Channels that wait for a lock at one time: each holds a connection meanwhile.
+const LOCKED: usize = 2;
+/// How long a send waits for a channel's lock.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 struct Job {
     pending: Pending,
@@ -40,53 +55,145 @@ impl Queue {
 /// Starts the writer; it ends when its queue is dropped.
 pub(in crate::store) fn start(pools: Pools, clock: Clock) -> Queue {
     let (sender, receiver) = mpsc::channel(WAITING);
-    tokio::spawn(run(pools, clock, receiver));
+    tokio::spawn(
+        Writer { pools, clock, lanes: Arc::default(), locked: Arc::new(Semaphore::new(LOCKED)) }
+            .run(receiver),
+    );
     Queue(sender)
 }
 
-async fn run(pools: Pools, clock: Clock, mut jobs: mpsc::Receiver<Job>) {
-    let mut batch = Vec::with_capacity(BATCH);
-    while jobs.recv_many(&mut batch, BATCH).await > 0 {
-        // Nobody waits for those any more: their time was over, and they were told so.
-        batch.retain(|job| !job.reply.is_closed());
+#[derive(Clone)]
+struct Writer {
+    pools: Pools,
+    clock: Clock,
+    /// The channels that are aside.
+    lanes: Arc<Mutex<HashMap<ChannelId, mpsc::Sender<Job>>>>,
+    locked: Arc<Semaphore>,
+}
+
+impl Writer {
+    async fn run(self, mut jobs: mpsc::Receiver<Job>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        while jobs.recv_many(&mut batch, BATCH).await > 0 {
+            // Nobody waits for those any more: their time was over, and they were told so.
+            let waiting = batch.drain(..).filter(|job| !job.reply.is_closed());
+            let batch: Vec<Job> = waiting.filter_map(|job| self.unless_aside(job)).collect();
+            if let Some(locked) = self.write(batch).await {
+                locked.into_iter().for_each(|job| self.set_aside(job));
+            }
+        }
+    }
+
+    /// Commits sends and answers them. Gives them back where somebody holds a row that one of them needs.
+    async fn write(&self, jobs: Vec<Job>) -> Option<Vec<Job>> {
         let (drafts, replies): (Vec<Pending>, Vec<_>) =
-            batch.drain(..).map(|job| (job.pending, job.reply)).unzip();
+            jobs.into_iter().map(|job| (job.pending, job.reply)).unzip();
         if drafts.is_empty() {
-            continue;
+            return None;
         }
         metrics::histogram!("guildhall_commit_messages").record(drafts.len() as f64);
-        let outcomes = match commit(&pools, &clock, &drafts).await {
+        let outcomes = match self.commit(&drafts).await {
             Ok(outcomes) => outcomes,
-            Err(Error::Internal(source)) if drafts.len() > 1 => {
+            Err(NotWritten::Locked) => {
+                let jobs = drafts.into_iter().zip(replies).map(|(pending, reply)| Job { pending, reply });
+                return Some(jobs.collect());
+            }
+            Err(NotWritten::Fault(Error::Internal(source))) if drafts.len() > 1 => {
                 // Whatever one of them did, the others shall not pay for it.
                 tracing::error!(error = %source, sends = drafts.len(), "a shared commit failed; each send gets its own");
-                one_by_one(&pools, &clock, &drafts).await
+                self.one_by_one(&drafts).await
             }
-            Err(error) => drafts.iter().map(|_| Err(same(&error))).collect(),
+            Err(NotWritten::Fault(error)) => drafts.iter().map(|_| Err(same(&error))).collect(),
         };
         for (reply, outcome) in replies.into_iter().zip(outcomes) {
             // A caller that has gone away will ask again with its nonce.
             let _ = reply.send(outcome);
         }
+        None
+    }
+
+    async fn commit(&self, drafts: &[Pending]) -> Result<Vec<Result<Outcome>>, NotWritten> {
+        match &self.pools {
+            Pools::Sqlite { write, .. } => {
+                sqlite::commit(write, &self.clock, drafts).await.map_err(NotWritten::Fault)
+            }
+            Pools::Postgres(connections) => postgres::commit(connections, &self.clock, drafts).await,
+        }
+    }
+
+    async fn one_by_one(&self, drafts: &[Pending]) -> Vec<Result<Outcome>> {
+        let mut outcomes = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            outcomes.push(match self.commit(std::slice::from_ref(draft)).await {
+                Ok(mut only) => only.pop().unwrap_or(Err(Error::Unavailable("the send was lost"))),
+                Err(NotWritten::Fault(error)) => Err(error),
+                Err(NotWritten::Locked) => Err(locked()),
+            });
+        }
+        outcomes
+    }
+
+    /// The job, unless its channel is aside: then it lines up there.
+    fn unless_aside(&self, job: Job) -> Option<Job> {
+        let lanes = self.lanes.lock().expect("nothing panics with this lock");
+        let Some(lane) = lanes.get(&job.pending.draft.said.channel) else { return Some(job) };
+        if let Err(mpsc::error::TrySendError::Full(job) | mpsc::error::TrySendError::Closed(job)) =
+            lane.try_send(job)
+        {
+            let _ = job.reply.send(Err(locked()));
+        }
+        None
+    }
+
+    fn set_aside(&self, job: Job) {
+        let Some(job) = self.unless_aside(job) else { return };
+        let channel = job.pending.draft.said.channel.clone();
+        let (lane, jobs) = mpsc::channel(ASIDE);
+        let _ = lane.try_send(job);
+        self.lanes.lock().expect("nothing panics with this lock").insert(channel.clone(), lane);
+        tokio::spawn(self.clone().serve(channel, jobs));
+    }
+
+    /// Writes for one channel until nothing waits for it any more.
+    async fn serve(self, channel: ChannelId, mut jobs: mpsc::Receiver<Job>) {
+        let mut waiting = Vec::new();
+        loop {
+            {
+                let mut lanes = self.lanes.lock().expect("nothing panics with this lock");
+                while waiting.len() < BATCH
+                    && let Ok(job) = jobs.try_recv()
+                {
+                    waiting.push(job);
+                }
+                if waiting.is_empty() {
+                    lanes.remove(&channel);
+                    return;
+                }
+            }
+            waiting = self.write_patiently(std::mem::take(&mut waiting)).await;
+            for job in waiting.drain(..) {
+                let _ = job.reply.send(Err(locked()));
+            }
+        }
+    }
+
+    /// What could not be written in the time that a send may wait.
+    async fn write_patiently(&self, mut jobs: Vec<Job>) -> Vec<Job> {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            let Ok(_place) = self.locked.acquire().await else { break };
+            jobs.retain(|job| !job.reply.is_closed());
+            match self.write(jobs).await {
+                None => return Vec::new(),
+                Some(locked) => jobs = locked,
+            }
+        }
+        jobs
     }
 }
 
-async fn commit(pools: &Pools, clock: &Clock, drafts: &[Pending]) -> Result<Vec<Result<Outcome>>> {
-    match pools {
-        Pools::Sqlite { write, .. } => sqlite::commit(write, clock, drafts).await,
-        Pools::Postgres(connections) => postgres::commit(connections, clock, drafts).await,
-    }
-}
-
-async fn one_by_one(pools: &Pools, clock: &Clock, drafts: &[Pending]) -> Vec<Result<Outcome>> {
-    let mut outcomes = Vec::with_capacity(drafts.len());
-    for draft in drafts {
-        let outcome = commit(pools, clock, std::slice::from_ref(draft)).await;
-        outcomes.push(
-            outcome.and_then(|mut only| only.pop().unwrap_or(Err(Error::Unavailable("the send was lost")))),
-        );
-    }
-    outcomes
+fn locked() -> Error {
+    Error::Unavailable("somebody holds this channel")
 }
 
 /// One fault told to several callers.

@@ -1,0 +1,225 @@
+//! Connections to `PostgreSQL`: opened when they are needed, kept at hand, lent one at a time.
+//!
+//! A driver's pool asks a connection whether it lives whenever it comes back, which doubles the ways of a short query; and
+//! it waits, and does not say what for. Here a server without a free slot costs no request as long as there is a connection
+//! of ours, and one that is known to be away costs the time of one call, not of all.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection as _, PgConnection};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+
+use super::postgres::{has_no_slot, is_broken};
+use super::text;
+
+/// How long a query waits for a connection; under the request's own time.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a new connection may take.
+const CONNECT: Duration = Duration::from_secs(3);
+/// While the server is away, it is tried so often.
+const TRIED: Duration = Duration::from_millis(500);
+/// A server that had no slot is asked for another after this.
+const SLOTS_AGAIN: Duration = Duration::from_secs(30);
+/// The pause while there is neither a slot nor a connection of ours.
+const NO_SLOT: Duration = Duration::from_millis(50);
+
+/// Connections, those that were used last kept at hand.
+#[derive(Clone)]
+pub(in crate::store) struct Connections {
+    options: Arc<PgConnectOptions>,
+    at_hand: Arc<Mutex<Vec<PgConnection>>>,
+    /// One place a connection, so that nobody waits for one that lies at hand.
+    places: Arc<Semaphore>,
+    /// How many places there are now: fewer than configured while the server has no slots for them.
+    open: Arc<AtomicUsize>,
+    away: Arc<Away>,
+}
+
+/// What is known of a server that does not answer.
+#[derive(Default)]
+struct Away {
+    since: Mutex<Option<Instant>>,
+    tried: AtomicBool,
+}
+
+/// A connection that is borrowed for a while. Dropped without a word, it is closed.
+pub(in crate::store) struct Lent {
+    /// Here until it is given back.
+    connection: Option<PgConnection>,
+    at_hand: Arc<Mutex<Vec<PgConnection>>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Lent {
+    pub(in crate::store) fn connection(&mut self) -> &mut PgConnection {
+        self.connection.as_mut().expect("it is here until it is given back")
+    }
+
+    /// What was done with it went well.
+    pub(in crate::store) fn give_back(mut self) {
+        if let (Some(connection), Ok(mut at_hand)) = (self.connection.take(), self.at_hand.lock()) {
+            at_hand.push(connection);
+        }
+    }
+
+    /// A statement ended like this: a fault of the statement is none of the connection's.
+    pub(in crate::store) fn give_back_after<T>(self, result: &sqlx::Result<T>) {
+        match result {
+            Ok(_) => self.give_back(),
+            Err(sqlx::Error::Database(_)) if !result.as_ref().is_err_and(is_broken) => self.give_back(),
+            Err(_) => {}
+        }
+    }
+}
+
+/// A transaction. Dropped before its commit, it never was: somebody tells the server so, and gives the connection back.
+pub(in crate::store) struct Transaction(Option<Lent>);
+
+impl Transaction {
+    pub(in crate::store) fn connection(&mut self) -> &mut PgConnection {
+        self.0.as_mut().expect("it is here until its end").connection()
+    }
+
+    pub(in crate::store) async fn commit(mut self) -> sqlx::Result<()> {
+        sqlx::raw_sql("COMMIT").execute(self.connection()).await?;
+        if let Some(lent) = self.0.take() {
+            lent.give_back();
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if let (Some(mut lent), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(async move {
+                let undone = sqlx::raw_sql("ROLLBACK").execute(lent.connection());
+                if matches!(timeout(TRIED, undone).await, Ok(Ok(_))) {
+                    lent.give_back();
+                }
+            });
+        }
+    }
+}
+
+impl Connections {
+    /// Connects when it is first asked.
+    pub(in crate::store) fn new(options: PgConnectOptions, connections: u32) -> Self {
+        let places = Arc::new(Semaphore::new(connections as usize));
+        let open = Arc::new(AtomicUsize::new(connections as usize));
+        Self { options: Arc::new(options), at_hand: Arc::default(), places, open, away: Arc::default() }
+    }
+
+    fn take(&self) -> Option<PgConnection> {
+        self.at_hand.lock().ok()?.pop()
+    }
+
+    fn lent(&self, connection: PgConnection, place: OwnedSemaphorePermit) -> Lent {
+        Lent { connection: Some(connection), at_hand: Arc::clone(&self.at_hand), _place: place }
+    }
+
+    pub(in crate::store) async fn lend(&self) -> sqlx::Result<Lent> {
+        timeout(PATIENCE, self.lend_when_there_is_one()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    }
+
+    async fn lend_when_there_is_one(&self) -> sqlx::Result<Lent> {
+        loop {
+            let place = Arc::clone(&self.places).acquire_owned().await;
+            let place = place.map_err(|_| sqlx::Error::PoolClosed)?;
+            if let Some(connection) = self.take() {
+                return Ok(self.lent(connection, place));
+            }
+            match self.connect().await {
+                Ok(connection) => return Ok(self.lent(connection, place)),
+                Err(error) if has_no_slot(&error) => self.do_with_fewer(place, &error).await,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// A new connection. While the server is known to be away, one caller tries and the others are told at once.
+    async fn connect(&self) -> sqlx::Result<PgConnection> {
+        let Some(_trying) = self.away.may_try() else { return Err(sqlx::Error::PoolTimedOut) };
+        let made = timeout(CONNECT, PgConnection::connect_with(&self.options)).await;
+        let made = made.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+        self.away.note(made.as_ref().is_err_and(|error| !has_no_slot(error)));
+        made
+    }
+
+    /// The server has no slot for another connection: that is no fault of the request, which takes one of those that are
+    /// there. The place goes for a while; the last one waits for a slot.
+    async fn do_with_fewer(&self, place: OwnedSemaphorePermit, error: &sqlx::Error) {
+        let fewer = |open: usize| (open > 1).then(|| open - 1);
+        let Ok(before) = self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, fewer) else {
+            return sleep(NO_SLOT).await;
+        };
+        tracing::warn!(
+            error = text(error),
+            connections = before - 1,
+            "the database has no more slots; doing with fewer"
+        );
+        place.forget();
+        let (places, open) = (Arc::clone(&self.places), Arc::clone(&self.open));
+        tokio::spawn(async move {
+            sleep(SLOTS_AGAIN).await;
+            open.fetch_add(1, Ordering::AcqRel);
+            places.add_permits(1);
+        });
+    }
+
+    /// A transaction, which may wait for locks longer than a single statement does.
+    pub(in crate::store) async fn begin(&self) -> sqlx::Result<Transaction> {
+        let mut lent = self.lend().await?;
+        sqlx::raw_sql("BEGIN; SET LOCAL lock_timeout = '4s'").execute(lent.connection()).await?;
+        Ok(Transaction(Some(lent)))
+    }
+
+    /// After one connection broke, those at hand are likely broken too.
+    pub(in crate::store) fn drop_broken(&self) {
+        while let Some(connection) = self.take() {
+            drop(connection);
+        }
+    }
+
+    pub(in crate::store) async fn close(&self) {
+        self.places.close();
+        while let Some(connection) = self.take() {
+            let _ = timeout(TRIED, connection.close()).await;
+        }
+    }
+}
+
+/// Somebody who tries whether the server is back.
+struct Trying<'a>(Option<&'a Away>);
+
+impl Drop for Trying<'_> {
+    fn drop(&mut self) {
+        if let Some(away) = self.0 {
+            away.tried.store(false, Ordering::Release);
+        }
+    }
+}
+
+impl Away {
+    /// Everybody, as long as the server is there; else one at a time, and not at once again.
+    fn may_try(&self) -> Option<Trying<'_>> {
+        let since = self.since.lock().ok().and_then(|since| *since);
+        match since {
+            None => Some(Trying(None)),
+            Some(last) if last.elapsed() >= TRIED && !self.tried.swap(true, Ordering::AcqRel) => {
+                Some(Trying(Some(self)))
+            }
+            Some(_) => None,
+        }
+    }
+
+    fn note(&self, away: bool) {
+        if let Ok(mut since) = self.since.lock() {
+            *since = away.then(Instant::now);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! A PostgreSQL that is crowded, for reading only, or away, and rows that somebody holds: what callers see of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use futures_util::future::join_all;
+use guildhall::store::Db;
+use nix::sys::signal::Signal;
+use serde_json::json;
+use sqlx::{Connection, Executor, PgConnection};
+
+use crate::database;
+use crate::postgres::app_on;
+use crate::postgres_server::PostgresServer;
+use crate::process::eventually;
+
+/// Five slots and eight connections, then two slots: every request is answered by the connections that there are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_with_few_slots_fails_no_request() {
+    let server = PostgresServer::start("max_connections = 5\nsuperuser_reserved_connections = 0\n");
+    Db::migrate(&database::config(&server.url())).await.unwrap();
+    let mut held = Vec::new();
+    for taken in [0, 3] {
+        while held.len() < taken {
+            held.push(PgConnection::connect(&server.url()).await.unwrap());
+        }
+        let app = app_on(&server.url(), &[]).await;
+        let world = format!("world-{taken}");
+        app.world(&world, &["alice"]).await;
+        let alice = app.player("alice");
+        let calls = (0..60).map(|n| {
+            let (alice, world) = (&alice, world.clone());
+            async move {
+                match n % 3 {
+                    0 => drop(alice.say(&world, "hello").await),
+                    1 => drop(alice.history(&world).await),
+                    _ => drop(alice.post("/channel/read", json!({ "channel": world, "seq": 1 })).await),
+                }
+            }
+        });
+        alice.say(&world, "first").await;
+        join_all(calls).await;
+        assert_eq!(alice.history(&world).await.len(), 21);
+        app.app.db.close().await;
+    }
+}
+
+/// Somebody holds one channel's row for long: its own sends wait or are told so, all others go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_channel_holds_up_itself_alone() {
+    let server = PostgresServer::start("");
+    Db::migrate(&database::config(&server.url())).await.unwrap();
+    let app = Arc::new(app_on(&server.url(), &[]).await);
+    for channel in ["held", "free", "other"] {
+        app.world(channel, &["alice", "bob"]).await;
+    }
+    let mut holder = PgConnection::connect(&server.url()).await.unwrap();
+    holder.execute("BEGIN").await.unwrap();
+    holder.execute("SELECT 1 FROM channel WHERE id = 'held' FOR UPDATE").await.unwrap();
+    let waits = Arc::new(AtomicBool::new(true));
+    let held = {
+        let (app, waits) = (Arc::clone(&app), Arc::clone(&waits));
+        tokio::spawn(async move {
+            let input = json!({ "channel": "held", "text": "hello", "nonce": "n" });
+            let reply = loop {
+                let reply = app.player("bob").post("/message/send", input.clone()).await;
+                if reply.status == 200 {
+                    break reply.data();
+                }
+                assert_eq!(reply.code(), "unavailable");
+            };
+            waits.store(false, Ordering::SeqCst);
+            reply
+        })
+    };
+    let started = Instant::now();
+    for n in 0..100 {
+        app.player("alice").say(if n % 2 == 0 { "free" } else { "other" }, "hello").await;
+    }
+    println!("100 sends beside a held channel took {:?}", started.elapsed());
+    assert!(waits.load(Ordering::SeqCst), "it was held all the while");
+    holder.execute("COMMIT").await.unwrap();
+    assert_eq!(held.await.unwrap()["message"]["seq"], 1);
+    assert_eq!(app.player("alice").say("held", "again").await["seq"], 2, "no gap");
+}
+
+/// A server that became read-only, as one does after a failover: readiness says so, and all is well when it is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_for_reading_only_is_not_ready_and_comes_back() {
+    let server = PostgresServer::start("");
+    Db::migrate(&database::config(&server.url())).await.unwrap();
+    let app = app_on(&server.url(), &[]).await;
+    app.world("world", &["alice"]).await;
+    let alice = app.player("alice");
+    alice.say("world", "before").await;
+    let read_only = async |on: &str| {
+        let mut connection = PgConnection::connect(&server.url()).await.unwrap();
+        let set = format!("ALTER SYSTEM SET default_transaction_read_only = {on}");
+        connection.execute("SET default_transaction_read_only = off").await.unwrap();
+        connection.execute(sqlx::AssertSqlSafe(set)).await.unwrap();
+        connection.execute("SELECT pg_reload_conf()").await.unwrap();
+    };
+    let ready = async |expected: u16| {
+        let asked = async || (app.nobody().get("/health/ready").await.status == expected).then_some(());
+        eventually("readiness knows", asked).await;
+    };
+    read_only("on").await;
+    ready(503).await;
+    let input = json!({ "channel": "world", "text": "meanwhile", "nonce": "n" });
+    assert_eq!(alice.post("/message/send", input.clone()).await.code(), "unavailable");
+    assert_eq!(alice.history("world").await.len(), 1, "what is there can be read");
+    read_only("off").await;
+    ready(200).await;
+    assert_eq!(alice.post("/message/send", input).await.data()["message"]["seq"], 2);
+}
+
+/// Once it is known that nobody answers, calls are told at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_known_to_be_away_costs_one_call_its_time() {
+    let server = PostgresServer::start("");
+    Db::migrate(&database::config(&server.url())).await.unwrap();
+    let app = app_on(&server.url(), &[("GUILDHALL_REQUEST_TIMEOUT_S", "8")]).await;
+    app.world("world", &["alice"]).await;
+    server.signal(Signal::SIGSTOP);
+    let call = async || app.player("alice").get("/message/list?channel=world").await;
+    // Connections that are open hang until the request's time is over; then a new one does not come.
+    eventually("it is known", async || {
+        let started = Instant::now();
+        assert_eq!(call().await.code(), "unavailable");
+        (started.elapsed().as_millis() < 400).then_some(())
+    })
+    .await;
+    let started = Instant::now();
+    for _ in 0..100 {
+        assert_eq!(call().await.code(), "unavailable");
+    }
+    println!("100 calls while it is known to be away took {:?}", started.elapsed());
+    assert!(started.elapsed().as_secs() < 100, "each waited: {:?}", started.elapsed());
+    server.signal(Signal::SIGCONT);
+    eventually("it is back", async || (call().await.status == 200).then_some(())).await;
+}
