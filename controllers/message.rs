@@ -104,7 +104,7 @@ fn webhook(app: &App, channel: &ChannelId) -> Result<Vec<crate::store::outbox::F
 #[serde(deny_unknown_fields)]
 pub struct ListMessages {
     channel: ChannelId,
-    /// Messages before this number, the nearest ones.
+    /// Messages before this number, the nearest ones. Not together with `after`.
     #[serde(default)]
     before: Option<Seq>,
     /// Messages after this number, the nearest ones; 0 starts where history begins.

@@ -49,7 +49,7 @@ impl Action for OpenApi {
     type Caller = Anyone;
     type Reply = Value;
 
-    async fn run(self, _: &App, _: Anyone) -> Result<Value> {
-        Ok(openapi::document(super::ACTIONS))
+    async fn run(self, app: &App, _: Anyone) -> Result<Value> {
+        Ok(openapi::document(super::ACTIONS, app.config.is_latest()))
     }
 }

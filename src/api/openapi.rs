@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use crate::api::action::{Entry, Verb};
 use crate::base::error::CODES;
 
-/// The document of a registry.
-pub fn document(entries: &[Entry]) -> Value {
+/// The document of a registry, as a version answers it: the newest code has preview actions, published ones have not.
+pub fn document(entries: &[Entry], latest: bool) -> Value {
     let settings = || {
         SchemaSettings::draft2020_12().with(|settings| {
             settings.definitions_path = "/components/schemas".into();
@@ -18,7 +18,7 @@ pub fn document(entries: &[Entry]) -> Value {
     let mut inputs = settings().into_generator();
     let mut replies = settings().for_serialize().into_generator();
     let mut paths = Map::new();
-    for entry in entries {
+    for entry in entries.iter().filter(|entry| latest || !entry.preview) {
         let operation = operation(entry, &mut inputs, &mut replies);
         paths.insert(
             entry.route.path.to_owned(),
@@ -90,9 +90,12 @@ fn operation(entry: &Entry, inputs: &mut SchemaGenerator, replies: &mut SchemaGe
     }
     match entry.route.method {
         Verb::Get => operation["parameters"] = parameters(&input),
+        // An action without input needs no body; no body at all is an empty object.
+        Verb::Post if input["properties"].as_object().is_none_or(Map::is_empty) => {}
         Verb::Post => {
+            let required = input["required"].as_array().is_some_and(|fields| !fields.is_empty());
             operation["requestBody"] = json!({
-                "required": true, "content": { "application/json": { "schema": input } },
+                "required": required, "content": { "application/json": { "schema": input } },
             });
         }
     }

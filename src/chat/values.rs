@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::base::clock::Millis;
 use crate::filter::display::shows_something;
@@ -159,9 +160,15 @@ impl fmt::Debug for Text {
 macro_rules! checked_number {
     ($(#[$doc:meta])* $name:ident, $min:expr, $max:expr, $says:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(try_from = "i64")]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
         pub struct $name(i64);
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let number = deserializer.deserialize_i64(WholeNumber)?;
+                Self::try_from(number).map_err(de::Error::custom)
+            }
+        }
 
         impl $name {
             /// The number.
@@ -186,6 +193,31 @@ macro_rules! checked_number {
             }
         }
     };
+}
+
+/// Reads whole numbers, also those that are written as `3.0`: some writers of JSON know one kind of number alone, and JSON
+/// Schema takes both for the same.
+struct WholeNumber;
+
+impl Visitor<'_> for WholeNumber {
+    type Value = i64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number")
+    }
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<i64, E> {
+        Ok(number)
+    }
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<i64, E> {
+        i64::try_from(number).map_err(|_| E::custom("a number that is too large"))
+    }
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<i64, E> {
+        if number.fract() == 0.0 && number.abs() <= MAX_EXACT as f64 {
+            Ok(number as i64)
+        } else {
+            Err(E::invalid_value(de::Unexpected::Float(number), &self))
+        }
+    }
 }
 
 checked_number!(

@@ -138,7 +138,7 @@ pub fn variables_table() -> String {
     table
 }
 
-/// The committed document's text.
+/// The committed document's text: what published versions answer.
 pub fn openapi_text() -> String {
-    format!("{:#}\n", openapi::document(ACTIONS))
+    format!("{:#}\n", openapi::document(ACTIONS, false))
 }

@@ -303,7 +303,7 @@ mod tests {
     fn two_brackets_at_the_end_are_a_letter() {
         let list = Wordlist::parse(&[("w.txt".to_owned(), b"oo\nbado\n".to_vec())]).unwrap();
         let filter = Filter::build(&list).unwrap();
-        for text in ["o()", "bad()", "say bad()", "a b bad() c"] {
+        for text in ["o()", "bad()", "say bad()", "say bad() now"] {
             assert_eq!(filter.judge(text).hits.len(), 1, "{text}");
         }
         for text in ["call()", "()", "a ()", "good (bad)"] {

@@ -302,3 +302,41 @@ async fn what_the_platform_sends_along_goes_no_further_than_its_id() {
     let reply = app.call(request.body(Full::default()).unwrap()).await;
     assert_eq!(reply.body["request_id"], "scf-1");
 }
+
+/// Lua and some writers of JSON know one kind of number alone.
+#[tokio::test]
+async fn whole_numbers_may_be_written_with_a_point() {
+    let app = TestApp::new().await;
+    app.world("world", &["alice"]).await;
+    let alice = app.player("alice");
+    alice.say("world", "hello").await;
+    let sync = r#"{ "channels": [{ "channel": "world", "after": 0.0 }], "limit": 5.0 }"#;
+    let synced = alice.post_bytes("/message/sync", sync).await.data();
+    assert_eq!(synced["channels"][0]["messages"][0]["seq"], 1);
+    alice.post_bytes("/channel/read", r#"{ "channel": "world", "seq": 1.0 }"#).await.data();
+    for wrong in ["1.5", "1e300", "-1.0", "9007199254740993.0", "\"1\"", "true", "null"] {
+        let body = format!(r#"{{ "channel": "world", "seq": {wrong} }}"#);
+        assert_eq!(alice.post_bytes("/channel/read", body).await.code(), "invalid_input", "{wrong}");
+    }
+}
+
+/// A guild's whole list of members in one call; players' bodies stay small.
+#[tokio::test]
+async fn the_games_server_may_send_long_lists() {
+    let app = TestApp::new().await;
+    let members: Vec<String> = (0..1_000).map(|n| format!("player-{n:0>29}")).collect();
+    let input = json!({ "id": "guild", "kind": "guild", "members": members });
+    assert!(input.to_string().len() > 32 * 1024);
+    assert_eq!(app.server().post("/channel/create", input.clone()).await.data()["members"], 1_000);
+    let refused = app.player("alice").post("/channel/create", input).await;
+    assert_eq!(
+        (refused.code().as_str(), &refused.body["error"]["details"]["limit"]),
+        ("too_large", &json!(16_384))
+    );
+    let huge = json!({ "id": "x", "kind": "guild", "name": "y".repeat(300_000) });
+    let refused = app.server().post("/channel/create", huge).await;
+    assert_eq!(
+        (refused.code().as_str(), &refused.body["error"]["details"]["limit"]),
+        ("too_large", &json!(262_144))
+    );
+}
