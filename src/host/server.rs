@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
@@ -15,6 +15,8 @@ use super::connection::{self, Shared};
 use crate::api::head::Peer;
 use crate::api::router::Router;
 
+/// Connections that the system keeps for us until we accept them: a crowd comes at once after a restart.
+const BACKLOG: u32 = 4_096;
 /// Connections open at once; more wait in the system's queue.
 const CONNECTIONS: usize = 10_000;
 /// What all answers together may hold in memory until their readers take it: 64 MiB in units of 16 KiB.
@@ -39,7 +41,10 @@ impl Server {
     /// # Errors
     /// The address can't be had.
     pub async fn bind(address: SocketAddr, router: Arc<Router>) -> io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind(address).await?, router })
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(Self { listener: socket.listen(BACKLOG)?, router })
     }
 
     /// Where it listens: the port that the system chose, if the address named port 0.
