@@ -31,18 +31,18 @@ fn wall() -> Millis {
 impl Clock {
     /// Now, in milliseconds since the epoch.
     pub fn now(&self) -> Millis {
-        wall() + self.offset()
+        wall() + self.passed() + self.set.load(Ordering::Relaxed)
     }
 
     /// What it said when it was made, and the time since then by a clock that nobody can set.
     pub fn steady(&self) -> Millis {
         let (at, said) = self.started;
-        said + at.elapsed().as_millis() as Millis + self.passed.load(Ordering::Relaxed)
+        said + at.elapsed().as_millis() as Millis + self.passed()
     }
 
-    /// By how much tests moved it; for those who ask another clock and must follow this one.
-    pub fn offset(&self) -> Millis {
-        self.passed.load(Ordering::Relaxed) + self.set.load(Ordering::Relaxed)
+    /// How much time tests made pass; for those who ask another clock, which must follow.
+    pub fn passed(&self) -> Millis {
+        self.passed.load(Ordering::Relaxed)
     }
 
     /// Lets so many milliseconds pass, for this clock and its clones; for tests.

@@ -108,13 +108,13 @@ impl Db {
     pub async fn now(&self) -> Result<Millis> {
         let Pools::Postgres(_) = self.pools else { return Ok(self.clock.now()) };
         if let Some(now) = self.times.now(&self.clock) {
-            return Ok(now + self.clock.offset());
+            return Ok(now + self.clock.passed());
         }
         const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
         let rows = self.all::<(i64,)>(NOW, &[]).await?;
         let (now,) = rows.into_iter().next().ok_or(sqlx::Error::RowNotFound)?;
         self.times.note(now, &self.clock);
-        Ok(now + self.clock.offset())
+        Ok(now + self.clock.passed())
     }
 
     /// Was a task enqueued here since this was asked last? A server looks into the outbox all the time; a function, only

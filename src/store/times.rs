@@ -25,7 +25,7 @@ struct Asked {
 }
 
 fn wall(clock: &Clock) -> Millis {
-    clock.now() - clock.offset()
+    clock.now() - clock.passed()
 }
 
 impl Times {

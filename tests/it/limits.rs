@@ -1,6 +1,7 @@
 //! Who may speak when: limits of the player and of the channel, through the API.
 
 use futures_util::future::join_all;
+use guildhall::api::head::Peer;
 use serde_json::{Value, json};
 
 use crate::support::{Reply, TestApp};
@@ -107,4 +108,67 @@ async fn read_only_and_not_joined() {
     is_forbidden(&send(&app, "alice", "c").await, "read_only");
     app.world("world", &[]).await;
     is_forbidden(&send(&app, "alice", "world").await, "not_a_member");
+}
+
+/// Everything counts but health, refused calls too; the game's server and moderators are not held to it.
+#[tokio::test]
+async fn requests_are_limited_by_player_and_by_address() {
+    let app = TestApp::with(&[("GUILDHALL_RATE", "5/10s")]).await;
+    let alice = app.player("alice");
+    for n in 0..5 {
+        let reply = if n % 2 == 0 {
+            alice.post("/channel/direct", json!({ "player": format!("p{n}") })).await
+        } else {
+            alice.get("/channel/info?channel=nowhere").await
+        };
+        assert_ne!(reply.status, 429, "{n}");
+    }
+    is_limited(&alice.post("/channel/direct", json!({ "player": "one-more" })).await, "rate", 2);
+    assert_ne!(app.player("bob").get("/channel/inbox").await.status, 429, "the limit is the player's own");
+    app.clock.advance(2_000);
+    assert_eq!(alice.get("/channel/inbox").await.status, 200, "waiting as long as it says is enough");
+    for actor in [app.server(), app.moderator("mo")] {
+        for _ in 0..20 {
+            assert_eq!(actor.get("/wordlist/status").await.status, 200);
+        }
+    }
+    let from = async |address: &str, path: &str| {
+        let mut request = http::Request::get(path).body(http_body_util::Full::default()).unwrap();
+        request.extensions_mut().insert(Peer(address.parse().unwrap()));
+        app.call(request).await.status.as_u16()
+    };
+    for _ in 0..5 {
+        assert_ne!(from("2001:db8::1", "/channel/inbox").await, 429);
+    }
+    assert_eq!(from("2001:db8::2", "/meta/version").await, 429, "one customer's network");
+    assert_eq!(from("2001:db8:0:1::1", "/meta/version").await, 200, "another's");
+    for _ in 0..20 {
+        assert_eq!(from("2001:db8::1", "/health/live").await, 200);
+    }
+}
+
+/// Printed: a page of an inbox of thousands of channels. `scripts/dev test an_inbox_of_thousands -- --nocapture`.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_inbox_of_thousands_is_reached_whole_page_by_page() {
+    const CHANNELS: usize = 3_000;
+    let app = TestApp::new().await;
+    for chunk in (0..CHANNELS).collect::<Vec<_>>().chunks(50) {
+        join_all(chunk.iter().map(async |n| {
+            let id = format!("guild-{n}");
+            app.guild(&id, &["alice", "bob"]).await;
+            app.player("bob").say(&id, "hello").await;
+        }))
+        .await;
+    }
+    let (mut path, mut seen, mut slowest) = ("/channel/inbox".to_owned(), 0, std::time::Duration::ZERO);
+    loop {
+        let started = std::time::Instant::now();
+        let page = app.player("alice").get(&path).await.data();
+        slowest = slowest.max(started.elapsed());
+        seen += page["channels"].as_array().unwrap().len();
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/channel/inbox?after={next}");
+    }
+    println!("{seen} channels in pages of 100, the slowest in {slowest:?}");
+    assert_eq!(seen, CHANNELS);
 }

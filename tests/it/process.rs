@@ -29,6 +29,15 @@ pub fn program(data: &Path) -> Command {
     command
 }
 
+fn take_environment(command: &mut Command, of: &Command) {
+    for (name, value) in of.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+}
+
 /// A file beside the data folder.
 fn log_of(data: &Path) -> Stdio {
     File::options().create(true).append(true).open(data.with_extension("log")).unwrap().into()
@@ -43,6 +52,14 @@ impl Process {
     /// Starts it on a data folder; returns once it says its address.
     pub fn start(data: &Path, variables: &[(&str, &str)]) -> Self {
         Self::spawn(program(data), data, variables, log_of(data))
+    }
+
+    /// The same with another copy of the program.
+    pub fn start_program(path: &Path, data: &Path, variables: &[(&str, &str)]) -> Self {
+        let inner = program(data);
+        let mut command = Command::new(path);
+        take_environment(&mut command, &inner);
+        Self::spawn(command, data, variables, log_of(data))
     }
 
     /// The same, with its log elsewhere.
@@ -61,12 +78,7 @@ impl Process {
         // Without the trap, the signal that comes with the fault would end the program.
         command.args(["-c", &format!("trap '' XFSZ; exec prlimit --fsize={bytes}:unlimited \"$0\"")]);
         command.arg(inner.get_program());
-        for (name, value) in inner.get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
+        take_environment(&mut command, &inner);
         Self::spawn(command, data, variables, log_of(data))
     }
 

@@ -3,6 +3,11 @@
 use std::fs;
 use std::process::Command;
 
+use guildhall::wordlist::published;
+use serde_json::json;
+
+use crate::process::{Process, server_token};
+
 /// A file that is gone is told wherever planners look, and a list goes into a package as one file.
 #[test]
 fn what_vanished_is_told_and_a_list_is_fetched_for_a_package() {
@@ -40,4 +45,23 @@ fn what_vanished_is_told_and_a_list_is_fetched_for_a_package() {
     let fetched = path("wordlist.json");
     assert!(run(&["fetch", &path("place"), &fetched]).contains("2 entries"));
     assert!(fs::read_to_string(fetched).unwrap().contains("griffin"));
+}
+
+/// A program whose package carries a list starts on it while storage is away and nothing was kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_carries_a_list_for_a_start_without_storage() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let program = folder.path().join("guildhall");
+    fs::hard_link(env!("CARGO_BIN_EXE_guildhall"), &program).unwrap();
+    let files = vec![("words.txt".to_owned(), b"dragon\ngriffin\n".to_vec())];
+    fs::write(folder.path().join("wordlist.json"), published::bundle(&files).unwrap()).unwrap();
+    let data = folder.path().join("data");
+    let variables = [("GUILDHALL_WORDLISTS", "/nowhere")];
+    let process = Process::start_program(&program, &data, &variables);
+    let mut connection = process.connect().await.unwrap();
+    let status =
+        connection.call(&server_token(), "/wordlist/status", None).await.unwrap().body["data"].clone();
+    assert_eq!((&status["origin"], &status["entries"]), (&json!("package"), &json!(2)));
+    let ready = connection.call("", "/health/ready", None).await.unwrap().body["data"].clone();
+    assert_eq!(ready["wordlist"]["stale"], true);
 }

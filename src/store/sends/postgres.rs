@@ -97,7 +97,7 @@ async fn write(
         .await?;
     // All instances go by the database's clock, whatever their own say.
     let now =
-        facts.first().and_then(|facts| facts.now).map_or_else(|| clock.now(), |now| now + clock.offset());
+        facts.first().and_then(|facts| facts.now).map_or_else(|| clock.now(), |now| now + clock.passed());
     let mut batch = Batch::at(now);
     let decisions: Vec<Result<Decision>> =
         drafts.iter().zip(&facts).map(|(draft, facts)| batch.decide(draft, facts)).collect();
