@@ -147,7 +147,11 @@ impl Plant {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("{} of {count} done; dead: {:?}", self.tasks("done").await.len(), self.tasks("dead").await);
+        let mut states = Vec::new();
+        for state in ["ready", "sent", "done", "dead"] {
+            states.push((state, self.tasks(state).await.len()));
+        }
+        panic!("{count} should be done: {states:?}; dead: {:?}", self.tasks("dead").await);
     }
 
     async fn stop(self) {
