@@ -74,12 +74,24 @@ pub(super) fn in_plain(folded: &str, span: &Range<usize>, rules: Rules) -> bool 
         && (!rules.has(Rules::ENDS_WORD) || is_word_edge(folded, span.end))
 }
 
+/// Does a letter touch a find?
+#[derive(Clone, Copy)]
+pub(super) struct Around {
+    pub(super) before: bool,
+    /// A plural's s is none.
+    pub(super) after: bool,
+}
+
 /// A find in a squeezed view. `runs` are the entry's own repeats; none means that it has none.
 pub(super) fn in_squeezed(view: &Squeezed, at: Range<usize>, rules: Rules, runs: Option<&[u16]>) -> bool {
-    let units = &view.units[at.clone()];
+    in_units(&view.units[at.clone()], Around::of(view, at), rules, runs)
+}
+
+/// A find of some letters.
+pub(super) fn in_units(units: &[Unit], around: Around, rules: Rules, runs: Option<&[u16]>) -> bool {
     repeats_agree(units, runs)
         && gaps_agree(units, rules)
-        && (!rules.has(Rules::IN_WORDS) || stands_alone(view, at))
+        && (!rules.has(Rules::IN_WORDS) || !(around.before || around.after))
         && units.iter().any(|unit| unit.is_letter) == rules.has(Rules::HAS_LETTER)
 }
 
@@ -107,13 +119,14 @@ fn gaps_agree(units: &[Unit], rules: Rules) -> bool {
     units[1..units.len() - 1].iter().all(apart) && units[1..].iter().all(|unit| unit.gap != Gap::None)
 }
 
-/// No letter touches it, but for a plural's s.
-fn stands_alone(view: &Squeezed, at: Range<usize>) -> bool {
-    let touches = |unit: &Unit| unit.gap == Gap::None && is_word_character(unit.letter);
-    let after = |place: usize| view.units.get(place).is_some_and(touches);
-    let before = at.start > 0
-        && view.units[at.start].gap == Gap::None
-        && is_word_character(view.units[at.start - 1].letter);
-    let plural = || view.units[at.end].letter == 's' && view.units[at.end].run == 1 && !after(at.end + 1);
-    !before && (!after(at.end) || plural())
+impl Around {
+    fn of(view: &Squeezed, at: Range<usize>) -> Self {
+        let touches = |unit: &Unit| unit.gap == Gap::None && is_word_character(unit.letter);
+        let after = |place: usize| view.units.get(place).is_some_and(touches);
+        let before = at.start > 0
+            && view.units[at.start].gap == Gap::None
+            && is_word_character(view.units[at.start - 1].letter);
+        let plural = || view.units[at.end].letter == 's' && view.units[at.end].run == 1 && !after(at.end + 1);
+        Self { before, after: after(at.end) && !plural() }
+    }
 }

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::panic::resume_unwind;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, BuildError, MatchKind};
+use aho_corasick::automaton::{Automaton, StateID};
+use aho_corasick::nfa::contiguous::NFA;
+use aho_corasick::{Anchored, BuildError, Input, MatchKind, PatternID};
 
 use super::Filter;
 use super::accept::{Pattern, Rules};
@@ -23,8 +25,7 @@ const PATTERNS_AN_AUTOMATON: usize = 600_000;
 
 /// Automata and their patterns.
 pub(super) struct Finder {
-    /// Each with the number of its first pattern.
-    automata: Vec<(u32, AhoCorasick)>,
+    automata: Vec<Automata>,
     patterns: Box<[Pattern]>,
     /// Patterns with repeats of their own, ascending, and where in `run_lengths` these are.
     runs: Box<[(u32, u32)]>,
@@ -32,6 +33,14 @@ pub(super) struct Finder {
     /// By pattern: the pieces behind its wildcards.
     tails: HashMap<u32, Box<[String]>>,
     pub(super) longest: Longest,
+    /// A squeezed pattern of a script with words may begin inside of one.
+    pub(super) begins_inside: bool,
+}
+
+/// One automaton, with the number of its first pattern.
+pub(super) struct Automata {
+    first: u32,
+    automaton: NFA,
 }
 
 /// A find's pattern.
@@ -43,13 +52,21 @@ pub(super) struct Found {
 
 impl Finder {
     pub(super) fn finds<'a>(&'a self, text: &'a str) -> impl Iterator<Item = (Found, Range<usize>)> + 'a {
-        let finds = move |(first, automaton): &'a (u32, AhoCorasick)| {
-            automaton.find_overlapping_iter(text).map(move |found| (first + found.pattern().as_u32(), found))
+        let finds = move |automata: &'a Automata| {
+            let found = automata.automaton.try_find_overlapping_iter(Input::new(text)).into_iter().flatten();
+            found.map(move |found| (self.found(automata.first, found.pattern()), found.range()))
         };
-        self.automata.iter().flat_map(finds).map(|(number, found)| {
-            let pattern = self.patterns[number as usize];
-            (Found { number, entry: pattern.entry(), rules: pattern.rules() }, found.range())
-        })
+        self.automata.iter().flat_map(finds)
+    }
+
+    fn found(&self, first: u32, pattern: PatternID) -> Found {
+        let number = first + pattern.as_u32();
+        let pattern = self.patterns[number as usize];
+        Found { number, entry: pattern.entry(), rules: pattern.rules() }
+    }
+
+    pub(super) fn automata(&self) -> &[Automata] {
+        &self.automata
     }
 
     /// How often each letter of the entry stands there; none where it is always once.
@@ -79,18 +96,53 @@ impl Finder {
             }
         }
         let longest = Longest::of(forms.iter().map(|form| &*form.text));
+        let begins_inside = forms.iter().any(Form::begins_inside);
         let patterns = forms.into_iter().map(|form| form.pattern).collect();
-        Ok(Self { automata, patterns, runs: runs.into(), run_lengths: run_lengths.into(), tails, longest })
+        let (runs, run_lengths) = (runs.into(), run_lengths.into());
+        Ok(Self { automata, patterns, runs, run_lengths, tails, longest, begins_inside })
     }
 }
 
-fn automata(forms: &[Form]) -> Result<Vec<(u32, AhoCorasick)>, BuildError> {
+/// Letter by letter along the patterns.
+impl Automata {
+    pub(super) fn start(&self) -> StateID {
+        self.automaton.start_state(Anchored::Yes).unwrap_or_default()
+    }
+
+    /// Where a letter leads; none where no pattern goes on with it.
+    pub(super) fn next(&self, state: StateID, letter: char) -> Option<StateID> {
+        letter.encode_utf8(&mut [0; 4]).bytes().try_fold(state, |state, byte| {
+            let next = self.automaton.next_state(Anchored::Yes, state, byte);
+            (!self.automaton.is_dead(next)).then_some(next)
+        })
+    }
+
+    /// Does a pattern end here, of those that began at the start or later?
+    pub(super) fn ends(&self, state: StateID) -> bool {
+        self.automaton.is_match(state)
+    }
+
+    /// The patterns that end here and are so long.
+    pub(super) fn patterns(
+        &self,
+        finder: &Finder,
+        state: StateID,
+        length: usize,
+    ) -> impl Iterator<Item = Found> {
+        let ending =
+            (0..self.automaton.match_len(state)).map(move |n| self.automaton.match_pattern(state, n));
+        ending
+            .filter(move |pattern| self.automaton.pattern_len(*pattern) == length)
+            .map(|pattern| finder.found(self.first, pattern))
+    }
+}
+
+fn automata(forms: &[Form]) -> Result<Vec<Automata>, BuildError> {
     let shares = forms.len().div_ceil(PATTERNS_AN_AUTOMATON).max(1);
     let size = forms.len().div_ceil(shares).max(1);
     let automaton = |share: &[Form]| {
-        AhoCorasick::builder()
+        NFA::builder()
             .match_kind(MatchKind::Standard)
-            .kind(Some(AhoCorasickKind::ContiguousNFA))
             .prefilter(false)
             .build(share.iter().map(|form| form.text.as_bytes()))
     };
@@ -99,7 +151,7 @@ fn automata(forms: &[Form]) -> Result<Vec<(u32, AhoCorasick)>, BuildError> {
             forms.chunks(size).map(|share| scope.spawn(move || automaton(share))).collect();
         let built = building.into_iter().enumerate().map(|(number, building)| {
             let automaton = building.join().unwrap_or_else(|panic| resume_unwind(panic))?;
-            Ok(((number * size) as u32, automaton))
+            Ok(Automata { first: (number * size) as u32, automaton })
         });
         built.collect()
     })
@@ -116,6 +168,13 @@ struct Form {
 impl Form {
     fn order(&self, other: &Self) -> Ordering {
         (&self.text, self.pattern.entry()).cmp(&(&other.text, other.pattern.entry()))
+    }
+
+    fn begins_inside(&self) -> bool {
+        let rules = self.pattern.rules();
+        rules.has(Rules::SQUEEZED)
+            && !rules.has(Rules::IN_WORDS)
+            && self.text.chars().next().is_some_and(is_word_character)
     }
 
     fn with(self, more: Rules) -> Self {

@@ -18,14 +18,16 @@ mod accept;
 mod build;
 pub mod display;
 mod fold;
+mod readings;
 mod variants;
 mod view;
+mod walk;
 pub mod words;
 
 use accept::Rules;
 use build::{Finder, Sources};
 pub use fold::fold_text;
-use view::{Plain, Reading, Squeezed, suspicious};
+use view::{Letter, Plain, Reading, Squeezed, suspicious};
 pub use words::{Action, Entry, Matching, Options, Wordlist};
 
 /// What masked characters become.
@@ -99,6 +101,7 @@ impl View {
 struct Buffers {
     plain: Plain,
     squeezed: Squeezed,
+    letters: Vec<Letter>,
 }
 
 thread_local! {
@@ -146,7 +149,7 @@ impl Filter {
     }
 
     fn search(&self, text: &str, buffers: &mut Buffers) -> Vec<Hit<'_>> {
-        let Buffers { plain, squeezed } = buffers;
+        let Buffers { plain, squeezed, letters } = buffers;
         let (mut hits, mut allowed) = (Vec::new(), Vec::new());
         plain.read(text);
         for (pattern, span) in self.words.finds(&plain.text) {
@@ -171,6 +174,14 @@ impl Filter {
         if let Some(part) = part {
             self.search_squeezed(text, (plain, part), (squeezed, Reading::Leet), &mut hits);
         }
+        let twins = !text.is_ascii() && readings::mixes_scripts(text);
+        if let Some(part) = walk::region(&plain.text, twins, self.words.longest) {
+            let walk = walk::Walk::new(&self.words, (&plain.text, twins), letters, squeezed);
+            let found = walk.finds(part).into_iter();
+            hits.extend(
+                found.map(|(entry, span)| self.hit(entry, plain.original(span, text), View::Squeezed)),
+            );
+        }
         if self.no_digits.is_some() && plain.text.bytes().any(|byte| byte.is_ascii_digit()) {
             self.search_squeezed(text, (plain, whole.clone()), (squeezed, Reading::NoDigits), &mut hits);
         }
@@ -190,7 +201,7 @@ impl Filter {
         (view, reading): (&mut Squeezed, Reading),
         hits: &mut Vec<Hit<'f>>,
     ) {
-        view.read(plain, part.clone(), reading);
+        view.read(plain, part, reading);
         let mut add = |finder: &Finder, name| {
             let found = accepted(view, finder);
             hits.extend(
@@ -200,12 +211,7 @@ impl Filter {
         match reading {
             Reading::NoDigits => self.no_digits.iter().for_each(|finder| add(finder, View::NoDigits)),
             Reading::Sound => self.sound.iter().for_each(|finder| add(finder, View::Sound)),
-            Reading::Leet | Reading::LeetWithL => {
-                add(&self.words, View::Squeezed);
-                if view.ambiguous {
-                    self.search_squeezed(text, (plain, part), (view, Reading::LeetWithL), hits);
-                }
-            }
+            Reading::Leet => add(&self.words, View::Squeezed),
         }
     }
 

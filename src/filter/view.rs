@@ -79,6 +79,18 @@ pub(super) enum Gap {
     Sentence,
 }
 
+/// A letter as it was read, and where.
+#[derive(Clone, Copy)]
+pub(super) struct Letter {
+    pub(super) letter: char,
+    pub(super) start: u32,
+    pub(super) end: u32,
+    /// What stood before it.
+    pub(super) gap: Gap,
+    /// Rather than a sign read as one.
+    pub(super) is_letter: bool,
+}
+
 /// A letter and its repeats.
 #[derive(Clone, Copy)]
 pub(super) struct Unit {
@@ -103,8 +115,6 @@ pub(super) struct Unit {
 pub(super) enum Reading {
     /// Leet digits and signs as letters.
     Leet,
-    /// The same, with `1`, `!` and `|` as l rather than as i.
-    LeetWithL,
     /// Digits as separators.
     NoDigits,
     /// Han characters as the syllables they sound like.
@@ -120,8 +130,6 @@ pub(super) struct Squeezed {
     pub(super) unit_at: Vec<u32>,
     /// Does the text go on before the first and behind the last unit?
     cut: (bool, bool),
-    /// Was a sign read as an i that could be an l?
-    pub(super) ambiguous: bool,
 }
 
 impl Squeezed {
@@ -130,7 +138,6 @@ impl Squeezed {
         self.text.clear();
         self.units.clear();
         self.unit_at.clear();
-        self.ambiguous = false;
         self.cut = (part.start > 0, part.end < plain.text.len());
         let mut characters = plain.text[part.clone()].char_indices();
         let (mut before, mut gap) = (None, Gap::None);
@@ -139,39 +146,67 @@ impl Squeezed {
             let (letter, takes_two) = reading.letter(before, character, || characters.clone().next());
             before = Some(character);
             if !is_alphanumeric(letter) && !is_syllable(letter) {
-                gap = gap.max(if is_of_a_sentence(character) { Gap::Sentence } else { Gap::Sign });
+                gap = gap.max(gap_of(character));
                 continue;
             }
             if takes_two {
                 before = characters.next().map(|(_, second)| second);
             }
-            let neighbour = self.units.last_mut().filter(|_| gap == Gap::None);
-            let apart = neighbour.is_none();
-            if let Some(neighbour) = neighbour {
-                neighbour.apart = false;
-            }
-            self.ambiguous |= letter == 'i' && character != 'i';
             let is_letter = is_alphabetic(character) || is_syllable(letter);
             let end = (part.start + characters.offset()) as u32;
-            self.push(Unit { start: start as u32, end, is_letter, gap, apart, ..Unit::of(letter) });
+            self.push(Letter { letter, start: start as u32, end, gap, is_letter });
             gap = Gap::None;
         }
     }
 
+    /// Takes letters that were found one by one.
+    pub(super) fn read_letters(&mut self, letters: &[Letter]) {
+        self.text.clear();
+        self.units.clear();
+        self.unit_at.clear();
+        self.cut = (false, false);
+        letters.iter().for_each(|letter| self.push(*letter));
+    }
+
+    /// Says whether letters stand right before and behind what was read.
+    pub(super) fn set_neighbours(&mut self, before: bool, after: bool) {
+        if let Some(first) = self.units.first_mut() {
+            first.apart &= !before;
+        }
+        if let Some(last) = self.units.last_mut() {
+            last.apart &= !after;
+        }
+    }
+
     /// Adds a letter: to the last unit, where it repeats it.
-    fn push(&mut self, one: Unit) {
+    fn push(&mut self, one: Letter) {
+        let neighbour = self.units.last_mut().filter(|_| one.gap == Gap::None);
+        let apart = neighbour.is_none();
+        if let Some(neighbour) = neighbour {
+            neighbour.apart = false;
+        }
         match self.units.last_mut() {
             Some(unit) if unit.letter == one.letter => {
                 unit.run = unit.run.saturating_add(1);
                 unit.end = one.end;
                 unit.inner_gap = unit.inner_gap.max(one.gap);
-                unit.apart &= one.apart;
+                unit.apart &= apart;
                 unit.is_letter |= one.is_letter;
             }
             _ => {
                 self.text.push(one.letter);
                 self.unit_at.resize(self.text.len(), self.units.len() as u32);
-                self.units.push(one);
+                let Letter { letter, start, end, gap, is_letter } = one;
+                self.units.push(Unit {
+                    letter,
+                    start,
+                    end,
+                    run: 1,
+                    gap,
+                    inner_gap: Gap::None,
+                    apart,
+                    is_letter,
+                });
             }
         }
     }
@@ -197,21 +232,12 @@ impl Reading {
     ) -> (char, bool) {
         let after = || after().map(|(_, after)| after);
         match self {
-            Self::Leet | Self::LeetWithL if !could_be_leet(character) => (character, false),
-            Self::Leet => leet(before, character, after(), 'i'),
-            Self::LeetWithL => leet(before, character, after(), 'l'),
+            Self::Leet if !could_be_leet(character) => (character, false),
+            Self::Leet => leet(before, character, after()),
             Self::NoDigits if character.is_numeric() => (' ', false),
             Self::NoDigits => (character, false),
             Self::Sound => (super::variants::sound(character), false),
         }
-    }
-}
-
-impl Unit {
-    /// A letter that stands there once.
-    fn of(letter: char) -> Self {
-        let (gap, inner_gap) = (Gap::None, Gap::None);
-        Self { letter, start: 0, end: 0, run: 1, gap, inner_gap, apart: true, is_letter: true }
     }
 }
 
@@ -220,14 +246,14 @@ fn could_be_leet(character: char) -> bool {
 }
 
 /// A digit or sign beside Latin letters, read as the letter it stands for; and whether that took two characters.
-fn leet(before: Option<char>, character: char, after: Option<char>, one: char) -> (char, bool) {
+fn leet(before: Option<char>, character: char, after: Option<char>) -> (char, bool) {
     let latin =
         |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric() || matches!(c, '@' | '$' | '('));
     let other_script = |c: Option<char>| c.is_some_and(|c| !c.is_ascii() && is_alphanumeric(c));
     let letter = match character {
         // A number in Chinese text is a number.
         '0'..='9' if other_script(before) || other_script(after) => character,
-        '1' => one,
+        '1' => 'i',
         '0' => 'o',
         '3' => 'e',
         '4' => 'a',
@@ -238,7 +264,7 @@ fn leet(before: Option<char>, character: char, after: Option<char>, one: char) -
         '(' if after == Some(')') && latin(before) => return ('o', true),
         '@' if latin(before) || latin(after) => 'a',
         '$' if latin(before) || latin(after) => 's',
-        '!' | '|' if latin(before) && latin(after) => one,
+        '!' | '|' if latin(before) && latin(after) => 'i',
         '+' if latin(before) && latin(after) => 't',
         other => other,
     };
@@ -248,6 +274,11 @@ fn leet(before: Option<char>, character: char, after: Option<char>, one: char) -
 /// Syllables are numbered in a private plane of Unicode.
 fn is_syllable(letter: char) -> bool {
     letter >= super::variants::FIRST_SYLLABLE
+}
+
+/// What a character is that is no letter.
+pub(super) fn gap_of(character: char) -> Gap {
+    if is_of_a_sentence(character) { Gap::Sentence } else { Gap::Sign }
 }
 
 fn is_of_a_sentence(character: char) -> bool {
@@ -289,9 +320,7 @@ pub(super) fn suspicious(folded: &str, longest: Longest) -> Option<Range<usize>>
     let last = places.last().or(first);
     let (first, last) =
         if seen.is_suspicious(' ') { (first.unwrap_or(folded.len()), folded.len()) } else { (first?, last?) };
-    let start = longest.walk(folded[..first].char_indices().rev()).unwrap_or(0);
-    let ahead = folded[last..].char_indices().map(|(at, one)| (last + at + one.len_utf8(), one));
-    Some(start..longest.walk(ahead).unwrap_or(folded.len()))
+    Some(longest.around(folded, first, last))
 }
 
 /// The letters of the longest patterns: of all, and of those that are not ASCII alone. Chinese words are short.
@@ -311,6 +340,13 @@ impl Longest {
             let beyond_ascii = if text.is_ascii() { 0 } else { letters };
             Self { of_all: longest.of_all.max(letters), beyond_ascii: longest.beyond_ascii.max(beyond_ascii) }
         })
+    }
+
+    /// The part of a text that the longest words through these places could reach.
+    pub(super) fn around(self, folded: &str, first: usize, last: usize) -> Range<usize> {
+        let start = self.walk(folded[..first].char_indices().rev()).unwrap_or(0);
+        let ahead = folded[last..].char_indices().map(|(at, one)| (last + at + one.len_utf8(), one));
+        start..self.walk(ahead).unwrap_or(folded.len())
     }
 
     /// The place that no word from where this starts can reach; repeats count once.

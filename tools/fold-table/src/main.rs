@@ -147,7 +147,9 @@ fn latin_twin(character: char, script: Script) -> Option<Vec<char>> {
             .then(|| decancer::cure_char(character, options).to_string())
             .and_then(|twin| as_latin(&twin))
     };
-    confusable(character).or_else(upper).or_else(cured)
+    // A letter that looks like a digit would be read as another letter where digits stand for some.
+    let fits = |twin: &Vec<char>| !character.is_alphabetic() || !twin.iter().all(char::is_ascii_digit);
+    confusable(character).or_else(upper).filter(fits).or_else(|| cured().filter(fits))
 }
 
 fn as_latin(twin: &str) -> Option<Vec<char>> {
@@ -208,11 +210,13 @@ const NUMERALS: &[(char, char)] = &[
     ('玖', '9'),
 ];
 
-/// Unicode's Default_Ignorable_Code_Point.
+/// Unicode's Default_Ignorable_Code_Point, and what else is drawn without being read.
 const IGNORABLE: &[(char, char)] = &[
     ('\u{ad}', '\u{ad}'),
     ('\u{34f}', '\u{34f}'),
     ('\u{61c}', '\u{61c}'),
+    // Arabic's lengthening stroke, which is no default ignorable.
+    ('\u{640}', '\u{640}'),
     ('\u{115f}', '\u{1160}'),
     ('\u{17b4}', '\u{17b5}'),
     ('\u{180b}', '\u{180f}'),

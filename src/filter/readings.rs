@@ -1,0 +1,247 @@
+//! What a character can be read as: signs and digits that stand for letters, signs that draw one together, letters of
+//! other scripts that look like Latin ones. Ours, from how they look to a reader.
+
+use super::fold::is_alphanumeric;
+use super::view::{Gap, gap_of};
+
+/// One way to read what stands at a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// A letter; does it count as one that was written, or as a sign that stands for one?
+    Letter(char, bool),
+    /// Nothing: it parts letters.
+    Separator(Gap),
+    /// Some letter, no matter which.
+    Hole,
+}
+
+/// Signs and digits, and the letters they stand for.
+const SIGNS: &[(char, &str)] = &[
+    ('0', "o"),
+    ('1', "il"),
+    ('2', "z"),
+    ('3', "e"),
+    ('4', "a"),
+    ('5', "s"),
+    ('6', "gb"),
+    ('7', "t"),
+    ('8', "b"),
+    ('9', "g"),
+    ('@', "a"),
+    ('$', "s"),
+    ('!', "il"),
+    ('|', "il"),
+    ('/', "l"),
+    ('\\', "l"),
+    ('+', "t"),
+    ('(', "c"),
+    ('<', "c"),
+    ('{', "c"),
+    ('[', "c"),
+    ('#', "h"),
+    ('^', "a"),
+    ('€', "e"),
+    ('£', "l"),
+    ('¥', "y"),
+    ('¢', "c"),
+    ('§', "s"),
+    ('†', "t"),
+];
+
+/// Digits among Cyrillic letters.
+const CYRILLIC_DIGITS: &[(char, &str)] = &[('0', "o"), ('3', "зэ"), ('4', "ч"), ('6', "бb")];
+
+/// Letters that are drawn with several signs, or with two of another letter. Longer ones come first.
+const DRAWN: &[(&str, char)] = &[
+    ("\\/\\/", 'w'),
+    ("/\\/\\", 'm'),
+    ("|\\/|", 'm'),
+    ("|\\|", 'n'),
+    ("/\\/", 'n'),
+    ("|_|", 'u'),
+    ("(_)", 'u'),
+    ("|-|", 'h'),
+    (")-(", 'h'),
+    ("-|-", 't'),
+    ("\\|/", 'y'),
+    ("/\\", 'a'),
+    ("\\/", 'v'),
+    ("|)", 'd'),
+    ("[)", 'd'),
+    ("|>", 'd'),
+    ("|3", 'b'),
+    ("|2", 'r'),
+    ("|*", 'p'),
+    ("|<", 'k'),
+    ("|{", 'k'),
+    ("|(", 'k'),
+    ("|=", 'f'),
+    ("|_", 'l'),
+    ("_|", 'j'),
+    ("}{", 'h'),
+    ("><", 'x'),
+    ("()", 'o'),
+    ("[]", 'o'),
+    ("<>", 'o'),
+    ("`/", 'y'),
+    ("vv", 'w'),
+];
+
+/// Letters that readers take for Latin ones where Latin ones stand beside them. They are other letters to those who
+/// write in them, so the fold table leaves them alone.
+const TWINS: &[(char, &str)] = &[
+    // Greek.
+    ('δ', "da"),
+    ('λ', "la"),
+    ('ξ', "ex"),
+    ('π', "n"),
+    ('ς', "sc"),
+    ('φ', "op"),
+    ('ψ', "wy"),
+    ('ω', "w"),
+    // Cyrillic.
+    ('б', "b"),
+    ('д', "da"),
+    ('ж', "x"),
+    ('з', "ez"),
+    ('и', "nu"),
+    ('л', "nl"),
+    ('п', "n"),
+    ('ф', "o"),
+    ('ц', "u"),
+    ('ч', "y"),
+    ('щ', "w"),
+    ('ъ', "b"),
+    ('э', "e"),
+    ('я', "r"),
+    ('ђ', "h"),
+    ('є', "e"),
+    // Signs of other scripts in the letter shapes of "fancy text".
+    ('卂', "a"),
+    ('乃', "b"),
+    ('匚', "c"),
+    ('乇', "e"),
+    ('千', "f"),
+    ('卄', "h"),
+    ('丨', "il"),
+    ('爪', "m"),
+    ('几', "n"),
+    ('ㄖ', "o"),
+    ('卩', "p"),
+    ('尺', "r"),
+    ('丂', "s"),
+    ('ㄒ', "t"),
+    ('ㄩ', "u"),
+    ('山', "w"),
+    ('乂', "x"),
+    ('ㄚ', "y"),
+    ('乙', "z"),
+    ('ㄥ', "l"),
+    ('フ', "j"),
+];
+
+/// What stands at the start of `rest`, read every way; with the bytes that each reading takes. `before` stands in front
+/// of it. `twins` asks for look-alikes of other scripts too.
+pub(super) fn choices(before: Option<char>, rest: &str, twins: bool, mut choose: impl FnMut(Choice, usize)) {
+    let mut characters = rest.chars();
+    let Some(character) = characters.next() else { return };
+    let (length, after) = (character.len_utf8(), characters.next());
+    let drawn = DRAWN.iter().filter(|(drawing, _)| may_be_drawn(character) && rest.starts_with(drawing));
+    for (drawing, letter) in drawn {
+        choose(Choice::Letter(*letter, true), drawing.len());
+    }
+    let mut signs = |table: &[(char, &str)], is_letter| {
+        let letters =
+            table.iter().filter(|(sign, _)| *sign == character).flat_map(|(_, letters)| letters.chars());
+        letters.for_each(|letter| choose(Choice::Letter(letter, is_letter), length));
+    };
+    let beside = |wanted: fn(char) -> bool| before.is_some_and(wanted) || after.is_some_and(wanted);
+    if character.is_ascii_digit() && beside(is_other_letter) {
+        if beside(is_cyrillic) {
+            signs(CYRILLIC_DIGITS, false);
+        }
+        return choose(Choice::Letter(character, false), length);
+    }
+    signs(SIGNS, false);
+    if twins {
+        signs(TWINS, true);
+    }
+    if is_alphanumeric(character) {
+        if is_jamo(character) && beside(is_syllable_block) {
+            choose(Choice::Separator(Gap::Sign), length);
+        }
+        if !character.is_ascii_digit() {
+            choose(Choice::Letter(character, true), length);
+        }
+        return;
+    }
+    choose(Choice::Separator(gap_of(character)), length);
+    if stands_for_any(character) {
+        choose(Choice::Hole, length);
+    }
+}
+
+fn may_be_drawn(character: char) -> bool {
+    character == 'v' || character.is_ascii_punctuation()
+}
+
+/// Is this a place that can be read in more than one way? Sees too much rather than too little.
+pub(super) fn is_ambiguous(before: Option<char>, character: char, after: Option<char>) -> bool {
+    let letter = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    let sign = |c: Option<char>| c.is_some_and(|c| !is_alphanumeric(c) && gap_of(c) == Gap::Sign);
+    let held = || (letter(before) && (letter(after) || sign(after))) || (sign(before) && letter(after));
+    match character {
+        'v' => after == Some('v'),
+        '1' | '2' | '6' => {
+            let alphabetic = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphabetic());
+            alphabetic(before) || alphabetic(after)
+        }
+        '3' | '4' => before.is_some_and(is_cyrillic) || after.is_some_and(is_cyrillic),
+        '0' | '5' | '7'..='9' => false,
+        '@' | '$' | '+' | '|' | '€' | '£' | '¥' | '¢' | '§' | '†' => letter(before) || letter(after),
+        '!' => letter(before) && letter(after),
+        '(' | '<' | '[' | '{' | '\\' | '}' | '`' => held() || (sign(before) && sign(after)),
+        _ if character.is_ascii_punctuation() => stands_for_any(character) && held(),
+        _ => {
+            is_jamo(character)
+                && (before.is_some_and(is_syllable_block) || after.is_some_and(is_syllable_block))
+        }
+    }
+}
+
+/// Signs that are put in a letter's place. Those that sentences and compound words have there are not.
+fn stands_for_any(character: char) -> bool {
+    matches!(character, '*' | '#' | '%' | '^' | '&' | '_' | '~' | '=' | '@' | '$' | '+' | '|' | '/' | '\\')
+}
+
+/// Does the text mix scripts within a word, or use signs that have no other use in chat than to look like Latin letters?
+pub(super) fn mixes_scripts(text: &str) -> bool {
+    let greek_or_cyrillic = |c: char| matches!(c, '\u{370}'..='\u{52f}');
+    let twin = |c: char| greek_or_cyrillic(c) || TWINS.iter().any(|(twin, _)| *twin == c);
+    let mut before = ' ';
+    text.chars().any(|character| {
+        let mixed = matches!(character, '\u{3105}'..='\u{312f}')
+            || (character.is_ascii_alphabetic() && twin(before))
+            || (before.is_ascii_alphabetic() && twin(character));
+        before = character;
+        mixed
+    })
+}
+
+/// Letters of other alphabets than Latin, which is what digits beside them are no leet for.
+fn is_other_letter(character: char) -> bool {
+    !character.is_ascii() && is_alphanumeric(character)
+}
+
+fn is_cyrillic(character: char) -> bool {
+    matches!(character, '\u{400}'..='\u{52f}')
+}
+
+/// Parts of Hangul syllables, as folding leaves them.
+fn is_jamo(character: char) -> bool {
+    matches!(character, '\u{1100}'..='\u{11ff}')
+}
+
+fn is_syllable_block(character: char) -> bool {
+    matches!(character, '\u{ac00}'..='\u{d7a3}')
+}
