@@ -12,8 +12,9 @@ use aho_corasick::{Anchored, BuildError, Input, MatchKind, PatternID};
 use super::Filter;
 use super::accept::{Pattern, Rules};
 use super::fold::{fold_text, is_word_character};
+use super::suspicion::Longest;
 use super::variants;
-use super::view::{Longest, Plain, Reading, Squeezed};
+use super::view::{Plain, Reading, Squeezed};
 use super::words::{Action, Entry, Matching, Options, Wordlist};
 
 /// Latin entries up to this long match whole words only, unless they say otherwise.

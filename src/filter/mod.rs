@@ -19,6 +19,7 @@ mod build;
 pub mod display;
 mod fold;
 mod readings;
+mod suspicion;
 mod variants;
 mod view;
 mod walk;
@@ -27,7 +28,8 @@ pub mod words;
 use accept::Rules;
 use build::{Finder, Sources};
 pub use fold::fold_text;
-use view::{Letter, Plain, Reading, Squeezed, suspicious};
+use suspicion::suspicious;
+use view::{Letter, Plain, Reading, Squeezed};
 pub use words::{Action, Entry, Matching, Options, Wordlist};
 
 /// What masked characters become.

@@ -167,7 +167,7 @@ pub(super) fn choices(before: Option<char>, rest: &str, twins: bool, mut choose:
         signs(TWINS, true);
     }
     if is_alphanumeric(character) {
-        if is_jamo(character) && beside(is_syllable_block) {
+        if is_put_in(before, character, after) {
             choose(Choice::Separator(Gap::Sign), length);
         }
         if !character.is_ascii_digit() {
@@ -202,10 +202,7 @@ pub(super) fn is_ambiguous(before: Option<char>, character: char, after: Option<
         '!' => letter(before) && letter(after),
         '(' | '<' | '[' | '{' | '\\' | '}' | '`' => held() || (sign(before) && sign(after)),
         _ if character.is_ascii_punctuation() => stands_for_any(character) && held(),
-        _ => {
-            is_jamo(character)
-                && (before.is_some_and(is_syllable_block) || after.is_some_and(is_syllable_block))
-        }
+        _ => is_put_in(before, character, after),
     }
 }
 
@@ -240,6 +237,11 @@ fn is_cyrillic(character: char) -> bool {
 /// Parts of Hangul syllables, as folding leaves them.
 fn is_jamo(character: char) -> bool {
     matches!(character, '\u{1100}'..='\u{11ff}')
+}
+
+/// A part of a syllable alone between two whole ones. Several are laughter or tears.
+fn is_put_in(before: Option<char>, character: char, after: Option<char>) -> bool {
+    is_jamo(character) && before.is_some_and(is_syllable_block) && after.is_some_and(is_syllable_block)
 }
 
 fn is_syllable_block(character: char) -> bool {

@@ -12,7 +12,8 @@ use super::accept::{self, Rules};
 use super::build::{Automata, Finder};
 use super::fold::{is_alphabetic, is_word_character};
 use super::readings::{Choice, choices, is_ambiguous};
-use super::view::{Gap, Letter, Longest, Squeezed};
+use super::suspicion::Longest;
+use super::view::{Gap, Letter, Squeezed};
 
 /// Steps from one beginning.
 const STEPS: u32 = 400;
