@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use guildhall::store::Db;
@@ -139,4 +139,32 @@ async fn a_server_that_is_known_to_be_away_costs_one_call_its_time() {
     assert!(started.elapsed().as_secs() < 100, "each waited: {:?}", started.elapsed());
     server.signal(Signal::SIGCONT);
     eventually("it is back", async || (call().await.status == 200).then_some(())).await;
+}
+
+/// Several instances that migrate at once, the first of which takes its time: all come through.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_migrates_second_waits_for_the_first() {
+    // What the migrations' library locks in a database of this name.
+    const LOCK: i64 = 368_907_709_894_077_238;
+    let server = PostgresServer::start("");
+    let config = database::config(&server.url());
+    let mut first = PgConnection::connect(&server.url()).await.unwrap();
+    let name: String = sqlx::query_scalar("SELECT current_database()").fetch_one(&mut first).await.unwrap();
+    assert_eq!(name, "postgres");
+    first.execute(sqlx::AssertSqlSafe(format!("SELECT pg_advisory_lock({LOCK})"))).await.unwrap();
+    let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+    let ending = async {
+        eventually("the second waits", async || {
+            let mut connection = PgConnection::connect(&server.url()).await.unwrap();
+            let waits: i64 = sqlx::query_scalar(waiting).fetch_one(&mut connection).await.unwrap();
+            (waits == 1).then_some(())
+        })
+        .await;
+        // Longer than any statement of a request may wait.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        first.close().await.unwrap();
+    };
+    let (second, ()) = tokio::join!(Db::migrate(&config), ending);
+    assert!(second.unwrap() > 0);
+    assert_eq!(Db::migrate(&config).await, Ok(0));
 }

@@ -1,7 +1,7 @@
 //! `PostgreSQL`: how it is connected to, with bounds on everything; migrations under a lock; which faults pass.
 
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgConnectOptions;
@@ -19,6 +19,11 @@ static MIGRATIONS: Migrator = {
 /// How long a start waits for a database, and the pause between two tries.
 const START: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_millis(200);
+/// How long migrations wait for somebody else's, and for tables that are in use.
+const MIGRATING: Duration = Duration::from_secs(120);
+/// PostgreSQL's code for a lock that was waited for too long.
+const LOCKED: &str = "55P03";
+
 /// Are the tables those of this version, or of a newer one?
 pub(in crate::store) async fn require_current(url: &str) -> Result<PgConnectOptions, String> {
     let options = options(url).map_err(|fault| text(&fault))?;
@@ -49,15 +54,25 @@ fn options(url: &str) -> sqlx::Result<PgConnectOptions> {
     ]))
 }
 
-/// Runs the migrations; whoever comes second waits, and finds nothing to do.
+/// Runs the migrations; whoever comes second waits, and finds nothing to do. A step that waits for a table holds up all
+/// who come behind it, so it gives up soon and is tried again; an index may take its time.
 pub(in crate::store) async fn migrate(url: &str) -> Result<usize, String> {
-    let options = options(url).map_err(|fault| text(&fault))?;
+    let options = options(url).map_err(|fault| text(&fault))?.options([("statement_timeout", "0")]);
     let mut connection = reach(&options).await?;
     let before = applied(&mut connection).await?;
-    MIGRATIONS.run(&mut connection).await.map_err(|fault| match fault {
-        MigrateError::Execute(fault) => text(&fault),
-        other => other.to_string(),
-    })?;
+    let begun = Instant::now();
+    while let Err(fault) = MIGRATIONS.run(&mut connection).await {
+        match fault {
+            MigrateError::Execute(fault) | MigrateError::ExecuteMigration(fault, _)
+                if code(&fault).as_deref() == Some(LOCKED) && begun.elapsed() < MIGRATING =>
+            {
+                tracing::info!("somebody else migrates, or holds a table; trying again");
+                tokio::time::sleep(AGAIN).await;
+            }
+            MigrateError::Execute(fault) => return Err(text(&fault)),
+            other => return Err(other.to_string()),
+        }
+    }
     let steps = applied(&mut connection).await?.len() - before.len();
     let _ = connection.close().await;
     Ok(steps)
