@@ -15,7 +15,7 @@ use crate::config::{Config, Location};
 use crate::filter::{Filter, Verdict, View, Wordlist};
 use crate::outside::objects::Objects;
 use crate::store::{Db, EMBEDDED_FILE, message};
-use crate::wordlist::check::{self, Level, Report, SHOWN, check};
+use crate::wordlist::check::{self, Innocent, Level, Report, SHOWN, check};
 use crate::wordlist::published::{self, Looked, Pointer};
 use crate::wordlist::{Files, diff, read_folder, vanished};
 
@@ -31,7 +31,7 @@ pub(super) enum WordlistCommand {
     Check {
         /// The folder; the configured one where absent.
         folder: Option<PathBuf>,
-        /// A file of lines that nobody would block, instead of the small one that is built in.
+        /// A file of lines that nobody would block, instead of those that are built in.
         #[arg(long, value_name = "FILE")]
         clean: Option<PathBuf>,
         /// The folder as it was before: files that are gone since are told.
@@ -309,11 +309,19 @@ fn print_report(report: &Report) -> Done {
     if report.findings.len() > SHOWN {
         say(&format!("… and {} more; --json has them all", report.findings.len() - SHOWN))?;
     }
+    for hit in report.innocent.iter().filter(|hit| hit.lines > 0) {
+        let Innocent { category, entries, lines } = hit;
+        let share = *lines as f64 * 100.0 / report.clean as f64;
+        say(&format!(
+            "{category}: {entries} entries hit {lines} of {} clean lines ({share:.2} %)",
+            report.clean
+        ))?;
+    }
     let count = |level| report.findings.iter().filter(|finding| finding.level == level).count();
-    let Report { entries, allowed, cases, .. } = report;
+    let Report { entries, allowed, cases, clean, .. } = report;
     let (errors, warnings) = (count(Level::Error), count(Level::Warning));
     say(&format!(
-        "{entries} entries, {allowed} allowed phrases, {cases} cases: {errors} errors, {warnings} warnings"
+        "{entries} entries, {allowed} allowed phrases, {cases} cases, {clean} clean lines: {errors} errors, {warnings} warnings"
     ))
 }
 
@@ -321,7 +329,7 @@ fn verdict_json(verdict: &Verdict<'_>, text: &str) -> serde_json::Value {
     let hit = |hit: &crate::filter::Hit<'_>| {
         json!({
             "start": hit.span.start, "end": hit.span.end, "text": &text[hit.span.clone()], "entry": hit.entry,
-            "category": hit.category, "action": hit.action.as_str(), "view": hit.view.as_str(),
+            "category": hit.category, "action": hit.action.as_str(), "severity": hit.severity, "view": hit.view.as_str(),
         })
     };
     let action = verdict.worst().map_or("pass", |worst| worst.action.as_str());
@@ -338,8 +346,11 @@ fn drawn(verdict: &Verdict<'_>, text: &str) -> String {
             View::Plain => String::new(),
             view => format!(", found {}", view.as_str()),
         };
-        let (entry, category, action) = (hit.entry, hit.category, hit.action.as_str());
-        drawing.push_str(&format!("{indent}{marks} '{entry}' in {category}: {action}{how}\n"));
+        let (entry, category, action, severity) =
+            (hit.entry, hit.category, hit.action.as_str(), hit.severity);
+        drawing.push_str(&format!(
+            "{indent}{marks} '{entry}' in {category}: {action}, severity {severity}{how}\n"
+        ));
     }
     match verdict.worst() {
         None => drawing.push_str("passes"),

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::fold::is_word_character;
+use super::fold::{is_voicing, is_word_character};
 use super::view::{Gap, Squeezed, Unit, is_word_edge};
 
 /// What an automaton's pattern is, besides its text: the entry's number and its rules in four bytes, as there are
@@ -70,6 +70,7 @@ impl Rules {
 /// A find in the plain view: ends of words, where the entry asks for them.
 pub(super) fn in_plain(folded: &str, span: &Range<usize>, rules: Rules) -> bool {
     rules.has(Rules::PLAIN)
+        && !folded[span.end..].starts_with(is_voicing)
         && (!rules.has(Rules::STARTS_WORD) || is_word_edge(folded, span.start))
         && (!rules.has(Rules::ENDS_WORD) || is_word_edge(folded, span.end))
 }
@@ -84,7 +85,8 @@ pub(super) struct Around {
 
 /// A find in a squeezed view. `runs` are the entry's own repeats; none means that it has none.
 pub(super) fn in_squeezed(view: &Squeezed, at: Range<usize>, rules: Rules, runs: Option<&[u16]>) -> bool {
-    in_units(&view.units[at.clone()], Around::of(view, at), rules, runs)
+    let voiced = view.units.get(at.end).is_some_and(|unit| is_voicing(unit.letter));
+    !voiced && in_units(&view.units[at.clone()], Around::of(view, at), rules, runs)
 }
 
 /// A find of some letters.

@@ -187,16 +187,16 @@ impl Form {
 /// What hits say of their entries; texts lie in one piece, as there are very many.
 pub(super) struct Sources {
     texts: String,
-    /// By entry: where its text ends, its category, its action.
-    entries: Box<[(u32, u16, Action)]>,
+    /// By entry: where its text ends, its category, its action, its severity.
+    entries: Box<[(u32, u16, Action, u8)]>,
     categories: Vec<String>,
 }
 
 impl Sources {
-    pub(super) fn get(&self, entry: u32) -> (&str, &str, Action) {
-        let (end, category, action) = self.entries[entry as usize];
+    pub(super) fn get(&self, entry: u32) -> (&str, &str, Action, u8) {
+        let (end, category, action, severity) = self.entries[entry as usize];
         let start = entry.checked_sub(1).map_or(0, |before| self.entries[before as usize].0);
-        (&self.texts[start as usize..end as usize], &self.categories[usize::from(category)], action)
+        (&self.texts[start as usize..end as usize], &self.categories[usize::from(category)], action, severity)
     }
 
     fn of(list: &Wordlist) -> Self {
@@ -209,7 +209,7 @@ impl Sources {
                 sources.categories.len() - 1
             });
             sources.texts.push_str(&entry.text);
-            entries.push((sources.texts.len() as u32, category as u16, entry.action));
+            entries.push((sources.texts.len() as u32, category as u16, entry.action, entry.severity));
         }
         sources.entries = entries.into();
         sources
@@ -301,7 +301,11 @@ impl Forms {
             self.sound.extend(form);
         }
         if folded.contains(' ') {
-            self.plain_form(folded.replace(' ', ""), number, plain_rules(&folded, entry.matching));
+            // Two short words run together begin many others, so they must be all of it.
+            let rules = plain_rules(&folded, entry.matching);
+            let whole = plain_rules(&folded, Matching::Word).has(Rules::ENDS_WORD);
+            let rules = rules.with(Rules::ENDS_WORD, whole && entry.matching == Matching::Auto);
+            self.plain_form(folded.replace(' ', ""), number, rules);
         }
         self.both_forms(folded, number, entry.matching);
     }

@@ -88,8 +88,13 @@ pub(super) fn is_alphanumeric(folded: char) -> bool {
     match folded {
         '\0'..='\x7f' => folded.is_ascii_alphanumeric(),
         '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' => true,
-        _ => folded.is_alphanumeric(),
+        _ => folded.is_alphanumeric() || is_voicing(folded),
     }
+}
+
+/// The marks that make another syllable of a kana; folding sets them apart from it.
+pub(super) fn is_voicing(folded: char) -> bool {
+    matches!(folded, '\u{3099}' | '\u{309a}')
 }
 
 /// `char::is_alphabetic`, with the same short way.

@@ -69,6 +69,8 @@ pub struct Hit<'f> {
     pub category: &'f str,
     /// What that list asks for.
     pub action: Action,
+    /// How bad it is, from 1 to 3.
+    pub severity: u8,
     /// How it was found.
     pub view: View,
 }
@@ -245,8 +247,8 @@ impl Filter {
     }
 
     fn hit(&self, entry: u32, span: Range<usize>, view: View) -> Hit<'_> {
-        let (entry, category, action) = self.sources.get(entry);
-        Hit { span, entry, category, action, view }
+        let (entry, category, action, severity) = self.sources.get(entry);
+        Hit { span, entry, category, action, severity, view }
     }
 }
 

@@ -10,7 +10,7 @@ use aho_corasick::automaton::StateID;
 
 use super::accept::{self, Rules};
 use super::build::{Automata, Finder};
-use super::fold::{is_alphabetic, is_word_character};
+use super::fold::{is_alphabetic, is_voicing, is_word_character};
 use super::readings::{Choice, choices, is_ambiguous};
 use super::suspicion::Longest;
 use super::view::{Gap, Letter, Squeezed};
@@ -141,6 +141,9 @@ impl<'a> Walk<'a> {
         let before = self.text[..start].chars().next_back();
         let mut behind = self.text[end..].chars();
         let (after, second) = (behind.next(), behind.next());
+        if after.is_some_and(is_voicing) {
+            return;
+        }
         let touches = |one: Option<char>| one.is_some_and(is_word_character);
         let plural = after == Some('s') && !touches(second);
         self.view.set_neighbours(before.is_some_and(is_alphabetic), after.is_some_and(is_alphabetic));

@@ -50,6 +50,8 @@ pub struct Entry {
     pub category: String,
     /// What a hit does.
     pub action: Action,
+    /// How bad it is, from 1 (rude) to 3 (dangerous): stricter places ask for lower ones.
+    pub severity: u8,
     /// Where it counts.
     pub matching: Matching,
     /// More ways to find it.
@@ -131,6 +133,9 @@ const MAX_ENTRIES: usize = 4_000_000;
 /// Faults told at once.
 const MAX_FAULTS: usize = 50;
 
+/// What an entry has that says nothing of it.
+const SEVERITY: u8 = 2;
+
 /// The file of innocent phrases.
 pub const ALLOW_FILE: &str = "allow.txt";
 /// The file of examples.
@@ -196,13 +201,15 @@ impl Wordlist {
 #[derive(Clone, Copy)]
 struct Manner {
     action: Action,
+    severity: u8,
     matching: Matching,
     options: Options,
 }
 
 impl Default for Manner {
     fn default() -> Self {
-        Self { action: Action::Mask, matching: Matching::Auto, options: Options::default() }
+        let (action, matching) = (Action::Mask, Matching::Auto);
+        Self { action, severity: SEVERITY, matching, options: Options::default() }
     }
 }
 
@@ -216,11 +223,16 @@ impl Manner {
             "@match" => {
                 self.matching = matching(value).ok_or("@match is auto, word, prefix or substring")?;
             }
+            "@severity" => self.severity = severity(value).ok_or("@severity is 1, 2 or 3")?,
             "@lang" if is_language(value) => {}
             "@lang" => {
                 return Err(format!("'{value}' is no language; write @lang zh, @lang en or @lang any"));
             }
-            _ => return Err(format!("unknown directive {name}; there are @action, @match and @lang")),
+            _ => {
+                return Err(format!(
+                    "unknown directive {name}; there are @action, @severity, @match and @lang"
+                ));
+            }
         }
         Ok(())
     }
@@ -228,10 +240,12 @@ impl Manner {
     fn entry(mut self, file: &str, number: usize, line: &str) -> Result<Entry, String> {
         let (text, options) = line.split_once('|').unwrap_or((line, ""));
         for word in options.split_whitespace() {
+            let severity = word.strip_prefix("severity=").and_then(severity);
             match (Action::from_word(word), matching(word), self.options.with_word(word)) {
                 (Some(action), ..) => self.action = action,
                 (_, Some(matching), _) => self.matching = matching,
                 (.., Some(options)) => self.options = options,
+                _ if severity.is_some() => self.severity = severity.unwrap_or(SEVERITY),
                 _ if word.strip_prefix("lang=").is_some_and(is_language) => {}
                 _ => return Err(format!("unknown option '{word}' after the |; there are {OPTION_WORDS}")),
             }
@@ -244,16 +258,28 @@ impl Manner {
             ));
         }
         let category = file.strip_suffix(".txt").unwrap_or(file).to_owned();
-        let Self { action, matching, options } = self;
-        Ok(Entry { text: text.to_owned(), category, action, matching, options, line: number as u32 })
+        let Self { action, severity, matching, options } = self;
+        Ok(Entry {
+            text: text.to_owned(),
+            category,
+            action,
+            severity,
+            matching,
+            options,
+            line: number as u32,
+        })
     }
 }
 
-const OPTION_WORDS: &str = "mask, reject, review, auto, word, prefix, substring, pinyin, homophone, split, wildcard, reversed, digits, lang=…";
+const OPTION_WORDS: &str = "mask, reject, review, auto, word, prefix, substring, pinyin, homophone, split, wildcard, reversed, digits, severity=1, severity=2, severity=3, lang=…";
 
 /// A language tag such as `zh`, `en-GB` or `any`.
 fn is_language(value: &str) -> bool {
     (2..=16).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+fn severity(word: &str) -> Option<u8> {
+    word.parse().ok().filter(|severity| (1..=3).contains(severity))
 }
 
 fn entry_text(line: &str) -> Result<&str, String> {

@@ -1,6 +1,7 @@
 //! What is wrong with a list before players meet it: faults, and entries that do nothing or far too much.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 
 use serde::Serialize;
 
@@ -32,7 +33,8 @@ pub struct Finding {
     pub level: Level,
     /// File and line.
     pub place: String,
-    /// One word for programs: `fault`, `duplicate`, `covered`, `allowed`, `idle-allow`, `clean-text`, `case`, `vanished`.
+    /// One word for programs: `fault`, `duplicate`, `covered`, `allowed`, `idle-allow`, `clean-text`, `innocent`, `case`,
+    /// `vanished`.
     pub kind: &'static str,
     /// What is wrong, and the mend.
     pub message: String,
@@ -47,8 +49,23 @@ pub struct Report {
     pub allowed: usize,
     /// Examples it was held to.
     pub cases: usize,
+    /// Lines that nobody would block, which the list was held to.
+    pub clean: usize,
+    /// How many of them each category hits; the most first.
+    pub innocent: Vec<Innocent>,
     /// All that is wrong, worst first.
     pub findings: Vec<Finding>,
+}
+
+/// What a category does to clean lines.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Innocent {
+    /// The category.
+    pub category: String,
+    /// Its entries.
+    pub entries: usize,
+    /// Clean lines that one of them hits.
+    pub lines: usize,
 }
 
 impl Report {
@@ -64,7 +81,7 @@ pub fn check(files: &Files, clean: &[&str], mut step: impl FnMut(usize, usize)) 
         Ok(list) => list,
         Err(faults) => {
             let findings = faults.into_iter().map(fault).collect();
-            return Report { entries: 0, allowed: 0, cases: 0, findings };
+            return Report { entries: 0, allowed: 0, cases: 0, clean: 0, innocent: Vec::new(), findings };
         }
     };
     let steps = list.entries.len() + clean.len();
@@ -72,6 +89,8 @@ pub fn check(files: &Files, clean: &[&str], mut step: impl FnMut(usize, usize)) 
         entries: list.entries.len(),
         allowed: list.allow.len(),
         cases: list.cases.len(),
+        clean: clean.len(),
+        innocent: Vec::new(),
         findings: duplicates(&list),
     };
     match Filter::build(&list) {
@@ -83,7 +102,9 @@ pub fn check(files: &Files, clean: &[&str], mut step: impl FnMut(usize, usize)) 
             }
             report.findings.extend(idle_allowances(&filter, &list));
             let told = |done: usize| step(list.entries.len() + done, steps);
-            report.findings.extend(clean_hits(&filter, &list, clean, told));
+            let hits = CleanHits::of(&filter, clean, told);
+            report.findings.extend(hits.findings(&list, clean.len()));
+            report.innocent = hits.by_category(&list);
             report.findings.extend(list.cases.iter().filter_map(|case| failing(&filter, case)));
         }
     }
@@ -169,30 +190,85 @@ fn idle_allowances(filter: &Filter, list: &Wordlist) -> Vec<Finding> {
         .collect()
 }
 
-/// Entries that hit text nobody would block.
-fn clean_hits(filter: &Filter, list: &Wordlist, clean: &[&str], mut told: impl FnMut(usize)) -> Vec<Finding> {
-    let mut hits: HashMap<&str, (usize, &str)> = HashMap::new();
-    for (done, line) in clean.iter().enumerate() {
-        told(done);
-        let verdict = filter.judge(line);
-        let mut entries: Vec<&str> = verdict.hits.iter().map(|hit| hit.entry).collect();
-        entries.sort_unstable();
-        entries.dedup();
-        for entry in entries {
-            hits.entry(entry).or_insert((0, line)).0 += 1;
+/// What a list hits of text that nobody would block.
+#[derive(Default)]
+struct CleanHits<'f, 'c> {
+    /// By entry: how many lines, the first of them, and the phrase around its hit.
+    entries: HashMap<&'f str, (usize, &'c str, &'c str)>,
+    /// By category: how many lines.
+    categories: HashMap<&'f str, usize>,
+}
+
+impl<'f, 'c> CleanHits<'f, 'c> {
+    fn of(filter: &'f Filter, clean: &[&'c str], mut told: impl FnMut(usize)) -> Self {
+        let mut hits = Self::default();
+        for (done, &line) in clean.iter().enumerate() {
+            told(done);
+            let verdict = filter.judge(line);
+            let (mut entries, mut categories) = (HashSet::new(), HashSet::new());
+            for hit in &verdict.hits {
+                if entries.insert(hit.entry) {
+                    let phrase = phrase_around(line, &hit.span);
+                    hits.entries.entry(hit.entry).or_insert((0, line, phrase)).0 += 1;
+                }
+                if categories.insert(hit.category) {
+                    *hits.categories.entry(hit.category).or_default() += 1;
+                }
+            }
         }
+        hits
     }
-    let too_often = |count: usize| count as f64 > clean.len() as f64 * CLEAN_SHARE;
-    let told = |entry: &Entry| {
-        let (count, line) = hits.get(entry.text.as_str()).copied().filter(|(count, _)| too_often(*count))?;
-        let message = format!(
-            "'{}' hits {count} of {} clean lines, such as '{line}'; make it longer, give it '| word', or allow the phrase",
-            entry.text,
-            clean.len(),
-        );
-        Some(finding(Level::Error, &place(entry), "clean-text", message))
+
+    /// Entries that hit clean text: too often is an error, at all is worth a look.
+    fn findings(&self, list: &Wordlist, clean: usize) -> Vec<Finding> {
+        let told = |entry: &Entry| {
+            let (count, line, phrase) = *self.entries.get(entry.text.as_str())?;
+            let mend = if phrase.chars().count() > entry.text.chars().count() {
+                format!("if that is innocent, write '{phrase}' into {ALLOW_FILE}, or make the entry longer")
+            } else {
+                "make it longer, or give it '| word'".to_owned()
+            };
+            let message =
+                format!("'{}' hits {count} of {clean} clean lines, such as '{line}'; {mend}", entry.text);
+            let often = count as f64 > clean as f64 * CLEAN_SHARE;
+            let (level, kind) =
+                if often { (Level::Error, "clean-text") } else { (Level::Warning, "innocent") };
+            Some(finding(level, &place(entry), kind, message))
+        };
+        list.entries.iter().filter_map(told).collect()
+    }
+
+    fn by_category(&self, list: &Wordlist) -> Vec<Innocent> {
+        let mut entries: BTreeMap<&str, usize> = BTreeMap::new();
+        list.entries.iter().for_each(|entry| *entries.entry(&entry.category).or_default() += 1);
+        let innocent = |(category, entries): (&str, usize)| {
+            let lines = self.categories.get(category).copied().unwrap_or_default();
+            Innocent { category: category.to_owned(), entries, lines }
+        };
+        let mut all: Vec<Innocent> = entries.into_iter().map(innocent).collect();
+        all.sort_by_key(|innocent| std::cmp::Reverse(innocent.lines));
+        all
+    }
+}
+
+/// The words that a hit touches; where words are written together, with one character on either side.
+fn phrase_around<'c>(line: &'c str, span: &Range<usize>) -> &'c str {
+    let grown = |mut characters: &mut dyn Iterator<Item = char>| -> usize {
+        let mut bytes = 0;
+        for character in &mut characters {
+            if !character.is_alphanumeric() && character != '\'' {
+                break;
+            }
+            bytes += character.len_utf8();
+            if !character.is_ascii() && character > '\u{e00}' {
+                break;
+            }
+        }
+        bytes
     };
-    list.entries.iter().filter_map(told).collect()
+    let before = grown(&mut line[..span.start].chars().rev());
+    let after = grown(&mut line[span.end..].chars());
+    &line[span.start - before..span.end + after]
 }
 
 /// What an example gets instead of what it expects.

@@ -7,7 +7,9 @@ use serde::Serialize;
 use crate::filter::{Entry, Filter, Hit, Wordlist};
 
 /// Texts shown for each entry.
-const SAMPLES: usize = 3;
+const SAMPLES: usize = 20;
+/// Of them, in a terminal.
+const SHORT: usize = 3;
 
 /// A difference of two lists.
 #[derive(Debug, Default, Serialize)]
@@ -39,6 +41,8 @@ pub struct Line {
     pub entry: String,
     /// What it does.
     pub action: &'static str,
+    /// How bad it is.
+    pub severity: u8,
 }
 
 /// What one entry changes.
@@ -46,6 +50,10 @@ pub struct Line {
 pub struct Change {
     /// The entry.
     pub entry: String,
+    /// The list it is on.
+    pub category: String,
+    /// How bad it is.
+    pub severity: u8,
     /// How many texts.
     pub texts: usize,
     /// Some of them.
@@ -98,28 +106,31 @@ fn lines(list: &Wordlist) -> Vec<Line> {
         category: entry.category.clone(),
         entry: entry.text.clone(),
         action: entry.action.as_str(),
+        severity: entry.severity,
     };
     let mut lines: Vec<Line> = list.entries.iter().map(line).collect();
     lines.sort();
     lines
 }
 
-type Noted = BTreeMap<String, (usize, Vec<String>)>;
+/// Changes by entry.
+type Noted = BTreeMap<String, Change>;
 
 fn note(noted: &mut Noted, hits: &[Hit<'_>], text: &str) {
     for hit in hits {
-        let (count, samples) = noted.entry(hit.entry.to_owned()).or_default();
-        *count += 1;
-        if samples.len() < SAMPLES {
-            samples.push(text.to_owned());
+        let (entry, category, severity) = (hit.entry.to_owned(), hit.category.to_owned(), hit.severity);
+        let new = || Change { entry, category, severity, texts: 0, samples: Vec::new() };
+        let change = noted.entry(hit.entry.to_owned()).or_insert_with(new);
+        change.texts += 1;
+        if change.samples.len() < SAMPLES {
+            change.samples.push(text.to_owned());
         }
     }
 }
 
 /// The largest changes first.
 fn changes(noted: Noted) -> Vec<Change> {
-    let mut changes: Vec<Change> =
-        noted.into_iter().map(|(entry, (texts, samples))| Change { entry, texts, samples }).collect();
+    let mut changes: Vec<Change> = noted.into_values().collect();
     changes.sort_by_key(|change| std::cmp::Reverse(change.texts));
     changes
 }
@@ -136,7 +147,9 @@ impl Diff {
             }
         };
         let line = |sign: char| {
-            move |line: &Line| format!("{sign} {:<10} {:<7} {}", line.category, line.action, line.entry)
+            move |line: &Line| {
+                format!("{sign} {:<10} {:<7} {} {}", line.category, line.action, line.severity, line.entry)
+            }
         };
         section("files gone", self.files_gone.clone());
         section("added", self.added.iter().map(line('+')).collect());
@@ -144,81 +157,18 @@ impl Diff {
         section("newly allowed", self.allowed.iter().map(|phrase| format!("+ {phrase}")).collect());
         section("not allowed any more", self.disallowed.iter().map(|phrase| format!("- {phrase}")).collect());
         let change = |change: &Change| {
-            format!("{:>6} texts  {}  e.g. {}", change.texts, change.entry, change.samples.join(" / "))
+            let samples = &change.samples[..SHORT.min(change.samples.len())];
+            format!(
+                "{:>6} texts  {} ({})  e.g. {}",
+                change.texts,
+                change.entry,
+                change.category,
+                samples.join(" / ")
+            )
         };
         section("would newly be hit", self.newly_hit.iter().map(change).collect());
         section("would newly pass", self.newly_passing.iter().map(change).collect());
         text.push_str(&format!("{} texts were judged by both lists\n", self.texts));
         text
     }
-
-    /// The same as a page of its own.
-    pub fn to_html(&self) -> String {
-        let rows = |changes: &[Change]| -> String {
-            let row = |change: &Change| {
-                let samples: Vec<String> = change.samples.iter().map(|text| escape(text)).collect();
-                format!(
-                    "<tr><td>{}</td><td class=n>{}</td><td>{}</td></tr>",
-                    escape(&change.entry),
-                    change.texts,
-                    samples.join("<br>")
-                )
-            };
-            changes.iter().map(row).collect()
-        };
-        let lines = |lines: &[Line], class: &str| -> String {
-            let row = |line: &Line| {
-                format!(
-                    "<tr class={class}><td>{}</td><td>{}</td><td>{}</td></tr>",
-                    escape(&line.entry),
-                    escape(&line.category),
-                    line.action
-                )
-            };
-            lines.iter().map(row).collect()
-        };
-        let phrases = |phrases: &[String], class: &str| -> String {
-            phrases
-                .iter()
-                .map(|phrase| {
-                    format!("<tr class={class}><td>{}</td><td>allow</td><td>pass</td></tr>", escape(phrase))
-                })
-                .collect()
-        };
-        let gone: Vec<String> = self.files_gone.iter().map(|name| escape(name)).collect();
-        let gone = if gone.is_empty() {
-            String::new()
-        } else {
-            format!("<p><b>Files gone:</b> {}</p>", gone.join(", "))
-        };
-        format!(
-            "<!doctype html><html lang=en><meta charset=utf-8><title>Wordlist changes</title><style>\
-             body{{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}}\
-             table{{border-collapse:collapse;width:100%;margin:.5rem 0 2rem}}td,th{{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #ddd;vertical-align:top}}\
-             .n{{text-align:right;font-variant-numeric:tabular-nums}}.add td:first-child::before{{content:'+ ';color:#080}}.del td:first-child::before{{content:'- ';color:#b00}}\
-             </style><h1>Wordlist changes</h1><p>{} added, {} removed; {} texts judged by both lists.</p>{}\
-             <h2>Entries</h2><table><tr><th>entry<th>list<th>does</tr>{}{}{}{}</table>\
-             <h2>Would newly be hit</h2><table><tr><th>entry<th class=n>texts<th>for example</tr>{}</table>\
-             <h2>Would newly pass</h2><table><tr><th>entry<th class=n>texts<th>for example</tr>{}</table></html>\n",
-            self.added.len() + self.allowed.len(),
-            self.removed.len() + self.disallowed.len(),
-            self.texts,
-            gone,
-            lines(&self.added, "add"),
-            lines(&self.removed, "del"),
-            phrases(&self.allowed, "add"),
-            phrases(&self.disallowed, "del"),
-            rows(&self.newly_hit),
-            rows(&self.newly_passing),
-        )
-    }
-}
-
-/// Texts are players' own: in a page they must stay text.
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
-        .replace('\'', "&#39;")
 }

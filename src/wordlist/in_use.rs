@@ -25,8 +25,14 @@ use crate::wordlist::{self, Files, check, last_good};
 const BUILT_IN: &[(&str, &[u8])] = &[
     ("allow.txt", include_bytes!("../../wordlists/allow.txt")),
     ("cases.tsv", include_bytes!("../../wordlists/cases.tsv")),
+    ("contact.txt", include_bytes!("../../wordlists/contact.txt")),
     ("fraud.txt", include_bytes!("../../wordlists/fraud.txt")),
+    ("hate.txt", include_bytes!("../../wordlists/hate.txt")),
     ("insults.txt", include_bytes!("../../wordlists/insults.txt")),
+    ("politics.txt", include_bytes!("../../wordlists/politics.txt")),
+    ("self-harm.txt", include_bytes!("../../wordlists/self-harm.txt")),
+    ("sexual.txt", include_bytes!("../../wordlists/sexual.txt")),
+    ("threats.txt", include_bytes!("../../wordlists/threats.txt")),
     ("watch.txt", include_bytes!("../../wordlists/watch.txt")),
 ];
 

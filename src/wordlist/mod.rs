@@ -20,6 +20,7 @@ pub mod check;
 pub mod diff;
 pub mod in_use;
 pub mod last_good;
+mod page;
 pub mod published;
 
 /// A list's files by name, sorted.

@@ -158,6 +158,11 @@ fn innocent_neighbours_pass() {
         ("dub", "дуб"),
         ("tut", "тут и там"),
         ("now", "山几"),
+        ("マンコ", "マンゴー"),
+        ("ハカ", "バカ"),
+        ("ビッチ", "ピッチ"),
+        // Two short words run together begin many others.
+        ("no wa", "nowadays"),
         ("녕하", "안녕ㅋㅋ하하"),
     ] {
         assert_eq!(masked(words, text), text, "{words} in {text}");

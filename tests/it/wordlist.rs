@@ -14,25 +14,25 @@ use serde_json::{Value, json};
 
 use crate::support::TestApp;
 
-struct Folder(tempfile::TempDir);
+pub struct Folder(tempfile::TempDir);
 
 impl Folder {
-    fn new(files: &[(&str, &str)]) -> Self {
+    pub fn new(files: &[(&str, &str)]) -> Self {
         let folder = Self(tempfile::tempdir().unwrap());
         files.iter().for_each(|(name, text)| folder.write(name, text));
         folder
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub fn write(&self, name: &str, text: &str) {
         fs::write(self.0.path().join(name), text).unwrap();
     }
 
-    fn path(&self) -> &str {
+    pub fn path(&self) -> &str {
         self.0.path().to_str().unwrap()
     }
 }
 
-fn guildhall(arguments: &[&str]) -> Output {
+pub fn guildhall(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_guildhall"))
         .arg("wordlist")
         .args(arguments)
@@ -43,14 +43,14 @@ fn guildhall(arguments: &[&str]) -> Output {
 }
 
 #[track_caller]
-fn succeeds(arguments: &[&str]) -> String {
+pub fn succeeds(arguments: &[&str]) -> String {
     let output = guildhall(arguments);
     assert!(output.status.success(), "{arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
     text(&output.stdout)
 }
 
 #[track_caller]
-fn fails(arguments: &[&str]) -> String {
+pub fn fails(arguments: &[&str]) -> String {
     let output = guildhall(arguments);
     assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", text(&output.stdout));
     text(&output.stdout) + &text(&output.stderr)
@@ -61,65 +61,10 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn the_repositorys_own_list_is_without_warnings() {
-    let report = succeeds(&["check", "wordlists", "--strict"]);
-    assert!(report.trim_end().ends_with("0 errors, 0 warnings"), "{report}");
-}
-
-#[test]
-fn check_names_place_and_mend_of_everything_at_once() {
-    let lists = Folder::new(&[
-        ("a.txt", "dragon\nDRAGON\n敏感词\n大敏感词\nhello\ngreen dragon | reject\nunicorn\n"),
-        ("allow.txt", "my unicorn\nunicorn\nnothing\n"),
-        ("cases.tsv", "a dragon\tpass\na dragon\tmask\ta ++++++\n"),
-    ]);
-    let report: Value =
-        serde_json::from_slice(&guildhall(&["check", lists.path(), "--json"]).stdout).unwrap();
-    let found: Vec<(&str, &str, &str)> = report["findings"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|f| (f["level"].as_str().unwrap(), f["kind"].as_str().unwrap(), f["place"].as_str().unwrap()))
-        .collect();
-    for expected in [
-        ("warning", "duplicate", "a.txt:2"),
-        ("warning", "covered", "a.txt:4"),
-        ("error", "clean-text", "a.txt:5"),
-        ("error", "allowed", "a.txt:7"),
-        ("note", "idle-allow", "allow.txt"),
-        ("error", "case", "cases.tsv:1"),
-        ("error", "case", "cases.tsv:2"),
-    ] {
-        assert!(found.contains(&expected), "{expected:?} in {found:?}");
-    }
-    assert!(
-        !found.iter().any(|(.., place)| *place == "a.txt:6"),
-        "a stronger entry is not covered by a weaker one"
-    );
-    let printed = fails(&["check", lists.path()]);
-    assert!(printed.contains("error: a.txt:5: 'hello' hits"), "{printed}");
-}
-
-#[test]
-fn check_reports_faults_and_exit_codes() {
-    let broken = Folder::new(&[("a.txt", "fine words\nx\n"), ("b.txt", "@colour red\n")]);
-    let report = fails(&["check", broken.path()]);
-    assert!(report.contains("error: a.txt:2: 'x' is one character"), "{report}");
-    assert!(report.contains("error: b.txt:1: unknown directive @colour"), "{report}");
-    fails(&["check", "/nowhere"]);
-    let doubled = Folder::new(&[("a.txt", "dragon\nDragon\n")]);
-    succeeds(&["check", doubled.path()]);
-    fails(&["check", doubled.path(), "--strict"]);
-    let clean = Folder::new(&[("clean.tsv", "a dragon\n")]);
-    let one = Folder::new(&[("a.txt", "dragon\n")]);
-    let clean = format!("{}/clean.tsv", clean.path());
-    fails(&["check", one.path(), "--clean", &clean]);
-}
-
-#[test]
 fn diff_shows_what_a_change_does() {
     let old = Folder::new(&[("a.txt", "dragon\ngriffin\n")]);
-    let new = Folder::new(&[("a.txt", "dragon | reject\nhydra\n"), ("allow.txt", "hydra cake\n")]);
+    let new =
+        Folder::new(&[("a.txt", "dragon | reject\nhydra | severity=1\n"), ("allow.txt", "hydra cake\n")]);
     let texts = Folder::new(&[("texts", "a griffin\na hydra\na hydra cake\n<b>hydra</b>\nnothing\n")]);
     let file = format!("{}/texts", texts.path());
     let page = format!("{}/page.html", texts.path());
@@ -143,11 +88,20 @@ fn diff_shows_what_a_change_does() {
     );
     assert_eq!(
         diff["newly_hit"],
-        json!([{ "entry": "hydra", "texts": 2, "samples": ["a hydra", "<b>hydra</b>"] }])
+        json!([{
+            "entry": "hydra", "category": "a", "severity": 1, "texts": 2, "samples": ["a hydra", "<b>hydra</b>"],
+        }])
     );
-    assert_eq!(diff["newly_passing"], json!([{ "entry": "griffin", "texts": 1, "samples": ["a griffin"] }]));
+    assert_eq!(
+        diff["newly_passing"],
+        json!([{ "entry": "griffin", "category": "a", "severity": 2, "texts": 1, "samples": ["a griffin"] }])
+    );
     let page = fs::read_to_string(page).unwrap();
     assert!(page.contains("&lt;b&gt;hydra&lt;/b&gt;") && !page.contains("<b>"), "players' text stays text");
+    for part in ["prefers-color-scheme: dark", "<details>", "词表变更", "charset=utf-8", "<td>a<td class=n>1"]
+    {
+        assert!(page.contains(part), "{part} in {page}");
+    }
     let printed = succeeds(&["diff", old.path(), new.path(), "--texts", &file]);
     assert!(
         printed.contains("would newly be hit (1)") && printed.contains("5 texts were judged"),
@@ -157,11 +111,14 @@ fn diff_shows_what_a_change_does() {
 
 #[test]
 fn test_draws_what_hits_under_the_text() {
-    let lists = Folder::new(&[("beasts.txt", "dragon\n敏感词\n")]);
+    let lists = Folder::new(&[("beasts.txt", "dragon | severity=3\n敏感词\n")]);
     let drawn = succeeds(&["test", "大 敏感词 d.r.a.g.o.n", "--folder", lists.path()]);
     let lines: Vec<&str> = drawn.lines().collect();
-    assert_eq!(lines[1], "   ^^^^^^ '敏感词' in beasts: mask");
-    assert!(lines[2].starts_with("          ^^^^^^^^^^^ 'dragon' in beasts: mask, found hidden"), "{drawn}");
+    assert_eq!(lines[1], "   ^^^^^^ '敏感词' in beasts: mask, severity 2");
+    assert!(
+        lines[2].starts_with("          ^^^^^^^^^^^ 'dragon' in beasts: mask, severity 3, found hidden"),
+        "{drawn}"
+    );
     assert_eq!(lines[3], "mask: 大 *** ***********");
     assert_eq!(succeeds(&["test", "fine", "--folder", lists.path()]), "fine\npasses\n");
 }

@@ -38,7 +38,11 @@ fn what_vanished_is_told_and_a_list_is_fetched_for_a_package() {
     let diff =
         run(&["diff", &path("old"), &path("new"), "--texts", "/dev/null", "--html", &path("diff.html")]);
     assert!(diff.contains("files gone (1)\n  b.txt"), "{diff}");
-    assert!(fs::read_to_string(path("diff.html")).unwrap().contains("<b>Files gone:</b> b.txt"));
+    assert!(
+        fs::read_to_string(path("diff.html"))
+            .unwrap()
+            .contains("<strong>Files gone · 消失的文件</strong>: b.txt")
+    );
     run(&["publish", &path("old"), "--to", &path("place")]);
     let published = run(&["publish", &path("new"), "--to", &path("place")]);
     assert!(published.contains("warning: b.txt was published before and is gone"), "{published}");
