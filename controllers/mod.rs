@@ -1,6 +1,6 @@
 //! The API's table of contents. An action that is not listed here can't be reached.
 //!
-//! One URL prefix a file. Knows what an action is (`api`), the tasks that actions enqueue (`work`), and the rooms below;
+//! One URL prefix a file or folder. Knows what an action is (`api`), the tasks that actions enqueue (`work`), and the rooms below;
 //! no host, and no SQL.
 
 use crate::api::action::Entry;

@@ -10,6 +10,8 @@
 //! A task: it is stored with what caused it, handed to the broker where there is one ([`outside`]), and run by the worker
 //! ([`work`]).
 //!
+//! Who waits for what is said hears of it through the [`hub`].
+//!
 //! `docs/architecture.md` follows one message, one task and one wordlist through the files.
 
 pub mod access;
@@ -23,6 +25,7 @@ pub mod config;
 pub mod controllers;
 pub mod filter;
 pub mod host;
+pub mod hub;
 pub mod outside;
 pub mod store;
 pub mod wordlist;

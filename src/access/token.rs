@@ -152,6 +152,7 @@ impl Tokens {
             id: claims.sub,
             level: claims.level.unwrap_or_default(),
             scope: claims.scope,
+            until: ends,
         };
         self.seen.insert(digest, (identity.clone(), ends.min(now + CACHE_MS)));
         Ok(identity)

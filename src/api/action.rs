@@ -86,6 +86,8 @@ pub trait Action: DeserializeOwned + JsonSchema + std::fmt::Debug + Send + 'stat
     type Caller: Caller;
     /// What is answered.
     type Reply: Serialize + JsonSchema;
+    /// May it wait for something to be said? Then that time is not the request's own.
+    const WAITS: bool = false;
 
     /// Does it.
     fn run(self, app: &App, caller: Self::Caller) -> impl Future<Output = Result<Self::Reply>> + Send;
@@ -133,6 +135,8 @@ pub struct Entry {
     pub reply: fn(&mut SchemaGenerator) -> Schema,
     /// Only in the newest code, for testers: published versions answer as if it did not exist.
     pub preview: bool,
+    /// May it wait for something to be said?
+    pub waits: bool,
     /// Runs it and writes the reply.
     pub call: for<'a> fn(&'a App, Call<'a>) -> Calling<'a>,
 }
@@ -147,6 +151,7 @@ impl Entry {
             input: A::json_schema,
             reply: |generator| generator.subschema_for::<A::Reply>(),
             preview: false,
+            waits: A::WAITS,
             call: |app, call| Box::pin(run::<A>(app, call)),
         }
     }

@@ -23,6 +23,7 @@ use crate::api::path;
 use crate::app::App;
 use crate::base::error::{Error, Result};
 use crate::base::random;
+use crate::base::seat;
 use crate::base::trace;
 use crate::chat::identity::Scope;
 use crate::config::Origins;
@@ -123,7 +124,9 @@ impl Router {
         let request_id = request_id(&parts).into();
         drop_platform_headers(&mut parts.headers);
         let reading = collect(body, || self.body_limit(&parts));
-        let body = tokio::time::timeout(self.limit(&parts), reading).await.unwrap_or_else(|_| Err(late()));
+        let body = tokio::time::timeout(self.limit(&parts, Duration::ZERO), reading)
+            .await
+            .unwrap_or_else(|_| Err(late()));
         Whole { parts, body, request_id, started }
     }
 
@@ -162,7 +165,9 @@ impl Router {
                 Ok(entry) => self.run(entry, &exchange, body).await,
                 Err(error) => Err(error),
             };
-            let summary = self.log(entry, &exchange, &result, started.elapsed());
+            // What it waited for others to say is not what it took.
+            let took = started.elapsed().saturating_sub(seat::waited());
+            let summary = self.log(entry, &exchange, &result, took);
             let mut answer = self.write(result, &request_id);
             if invocation.is_some() {
                 answer.extensions_mut().insert(summary);
@@ -180,10 +185,10 @@ impl Router {
         }
     }
 
-    /// How long a request may take: the configured time, or what a function's platform leaves.
-    fn limit(&self, parts: &Parts) -> Duration {
+    /// How long a request may take: the configured time and what it may wait, or what a function's platform leaves.
+    fn limit(&self, parts: &Parts, waiting: Duration) -> Duration {
         let time_left = parts.extensions.get().and_then(|invocation: &Invocation| invocation.time_left);
-        self.app.config.request_timeout.min(time_left.unwrap_or(Duration::MAX))
+        (self.app.config.request_timeout + waiting).min(time_left.unwrap_or(Duration::MAX))
     }
 
     /// The game's server sends long lists of members.
@@ -246,7 +251,8 @@ impl Router {
         };
         let action = trace::with(request_id, (entry.call)(&self.app, call));
         let action = AssertUnwindSafe(action).catch_unwind();
-        match tokio::time::timeout(self.limit(parts), action).await {
+        let waiting = if entry.waits { self.app.config.live_wait } else { Duration::ZERO };
+        match tokio::time::timeout(self.limit(parts, waiting), action).await {
             Ok(Ok(result)) => result,
             Ok(Err(panic)) => Err(Error::internal(format!("panic: {}", panic_text(&*panic)))),
             Err(_) => Err(Error::Unavailable("this took too long")),
@@ -320,6 +326,7 @@ impl Router {
             status,
             code,
             duration_ms = took.as_micros() as f64 / 1_000.0,
+            waited_ms = Some(seat::waited().as_millis() as u64).filter(|waited| *waited > 0),
             version = self.app.config.version,
             alias = invocation.and_then(|invocation| invocation.alias.as_deref()),
             invocation = invocation.map(|invocation| invocation.id.as_str()),

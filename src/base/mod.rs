@@ -1,4 +1,5 @@
-//! What everything stands on: the time, randomness, errors, the id of the request that something is done for, the build.
+//! What everything stands on: the time, randomness, errors, the id and the place of the request that something
+//! is done for, the build.
 //!
 //! Each is the only place of its kind, so that tests can move the clock and a rule can forbid it elsewhere. Knows no
 //! other room.
@@ -6,5 +7,6 @@
 pub mod clock;
 pub mod error;
 pub mod random;
+pub mod seat;
 pub mod trace;
 pub mod version;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::base::clock::Millis;
 use crate::chat::values::{Level, PlayerId};
 
 /// What a token allows.
@@ -41,6 +42,8 @@ pub struct Identity {
     pub level: Level,
     /// What they may do.
     pub scope: Scope,
+    /// When their token ends.
+    pub until: Millis,
 }
 
 impl Identity {

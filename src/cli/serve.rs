@@ -13,7 +13,7 @@ use crate::config::{Config, Platform, Role, data_folder};
 use crate::controllers::ACTIONS;
 use crate::host::figures;
 use crate::host::server::Server;
-use crate::host::{lambda, scf};
+use crate::host::{lambda, scf, sweep};
 use crate::work::publisher;
 use crate::work::tasks::TASKS;
 use crate::work::worker::Worker;
@@ -36,6 +36,7 @@ pub(super) async fn serve(config: Config) -> Result<(), StartError> {
         Some(_) => tokio::spawn(publish(Arc::clone(&app), stop.clone())),
         None => tokio::spawn(Worker::new(Arc::clone(&app), TASKS).run(stop.clone())),
     };
+    tokio::spawn(sweep::run(Arc::clone(&app), stop.clone()));
     say(&format!("guildhall listens on http://{address}"))?;
     server.run(stop).await;
     // Tasks that don't end in time run again after the next start.

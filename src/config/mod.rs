@@ -79,6 +79,8 @@ pub struct Config {
     pub connections_per_address: Option<usize>,
     /// Requests that a player, or an address without a token, may make in a time.
     pub rate: Option<Limit>,
+    /// How long a poll may wait for something to be said; not at all where it is zero.
+    pub live_wait: Duration,
     /// How long one request may take.
     pub request_timeout: Duration,
     /// How long open requests may take to end after SIGTERM.
@@ -287,6 +289,14 @@ impl Config {
                 "seconds one request may take before it gets 503, 1 to 900",
                 |text| parse::seconds(text, 1, 900),
             ),
+            live_wait: env
+                .optional(
+                    "GUILDHALL_LIVE_WAIT_S",
+                    "25; 0 as a function",
+                    "seconds a poll may wait for something to be said, 0 to 25; a function is paid for while it waits",
+                    |text| parse::seconds(text, 0, 25),
+                )
+                .unwrap_or(if platform::is_function(env) { Duration::ZERO } else { Duration::from_secs(25) }),
             shutdown_grace: env.get(
                 "GUILDHALL_SHUTDOWN_S",
                 "20",

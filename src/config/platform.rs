@@ -26,9 +26,17 @@ pub(super) fn version(env: &mut Reader<'_>) -> String {
         "which version this is; `$LATEST` is the newest code under test, with preview actions and tasks of its own",
         word,
     );
-    let platforms = ["AWS_LAMBDA_FUNCTION_VERSION", "SCF_FUNCTIONVERSION"];
-    let platform = platforms.iter().find_map(|name| env.platform(name));
-    platform.or(named).unwrap_or_else(|| BUILD.to_owned())
+    function_version(env).or(named).unwrap_or_else(|| BUILD.to_owned())
+}
+
+/// What a function's platform says of its version: only where there is such a platform.
+fn function_version(env: &Reader<'_>) -> Option<String> {
+    ["AWS_LAMBDA_FUNCTION_VERSION", "SCF_FUNCTIONVERSION"].iter().find_map(|name| env.platform(name))
+}
+
+/// Are we paid for by the time that a request takes?
+pub(super) fn is_function(env: &Reader<'_>) -> bool {
+    function_version(env).is_some()
 }
 
 /// Is it the newest code, which only testers reach?

@@ -70,9 +70,9 @@ impl Rules {
 /// A find in the plain view: ends of words, where the entry asks for them.
 pub(super) fn in_plain(folded: &str, span: &Range<usize>, rules: Rules) -> bool {
     rules.has(Rules::PLAIN)
-        && !folded[span.end..].starts_with(is_voicing)
         && (!rules.has(Rules::STARTS_WORD) || is_word_edge(folded, span.start))
         && (!rules.has(Rules::ENDS_WORD) || is_word_edge(folded, span.end))
+        && !folded[span.end..].starts_with(is_voicing)
 }
 
 /// Does a letter touch a find?
@@ -86,14 +86,20 @@ pub(super) struct Around {
 /// A find in a squeezed view. `runs` are the entry's own repeats; none means that it has none.
 pub(super) fn in_squeezed(view: &Squeezed, at: Range<usize>, rules: Rules, runs: Option<&[u16]>) -> bool {
     let voiced = view.units.get(at.end).is_some_and(|unit| is_voicing(unit.letter));
-    !voiced && in_units(&view.units[at.clone()], Around::of(view, at), rules, runs)
+    !voiced && in_units(&view.units[at.clone()], || Around::of(view, at), rules, runs)
 }
 
 /// A find of some letters.
-pub(super) fn in_units(units: &[Unit], around: Around, rules: Rules, runs: Option<&[u16]>) -> bool {
+pub(super) fn in_units(
+    units: &[Unit],
+    around: impl FnOnce() -> Around,
+    rules: Rules,
+    runs: Option<&[u16]>,
+) -> bool {
+    let alone = |around: Around| !(around.before || around.after);
     repeats_agree(units, runs)
         && gaps_agree(units, rules)
-        && (!rules.has(Rules::IN_WORDS) || !(around.before || around.after))
+        && (!rules.has(Rules::IN_WORDS) || alone(around()))
         && units.iter().any(|unit| unit.is_letter) == rules.has(Rules::HAS_LETTER)
 }
 

@@ -211,17 +211,40 @@ fn stands_for_any(character: char) -> bool {
     matches!(character, '*' | '#' | '%' | '^' | '&' | '_' | '~' | '=' | '@' | '$' | '+' | '|' | '/' | '\\')
 }
 
+/// The first bytes of what [`is_ambiguous`] may say yes to: a glance at most texts is enough.
+pub(super) fn may_be_ambiguous(byte: u8) -> bool {
+    const BYTES: [bool; 256] = {
+        let mut bytes = [false; 256];
+        // Signs of Latin-1, of currencies, jamo, and Cyrillic for the digits beside it.
+        let firsts = b"12346v!@#$%^&*(_=+[{}\\|/<~`\xc2\xe1\xe2\xd0\xd1\xd2\xd3\xd4";
+        let mut at = 0;
+        while at < firsts.len() {
+            bytes[firsts[at] as usize] = true;
+            at += 1;
+        }
+        bytes
+    };
+    BYTES[usize::from(byte)]
+}
+
 /// Does the text mix scripts within a word, or use signs that have no other use in chat than to look like Latin letters?
 pub(super) fn mixes_scripts(text: &str) -> bool {
-    let greek_or_cyrillic = |c: char| matches!(c, '\u{370}'..='\u{52f}');
-    let twin = |c: char| greek_or_cyrillic(c) || TWINS.iter().any(|(twin, _)| *twin == c);
-    let mut before = ' ';
-    text.chars().any(|character| {
-        let mixed = matches!(character, '\u{3105}'..='\u{312f}')
-            || (character.is_ascii_alphabetic() && twin(before))
-            || (before.is_ascii_alphabetic() && twin(character));
-        before = character;
-        mixed
+    let bytes = text.as_bytes();
+    let twin = |character: Option<char>| {
+        let is_twin =
+            |c: char| matches!(c, '\u{370}'..='\u{52f}') || TWINS.iter().any(|(twin, _)| *twin == c);
+        character.is_some_and(is_twin)
+    };
+    bytes.windows(2).enumerate().any(|(at, pair)| match *pair {
+        [letter, other] if letter.is_ascii_alphabetic() && !other.is_ascii() => {
+            twin(text[at + 1..].chars().next())
+        }
+        [other, letter] if !other.is_ascii() && letter.is_ascii_alphabetic() => {
+            twin(text[..=at].chars().next_back())
+        }
+        // Bopomofo.
+        [0xe3, 0x84] => true,
+        _ => false,
     })
 }
 

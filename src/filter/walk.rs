@@ -11,7 +11,7 @@ use aho_corasick::automaton::StateID;
 use super::accept::{self, Rules};
 use super::build::{Automata, Finder};
 use super::fold::{is_alphabetic, is_voicing, is_word_character};
-use super::readings::{Choice, choices, is_ambiguous};
+use super::readings::{Choice, choices, is_ambiguous, may_be_ambiguous};
 use super::suspicion::Longest;
 use super::view::{Gap, Letter, Squeezed};
 
@@ -26,6 +26,9 @@ const HOLE_LETTERS: usize = 5;
 pub(super) fn region(folded: &str, twins: bool, longest: Longest) -> Option<Range<usize>> {
     if twins {
         return Some(0..folded.len());
+    }
+    if !folded.bytes().any(may_be_ambiguous) {
+        return None;
     }
     let (mut before, mut places) = (None, None::<(usize, usize)>);
     let mut characters = folded.char_indices().peekable();
@@ -153,7 +156,7 @@ impl<'a> Walk<'a> {
             let may_have_hole = !self.has_hole || (count >= HOLE_LETTERS && found.rules.has(Rules::IN_WORDS));
             if found.rules.has(Rules::SQUEEZED)
                 && may_have_hole
-                && accept::in_units(&self.view.units, around, found.rules, self.finder.runs(&found))
+                && accept::in_units(&self.view.units, || around, found.rules, self.finder.runs(&found))
                 && !self.found.contains(&(found.entry, start..end))
             {
                 self.found.push((found.entry, start..end));

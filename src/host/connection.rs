@@ -23,6 +23,7 @@ use tokio::time::{sleep, timeout};
 use super::stream::{Activity, Answering, Held, Pieces, Stream};
 use crate::api::head::Peer;
 use crate::api::router::{Answer, Router};
+use crate::base::seat::{self, Seat};
 
 /// A client has this long to send its next request's head; idle connections end then too.
 const HEAD: Duration = Duration::from_secs(30);
@@ -129,15 +130,19 @@ async fn answer(request: Request<Incoming>, shared: &Shared, activity: &Arc<Acti
     let request = router.read(request).await;
     let mut held = Held {
         _answering: Some(Answering::begin(activity)),
-        place: Arc::clone(&shared.room).try_acquire_owned().ok(),
+        seat: Seat::new(Arc::clone(&shared.room).try_acquire_owned().ok()),
         unsent: None,
     };
-    if held.place.is_some() {
+    let has_place = held.seat.is_taken();
+    if has_place {
         router.app().blocklist.refresh_after_standstill().await;
     }
     let (id, always) = (request.request_id(), router.is_health(request.path()));
-    let mut answer =
-        if held.place.is_some() || always { router.answer(request).await } else { router.shed(&id) };
+    let mut answer = if has_place || always {
+        seat::with(Arc::clone(&held.seat), router.answer(request)).await
+    } else {
+        router.shed(&id)
+    };
     let units = answer.body().len() / UNSENT_UNIT;
     if units > 0 {
         held.unsent = Arc::clone(&shared.unsent).try_acquire_many_owned(units as u32).ok();

@@ -49,6 +49,11 @@ pub const FIGURES: &[Figure] = &[
     counter("guildhall_requests_shed_total", "Requests refused because too many were answered already."),
     counter("guildhall_connections_refused_total", "Connections refused because their address had too many."),
     histogram("guildhall_request_duration_seconds", "Time to answer a request, by controller and action."),
+    gauge("guildhall_waiting", "Polls that wait for something to be said."),
+    counter(
+        "guildhall_swept_total",
+        "Channels in which another process stored something that was waited for here.",
+    ),
     histogram("guildhall_commit_messages", "Messages stored by one commit."),
     counter("guildhall_verdicts_total", "Texts that the filter hit, by the strongest action."),
     gauge("guildhall_wordlist_age_seconds", "Time since the wordlist was last known to be current."),

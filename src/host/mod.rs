@@ -1,7 +1,8 @@
 //! How requests and events reach us: as a plain server, as an AWS Lambda function, or as a Tencent SCF function.
 //!
-//! `server` speaks HTTP/1.1, `connection` to one client, over `stream`; `addresses` bounds how many one address has; `lambda` answers gateways' events, and runs a worker's; `scf` asks Tencent's platform for
-//! events; `function` is the worker as a function, and `events` reads what invokes it, whoever sends it; `figures` serves
+//! `server` speaks HTTP/1.1, `connection` to one client, over `stream`; `addresses` bounds how many one address has;
+//! `sweep` finds what other processes stored for those who wait here; `lambda` answers gateways' events, and runs a
+//! worker's; `scf` asks Tencent's platform for events; `function` is the worker as a function, and `events` reads what invokes it, whoever sends it; `figures` serves
 //! Prometheus, `embedded` writes CloudWatch's lines; `log` says where the log goes.
 //!
 //! Knows the router and the worker; what an action or a task does is no affair of a host.
@@ -17,3 +18,4 @@ pub mod log;
 pub mod scf;
 pub mod server;
 mod stream;
+pub mod sweep;

@@ -60,6 +60,7 @@ impl Server {
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let config = &self.router.app().config;
         let grace = config.shutdown_grace;
+        let hub = Arc::clone(self.router.app().db.hub());
         let (close, closing) = watch::channel(false);
         let door = Door {
             addresses: Addresses::new(config.connections_per_address),
@@ -80,6 +81,7 @@ impl Server {
         let _ = tokio::time::timeout(FAREWELL, door.accept_all(&self.listener)).await;
         drop(self.listener);
         let _ = close.send(true);
+        hub.close();
         door.open.close();
         if tokio::time::timeout(grace, door.open.wait()).await.is_err() {
             tracing::warn!(grace_s = grace.as_secs(), "some requests did not end in time");

@@ -14,6 +14,8 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::{Instant, Sleep};
 
+use crate::base::seat::Seat;
+
 /// A client may take nothing for so long while there is something for it.
 const STALLED: Duration = Duration::from_secs(10);
 /// An answer goes out in such pieces: the next is made ready when there is room for it.
@@ -134,10 +136,10 @@ impl AsyncWrite for Stream {
 }
 
 /// What is held until an answer is on its way: its place among those that are answered, and its bytes among the unsent.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Held {
     pub(super) _answering: Option<Answering>,
-    pub(super) place: Option<OwnedSemaphorePermit>,
+    pub(super) seat: Arc<Seat>,
     pub(super) unsent: Option<OwnedSemaphorePermit>,
 }
 

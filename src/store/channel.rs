@@ -1,5 +1,7 @@
 //! Channels: made once, found by id, seen by whom they are for.
 
+use std::sync::Arc;
+
 use sqlx::FromRow;
 
 use super::engine::sql::{Sql, by_dialect, values};
@@ -127,4 +129,20 @@ pub async fn visible_among(db: &Db, ids: &[&ChannelId], caller: &Identity) -> Re
     );
     let channels: Vec<Channel> = db.all(AMONG, values![&json(&ids)?, caller.id.as_str()]).await?;
     Ok(channels.into_iter().filter(|channel| channel.is_visible_to(caller)).collect())
+}
+
+/// Those of some channels whose last number is another than the one that is known.
+///
+/// # Errors
+/// The database's.
+pub async fn moved(db: &Db, known: &[(Arc<str>, i64)]) -> Result<Vec<String>> {
+    const MOVED: Sql = by_dialect(
+        "SELECT c.id FROM json_each($1) j JOIN channel c ON c.id = j.value ->> 0
+         WHERE c.last_seq <> j.value ->> 1",
+        "SELECT c.id FROM json_array_elements($1::json) j (value) JOIN channel c ON c.id = j.value ->> 0
+         WHERE c.last_seq <> (j.value ->> 1)::bigint",
+    );
+    let known: Vec<(&str, i64)> = known.iter().map(|(id, seq)| (&**id, *seq)).collect();
+    let moved: Vec<(String,)> = db.all(MOVED, values![&json(&known)?]).await?;
+    Ok(moved.into_iter().map(|(id,)| id).collect())
 }

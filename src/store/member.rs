@@ -29,6 +29,7 @@ pub async fn add(db: &Db, channel: &Channel, players: &[PlayerId]) -> Result<u64
     tx.lock_channel(channel.key).await?;
     let added = insert(&mut tx, channel.key, players, db.now().await?).await?;
     tx.commit().await?;
+    db.hub().tell(&channel.id);
     Ok(added)
 }
 
@@ -77,6 +78,7 @@ pub async fn remove(db: &Db, channel: &Channel, players: &[PlayerId]) -> Result<
     tx.execute(FORGET, values![channel.key, &players]).await?;
     count(&mut tx, channel.key, -removed.cast_signed()).await?;
     tx.commit().await?;
+    db.hub().tell(&channel.id);
     Ok(removed)
 }
 

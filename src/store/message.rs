@@ -261,6 +261,7 @@ pub async fn recall(
     empty(&mut tx, channel.key, seen).await?;
     let entry = insert_recall(&mut tx, channel, seq, by, now).await?;
     tx.commit().await?;
+    db.hub().tell(&channel.id);
     Ok(entry)
 }
 

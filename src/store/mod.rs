@@ -9,15 +9,17 @@
 //! `SQLite` has one writer at a time, so everything that writes goes through one connection; sends share its commits.
 //! Readers never wait for it. `PostgreSQL` serves any number of instances at once.
 //!
-//! Knows what is said and by whom (`chat`), what goes to a broker (`outside::envelope`), and settings; no request, no
+//! Whatever is committed is told to the `hub`. Knows what is said and by whom (`chat`), what goes to a broker (`outside::envelope`), and settings; no request, no
 //! action, no task.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::base::clock::{Clock, Millis};
 use crate::base::error::{Error, Result};
 use crate::config::Config;
+use crate::hub::Hub;
 
 pub mod channel;
 pub mod create;
@@ -58,6 +60,7 @@ pub struct Db {
     stage: &'static str,
     /// Was a task enqueued since somebody asked?
     enqueued: AtomicBool,
+    hub: Arc<Hub>,
 }
 
 impl Db {
@@ -77,7 +80,8 @@ impl Db {
                 sqlite::open(&format!("sqlite://{}", file.display())).await?
             }
         };
-        let sends = writer::start(pools.clone(), clock.clone());
+        let hub = Arc::new(Hub::default());
+        let sends = writer::start(pools.clone(), clock.clone(), Arc::clone(&hub));
         let stage = if config.is_latest() { "latest" } else { "" };
         Ok(Self {
             pools,
@@ -87,6 +91,7 @@ impl Db {
             pulse: tokio::sync::Mutex::default(),
             stage,
             enqueued: AtomicBool::new(false),
+            hub,
         })
     }
 
@@ -115,6 +120,11 @@ impl Db {
         let (now,) = rows.into_iter().next().ok_or(sqlx::Error::RowNotFound)?;
         self.times.note(now, &self.clock);
         Ok(now + self.clock.passed())
+    }
+
+    /// Who waits for what is stored.
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.hub
     }
 
     /// Was a task enqueued here since this was asked last? A server looks into the outbox all the time; a function, only

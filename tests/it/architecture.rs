@@ -42,7 +42,7 @@ pub const FLOORS: &[&[&str]] = &[
     &["outside"],
     &["config"],
     &["chat"],
-    &["filter"],
+    &["filter", "hub"],
     &["base"],
 ];
 

@@ -49,6 +49,7 @@ mod support;
 mod sync;
 mod task_actions;
 mod tasks;
+mod waiting;
 mod wordlist;
 mod wordlist_check;
 mod wordlist_files;

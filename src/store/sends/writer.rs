@@ -20,6 +20,7 @@ use super::{postgres, sqlite};
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Result};
 use crate::chat::values::ChannelId;
+use crate::hub::Hub;
 use crate::store::engine::Pools;
 
 /// Sends in one commit.
@@ -53,10 +54,10 @@ impl Queue {
 }
 
 /// Starts the writer; it ends when its queue is dropped.
-pub(in crate::store) fn start(pools: Pools, clock: Clock) -> Queue {
+pub(in crate::store) fn start(pools: Pools, clock: Clock, hub: Arc<Hub>) -> Queue {
     let (sender, receiver) = mpsc::channel(WAITING);
     tokio::spawn(
-        Writer { pools, clock, lanes: Arc::default(), locked: Arc::new(Semaphore::new(LOCKED)) }
+        Writer { pools, clock, hub, lanes: Arc::default(), locked: Arc::new(Semaphore::new(LOCKED)) }
             .run(receiver),
     );
     Queue(sender)
@@ -66,6 +67,7 @@ pub(in crate::store) fn start(pools: Pools, clock: Clock) -> Queue {
 struct Writer {
     pools: Pools,
     clock: Clock,
+    hub: Arc<Hub>,
     /// The channels that are aside.
     lanes: Arc<Mutex<HashMap<ChannelId, mpsc::Sender<Job>>>>,
     locked: Arc<Semaphore>,
@@ -105,7 +107,10 @@ impl Writer {
             }
             Err(NotWritten::Fault(error)) => drafts.iter().map(|_| Err(same(&error))).collect(),
         };
-        for (reply, outcome) in replies.into_iter().zip(outcomes) {
+        for ((reply, outcome), pending) in replies.into_iter().zip(outcomes).zip(&drafts) {
+            if matches!(outcome, Ok(Outcome::Stored(_))) {
+                self.hub.tell(pending.draft.said.channel.as_str());
+            }
             // A caller that has gone away will ask again with its nonce.
             let _ = reply.send(outcome);
         }

@@ -11,7 +11,7 @@ use crate::chat::identity::Identity;
 use crate::chat::payload::Payload;
 use crate::chat::said::Said;
 use crate::chat::values::{
-    ChannelId, Cursor, Few, MAX_MENTIONS, MAX_SYNC_CHANNELS, Nonce, PageSize, PlayerId, Seq, Text, as_set,
+    ChannelId, Cursor, Few, MAX_MENTIONS, Nonce, PageSize, PlayerId, Seq, Text, as_set,
 };
 use crate::store::channel::{self, Channel};
 use crate::store::message::{self, Message, Stored};
@@ -19,6 +19,10 @@ use crate::store::sends::{self, Draft, Sent};
 use crate::store::wordlist_hit;
 use crate::work::task;
 use crate::work::tasks::webhook::Webhook;
+
+mod sync;
+
+pub use sync::SyncMessages;
 
 /// Say something in a channel.
 ///
@@ -159,129 +163,6 @@ fn forward(channel: &Channel, after: i64, limit: i64) -> (std::ops::RangeInclusi
     let start = (after + 1).max(channel.first_seq);
     let end = (start + limit - 1).min(channel.last_seq);
     (start..=end, end < channel.last_seq)
-}
-
-/// What is new in many channels at once: the call that a client polls with.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SyncMessages {
-    /// Each channel once, 100 at most.
-    channels: Few<SyncCursor, MAX_SYNC_CHANNELS>,
-    /// The most messages for each channel, 1 to 100.
-    #[serde(default)]
-    limit: PageSize,
-}
-
-/// Where a client stands in a channel.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SyncCursor {
-    channel: ChannelId,
-    /// The last number the client has; 0 for none.
-    after: Cursor,
-    /// The epoch the client has it from; none if it does not know.
-    #[serde(default)]
-    epoch: Option<String>,
-}
-
-/// What is new, in the order of the request.
-#[derive(Serialize, JsonSchema)]
-pub struct SyncReply {
-    channels: Vec<SyncedChannel>,
-}
-
-/// What is new in one channel.
-#[derive(Serialize, JsonSchema)]
-pub struct SyncedChannel {
-    channel: String,
-    /// None where the caller sees no such channel.
-    epoch: Option<String>,
-    /// Numbering started over: forget what you have; the messages here are the first ones.
-    reset: bool,
-    /// In ascending order of `seq`.
-    #[schemars(with = "Vec<Message>")]
-    messages: Stored,
-    /// Ask again: there is more.
-    more: bool,
-    /// `not_found` where the caller sees no such channel (any more); the others are answered all the same.
-    error: Option<&'static str>,
-}
-
-/// Messages in one reply of sync; past that, channels say `more`.
-const SYNC_MESSAGES: i64 = 500;
-/// Bytes of messages in one reply of sync: with what stands around them it has at most 1 MiB.
-const SYNC_BYTES: usize = 1_000_000;
-
-impl Action for SyncMessages {
-    const ROUTE: Route = Route::post("/message/sync");
-    type Caller = Known;
-    type Reply = SyncReply;
-
-    async fn run(self, app: &App, caller: Known) -> Result<SyncReply> {
-        let cursors = self.channels.into_vec();
-        let ids: Vec<&ChannelId> = cursors.iter().map(|cursor| &cursor.channel).collect();
-        if distinct(&ids) < ids.len() {
-            return Err(Error::InvalidInput("body: channels: name each channel once".to_owned()));
-        }
-        let visible = channel::visible_among(&app.db, &ids, &caller).await?;
-        let found = |id: &ChannelId| visible.iter().find(|channel| channel.id == id.as_str());
-        let mut room = SYNC_MESSAGES;
-        let mut wanted = Vec::new();
-        let mut replies = Vec::with_capacity(cursors.len());
-        for cursor in &cursors {
-            let Some(channel) = found(&cursor.channel) else {
-                replies.push(SyncedChannel::missing(cursor));
-                continue;
-            };
-            let reset = cursor.is_from_another(channel);
-            let after = if reset { 0 } else { cursor.after.get() };
-            let (seqs, more) = forward(channel, after, self.limit.get().min(room));
-            room -= (seqs.end() - seqs.start() + 1).max(0);
-            replies.push(SyncedChannel::found(channel, reset, more));
-            wanted.push((channel, seqs));
-        }
-        let mut pages = message::ranges(&app.db, &wanted).await?.into_iter();
-        let mut room = SYNC_BYTES;
-        for reply in replies.iter_mut().filter(|reply| reply.error.is_none()) {
-            let page = pages.next().unwrap_or_else(Stored::none);
-            let (page, whole) = page.within(room)?;
-            room = room.saturating_sub(page.as_str().len());
-            reply.messages = page;
-            reply.more |= !whole;
-        }
-        Ok(SyncReply { channels: replies })
-    }
-}
-
-impl SyncCursor {
-    /// Another epoch, or a number that this one has not reached.
-    fn is_from_another(&self, channel: &Channel) -> bool {
-        self.epoch.as_ref().is_some_and(|epoch| *epoch != channel.epoch)
-            || self.after.get() > channel.last_seq
-    }
-}
-
-impl SyncedChannel {
-    fn missing(cursor: &SyncCursor) -> Self {
-        let channel = cursor.channel.to_string();
-        Self {
-            channel,
-            epoch: None,
-            reset: false,
-            messages: Stored::none(),
-            more: false,
-            error: Some("not_found"),
-        }
-    }
-
-    fn found(channel: &Channel, reset: bool, more: bool) -> Self {
-        let epoch = Some(channel.epoch.clone());
-        Self { channel: channel.id.clone(), epoch, reset, messages: Stored::none(), more, error: None }
-    }
-}
-
-fn distinct(ids: &[&ChannelId]) -> usize {
-    ids.iter().collect::<std::collections::HashSet<_>>().len()
 }
 
 /// Take a message back: its text and payload go, and an entry with `ref` tells everybody.

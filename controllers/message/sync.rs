@@ -1,0 +1,221 @@
+//! `/message/sync`: what is new in many channels at once, now or as soon as there is something.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, timeout_at};
+
+use super::forward;
+use crate::api::action::{Action, Route};
+use crate::api::caller::Known;
+use crate::app::App;
+use crate::base::error::{Error, Result};
+use crate::base::{random, seat};
+use crate::chat::values::{ChannelId, Cursor, Few, MAX_SYNC_CHANNELS, PageSize};
+use crate::hub::Watch;
+use crate::store::channel::{self, Channel};
+use crate::store::message::{self, Message, Stored};
+
+/// What is new in many channels at once: the call that a client polls with.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SyncMessages {
+    /// Each channel once, 100 at most.
+    channels: Few<SyncCursor, MAX_SYNC_CHANNELS>,
+    /// The most messages for each channel, 1 to 100.
+    #[serde(default)]
+    limit: PageSize,
+    /// Answer only when there is something new, or after so many seconds; `wait_max_s` of the reply at most.
+    #[serde(default)]
+    wait_s: Option<u32>,
+}
+
+/// Where a client stands in a channel.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SyncCursor {
+    channel: ChannelId,
+    /// The last number the client has; 0 for none.
+    after: Cursor,
+    /// The epoch the client has it from; none if it does not know.
+    #[serde(default)]
+    epoch: Option<String>,
+}
+
+/// What is new, in the order of the request.
+#[derive(Serialize, JsonSchema)]
+pub struct SyncReply {
+    channels: Vec<SyncedChannel>,
+    /// The longest that `wait_s` may be; 0 where nobody waits.
+    wait_max_s: u64,
+    /// Nothing is new, and no waiting was possible: ask again after so many seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_s: Option<u64>,
+    #[serde(skip)]
+    waited: bool,
+}
+
+/// What is new in one channel.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct SyncedChannel {
+    channel: String,
+    /// None where the caller sees no such channel.
+    epoch: Option<String>,
+    /// Numbering started over: forget what you have; the messages here are the first ones.
+    reset: bool,
+    /// Where history begins: numbers below it were deleted, and are not missing. None where the caller sees no such channel.
+    first_seq: Option<i64>,
+    #[serde(skip)]
+    last_seq: i64,
+    /// In ascending order of `seq`.
+    #[schemars(with = "Vec<Message>")]
+    messages: Stored,
+    /// Ask again: there is more.
+    more: bool,
+    /// `not_found` where the caller sees no such channel (any more); the others are answered all the same.
+    error: Option<&'static str>,
+}
+
+/// Messages in one reply of sync; past that, channels say `more`.
+const SYNC_MESSAGES: i64 = 500;
+/// Bytes of messages in one reply of sync: with what stands around them it has at most 1 MiB.
+const SYNC_BYTES: usize = 1_000_000;
+
+impl Action for SyncMessages {
+    const ROUTE: Route = Route::post("/message/sync");
+    type Caller = Known;
+    type Reply = SyncReply;
+    const WAITS: bool = true;
+
+    async fn run(self, app: &App, caller: Known) -> Result<SyncReply> {
+        let cursors = self.channels.into_vec();
+        let ids: Vec<&ChannelId> = cursors.iter().map(|cursor| &cursor.channel).collect();
+        if distinct(&ids) < ids.len() {
+            return Err(Error::InvalidInput("body: channels: name each channel once".to_owned()));
+        }
+        let question = Question { app, caller: &caller, cursors: &cursors, limit: self.limit.get() };
+        let longest = app.config.live_wait;
+        let wanted = Duration::from_secs(self.wait_s.unwrap_or_default().into());
+        // A token's end is the end of what it allows.
+        let left = Duration::from_millis((caller.until - app.clock.now()).max(0).unsigned_abs());
+        let wait = wanted.min(longest).min(left);
+        let watch = if wait.is_zero() { None } else { app.db.hub().watch() };
+        let mut reply = match watch {
+            None => question.ask().await?,
+            Some(watch) => question.wait(watch, wait).await?,
+        };
+        reply.wait_max_s = longest.as_secs();
+        let refused = !wanted.is_zero() && !reply.waited && !reply.has_news();
+        reply.retry_after_s = refused.then(|| 1 + random::below(3));
+        Ok(reply)
+    }
+}
+
+/// One question about what is new.
+struct Question<'a> {
+    app: &'a App,
+    caller: &'a Known,
+    cursors: &'a [SyncCursor],
+    limit: i64,
+}
+
+impl Question<'_> {
+    /// The page, once there is something on it, or the wait is over.
+    async fn wait(&self, mut watch: Watch, wait: Duration) -> Result<SyncReply> {
+        let until = Instant::now() + wait;
+        self.cursors.iter().for_each(|cursor| watch.add(cursor.channel.as_str()));
+        let mut reply = self.ask().await?;
+        while !reply.has_news() {
+            for channel in &reply.channels {
+                watch.read(&channel.channel, channel.last_seq);
+            }
+            if !matches!(seat::away(timeout_at(until, watch.rung())).await, Ok(Some(_))) {
+                break;
+            }
+            reply = self.app.db.hub().look(self.ask()).await?;
+        }
+        Ok(SyncReply { waited: true, ..reply })
+    }
+
+    /// What is new by now.
+    async fn ask(&self) -> Result<SyncReply> {
+        let Self { app, caller, cursors, limit } = *self;
+        let ids: Vec<&ChannelId> = cursors.iter().map(|cursor| &cursor.channel).collect();
+        let visible = channel::visible_among(&app.db, &ids, caller).await?;
+        let found = |id: &ChannelId| visible.iter().find(|channel| channel.id == id.as_str());
+        let mut room = SYNC_MESSAGES;
+        let mut wanted = Vec::new();
+        let mut replies = Vec::with_capacity(cursors.len());
+        for cursor in cursors {
+            let Some(channel) = found(&cursor.channel) else {
+                replies.push(SyncedChannel::missing(cursor));
+                continue;
+            };
+            let reset = cursor.is_from_another(channel);
+            let after = if reset { 0 } else { cursor.after.get() };
+            let (seqs, more) = forward(channel, after, limit.min(room));
+            room -= (seqs.end() - seqs.start() + 1).max(0);
+            replies.push(SyncedChannel::found(channel, reset, more));
+            if !seqs.is_empty() {
+                wanted.push((replies.len() - 1, channel, seqs));
+            }
+        }
+        let ranges: Vec<_> = wanted.iter().map(|(_, channel, seqs)| (*channel, seqs.clone())).collect();
+        // Where nothing is new, one question was enough.
+        let pages = if ranges.is_empty() { Vec::new() } else { message::ranges(&app.db, &ranges).await? };
+        let mut room = SYNC_BYTES;
+        for ((place, ..), page) in wanted.iter().zip(pages) {
+            let (page, whole) = page.within(room)?;
+            room = room.saturating_sub(page.as_str().len());
+            replies[*place].messages = page;
+            replies[*place].more |= !whole;
+        }
+        Ok(SyncReply { channels: replies, wait_max_s: 0, retry_after_s: None, waited: false })
+    }
+}
+
+impl SyncReply {
+    /// Is there anything that the client does not know?
+    fn has_news(&self) -> bool {
+        let news = |channel: &SyncedChannel| {
+            channel.reset || channel.error.is_some() || channel.messages.as_str() != "[]"
+        };
+        self.channels.iter().any(news)
+    }
+}
+
+impl SyncCursor {
+    /// Another epoch, or a number that this one has not reached.
+    fn is_from_another(&self, channel: &Channel) -> bool {
+        self.epoch.as_ref().is_some_and(|epoch| *epoch != channel.epoch)
+            || self.after.get() > channel.last_seq
+    }
+}
+
+impl SyncedChannel {
+    fn missing(cursor: &SyncCursor) -> Self {
+        let channel = cursor.channel.to_string();
+        Self {
+            channel,
+            epoch: None,
+            reset: false,
+            first_seq: None,
+            last_seq: 0,
+            messages: Stored::none(),
+            more: false,
+            error: Some("not_found"),
+        }
+    }
+
+    fn found(channel: &Channel, reset: bool, more: bool) -> Self {
+        let epoch = Some(channel.epoch.clone());
+        let (first_seq, last_seq) = (Some(channel.first_seq), channel.last_seq);
+        let (channel, messages) = (channel.id.clone(), Stored::none());
+        Self { channel, epoch, reset, first_seq, last_seq, messages, more, error: None }
+    }
+}
+
+fn distinct(ids: &[&ChannelId]) -> usize {
+    ids.iter().collect::<std::collections::HashSet<_>>().len()
+}

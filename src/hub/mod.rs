@@ -1,0 +1,165 @@
+//! The hub: who waits for what is said in which channel, within this process. It does no I/O.
+//!
+//! The store tells it when something was committed, and the sweep (`host/sweep.rs`) when another process did. A hint says
+//! that there may be something, and never what: whoever waited reads the store, with the rights they have by then. So a
+//! hint too many costs one look, and one that is lost is made good by the sweep.
+//!
+//! Knows no other room.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+/// Those who may wait at once.
+const WAITING: usize = 8_192;
+/// Those who may look at once after a hint: a crowd that waits for one channel must not be all at the store's door.
+const LOOKING: usize = 64;
+
+/// Who waits for what.
+pub struct Hub {
+    channels: Mutex<HashMap<Arc<str>, Watched>>,
+    next: AtomicU64,
+    closed: AtomicBool,
+    places: Arc<Semaphore>,
+    looking: Semaphore,
+}
+
+/// A channel that somebody waits for.
+#[derive(Default)]
+struct Watched {
+    /// The last number that one of them knows.
+    known: i64,
+    bells: HashMap<u64, Arc<Bell>>,
+}
+
+/// Rung where something was said.
+#[derive(Default)]
+struct Bell {
+    channels: Mutex<HashSet<Arc<str>>>,
+    rung: Notify,
+}
+
+impl Bell {
+    fn ring(&self, channel: &Arc<str>) {
+        lock(&self.channels).insert(Arc::clone(channel));
+        self.rung.notify_one();
+    }
+}
+
+/// Waits for some channels, for as long as it lives.
+pub struct Watch {
+    hub: Arc<Hub>,
+    number: u64,
+    bell: Arc<Bell>,
+    channels: HashSet<Arc<str>>,
+    _place: OwnedSemaphorePermit,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("nothing panics with this lock")
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        Self {
+            channels: Mutex::default(),
+            next: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+            places: Arc::new(Semaphore::new(WAITING)),
+            looking: Semaphore::new(LOOKING),
+        }
+    }
+}
+
+impl Hub {
+    /// A place among those who wait; none where all are taken, or where nobody shall wait any more.
+    pub fn watch(self: &Arc<Self>) -> Option<Watch> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let open = !self.closed.load(Ordering::Acquire);
+        metrics::gauge!("guildhall_waiting").set(self.waiting() as f64);
+        let (hub, bell, channels) = (Arc::clone(self), Arc::default(), HashSet::new());
+        open.then_some(Watch { hub, number, bell, channels, _place: place })
+    }
+
+    /// How many wait.
+    pub fn waiting(&self) -> usize {
+        WAITING - self.places.available_permits()
+    }
+
+    /// Something may have changed in this channel: what was said there, or who may read it.
+    pub fn tell(&self, channel: &str) {
+        if let Some((name, watched)) = lock(&self.channels).get_key_value(channel) {
+            watched.bells.values().for_each(|bell| bell.ring(name));
+        }
+    }
+
+    /// The channels that somebody waits for, and the last number that is known of each.
+    pub fn watched(&self) -> Vec<(Arc<str>, i64)> {
+        lock(&self.channels).iter().map(|(name, watched)| (Arc::clone(name), watched.known)).collect()
+    }
+
+    /// Ends all waiting: nobody waits from here on.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        for (name, watched) in &*lock(&self.channels) {
+            watched.bells.values().for_each(|bell| bell.ring(name));
+        }
+    }
+
+    /// Looks at the store when it is this one's turn.
+    pub async fn look<F: Future>(&self, looking: F) -> F::Output {
+        let _turn = self.looking.acquire().await;
+        looking.await
+    }
+}
+
+impl Watch {
+    /// Waits for this channel too. Only then read it: what is said from here on rings.
+    pub fn add(&mut self, channel: &str) {
+        let mut channels = lock(&self.hub.channels);
+        let name =
+            channels.get_key_value(channel).map_or_else(|| channel.into(), |(name, _)| Arc::clone(name));
+        channels.entry(Arc::clone(&name)).or_default().bells.insert(self.number, Arc::clone(&self.bell));
+        self.channels.insert(name);
+    }
+
+    /// What was read of a channel: the sweep need not say so again.
+    pub fn read(&self, channel: &str, last_seq: i64) {
+        if let Some(watched) = lock(&self.hub.channels).get_mut(channel) {
+            watched.known = last_seq;
+        }
+    }
+
+    /// The channels that rang since this was asked last, once there are any; none when all waiting ends.
+    pub async fn rung(&self) -> Option<HashSet<Arc<str>>> {
+        loop {
+            if self.hub.closed.load(Ordering::Acquire) {
+                return None;
+            }
+            let rung = std::mem::take(&mut *lock(&self.bell.channels));
+            if !rung.is_empty() {
+                return Some(rung);
+            }
+            self.bell.rung.notified().await;
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let mut channels = lock(&self.hub.channels);
+        for name in &self.channels {
+            if let Some(watched) = channels.get_mut(name) {
+                watched.bells.remove(&self.number);
+                if watched.bells.is_empty() {
+                    channels.remove(name);
+                }
+            }
+        }
+        drop(channels);
+        metrics::gauge!("guildhall_waiting").set(self.hub.waiting().saturating_sub(1) as f64);
+    }
+}
