@@ -22,7 +22,7 @@ use crate::work::tasks::webhook::Webhook;
 
 mod sync;
 
-pub use sync::SyncMessages;
+pub use sync::{SyncCursor, SyncMessages, SyncedChannel, news};
 
 /// Say something in a channel.
 ///

@@ -1,5 +1,6 @@
 //! `/message/sync`: what is new in many channels at once, now or as soon as there is something.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -12,6 +13,7 @@ use crate::api::caller::Known;
 use crate::app::App;
 use crate::base::error::{Error, Result};
 use crate::base::{random, seat};
+use crate::chat::identity::Identity;
 use crate::chat::values::{ChannelId, Cursor, Few, MAX_SYNC_CHANNELS, PageSize};
 use crate::hub::Watch;
 use crate::store::channel::{self, Channel};
@@ -34,7 +36,7 @@ pub struct SyncMessages {
 /// Where a client stands in a channel.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct SyncCursor {
+pub struct SyncCursor {
     channel: ChannelId,
     /// The last number the client has; 0 for none.
     after: Cursor,
@@ -58,23 +60,27 @@ pub struct SyncReply {
 
 /// What is new in one channel.
 #[derive(Serialize, JsonSchema)]
-pub(super) struct SyncedChannel {
-    channel: String,
+pub struct SyncedChannel {
+    /// Its id.
+    pub channel: String,
     /// None where the caller sees no such channel.
-    epoch: Option<String>,
+    pub epoch: Option<String>,
     /// Numbering started over: forget what you have; the messages here are the first ones.
-    reset: bool,
+    pub reset: bool,
     /// Where history begins: numbers below it were deleted, and are not missing. None where the caller sees no such channel.
-    first_seq: Option<i64>,
+    pub first_seq: Option<i64>,
+    /// The last number there is, and the last that is known with this.
     #[serde(skip)]
-    last_seq: i64,
+    pub last_seq: i64,
+    #[serde(skip)]
+    reached: i64,
     /// In ascending order of `seq`.
     #[schemars(with = "Vec<Message>")]
-    messages: Stored,
+    pub messages: Stored,
     /// Ask again: there is more.
-    more: bool,
+    pub more: bool,
     /// `not_found` where the caller sees no such channel (any more); the others are answered all the same.
-    error: Option<&'static str>,
+    pub error: Option<&'static str>,
 }
 
 /// Messages in one reply of sync; past that, channels say `more`.
@@ -100,7 +106,7 @@ impl Action for SyncMessages {
         // A token's end is the end of what it allows.
         let left = Duration::from_millis((caller.until - app.clock.now()).max(0).unsigned_abs());
         let wait = wanted.min(longest).min(left);
-        let watch = if wait.is_zero() { None } else { app.db.hub().watch() };
+        let watch = if wait.is_zero() || !seat::may_wait() { None } else { app.db.hub().watch() };
         let mut reply = match watch {
             None => question.ask().await?,
             Some(watch) => question.wait(watch, wait).await?,
@@ -115,7 +121,7 @@ impl Action for SyncMessages {
 /// One question about what is new.
 struct Question<'a> {
     app: &'a App,
-    caller: &'a Known,
+    caller: &'a Identity,
     cursors: &'a [SyncCursor],
     limit: i64,
 }
@@ -165,9 +171,10 @@ impl Question<'_> {
         // Where nothing is new, one question was enough.
         let pages = if ranges.is_empty() { Vec::new() } else { message::ranges(&app.db, &ranges).await? };
         let mut room = SYNC_BYTES;
-        for ((place, ..), page) in wanted.iter().zip(pages) {
+        for ((place, _, seqs), page) in wanted.iter().zip(pages) {
             let (page, whole) = page.within(room)?;
             room = room.saturating_sub(page.as_str().len());
+            replies[*place].reached = if whole { *seqs.end() } else { page.last_seq()?.unwrap_or_default() };
             replies[*place].messages = page;
             replies[*place].more |= !whole;
         }
@@ -178,14 +185,37 @@ impl Question<'_> {
 impl SyncReply {
     /// Is there anything that the client does not know?
     fn has_news(&self) -> bool {
-        let news = |channel: &SyncedChannel| {
-            channel.reset || channel.error.is_some() || channel.messages.as_str() != "[]"
-        };
-        self.channels.iter().any(news)
+        self.channels.iter().any(|channel| channel.error.is_some() || channel.has_news())
     }
 }
 
+/// What is new behind some cursors, for a host that pushes it: at most `limit` entries for each.
+///
+/// # Errors
+/// The database's.
+pub async fn news(
+    app: &App,
+    caller: &Identity,
+    cursors: &[SyncCursor],
+    limit: i64,
+) -> Result<Vec<SyncedChannel>> {
+    let reply = Question { app, caller, cursors, limit }.ask().await?;
+    Ok(reply.channels)
+}
+
 impl SyncCursor {
+    /// Where somebody stands.
+    ///
+    /// # Errors
+    /// This is no channel's id, or no number of an entry.
+    pub fn new(channel: &str, after: i64, epoch: Option<&str>) -> Result<Self> {
+        let invalid = |fault: String| Error::InvalidInput(fault);
+        let channel =
+            ChannelId::try_from(Cow::Borrowed(channel)).map_err(|fault| invalid(fault.to_string()))?;
+        let after = Cursor::try_from(after).map_err(|fault| invalid(fault.to_string()))?;
+        Ok(Self { channel, after, epoch: epoch.map(str::to_owned) })
+    }
+
     /// Another epoch, or a number that this one has not reached.
     fn is_from_another(&self, channel: &Channel) -> bool {
         self.epoch.as_ref().is_some_and(|epoch| *epoch != channel.epoch)
@@ -194,6 +224,19 @@ impl SyncCursor {
 }
 
 impl SyncedChannel {
+    /// Is there anything that the client does not know?
+    pub fn has_news(&self) -> bool {
+        self.reset || self.messages.as_str() != "[]"
+    }
+
+    /// Where a client stands that has this.
+    ///
+    /// # Errors
+    /// As for [`SyncCursor::new`].
+    pub fn cursor(&self) -> Result<SyncCursor> {
+        SyncCursor::new(&self.channel, self.reached, self.epoch.as_deref())
+    }
+
     fn missing(cursor: &SyncCursor) -> Self {
         let channel = cursor.channel.to_string();
         Self {
@@ -202,6 +245,7 @@ impl SyncedChannel {
             reset: false,
             first_seq: None,
             last_seq: 0,
+            reached: 0,
             messages: Stored::none(),
             more: false,
             error: Some("not_found"),
@@ -212,7 +256,7 @@ impl SyncedChannel {
         let epoch = Some(channel.epoch.clone());
         let (first_seq, last_seq) = (Some(channel.first_seq), channel.last_seq);
         let (channel, messages) = (channel.id.clone(), Stored::none());
-        Self { channel, epoch, reset, first_seq, last_seq, messages, more, error: None }
+        Self { channel, epoch, reset, first_seq, last_seq, reached: 0, messages, more, error: None }
     }
 }
 

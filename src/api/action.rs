@@ -200,7 +200,7 @@ struct Reply<'a, T> {
     request_id: &'a str,
 }
 
-fn say<T: Serialize>(data: &T, request_id: &str) -> Result<Bytes> {
+pub(super) fn say<T: Serialize>(data: &T, request_id: &str) -> Result<Bytes> {
     let mut json = Vec::with_capacity(512);
     serde_json::to_writer(&mut json, &Reply { data, request_id }).map_err(Error::internal)?;
     Ok(json.into())

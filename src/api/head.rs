@@ -69,6 +69,11 @@ pub(super) fn client_ip(parts: &Parts) -> Option<IpAddr> {
     if peer.is_none_or(is_private) { forwarded().or(peer) } else { peer }
 }
 
+/// The same of a request that was not read to its end.
+pub fn client_of(headers: &HeaderMap, peer: Peer) -> Peer {
+    if is_private(peer.0) { last_forwarded(headers).map_or(peer, Peer) } else { peer }
+}
+
 fn last_forwarded(headers: &HeaderMap) -> Option<IpAddr> {
     let last = headers.get_all("x-forwarded-for").iter().next_back()?;
     last.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()

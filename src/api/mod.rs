@@ -3,8 +3,8 @@
 //! `router` takes a request from a host and answers it; `action` is what an action is and how one is run; `caller` has
 //! the types by which actions say who may ask; `path`
 //! removes what gateways put in front; `head` and `body` read what came, within bounds; `cors` tells browsers whose
-//! pages may call; `openapi` writes the registry
-//! down as a document. The registry itself is handed in from above: nothing here names an action.
+//! pages may call; `invoke` asks for an action otherwise than by HTTP; `openapi` writes the
+//! registry down as a document. The registry itself is handed in from above: nothing here names an action.
 //!
 //! Knows the application (`app`) and the rooms below it; no host, no controller, no task.
 
@@ -13,6 +13,7 @@ mod body;
 pub mod caller;
 mod cors;
 pub mod head;
+pub mod invoke;
 pub mod openapi;
 pub mod path;
 pub mod router;

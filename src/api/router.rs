@@ -15,7 +15,7 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use tracing::Instrument;
 
-use crate::api::action::{Call, Entry, Notes};
+use crate::api::action::{Call, Entry, Notes, Verb};
 use crate::api::body::{MAX_BODY_BYTES, MAX_SERVER_BODY_BYTES, collect, late};
 use crate::api::cors;
 use crate::api::head::{Invocation, REQUEST_ID, client_ip, drop_platform_headers, request_id};
@@ -74,6 +74,10 @@ pub struct Whole {
 }
 
 impl Whole {
+    pub(super) fn of(parts: Parts, body: Result<Bytes>, request_id: Arc<str>, started: Instant) -> Self {
+        Self { parts, body, request_id, started }
+    }
+
     /// Joins reply and log.
     pub fn request_id(&self) -> Arc<str> {
         Arc::clone(&self.request_id)
@@ -223,6 +227,17 @@ impl Router {
         path::normalize(path, None, &self.app.config.base_path).starts_with("/health/")
     }
 
+    /// The method of a path's action; reading, where there is none.
+    pub(super) fn verb(&self, path: &str) -> Verb {
+        let path = path::normalize(path, None, &self.app.config.base_path);
+        self.routes.at(path).map_or(Verb::Get, |found| found.value.route.method)
+    }
+
+    /// Is this where sockets are opened?
+    pub fn is_at(&self, path: &str, place: &str) -> bool {
+        path::normalize(path, None, &self.app.config.base_path) == place
+    }
+
     fn find(&self, exchange: &Exchange<'_>) -> Result<&'static Entry> {
         let Exchange { parts, invocation, .. } = exchange;
         let stage = invocation.and_then(|invocation| invocation.stage.as_deref());
@@ -259,7 +274,7 @@ impl Router {
         }
     }
 
-    fn write(&self, result: Result<Bytes>, request_id: &str) -> Answer {
+    pub(super) fn write(&self, result: Result<Bytes>, request_id: &str) -> Answer {
         let (status, json, error) = match result {
             Ok(json) => (StatusCode::OK, json, None),
             Err(error) => {

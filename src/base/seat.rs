@@ -12,6 +12,8 @@ use tokio::sync::OwnedSemaphorePermit;
 pub struct Seat {
     place: Mutex<Option<OwnedSemaphorePermit>>,
     waited_us: AtomicU64,
+    /// Others wait behind this one on the same connection, so it may not wait.
+    hurried: bool,
 }
 
 tokio::task_local! {
@@ -21,7 +23,12 @@ tokio::task_local! {
 impl Seat {
     /// A seat with a place, or none where all are taken.
     pub fn new(place: Option<OwnedSemaphorePermit>) -> Arc<Self> {
-        Arc::new(Self { place: Mutex::new(place), waited_us: AtomicU64::new(0) })
+        Arc::new(Self { place: Mutex::new(place), waited_us: AtomicU64::new(0), hurried: false })
+    }
+
+    /// The seat of a request on a socket, which is told what is new otherwise.
+    pub fn on_socket(place: OwnedSemaphorePermit) -> Arc<Self> {
+        Arc::new(Self { place: Mutex::new(Some(place)), waited_us: AtomicU64::new(0), hurried: true })
     }
 
     /// Is there a place?
@@ -47,6 +54,11 @@ pub async fn away<F: Future>(waiting: F) -> F::Output {
     let took = begun.elapsed().as_micros() as u64;
     let _ = SEAT.try_with(|seat| seat.waited_us.fetch_add(took, Ordering::Relaxed));
     done
+}
+
+/// May this request wait?
+pub fn may_wait() -> bool {
+    SEAT.try_with(|seat| !seat.hurried).unwrap_or(true)
 }
 
 /// How long this request has waited.

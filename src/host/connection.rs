@@ -7,9 +7,10 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
@@ -17,12 +18,15 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use super::live::{self, Upgrade};
+use super::shared::Shared;
 use super::stream::{Activity, Answering, Held, Pieces, Stream};
 use crate::api::head::Peer;
-use crate::api::router::{Answer, Router};
+use crate::api::router::Answer;
+use crate::base::random;
 use crate::base::seat::{self, Seat};
 
 /// A client has this long to send its next request's head; idle connections end then too.
@@ -35,19 +39,6 @@ const QUIET: Duration = Duration::from_secs(2);
 const LEAVING: Duration = Duration::from_millis(100);
 /// Answers larger than this count among what is unsent, in units of this size.
 const UNSENT_UNIT: usize = 16 * 1024;
-
-/// What every connection shares.
-pub(super) struct Shared {
-    pub(super) router: Arc<Router>,
-    /// Whole requests that are answered at once.
-    pub(super) room: Arc<Semaphore>,
-    /// What all answers together may hold in memory, in units of 16 KiB.
-    pub(super) unsent: Arc<Semaphore>,
-    /// The server was told to stop: each answer says that it is the connection's last.
-    pub(super) stopping: watch::Receiver<bool>,
-    /// The farewell is over: only whole requests are still answered.
-    pub(super) closing: watch::Receiver<bool>,
-}
 
 /// Serves a client until either side ends it.
 pub(super) async fn serve(socket: tokio::net::TcpStream, peer: Peer, shared: Arc<Shared>) {
@@ -63,8 +54,9 @@ pub(super) async fn serve(socket: tokio::net::TcpStream, peer: Peer, shared: Arc
             () = told(&mut closing) => return,
         }
         match busy(stream, peer, &shared, &activity).await {
-            Some(quiet) => stream = quiet,
-            None => return,
+            After::Quiet(quiet) => stream = quiet,
+            After::Socket(stream, read, upgrade) => return live::serve(stream, read, upgrade, shared).await,
+            After::Ended => return,
         }
     }
 }
@@ -73,12 +65,27 @@ async fn told(closing: &mut watch::Receiver<bool>) {
     let _ = closing.wait_for(|closing| *closing).await;
 }
 
-/// Answers requests as long as they come; gives the socket back when the client has gone quiet.
-async fn busy(stream: Stream, peer: Peer, shared: &Arc<Shared>, activity: &Arc<Activity>) -> Option<Stream> {
+/// What became of a connection on which requests came.
+enum After {
+    /// The client has gone quiet.
+    Quiet(Stream),
+    /// It is a socket from now on; some of what comes on it was read.
+    Socket(Stream, Bytes, Upgrade),
+    Ended,
+}
+
+/// Answers requests as long as they come.
+async fn busy(stream: Stream, peer: Peer, shared: &Arc<Shared>, activity: &Arc<Activity>) -> After {
+    let upgrade = Arc::new(Mutex::new(None));
     let service = service_fn(|mut request: Request<Incoming>| {
-        let (shared, activity) = (Arc::clone(shared), Arc::clone(activity));
+        let (shared, activity, upgrade) = (Arc::clone(shared), Arc::clone(activity), Arc::clone(&upgrade));
         request.extensions_mut().insert(peer);
-        Box::pin(async move { Ok::<_, Infallible>(answer(request, &shared, &activity).await) })
+        Box::pin(async move {
+            if shared.router.is_at(request.uri().path(), live::PATH) {
+                return Ok::<_, Infallible>(open_socket(&request, peer, &shared, &activity, &upgrade));
+            }
+            Ok(answer(request, &shared, &activity).await)
+        })
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -95,11 +102,17 @@ async fn busy(stream: Stream, peer: Peer, shared: &Arc<Shared>, activity: &Arc<A
             ended = ended => {
                 let parts = connection.into_parts();
                 let mut stream = parts.io.into_inner();
+                let upgrade = upgrade.lock().expect("nothing panics with this lock").take();
+                if ended.is_ok()
+                    && let Some(upgrade) = upgrade
+                {
+                    return After::Socket(stream, parts.read_buf, upgrade);
+                }
                 if ended.is_ok() && quiet && parts.read_buf.is_empty() {
-                    return Some(stream);
+                    return After::Quiet(stream);
                 }
                 let _ = timeout(LEAVING, stream.shutdown()).await;
-                return None;
+                return After::Ended;
             }
             () = sleep(QUIET), if !quiet => {
                 if activity.is_idle() {
@@ -121,7 +134,27 @@ async fn busy(stream: Stream, peer: Peer, shared: &Arc<Shared>, activity: &Arc<A
         }
     }
     let _ = timeout(LEAVING, connection.into_parts().io.into_inner().shutdown()).await;
-    None
+    After::Ended
+}
+
+/// Says yes to a request for a socket, which is opened when the answer is written; or what is wrong with it.
+fn open_socket(
+    request: &Request<Incoming>,
+    peer: Peer,
+    shared: &Shared,
+    activity: &Arc<Activity>,
+    upgrade: &Mutex<Option<Upgrade>>,
+) -> Response<Pieces> {
+    let answer = match Upgrade::read(request, peer) {
+        Ok(read) => {
+            let answer = read.answer();
+            *upgrade.lock().expect("nothing panics with this lock") = Some(read);
+            answer
+        }
+        Err(error) => shared.router.reply::<()>(Err(error), &random::id()),
+    };
+    let held = Held { _answering: Some(Answering::begin(activity)), seat: Seat::new(None), unsent: None };
+    answer.map(|bytes| Pieces::new(bytes, held))
 }
 
 /// Answers where there is room; else says so at once, rather than letting requests pile up.

@@ -49,7 +49,9 @@ pub const FIGURES: &[Figure] = &[
     counter("guildhall_requests_shed_total", "Requests refused because too many were answered already."),
     counter("guildhall_connections_refused_total", "Connections refused because their address had too many."),
     histogram("guildhall_request_duration_seconds", "Time to answer a request, by controller and action."),
-    gauge("guildhall_waiting", "Polls that wait for something to be said."),
+    gauge("guildhall_waiting", "Polls that wait for something to be said, and sockets."),
+    gauge("guildhall_sockets", "Sockets that are open."),
+    counter("guildhall_pushes_total", "Frames that told what is new in a channel."),
     counter(
         "guildhall_swept_total",
         "Channels in which another process stored something that was waited for here.",

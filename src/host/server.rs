@@ -11,7 +11,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use super::addresses::Addresses;
-use super::connection::{self, Shared};
+use super::connection;
+use super::shared::Shared;
 use crate::api::head::Peer;
 use crate::api::router::Router;
 
@@ -69,6 +70,7 @@ impl Server {
             shared: Arc::new(Shared {
                 room: Arc::new(Semaphore::new(config.max_in_flight)),
                 unsent: Arc::new(Semaphore::new(UNSENT_UNITS)),
+                sockets: Arc::default(),
                 stopping: stop.clone(),
                 closing,
                 router: self.router,

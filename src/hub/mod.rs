@@ -96,9 +96,26 @@ impl Hub {
         }
     }
 
+    /// The name under which a player's own matters are told: no channel has such an id.
+    pub fn of_player(player: &str) -> String {
+        format!("player/{player}")
+    }
+
     /// The channels that somebody waits for, and the last number that is known of each.
     pub fn watched(&self) -> Vec<(Arc<str>, i64)> {
-        lock(&self.channels).iter().map(|(name, watched)| (Arc::clone(name), watched.known)).collect()
+        let channels = lock(&self.channels);
+        let of_channels = channels.iter().filter(|(name, _)| !name.contains('/'));
+        of_channels.map(|(name, watched)| (Arc::clone(name), watched.known)).collect()
+    }
+
+    fn leave(&self, number: u64, name: &Arc<str>) {
+        let mut channels = lock(&self.channels);
+        if let Some(watched) = channels.get_mut(name) {
+            watched.bells.remove(&number);
+            if watched.bells.is_empty() {
+                channels.remove(name);
+            }
+        }
     }
 
     /// Ends all waiting: nobody waits from here on.
@@ -126,6 +143,13 @@ impl Watch {
         self.channels.insert(name);
     }
 
+    /// Waits for this channel no more.
+    pub fn remove(&mut self, channel: &str) {
+        if let Some(name) = self.channels.take(channel) {
+            self.hub.leave(self.number, &name);
+        }
+    }
+
     /// What was read of a channel: the sweep need not say so again.
     pub fn read(&self, channel: &str, last_seq: i64) {
         if let Some(watched) = lock(&self.hub.channels).get_mut(channel) {
@@ -150,16 +174,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let mut channels = lock(&self.hub.channels);
-        for name in &self.channels {
-            if let Some(watched) = channels.get_mut(name) {
-                watched.bells.remove(&self.number);
-                if watched.bells.is_empty() {
-                    channels.remove(name);
-                }
-            }
-        }
-        drop(channels);
+        self.channels.iter().for_each(|name| self.hub.leave(self.number, name));
         metrics::gauge!("guildhall_waiting").set(self.hub.waiting().saturating_sub(1) as f64);
     }
 }

@@ -61,6 +61,7 @@ pub async fn create(db: &Db, new: NewChannel) -> Result<Channel> {
         Err(Fault::Database(error)) if is_twin(&error) => create_once(db, &new, &digest, now).await,
         created => created,
     }?;
+    member::tell(db, new.id.as_str(), &new.members);
     channel::find(db, &new.id, None).await?.ok_or(Error::NotFound("channel"))
 }
 

@@ -10,6 +10,7 @@ use super::{Db, json};
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 use crate::chat::values::{InboxCursor, MAX_EXACT, PlayerId};
+use crate::hub::Hub;
 
 /// A member, as the list shows one.
 #[derive(Debug, FromRow)]
@@ -29,7 +30,7 @@ pub async fn add(db: &Db, channel: &Channel, players: &[PlayerId]) -> Result<u64
     tx.lock_channel(channel.key).await?;
     let added = insert(&mut tx, channel.key, players, db.now().await?).await?;
     tx.commit().await?;
-    db.hub().tell(&channel.id);
+    tell(db, channel.id.as_str(), players);
     Ok(added)
 }
 
@@ -71,15 +72,21 @@ pub async fn remove(db: &Db, channel: &Channel, players: &[PlayerId]) -> Result<
         "DELETE FROM mention WHERE channel_key = $1
          AND player_id IN (SELECT value FROM json_array_elements_text($2::json))",
     );
-    let players = json(&players)?;
+    let (all, players) = (players, json(&players)?);
     let mut tx = db.begin().await?;
     tx.lock_channel(channel.key).await?;
     let removed = tx.execute(REMOVE, values![channel.key, &players]).await?;
     tx.execute(FORGET, values![channel.key, &players]).await?;
     count(&mut tx, channel.key, -removed.cast_signed()).await?;
     tx.commit().await?;
-    db.hub().tell(&channel.id);
+    tell(db, channel.id.as_str(), all);
     Ok(removed)
+}
+
+/// Who waits for the channel, and whose memberships changed, shall look.
+pub(super) fn tell(db: &Db, channel: &str, players: &[PlayerId]) {
+    db.hub().tell(channel);
+    players.iter().for_each(|player| db.hub().tell(&Hub::of_player(player.as_str())));
 }
 
 async fn count(tx: &mut Tx, channel_key: i64, change: i64) -> sqlx::Result<()> {
@@ -204,3 +211,29 @@ macro_rules! mark_read {
 }
 
 const MARK: Sql = by_dialect(mark_read!("max"), mark_read!("greatest"));
+
+/// A channel of a member, and how far they had read when they joined or since.
+#[derive(FromRow)]
+struct Joined {
+    #[sqlx(flatten)]
+    channel: Channel,
+    read_seq: i64,
+}
+
+/// Up to `limit` channels that a player is a member of, those with the newest activity first, each with the player's read
+/// mark.
+///
+/// # Errors
+/// The database's.
+pub async fn channels(db: &Db, player: &PlayerId, limit: i64) -> Result<Vec<(Channel, i64)>> {
+    let joined: Vec<Joined> = db
+        .all(
+            "SELECT c.key, c.id, c.kind, c.name, c.open, c.min_level, c.slow_mode_s, c.read_only, c.epoch, c.last_seq,
+                    c.first_seq, c.member_count, c.created_at, TRUE AS member, m.read_seq
+             FROM member m JOIN channel c ON c.key = m.channel_key WHERE m.player_id = $1
+             ORDER BY c.last_at DESC, c.id LIMIT $2",
+            values![player.as_str(), limit],
+        )
+        .await?;
+    Ok(joined.into_iter().map(|joined| (joined.channel, joined.read_seq)).collect())
+}

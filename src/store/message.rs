@@ -116,6 +116,19 @@ impl Stored {
         Ok((Self::one(json(&fitting)?)?, fitting.len() == messages.len()))
     }
 
+    /// The number of the last one, if this is a list of some.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn last_seq(&self) -> Result<Option<i64>> {
+        #[derive(Deserialize)]
+        struct Numbered {
+            seq: i64,
+        }
+        let messages: Vec<Numbered> = serde_json::from_str(self.0.get()).map_err(Error::internal)?;
+        Ok(messages.last().map(|message| message.seq))
+    }
+
     /// No messages.
     pub fn none() -> Self {
         Self(RawValue::from_string("[]".to_owned()).expect("this is JSON"))

@@ -111,6 +111,7 @@ const DOCUMENTS: &[&str] = &[
     "SECURITY.md",
     "docs/api.md",
     "docs/architecture.md",
+    "docs/live.md",
     "docs/operations.md",
     "docs/performance.md",
     "docs/settings.md",

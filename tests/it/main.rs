@@ -43,6 +43,8 @@ mod rude_clients;
 mod s3;
 mod scf;
 mod server;
+mod sockets;
+mod sockets_protocol;
 mod stages;
 mod starter_lists;
 mod support;

@@ -17,6 +17,7 @@ use crate::database;
 use crate::kafka;
 use crate::lambda::free_port;
 use crate::process::{Connection, eventually, player_token, server_token};
+use crate::sockets::Socket;
 use crate::support::SECRET;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -227,6 +228,24 @@ async fn meanwhile<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static)
     tokio::task::spawn_blocking(work).await.unwrap()
 }
 
+/// A socket and a poll that waits, in front of which nginx stands.
+async fn hears_through_nginx(server: &Server) {
+    let mut socket = Socket::open(server.port).await;
+    socket.ask("/live/hello", json!({ "token": player_token("alice") })).await;
+    socket.ask("/live/follow", json!({ "all": true })).await;
+    let mut waiting = Connection::open(server.port).await.unwrap();
+    let poll = json!({ "channels": [{ "channel": "world", "after": 0 }], "wait_s": 25 });
+    let speaking = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        socket.ask("/message/send", json!({ "channel": "world", "text": "hello" })).await
+    };
+    let token = player_token("alice");
+    let (heard, said) = tokio::join!(waiting.call(&token, "/message/sync", Some(&poll)), speaking);
+    assert_eq!(said["data"]["message"]["seq"], 1, "{said}");
+    assert_eq!(heard.unwrap().body["data"]["channels"][0]["messages"][0]["text"], "hello");
+    assert_eq!(socket.push().await["messages"][0]["text"], "hello");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_request_fails_while_versions_come_and_go_and_shares_are_kept() {
     let server = Arc::new(Server::set_up().await);
@@ -247,6 +266,8 @@ async fn no_request_fails_while_versions_come_and_go_and_shares_are_kept() {
     assert_eq!(server.get("/meta/version").await["error"]["code"], "unavailable", "published, but not live");
     release(&["promote", "1"]).await;
     server.make_world().await;
+
+    hears_through_nginx(&server).await;
 
     let players = Players::start(server.port);
     assert!((players.share("1", 500).await - 1.0).abs() < f64::EPSILON);
@@ -285,7 +306,7 @@ async fn no_request_fails_while_versions_come_and_go_and_shares_are_kept() {
         read = last;
     }
     assert!(said > 100, "{said}");
-    assert_eq!(read as usize, said, "what was acknowledged is there, once");
+    assert_eq!(read as usize, said + 1, "what was acknowledged is there, once");
     let status = server.status();
     let verbs: Vec<&str> =
         status["log"].as_array().unwrap().iter().map(|line| line["verb"].as_str().unwrap()).collect();

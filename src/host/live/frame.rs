@@ -1,0 +1,186 @@
+//! What goes over a socket: frames that ask, answers, pushes, and how a socket ends.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tokio_tungstenite::tungstenite::error::{CapacityError, Error as Fault};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+use crate::base::error::{Error, Result};
+use crate::chat::values::{ChannelId, Cursor, Few, MAX_SYNC_CHANNELS};
+use crate::store::message::Stored;
+
+/// The number that answers carry, whatever else a frame says.
+#[derive(Deserialize)]
+struct Numbered {
+    id: u64,
+}
+
+/// A request.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Frame {
+    /// Chosen by the client; the answer carries it.
+    pub(super) id: u64,
+    /// The action's path.
+    #[serde(rename = "do")]
+    pub(super) path: String,
+    /// Its input.
+    #[serde(default)]
+    pub(super) input: Option<Box<RawValue>>,
+}
+
+/// Why a frame can't be answered, or with which error it is.
+#[derive(Debug)]
+pub(super) enum Unread {
+    /// Not even a number is in it.
+    Nonsense,
+    /// It has a number, and something else is wrong.
+    Wrong(u64, Error),
+}
+
+impl Frame {
+    pub(super) fn read(text: &str) -> Result<Self, Unread> {
+        serde_json::from_str(text).map_err(|fault| match serde_json::from_str::<Numbered>(text) {
+            Ok(Numbered { id }) => Unread::Wrong(id, Error::InvalidInput(format!("frame: {fault}"))),
+            Err(_) => Unread::Nonsense,
+        })
+    }
+
+    /// The input, as what it must be here.
+    pub(super) fn input<T: for<'de> Deserialize<'de>>(&self) -> Result<T> {
+        let input = self.input.as_ref().map_or("{}", |input| input.get());
+        let parser = &mut serde_json::Deserializer::from_str(input);
+        serde_path_to_error::deserialize(parser)
+            .map_err(|fault| Error::InvalidInput(format!("input: {fault}")))
+    }
+}
+
+/// The first frame's input, and that of `/live/renew`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Hello {
+    pub(super) token: String,
+}
+
+/// What to follow.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Follow {
+    /// The caller's channels, and those joined later.
+    #[serde(default)]
+    pub(super) all: bool,
+    #[serde(default)]
+    pub(super) channels: Few<Standing, MAX_SYNC_CHANNELS>,
+}
+
+/// Where the client stands in a channel.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Standing {
+    pub(super) channel: ChannelId,
+    /// The last number it has; none begins behind what is there by now.
+    #[serde(default)]
+    pub(super) after: Option<Cursor>,
+    #[serde(default)]
+    pub(super) epoch: Option<String>,
+}
+
+/// What to follow no more.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Unfollow {
+    pub(super) channels: Few<ChannelId, MAX_SYNC_CHANNELS>,
+}
+
+/// A channel that is followed from now on, or why it is not.
+#[derive(Debug, Serialize)]
+pub(super) struct Followed {
+    pub(super) channel: String,
+    pub(super) epoch: Option<String>,
+    pub(super) first_seq: Option<i64>,
+    pub(super) last_seq: Option<i64>,
+    pub(super) error: Option<&'static str>,
+}
+
+/// What comes unasked.
+#[derive(Serialize)]
+#[serde(tag = "push", rename_all = "lowercase")]
+pub(super) enum Push<'a> {
+    /// What was said, in the shape of sync.
+    Messages {
+        channel: &'a str,
+        epoch: Option<&'a str>,
+        reset: bool,
+        first_seq: Option<i64>,
+        messages: &'a Stored,
+    },
+    /// The caller joined a channel, or sees it no more.
+    Membership { channel: &'a str, change: Change },
+    /// The server closes.
+    Bye { code: u16, retry_after_s: Option<u64> },
+}
+
+/// What became of a membership.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Change {
+    /// It is followed from now on.
+    Joined,
+    /// It is followed no more.
+    Left,
+}
+
+/// Why a socket ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The client is gone, or said that it goes.
+    Gone,
+    /// What came is no frame of ours.
+    Protocol,
+    /// No token in time, or it is over.
+    Token,
+    /// The player has newer sockets.
+    TooMany,
+    /// The server stops.
+    Restarting,
+    /// What came is too large.
+    TooLarge,
+    /// What came is no UTF-8.
+    NotText,
+    /// What came is against RFC 6455.
+    Broken,
+}
+
+impl End {
+    /// The close code and its reason.
+    pub(super) const fn code(self) -> (u16, &'static str) {
+        match self {
+            Self::Gone => (1000, ""),
+            Self::Protocol => {
+                (4000, "send text frames such as {\"id\":1,\"do\":\"/live/hello\",\"input\":{…}}")
+            }
+            Self::Token => (4001, "the token is missing, wrong or over"),
+            Self::TooMany => (4003, "a newer socket took this one's place"),
+            Self::Restarting => (1012, "the server restarts"),
+            Self::TooLarge => (1009, "a frame has at most 20 KiB"),
+            Self::NotText => (1007, "text must be UTF-8"),
+            Self::Broken => (1002, "this is no WebSocket"),
+        }
+    }
+
+    pub(super) fn frame(self) -> CloseFrame {
+        let (code, reason) = self.code();
+        CloseFrame { code: CloseCode::from(code), reason: reason.into() }
+    }
+
+    /// What a fault of the connection means.
+    pub(super) const fn of(fault: &Fault) -> Self {
+        match fault {
+            Fault::Capacity(CapacityError::MessageTooLong { .. }) => Self::TooLarge,
+            Fault::Utf8(_) => Self::NotText,
+            Fault::Protocol(_) => Self::Broken,
+            _ => Self::Gone,
+        }
+    }
+}

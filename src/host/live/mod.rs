@@ -1,0 +1,365 @@
+//! Sockets: another host of the same router. What a client asks on one is answered as over HTTP, and what is said in the
+//! channels it follows is pushed.
+//!
+//! One task a socket, which does one thing at a time: it answers a frame, or writes what is new. So answers come in the
+//! order of their frames, a send's answer comes before the push of the same entry, and a client that reads slowly is asked
+//! for nothing more until it has read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use serde::Serialize;
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+
+use super::shared::Shared;
+use super::sockets::Place;
+use super::stream::Stream;
+use crate::api::head::Peer;
+use crate::api::invoke::Asked;
+use crate::base::error::{Error, Result};
+use crate::base::random;
+use crate::base::seat::{self, Seat};
+use crate::chat::identity::Identity;
+
+mod following;
+mod frame;
+
+use following::{Following, News};
+use frame::{End, Follow, Frame, Hello, Push, Unfollow, Unread};
+
+/// Where sockets are opened.
+pub(super) const PATH: &str = "/live/socket";
+/// The first frame must come in this time.
+const HELLO: Duration = Duration::from_secs(5);
+/// Proxies cut what is silent for a minute.
+const PING: Duration = Duration::from_secs(25);
+/// A client from which nothing came for so long is gone.
+const SILENT: Duration = Duration::from_secs(60);
+/// How often the caller's memberships are looked at, for those that changed at another server.
+const MEMBERSHIPS: Duration = Duration::from_secs(10);
+/// How long a farewell may take.
+const CLOSING: Duration = Duration::from_secs(2);
+/// The largest frame that comes in.
+const FRAME: usize = 20 * 1024;
+/// The socket's buffers: most frames are small, and there are very many sockets.
+const BUFFER: usize = 4 * 1024;
+/// Clients come back within so many seconds after a restart, each at another time.
+const SPREAD_S: u64 = 10;
+
+/// A request for a socket, as RFC 6455 wants it.
+#[derive(Debug)]
+pub(super) struct Upgrade {
+    accept: HeaderValue,
+    peer: Peer,
+}
+
+impl Upgrade {
+    /// Reads a request to [`PATH`]; says what is wrong with it.
+    pub(super) fn read<B>(request: &Request<B>, peer: Peer) -> Result<Self> {
+        let headers = request.headers();
+        let names = |name, wanted: &str| {
+            let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+            values.flat_map(|value| value.split(',')).any(|word| word.trim().eq_ignore_ascii_case(wanted))
+        };
+        if request.method() != Method::GET {
+            return Err(Error::MethodNotAllowed { allow: "GET" });
+        }
+        if !names(UPGRADE, "websocket")
+            || !names(CONNECTION, "upgrade")
+            || !names(SEC_WEBSOCKET_VERSION, "13")
+        {
+            return Err(Error::InvalidInput("this path is for WebSocket, version 13".to_owned()));
+        }
+        let key = headers.get(SEC_WEBSOCKET_KEY).filter(|key| key.len() == 24);
+        let key = key.ok_or_else(|| Error::InvalidInput("sec-websocket-key has 24 characters".to_owned()))?;
+        let accept = HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(Error::internal)?;
+        let peer = crate::api::head::client_of(headers, peer);
+        Ok(Self { accept, peer })
+    }
+
+    /// The answer that makes the connection a socket.
+    pub(super) fn answer(&self) -> Response<Bytes> {
+        let mut answer = Response::new(Bytes::new());
+        *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers: &mut HeaderMap = answer.headers_mut();
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(SEC_WEBSOCKET_ACCEPT, self.accept.clone());
+        answer
+    }
+}
+
+/// Talks with a client until either side ends it. `read` came behind the request already.
+pub(super) async fn serve(stream: Stream, read: Bytes, upgrade: Upgrade, shared: Arc<Shared>) {
+    let config = WebSocketConfig::default()
+        .read_buffer_size(BUFFER)
+        .write_buffer_size(0)
+        .max_write_buffer_size(super::live::FRAME * 128)
+        .max_message_size(Some(FRAME))
+        .max_frame_size(Some(FRAME));
+    let socket = WebSocketStream::from_partially_read(stream, read.into(), Role::Server, Some(config)).await;
+    let mut wire = Wire { socket, heard: Instant::now() };
+    let end = match greet(&mut wire, upgrade.peer, &shared).await {
+        Ok(Some(session)) => session.run(&mut wire).await,
+        Ok(None) => End::Token,
+        Err(end) => end,
+    };
+    let _ = timeout(CLOSING, wire.close(end)).await;
+}
+
+/// The socket and what is said on it.
+struct Wire {
+    socket: WebSocketStream<Stream>,
+    /// When something came last.
+    heard: Instant,
+}
+
+impl Wire {
+    /// The next frame that asks, or its number and what is wrong with it. May be given up while it waits.
+    async fn next(&mut self) -> Result<Result<Frame, (u64, Error)>, End> {
+        loop {
+            let message = self.socket.next().await.ok_or(End::Gone)?.map_err(|fault| End::of(&fault))?;
+            self.heard = Instant::now();
+            match message {
+                Message::Text(text) => match Frame::read(&text) {
+                    Ok(frame) => return Ok(Ok(frame)),
+                    Err(Unread::Nonsense) => return Err(End::Protocol),
+                    Err(Unread::Wrong(id, error)) => return Ok(Err((id, error))),
+                },
+                Message::Binary(_) => return Err(End::Protocol),
+                Message::Close(_) => return Err(End::Gone),
+                Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
+            }
+        }
+    }
+
+    async fn write(&mut self, message: Message) -> Result<(), End> {
+        self.socket.send(message).await.map_err(|fault| End::of(&fault))
+    }
+
+    /// Answers a frame: its number, and then what HTTP would have answered.
+    async fn answer(&mut self, id: u64, answer: &[u8]) -> Result<(), End> {
+        let rest = std::str::from_utf8(answer.get(1..).unwrap_or(b"}")).unwrap_or("}");
+        self.write(Message::text(format!("{{\"id\":{id},{rest}"))).await
+    }
+
+    async fn refuse(&mut self, id: u64, error: &Error) -> Result<(), End> {
+        let error = json!({ "code": error.code(), "message": error.to_string(), "details": error.details() });
+        let answer = json!({ "id": id, "error": error, "request_id": random::id() });
+        self.write(Message::text(answer.to_string())).await
+    }
+
+    async fn push(&mut self, push: &Push<'_>) -> Result<(), End> {
+        let text = serde_json::to_string(push).map_err(|_| End::Gone)?;
+        self.write(Message::text(text)).await
+    }
+
+    async fn close(&mut self, end: End) {
+        if end == End::Restarting || end == End::Token {
+            let retry_after_s = (end == End::Restarting).then(|| 1 + random::below(SPREAD_S));
+            let _ = self.push(&Push::Bye { code: end.code().0, retry_after_s }).await;
+        }
+        let _ = self.socket.close(Some(end.frame())).await;
+        // The client's own farewell, or the answer to it; without that, it would see a broken connection.
+        while let Some(Ok(_)) = self.socket.next().await {}
+    }
+}
+
+/// A client that has said who it is.
+struct Session {
+    shared: Arc<Shared>,
+    peer: Peer,
+    token: HeaderValue,
+    who: Identity,
+    following: Following,
+    place: Place,
+}
+
+async fn told(stopping: &mut watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stopping| *stopping).await;
+}
+
+/// Waits for the first frame, which says who it is; none where that was not said well.
+async fn greet(wire: &mut Wire, peer: Peer, shared: &Arc<Shared>) -> Result<Option<Session>, End> {
+    let Ok(frame) = timeout(HELLO, wire.next()).await else { return Ok(None) };
+    let frame = match frame? {
+        Ok(frame) => frame,
+        Err((id, error)) => {
+            wire.refuse(id, &error).await?;
+            return Ok(None);
+        }
+    };
+    if frame.path != "/live/hello" {
+        wire.refuse(frame.id, &Error::Unauthenticated("say /live/hello first")).await?;
+        return Ok(None);
+    }
+    let app = shared.router.app();
+    let known = frame.input::<Hello>().and_then(|hello| {
+        let (token, who) = identify(shared, &hello.token)?;
+        app.rates.count_caller(&who, app.clock.now())?;
+        let watch = app.db.hub().watch().ok_or(Error::Unavailable("too many are waiting"))?;
+        Ok((token, who, watch))
+    });
+    let (token, who, watch) = match known {
+        Ok(known) => known,
+        Err(error) => {
+            wire.refuse(frame.id, &error).await?;
+            return Ok(None);
+        }
+    };
+    let place = shared.sockets.enter(&who.key());
+    let following = Following::new(app, watch);
+    let session = Session { shared: Arc::clone(shared), peer, token, who, following, place };
+    let request_id = random::id();
+    tracing::info!(request_id, caller = session.who.id.as_str(), client_ip = %peer.0, "socket");
+    session.say(wire, frame.id, Ok(session.welcome()), &request_id).await?;
+    Ok(Some(session))
+}
+
+fn identify(shared: &Shared, token: &str) -> Result<(HeaderValue, Identity)> {
+    let app = shared.router.app();
+    let mut header = HeaderValue::from_str(&format!("Bearer {token}"))
+        .map_err(|_| Error::Unauthenticated("this is no token"))?;
+    header.set_sensitive(true);
+    let headers = HeaderMap::from_iter([(http::header::AUTHORIZATION, header.clone())]);
+    Ok((header, app.tokens.identify(&headers, app.clock.now())?))
+}
+
+impl Session {
+    fn welcome(&self) -> impl Serialize + use<> {
+        json!({ "id": self.who.id, "scope": self.who.scope, "until": self.who.until, "ping_s": PING.as_secs() })
+    }
+
+    async fn say(
+        &self,
+        wire: &mut Wire,
+        id: u64,
+        result: Result<impl Serialize>,
+        request_id: &str,
+    ) -> Result<(), End> {
+        wire.answer(id, self.shared.router.reply(result, request_id).body()).await
+    }
+
+    /// Talks until something ends it.
+    async fn run(mut self, wire: &mut Wire) -> End {
+        let ended = self.talk(wire).await;
+        ended.err().unwrap_or(End::Gone)
+    }
+
+    async fn talk(&mut self, wire: &mut Wire) -> Result<(), End> {
+        let mut stopping = self.shared.stopping.clone();
+        let mut pings = interval(PING);
+        let mut memberships = interval(MEMBERSHIPS);
+        memberships.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let left = self.who.until - self.shared.router.app().clock.now();
+            let left = Duration::from_millis(left.max(0).unsigned_abs());
+            tokio::select! {
+                biased;
+                () = told(&mut stopping) => return Err(End::Restarting),
+                () = self.place.displaced() => return Err(End::TooMany),
+                () = tokio::time::sleep(left) => return Err(End::Token),
+                frame = wire.next() => match frame? {
+                    Ok(frame) => self.take(wire, frame).await?,
+                    Err((id, error)) => wire.refuse(id, &error).await?,
+                },
+                () = self.following.wait() => self.tell(wire).await?,
+                _ = pings.tick() => {
+                    if wire.heard.elapsed() > SILENT {
+                        return Err(End::Gone);
+                    }
+                    wire.write(Message::Ping(Bytes::new())).await?;
+                }
+                _ = memberships.tick() => self.following.look_again(&self.who),
+            }
+        }
+    }
+
+    /// Writes what is new.
+    async fn tell(&mut self, wire: &mut Wire) -> Result<(), End> {
+        let news = match self.following.read(&self.who).await {
+            Ok(news) => news,
+            Err(error) => {
+                // It is still due.
+                tracing::debug!(%error, "what is new can't be read now");
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                return Ok(());
+            }
+        };
+        for news in &news {
+            match news {
+                News::Membership(channel, change) => {
+                    wire.push(&Push::Membership { channel, change: *change }).await?;
+                }
+                News::Entries(entries) => {
+                    metrics::counter!("guildhall_pushes_total").increment(1);
+                    let (epoch, first_seq) = (entries.epoch.as_deref(), entries.first_seq);
+                    let (channel, messages, reset) = (&entries.channel, &entries.messages, entries.reset);
+                    wire.push(&Push::Messages { channel, epoch, reset, first_seq, messages }).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers one frame.
+    async fn take(&mut self, wire: &mut Wire, frame: Frame) -> Result<(), End> {
+        let request_id: Arc<str> = random::id().into();
+        match frame.path.as_str() {
+            "/live/hello" => {
+                let again = Err::<(), _>(Error::Conflict("this socket has said hello".into()));
+                self.say(wire, frame.id, again, &request_id).await
+            }
+            "/live/follow" => {
+                let followed = match frame.input::<Follow>() {
+                    Ok(follow) => self.following.follow(&self.who, follow).await,
+                    Err(error) => Err(error),
+                };
+                let followed = followed.map(|channels| json!({ "channels": channels }));
+                self.say(wire, frame.id, followed, &request_id).await
+            }
+            "/live/unfollow" => {
+                let done = frame.input::<Unfollow>().map(|unfollow| {
+                    unfollow.channels.into_vec().iter().for_each(|id| self.following.forget(id.as_str()));
+                    json!({})
+                });
+                self.say(wire, frame.id, done, &request_id).await
+            }
+            "/live/renew" => {
+                let renewed = frame.input::<Hello>().and_then(|hello| self.renew(&hello.token));
+                self.say(wire, frame.id, renewed, &request_id).await
+            }
+            path => {
+                let asked =
+                    Asked { path, input: frame.input.as_deref(), token: &self.token, peer: self.peer };
+                let (router, room) = (&self.shared.router, Arc::clone(&self.shared.room));
+                let answer = match room.try_acquire_owned() {
+                    Ok(place) => seat::with(Seat::on_socket(place), router.invoke(asked, &request_id)).await,
+                    Err(_) => router.shed(&request_id),
+                };
+                wire.answer(frame.id, answer.body()).await
+            }
+        }
+    }
+
+    /// A later token of the same caller.
+    fn renew(&mut self, token: &str) -> Result<impl Serialize + use<>> {
+        let (header, who) = identify(&self.shared, token)?;
+        if (&who.id, who.scope) != (&self.who.id, self.who.scope) {
+            let message = "the token is another caller's".to_owned();
+            return Err(Error::Forbidden { reason: "another_caller", message });
+        }
+        (self.token, self.who) = (header, who);
+        Ok(self.welcome())
+    }
+}

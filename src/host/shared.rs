@@ -1,0 +1,23 @@
+//! What all connections of the plain server share.
+
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, watch};
+
+use super::sockets::Sockets;
+use crate::api::router::Router;
+
+/// What every connection shares.
+pub(super) struct Shared {
+    pub(super) router: Arc<Router>,
+    /// Whole requests that are answered at once.
+    pub(super) room: Arc<Semaphore>,
+    /// What all answers together may hold in memory, in units of 16 KiB.
+    pub(super) unsent: Arc<Semaphore>,
+    /// The sockets that are open.
+    pub(super) sockets: Arc<Sockets>,
+    /// The server was told to stop: each answer says that it is the connection's last.
+    pub(super) stopping: watch::Receiver<bool>,
+    /// The farewell is over: only whole requests are still answered.
+    pub(super) closing: watch::Receiver<bool>,
+}

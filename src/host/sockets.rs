@@ -1,0 +1,63 @@
+//! The sockets that are open, by player: each has so many, and a newer one takes the oldest one's place.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::Notify;
+
+/// Sockets of one player.
+const EACH: usize = 8;
+
+/// Who has which.
+#[derive(Debug, Default)]
+pub(super) struct Sockets(Mutex<HashMap<String, VecDeque<Arc<Notify>>>>);
+
+/// One socket's place, for as long as it lives.
+#[derive(Debug)]
+pub(super) struct Place {
+    sockets: Arc<Sockets>,
+    player: String,
+    displaced: Arc<Notify>,
+}
+
+impl Sockets {
+    fn open(&self) -> MutexGuard<'_, HashMap<String, VecDeque<Arc<Notify>>>> {
+        self.0.lock().expect("nothing panics with this lock")
+    }
+
+    /// A place for one more socket of a player.
+    pub(super) fn enter(self: &Arc<Self>, player: &str) -> Place {
+        let displaced = Arc::new(Notify::new());
+        let mut open = self.open();
+        let own = open.entry(player.to_owned()).or_default();
+        own.push_back(Arc::clone(&displaced));
+        if own.len() > EACH
+            && let Some(oldest) = own.pop_front()
+        {
+            oldest.notify_one();
+        }
+        drop(open);
+        metrics::gauge!("guildhall_sockets").increment(1.0);
+        Place { sockets: Arc::clone(self), player: player.to_owned(), displaced }
+    }
+}
+
+impl Place {
+    /// Returns once a newer socket has taken the place.
+    pub(super) async fn displaced(&self) {
+        self.displaced.notified().await;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        metrics::gauge!("guildhall_sockets").decrement(1.0);
+        let mut open = self.sockets.open();
+        if let Some(own) = open.get_mut(&self.player) {
+            own.retain(|other| !Arc::ptr_eq(other, &self.displaced));
+            if own.is_empty() {
+                open.remove(&self.player);
+            }
+        }
+    }
+}

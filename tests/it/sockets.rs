@@ -1,0 +1,380 @@
+//! Sockets: the same actions as over HTTP, and what is said pushed once, in order, to those who may read it.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use futures_util::{SinkExt, StreamExt};
+use guildhall::access::token::{Claims, mint};
+use guildhall::base::clock::Clock;
+use guildhall::chat::identity::Scope;
+use guildhall::config::Secret;
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+use crate::process::{Process, player_token, server_token};
+use crate::support::{SECRET, claims};
+
+/// A client of one socket.
+pub struct Socket {
+    pub wire: WebSocketStream<TcpStream>,
+    next: u64,
+    pushes: VecDeque<Value>,
+}
+
+impl Socket {
+    /// Opened, and nothing said yet.
+    pub async fn open(port: u16) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let (wire, _) = client_async("ws://localhost/live/socket", stream).await.unwrap();
+        Self { wire, next: 1, pushes: VecDeque::new() }
+    }
+
+    pub async fn of(process: &Process, player: &str) -> Self {
+        let mut socket = Self::open(process.port).await;
+        let hello = socket.ask("/live/hello", json!({ "token": player_token(player) })).await;
+        assert_eq!(hello["data"]["id"], player, "{hello}");
+        socket
+    }
+
+    async fn send(&mut self, text: impl Into<String>) {
+        self.wire.send(Message::text(text.into())).await.unwrap();
+    }
+
+    /// The next frame that says something, or the code with which the server closes.
+    async fn read(&mut self) -> Result<Value, u16> {
+        let reading = async {
+            loop {
+                match self.wire.next().await {
+                    Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
+                    Some(Ok(Message::Close(frame))) => {
+                        return Err(frame.map_or(1005, |frame| frame.code.into()));
+                    }
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) | None => return Err(1006),
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), reading).await.expect("something comes within a minute")
+    }
+
+    /// Asks, and keeps what is pushed meanwhile.
+    pub async fn ask(&mut self, path: &str, input: Value) -> Value {
+        let id = self.next;
+        self.next += 1;
+        self.send(json!({ "id": id, "do": path, "input": input }).to_string()).await;
+        loop {
+            let frame = self.read().await.unwrap();
+            if frame["push"].is_null() {
+                assert_eq!(frame["id"], id, "{frame}");
+                assert!(frame["request_id"].is_string(), "{frame}");
+                return frame;
+            }
+            self.pushes.push_back(frame);
+        }
+    }
+
+    pub async fn push(&mut self) -> Value {
+        match self.pushes.pop_front() {
+            Some(push) => push,
+            None => self.read().await.unwrap(),
+        }
+    }
+
+    /// The code it is closed with, whatever comes before.
+    async fn closed(&mut self) -> u16 {
+        loop {
+            if let Err(code) = self.read().await {
+                return code;
+            }
+        }
+    }
+}
+
+fn start(data: &Path) -> Process {
+    Process::start(data, &[])
+}
+
+async fn call(process: &Process, token: &str, path: &str, input: Value) -> Value {
+    let mut connection = process.connect().await.unwrap();
+    let answer = connection.call(token, path, Some(&input)).await.unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.body["data"].clone()
+}
+
+async fn make(process: &Process, id: &str, members: &[&str]) {
+    let guild = json!({ "id": id, "kind": "guild", "members": members });
+    call(process, &server_token(), "/channel/create", guild).await;
+}
+
+async fn say(process: &Process, player: &str, channel: &str, text: &str) {
+    call(process, &player_token(player), "/message/send", json!({ "channel": channel, "text": text })).await;
+}
+
+fn follow(channel: &str, after: i64) -> Value {
+    json!({ "channels": [{ "channel": channel, "after": after }] })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_answers_like_http_and_is_told_what_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = start(&folder.path().join("data"));
+    make(&process, "g", &["alice", "bob"]).await;
+    say(&process, "bob", "g", "before").await;
+    let mut alice = Socket::of(&process, "alice").await;
+    let followed =
+        alice.ask("/live/follow", json!({ "channels": [{ "channel": "g" }, { "channel": "none" }] })).await;
+    let channels = &followed["data"]["channels"];
+    assert_eq!((&channels[0]["first_seq"], &channels[0]["last_seq"]), (&json!(1), &json!(1)), "{followed}");
+    assert_eq!(channels[1]["error"], "not_found");
+
+    // Behind the last number where none is given, in the shape of sync.
+    say(&process, "bob", "g", "hello").await;
+    let push = alice.push().await;
+    assert_eq!(
+        (&push["push"], &push["channel"], &push["reset"]),
+        (&json!("messages"), &json!("g"), &json!(false))
+    );
+    assert_eq!((&push["messages"][0]["seq"], &push["messages"][0]["text"]), (&json!(2), &json!("hello")));
+    assert_eq!(push["epoch"], channels[0]["epoch"]);
+
+    // An answer comes before the push of what it stored.
+    let sent = alice.ask("/message/send", json!({ "channel": "g", "text": "mine" })).await;
+    assert_eq!(sent["data"]["message"]["seq"], 3, "{sent}");
+    assert!(alice.pushes.is_empty());
+    assert_eq!(alice.push().await["messages"][0]["text"], "mine");
+
+    // Whatever is in the registry, with the codes of HTTP; reading takes plain values.
+    let list = alice.ask("/message/list", json!({ "channel": "g", "limit": 2, "before": null })).await;
+    assert_eq!(list["data"]["messages"].as_array().unwrap().len(), 2);
+    for (path, input, code) in [
+        ("/message/send", json!({ "channel": "g" }), "invalid_input"),
+        ("/message/list", json!({ "channel": ["g"] }), "invalid_input"),
+        ("/message/list", json!(7), "invalid_input"),
+        ("/message/list", json!({ "channel": "other" }), "not_found"),
+        ("/channel/create", json!({ "id": "x", "kind": "guild" }), "forbidden"),
+        ("/no/such", json!({}), "not_found"),
+        ("no path at all \u{7f}", json!({}), "not_found"),
+        ("/live/follow", json!({ "everything": true }), "invalid_input"),
+        ("/live/follow", json!({ "channels": [{ "channel": "g", "after": -1 }] }), "invalid_input"),
+        ("/live/hello", json!({ "token": player_token("bob") }), "conflict"),
+        ("/live/renew", json!({ "token": player_token("bob") }), "forbidden"),
+        ("/live/renew", json!({ "token": "no token" }), "unauthenticated"),
+    ] {
+        assert_eq!(alice.ask(path, input).await["error"]["code"], code, "{path}");
+    }
+    // A poll on a socket is not waited for: what is new is pushed.
+    let poll = json!({ "channels": [{ "channel": "g", "after": 3 }], "wait_s": 25 });
+    assert_eq!(alice.ask("/message/sync", poll).await["data"]["channels"][0]["messages"], json!([]));
+    alice.send(r#"{"id": 99, "do": "/message/send", "more": 1}"#).await;
+    let wrong = alice.read().await.unwrap();
+    assert_eq!((&wrong["id"], &wrong["error"]["code"]), (&json!(99), &json!("invalid_input")));
+
+    // From a cursor on, and no more once it is not followed.
+    let mut late = Socket::of(&process, "alice").await;
+    late.ask("/live/follow", follow("g", 0)).await;
+    let texts: Vec<Value> =
+        late.push().await["messages"].as_array().unwrap().iter().map(|m| m["text"].clone()).collect();
+    assert_eq!(texts, ["before", "hello", "mine"]);
+    late.ask("/live/unfollow", json!({ "channels": ["g"] })).await;
+    say(&process, "bob", "g", "unheard").await;
+    assert_eq!(alice.push().await["messages"][0]["text"], "unheard");
+    late.ask("/message/list", json!({ "channel": "g" })).await;
+    assert!(late.pushes.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_says_nothing_useful_is_closed_with_a_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = start(&folder.path().join("data"));
+    let hello =
+        |token: &str| json!({ "id": 1, "do": "/live/hello", "input": { "token": token } }).to_string();
+    let good = player_token("alice");
+    let large = "x".repeat(21 * 1024);
+    for (frames, code) in [
+        (vec![Message::text(hello("no token"))], 4001),
+        (vec![Message::text(r#"{"id":1,"do":"/message/list","input":{}}"#)], 4001),
+        (vec![Message::text(r#"{"id":1,"do":"/live/hello","input":{}}"#)], 4001),
+        (vec![Message::text("hello?")], 4000),
+        (vec![Message::text(hello(&good)), Message::text("[]")], 4000),
+        (vec![Message::text(hello(&good)), Message::binary(vec![1, 2, 3])], 4000),
+        (vec![Message::text(hello(&good)), Message::text(large)], 1009),
+        // Nothing at all for five seconds.
+        (vec![], 4001),
+    ] {
+        let mut socket = Socket::open(process.port).await;
+        for frame in &frames {
+            socket.wire.send(frame.clone()).await.unwrap();
+        }
+        assert_eq!(socket.closed().await, code, "{frames:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_follows_all_hears_of_new_channels_and_of_those_that_are_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = start(&folder.path().join("data"));
+    make(&process, "first", &["alice", "bob"]).await;
+    let mut alice = Socket::of(&process, "alice").await;
+    let all = alice.ask("/live/follow", json!({ "all": true })).await;
+    assert_eq!(all["data"]["channels"][0]["channel"], "first");
+    make(&process, "second", &["alice", "bob"]).await;
+    assert_eq!(alice.push().await, json!({ "push": "membership", "channel": "second", "change": "joined" }));
+    say(&process, "bob", "second", "welcome").await;
+    assert_eq!(alice.push().await["messages"][0]["text"], "welcome");
+    // From the moment that the removal was answered, nothing of that channel comes.
+    let removal = json!({ "channel": "second", "members": ["alice"] });
+    call(&process, &server_token(), "/channel/members-remove", removal).await;
+    say(&process, "bob", "second", "between us").await;
+    say(&process, "bob", "first", "still here").await;
+    let mut pushes = [alice.push().await, alice.push().await];
+    pushes.sort_by_key(|push| push["push"].to_string());
+    assert_eq!(pushes[0], json!({ "push": "membership", "channel": "second", "change": "left" }));
+    assert_eq!(pushes[1]["messages"][0]["text"], "still here");
+}
+
+/// Two servers on one database and nothing between them.
+#[tokio::test(flavor = "multi_thread")]
+async fn sockets_hear_what_is_said_at_another_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let (one, other) = (start(&data), start(&data));
+    make(&one, "g", &["alice", "bob"]).await;
+    let mut alice = Socket::of(&other, "alice").await;
+    alice.ask("/live/follow", json!({ "all": true })).await;
+    say(&one, "bob", "g", "over there").await;
+    assert_eq!(alice.push().await["messages"][0]["text"], "over there");
+    make(&one, "new", &["alice", "bob"]).await;
+    assert_eq!(alice.push().await["change"], "joined");
+    call(&one, &server_token(), "/channel/members-remove", json!({ "channel": "g", "members": ["alice"] }))
+        .await;
+    say(&one, "bob", "g", "between us").await;
+    assert_eq!(alice.push().await, json!({ "push": "membership", "channel": "g", "change": "left" }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_says_goodbye_and_when_to_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = start(&folder.path().join("data"));
+    let mut sockets = Vec::new();
+    for n in 0..5 {
+        sockets.push(Socket::of(&process, &format!("p{n}")).await);
+    }
+    process.signal(Signal::SIGTERM);
+    for mut socket in sockets {
+        let bye = socket.read().await.unwrap();
+        assert_eq!((&bye["push"], &bye["code"]), (&json!("bye"), &json!(1012)));
+        assert!((1..=10).contains(&bye["retry_after_s"].as_u64().unwrap()));
+        assert_eq!(socket.closed().await, 1012);
+    }
+    assert_eq!(process.wait(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sockets_end_with_their_token_and_are_eight_for_each_player() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = start(&folder.path().join("data"));
+    let token = |seconds: u64| {
+        let exp = Clock::default().now() as u64 / 1_000 + seconds;
+        mint(&Secret::new(SECRET).unwrap(), &Claims { exp, ..claims("alice", Scope::Player) }).unwrap()
+    };
+    let mut short = Socket::open(process.port).await;
+    short.ask("/live/hello", json!({ "token": token(2) })).await;
+    let mut renewed = Socket::open(process.port).await;
+    renewed.ask("/live/hello", json!({ "token": token(3) })).await;
+    let answer = renewed.ask("/live/renew", json!({ "token": token(600) })).await;
+    assert_eq!(answer["data"]["id"], "alice", "{answer}");
+    let bye = short.read().await.unwrap();
+    assert_eq!((&bye["push"], &bye["code"]), (&json!("bye"), &json!(4001)));
+    assert_eq!(short.closed().await, 4001);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(
+        renewed.ask("/meta/version", json!({})).await["error"],
+        Value::Null,
+        "the first token is over"
+    );
+
+    let mut eight = Vec::new();
+    for _ in 0..8 {
+        eight.push(Socket::of(&process, "alice").await);
+    }
+    assert_eq!(renewed.closed().await, 4003, "the oldest goes");
+    for socket in &mut eight {
+        socket.ask("/meta/version", json!({})).await;
+    }
+}
+
+/// Followers that are cut off again and again, while writers go on: each gets each entry once, in order.
+#[tokio::test(flavor = "multi_thread")]
+async fn over_reconnects_nothing_is_missed_or_told_twice() {
+    const WRITERS: usize = 8;
+    const EACH: usize = 30;
+    let folder = tempfile::tempdir().unwrap();
+    let process = start(&folder.path().join("data"));
+    let names: Vec<String> = (0..10).map(|n| format!("p{n}")).collect();
+    let members: Vec<&str> = names.iter().map(String::as_str).chain(["bob"]).collect();
+    make(&process, "g", &members).await;
+    let writing = join_all((0..WRITERS).map(|writer| {
+        let process = &process;
+        async move {
+            for n in 0..EACH {
+                say(process, "bob", "g", &format!("{writer}-{n}")).await;
+            }
+        }
+    }));
+    let following = join_all(names.iter().enumerate().map(|(place, name)| {
+        let process = &process;
+        async move {
+            let (mut after, mut connections) = (0, 0);
+            while after < WRITERS * EACH {
+                let mut socket = Socket::of(process, name).await;
+                connections += 1;
+                socket.ask("/live/follow", follow("g", after as i64)).await;
+                // Each breaks off at other places, the last pushes unread.
+                for _ in 0..=(place + connections) % 5 {
+                    if after == WRITERS * EACH {
+                        break;
+                    }
+                    for message in socket.push().await["messages"].as_array().unwrap() {
+                        after += 1;
+                        assert_eq!(message["seq"], after);
+                    }
+                }
+            }
+            connections
+        }
+    }));
+    let (_, connections) = tokio::join!(writing, following);
+    println!("connections of each follower: {connections:?}");
+}
+
+/// One who follows and never reads holds nobody up, and is told all when they read again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_reads_nothing_holds_nobody_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = start(&folder.path().join("data"));
+    make(&process, "g", &["alice", "bob", "carl"]).await;
+    let mut slow = Socket::of(&process, "carl").await;
+    slow.ask("/live/follow", follow("g", 0)).await;
+    let mut alice = Socket::of(&process, "alice").await;
+    alice.ask("/live/follow", follow("g", 0)).await;
+    let text = "x".repeat(1_900);
+    let mut heard = 0;
+    for n in 1..=300 {
+        say(&process, "bob", "g", &text).await;
+        while heard < n {
+            heard += alice.push().await["messages"].as_array().unwrap().len();
+        }
+    }
+    let mut late = 0;
+    while late < 300 {
+        for message in slow.push().await["messages"].as_array().unwrap() {
+            late += 1;
+            assert_eq!(message["seq"], late);
+        }
+    }
+}
