@@ -10,20 +10,18 @@ use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use guildhall::access::token::{Claims, mint};
-use guildhall::base::clock::Clock;
 use guildhall::chat::identity::Scope;
-use guildhall::chat::values::PlayerId;
-use guildhall::config::Secret;
 use sqlx::Connection as _;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+
+#[path = "support/server.rs"]
+mod server;
+
+use server::{Asked, Connection, Server, token};
 
 /// Loads a server and prints what it bore.
 #[derive(Parser)]
@@ -50,8 +48,6 @@ struct Options {
     #[arg(long, hide = true)]
     bench: bool,
 }
-
-const SECRET: &str = "a secret of the load test, 32 bytes and more";
 
 fn main() {
     let options = Options::parse();
@@ -105,8 +101,6 @@ async fn run(options: Options) {
     measure(&server, "live (no database)", time, readers, live).await;
     println!("memory after: {:.1} MB", server.resident_mb());
 }
-
-type Asked = (&'static str, String, String);
 
 fn send_request(channel: &str, client: usize, n: usize) -> Asked {
     let text = "大家好，今晚八点公会战，记得上线 and bring potions please";
@@ -203,130 +197,6 @@ async fn measure(
     if failed > 0 {
         println!("  {failed} of {} failed", took.len());
     }
-}
-
-/// A keep-alive connection that knows just enough HTTP to cost little.
-struct Connection {
-    stream: TcpStream,
-    buffer: Vec<u8>,
-}
-
-impl Connection {
-    async fn open(port: u16) -> Self {
-        let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self { stream, buffer: Vec::with_capacity(64 * 1024) }
-    }
-
-    /// Sends one request, reads its whole reply, and says its status.
-    async fn ask(&mut self, (method, path, body): &Asked, token: &str) -> u16 {
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\
-             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        self.stream.write_all(request.as_bytes()).await.unwrap();
-        self.buffer.clear();
-        loop {
-            let read = self.stream.read_buf(&mut self.buffer).await.unwrap();
-            assert!(read > 0, "the server closed the connection");
-            if let Some((status, length)) = head(&self.buffer)
-                && self.buffer.len() >= length
-            {
-                return status;
-            }
-        }
-    }
-}
-
-/// A reply's status and its whole length, once its head is there.
-fn head(buffer: &[u8]) -> Option<(u16, usize)> {
-    let end = buffer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
-    let head = std::str::from_utf8(&buffer[..end]).unwrap();
-    let status = head[9..12].parse().unwrap();
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
-    Some((status, end + length.trim().parse::<usize>().unwrap()))
-}
-
-/// The program, serving.
-struct Server {
-    child: Child,
-    port: u16,
-}
-
-impl Server {
-    fn start(data: &Path, database: Option<&str>, tasks_to: Option<&str>) -> Self {
-        let program = || {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_guildhall"));
-            command.env("GUILDHALL_DATA", data).env_remove("KAFKA_BROKERS");
-            command.envs(database.map(|url| ("DATABASE_URL", url)));
-            command
-        };
-        assert!(program().arg("migrate").stdout(Stdio::null()).status().unwrap().success());
-        let mut command = program();
-        if let Some(broker) = tasks_to {
-            let topic = format!("load.{}", std::process::id());
-            command.env("KAFKA_BROKERS", broker).env("GUILDHALL_TOPIC", topic);
-            command
-                .env("GUILDHALL_WEBHOOK_URL", "http://127.0.0.1:9/")
-                .env("GUILDHALL_WEBHOOK_SECRET", SECRET);
-        }
-        let mut child = command
-            .env("GUILDHALL_LISTEN", "127.0.0.1:0")
-            .env("GUILDHALL_TOKEN_SECRET", SECRET)
-            .env("GUILDHALL_SEND_LIMIT", "off")
-            .env("GUILDHALL_RATE", "off")
-            .stdout(Stdio::piped())
-            .stderr(File::create(data.join("log")).unwrap())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut line)
-            .unwrap();
-        let port = line
-            .trim()
-            .rsplit(':')
-            .next()
-            .and_then(|port| port.parse().ok())
-            .expect("the server says its address");
-        Self { child, port }
-    }
-
-    /// User and system time so far.
-    fn cpu_seconds(&self) -> f64 {
-        const TICKS: f64 = 100.0;
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-        (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / TICKS
-    }
-
-    fn resident_mb(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn token(id: &str, scope: Scope) -> String {
-    let exp = Clock::default().now().unsigned_abs() / 1_000 + 3_600;
-    let claims = Claims {
-        sub: PlayerId::parse(id).unwrap(),
-        scope,
-        exp,
-        name: None,
-        level: None,
-        nbf: None,
-        aud: None,
-        zone: None,
-    };
-    mint(&Secret::new(SECRET).unwrap(), &claims).unwrap()
 }
 
 fn fdatasync_rate(folder: &Path) -> f64 {

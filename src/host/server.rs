@@ -19,7 +19,7 @@ use crate::api::router::Router;
 /// Connections that the system keeps for us until we accept them: a crowd comes at once after a restart.
 const BACKLOG: u32 = 4_096;
 /// Connections open at once; more wait in the system's queue.
-const CONNECTIONS: usize = 10_000;
+const CONNECTIONS: usize = 20_000;
 /// What all answers together may hold in memory until their readers take it: 64 MiB in units of 16 KiB.
 const UNSENT_UNITS: usize = 4_096;
 /// How long it may take to tell a client that its address has too many connections.

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// Those who may wait at once.
-const WAITING: usize = 8_192;
+const WAITING: usize = 16_384;
 /// Those who may look at once after a hint: a crowd that waits for one channel must not be all at the store's door.
 const LOOKING: usize = 64;
 

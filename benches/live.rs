@@ -1,0 +1,273 @@
+//! Live delivery on the real program: sockets that follow rooms, players who talk in them, and how long it takes from a
+//! send's start to the push at another client; then what idle sockets cost.
+//!
+//! `scripts/load --live` runs it. The generator is a process of its own and takes cores from the server: compare figures
+//! of one run.
+
+#![expect(clippy::unwrap_used, reason = "a measurement that meets a fault has nothing to print")]
+#![expect(clippy::disallowed_methods, reason = "DATABASE_URL says what is measured")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use guildhall::chat::identity::Scope;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+#[path = "support/server.rs"]
+mod server;
+
+use server::{Connection, Server, token};
+
+/// Opens sockets, talks, and prints how soon it is heard.
+#[derive(Parser)]
+struct Options {
+    /// Seconds a measurement takes.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// Sockets that idle at the end.
+    #[arg(long, default_value_t = 15_000)]
+    idle: usize,
+    /// Given by `cargo bench`; means nothing here.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// Rooms of one size, and how much is said in all of them a second.
+struct Scene {
+    rooms: usize,
+    size: usize,
+    sends: u64,
+}
+
+const SCENES: [Scene; 4] = [
+    Scene { rooms: 25, size: 20, sends: 500 },
+    Scene { rooms: 20, size: 50, sends: 1_000 },
+    Scene { rooms: 1, size: 1_000, sends: 10 },
+    Scene { rooms: 1, size: 5_000, sends: 10 },
+];
+
+/// Connections that talk.
+const SPEAKERS: u64 = 32;
+
+fn main() {
+    let options = Options::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(run(options));
+}
+
+async fn run(options: Options) {
+    let database = std::env::var("DATABASE_URL").ok();
+    println!("on {}", if database.is_some() { "PostgreSQL" } else { "SQLite" });
+    println!(
+        "{:>6} {:>6} {:>8} {:>13} {:>9} {:>9} {:>9} {:>10} {:>10}",
+        "rooms", "each", "sends/s", "deliveries/s", "p50 ms", "p99 ms", "max ms", "server CPU", "memory MB"
+    );
+    for scene in &SCENES {
+        let folder = tempfile::tempdir_in(".").unwrap();
+        let url = match &database {
+            Some(url) => Some(schema(url).await),
+            None => None,
+        };
+        let server = Server::start(folder.path(), url.as_deref(), None);
+        play(&server, scene, Duration::from_secs(options.seconds)).await;
+    }
+    let folder = tempfile::tempdir_in(".").unwrap();
+    let server = Server::start(folder.path(), None, None);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let before = server.resident_mb();
+    make_room(&server, "room-0", 1).await;
+    let mut idle = Vec::new();
+    for n in 0..options.idle {
+        idle.push(follow(&server, &format!("idle-{n}"), None).await);
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let each = (server.resident_mb() - before) * 1_024.0 / idle.len() as f64;
+    let cpu = server.cpu_seconds();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let share = (server.cpu_seconds() - cpu) * 10.0;
+    println!(
+        "{} idle sockets: {:.0} MB, {each:.1} KB each; {share:.1} % of a core",
+        idle.len(),
+        server.resident_mb() - before
+    );
+}
+
+/// A schema of its own, in which tables are made by the server's start.
+async fn schema(url: &str) -> String {
+    use sqlx::Connection as _;
+    let name = format!("live_{}_{}", std::process::id(), Instant::now().elapsed().subsec_nanos());
+    let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+    for statement in [format!("DROP SCHEMA IF EXISTS {name} CASCADE"), format!("CREATE SCHEMA {name}")] {
+        sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+    }
+    format!("{url}?options[search_path]={name}")
+}
+
+async fn make_room(server: &Server, id: &str, size: usize) {
+    let token = token("game", Scope::Server);
+    let mut connection = Connection::open(server.port).await;
+    let create = format!(r#"{{"id":"{id}","kind":"world","settings":{{"open":true}}}}"#);
+    assert_eq!(connection.ask(&("POST", "/channel/create".to_owned(), create), &token).await, 200);
+    let players: Vec<String> = (0..size).map(|n| format!("\"{id}-{n}\"")).collect();
+    let speakers: Vec<String> = (0..SPEAKERS).map(|n| format!("\"speaker-{n}\"")).collect();
+    for some in players.chunks(100).chain([&speakers[..]]) {
+        let add = format!(r#"{{"channel":"{id}","members":[{}]}}"#, some.join(","));
+        assert_eq!(connection.ask(&("POST", "/channel/members-add".to_owned(), add), &token).await, 200);
+    }
+}
+
+/// A socket that has said hello, and follows a room.
+async fn follow(server: &Server, player: &str, room: Option<&str>) -> TcpStream {
+    let mut stream = TcpStream::connect(("127.0.0.1", server.port)).await.unwrap();
+    let upgrade = "GET /live/socket HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+                   sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let token = token(player, Scope::Player);
+    let mut bytes = upgrade.as_bytes().to_vec();
+    bytes.extend(frame(&format!(r#"{{"id":1,"do":"/live/hello","input":{{"token":"{token}"}}}}"#)));
+    let channels = room.map(|room| format!(r#"{{"channel":"{room}"}}"#)).unwrap_or_default();
+    bytes.extend(frame(&format!(r#"{{"id":2,"do":"/live/follow","input":{{"channels":[{channels}]}}}}"#)));
+    stream.write_all(&bytes).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.windows(7).any(|part| part == b"\"id\":2,") {
+        assert!(stream.read_buf(&mut answer).await.unwrap() > 0, "{}", String::from_utf8_lossy(&answer));
+    }
+    stream
+}
+
+/// A masked text frame; a mask of zeros is one.
+fn frame(text: &str) -> Vec<u8> {
+    let mut frame = vec![0x81];
+    match text.len() {
+        length @ 0..=125 => frame.push(0x80 | length as u8),
+        length => {
+            frame.push(0x80 | 126);
+            frame.extend((length as u16).to_be_bytes());
+        }
+    }
+    frame.extend([0; 4]);
+    frame.extend(text.as_bytes());
+    frame
+}
+
+/// What all sockets heard: how many entries, and how long each took, by millisecond.
+struct Heard {
+    entries: AtomicU64,
+    took_ms: Vec<AtomicUsize>,
+}
+
+async fn play(server: &Server, scene: &Scene, time: Duration) {
+    let Scene { rooms, size, sends } = *scene;
+    let heard = Arc::new(Heard {
+        entries: AtomicU64::new(0),
+        took_ms: (0..20_000).map(|_| AtomicUsize::new(0)).collect(),
+    });
+    let epoch = Instant::now();
+    let mut listeners = Vec::new();
+    for room in 0..rooms {
+        let room = format!("room-{room}");
+        make_room(server, &room, size).await;
+        for n in 0..size {
+            let stream = follow(server, &format!("{room}-{n}"), Some(&room)).await;
+            listeners.push(tokio::spawn(listen(stream, Arc::clone(&heard), epoch)));
+        }
+    }
+    let cpu = server.cpu_seconds();
+    let (begun, sent) = (Instant::now(), Arc::new(AtomicU64::new(0)));
+    let speakers: Vec<_> = (0..SPEAKERS.min(sends))
+        .map(|speaker| {
+            let (sent, port) = (Arc::clone(&sent), server.port);
+            tokio::spawn(async move {
+                let token = token(&format!("speaker-{speaker}"), Scope::Player);
+                let mut connection = Connection::open(port).await;
+                let every = Duration::from_secs_f64(SPEAKERS.min(sends) as f64 / sends as f64);
+                let mut next = tokio::time::Instant::now() + every.mul_f64(speaker as f64 / SPEAKERS as f64);
+                for n in speaker as usize.. {
+                    tokio::time::sleep_until(next).await;
+                    next += every;
+                    if begun.elapsed() > time {
+                        break;
+                    }
+                    let room = n % rooms;
+                    let text = format!("@{}@ potions please", epoch.elapsed().as_micros());
+                    let body = format!(r#"{{"channel":"room-{room}","text":"{text}"}}"#);
+                    assert_eq!(
+                        connection.ask(&("POST", "/message/send".to_owned(), body), &token).await,
+                        200
+                    );
+                    sent.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    for speaker in speakers {
+        speaker.await.unwrap();
+    }
+    let took = begun.elapsed().as_secs_f64();
+    let wanted = sent.load(Ordering::Relaxed) * size as u64;
+    let waiting = Instant::now();
+    while heard.entries.load(Ordering::Relaxed) < wanted && waiting.elapsed() < Duration::from_secs(30) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let all = begun.elapsed().as_secs_f64();
+    let cpu = (server.cpu_seconds() - cpu) / all;
+    let entries = heard.entries.load(Ordering::Relaxed);
+    let ms = |share: f64| {
+        let mut left = (entries as f64 * share) as usize;
+        let slot = heard.took_ms.iter().position(|count| {
+            let count = count.load(Ordering::Relaxed);
+            let found = count > left;
+            left = left.saturating_sub(count);
+            found
+        });
+        slot.map_or(20_000, |ms| ms + 1)
+    };
+    println!(
+        "{rooms:>6} {size:>6} {:>8.0} {:>13.0} {:>9} {:>9} {:>9} {:>8.0} % {:>10.0}",
+        sent.load(Ordering::Relaxed) as f64 / took,
+        entries as f64 / all,
+        ms(0.5),
+        ms(0.99),
+        ms(0.999_999),
+        cpu * 100.0,
+        server.resident_mb()
+    );
+    if entries != wanted {
+        println!("  {entries} of {wanted} were heard");
+    }
+    listeners.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+/// Reads pushes, and notes how long each entry took.
+async fn listen(mut stream: TcpStream, heard: Arc<Heard>, epoch: Instant) {
+    let mut bytes = Vec::with_capacity(4_096);
+    while matches!(stream.read_buf(&mut bytes).await, Ok(count) if count > 0) {
+        let now = epoch.elapsed().as_micros() as usize;
+        // Whole frames only.
+        let mut at = 0;
+        while let Some(end) = frame_end(&bytes[at..]) {
+            for stamp in bytes[at..at + end].split(|byte| *byte == b'@') {
+                let stamp = std::str::from_utf8(stamp).ok().and_then(|stamp| stamp.parse::<usize>().ok());
+                if let Some(stamp) = stamp {
+                    let slot = ((now - stamp) / 1_000).min(heard.took_ms.len() - 1);
+                    heard.took_ms[slot].fetch_add(1, Ordering::Relaxed);
+                    heard.entries.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            at += end;
+        }
+        bytes.drain(..at);
+    }
+}
+
+/// The length of the frame that these bytes begin with, if it is there whole.
+fn frame_end(bytes: &[u8]) -> Option<usize> {
+    let (head, length) = match bytes.get(1)? {
+        126 => (4, usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?]))),
+        127 => (10, u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?) as usize),
+        length => (2, usize::from(*length)),
+    };
+    (bytes.len() >= head + length).then_some(head + length)
+}
