@@ -36,6 +36,7 @@ struct Options {
 }
 
 /// Rooms of one size, and how much is said in all of them a second.
+#[derive(Clone, Copy)]
 struct Scene {
     rooms: usize,
     size: usize,
@@ -177,30 +178,7 @@ async fn play(server: &Server, scene: &Scene, time: Duration) {
     let cpu = server.cpu_seconds();
     let (begun, sent) = (Instant::now(), Arc::new(AtomicU64::new(0)));
     let speakers: Vec<_> = (0..SPEAKERS.min(sends))
-        .map(|speaker| {
-            let (sent, port) = (Arc::clone(&sent), server.port);
-            tokio::spawn(async move {
-                let token = token(&format!("speaker-{speaker}"), Scope::Player);
-                let mut connection = Connection::open(port).await;
-                let every = Duration::from_secs_f64(SPEAKERS.min(sends) as f64 / sends as f64);
-                let mut next = tokio::time::Instant::now() + every.mul_f64(speaker as f64 / SPEAKERS as f64);
-                for n in speaker as usize.. {
-                    tokio::time::sleep_until(next).await;
-                    next += every;
-                    if begun.elapsed() > time {
-                        break;
-                    }
-                    let room = n % rooms;
-                    let text = format!("@{}@ potions please", epoch.elapsed().as_micros());
-                    let body = format!(r#"{{"channel":"room-{room}","text":"{text}"}}"#);
-                    assert_eq!(
-                        connection.ask(&("POST", "/message/send".to_owned(), body), &token).await,
-                        200
-                    );
-                    sent.fetch_add(1, Ordering::Relaxed);
-                }
-            })
-        })
+        .map(|speaker| tokio::spawn(speak(server.port, speaker, *scene, (epoch, time), Arc::clone(&sent))))
         .collect();
     for speaker in speakers {
         speaker.await.unwrap();
@@ -238,6 +216,33 @@ async fn play(server: &Server, scene: &Scene, time: Duration) {
         println!("  {entries} of {wanted} were heard");
     }
     listeners.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+/// Says its share of what is said in a scene.
+async fn speak(
+    port: u16,
+    speaker: u64,
+    scene: Scene,
+    (epoch, time): (Instant, Duration),
+    sent: Arc<AtomicU64>,
+) {
+    let speakers = SPEAKERS.min(scene.sends) as f64;
+    let token = token(&format!("speaker-{speaker}"), Scope::Player);
+    let mut connection = Connection::open(port).await;
+    let every = Duration::from_secs_f64(speakers / scene.sends as f64);
+    let begun = Instant::now();
+    let mut next = tokio::time::Instant::now() + every.mul_f64(speaker as f64 / speakers);
+    for n in speaker as usize.. {
+        tokio::time::sleep_until(next).await;
+        next += every;
+        if begun.elapsed() > time {
+            break;
+        }
+        let text = format!("@{}@ potions please", epoch.elapsed().as_micros());
+        let body = format!(r#"{{"channel":"room-{}","text":"{text}"}}"#, n % scene.rooms);
+        assert_eq!(connection.ask(&("POST", "/message/send".to_owned(), body), &token).await, 200);
+        sent.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// Reads pushes, and notes how long each entry took.

@@ -15,23 +15,23 @@ use tokio::net::TcpStream;
 const SECRET: &str = "a secret of the load test, 32 bytes and more";
 
 /// What is asked: method, path and body.
-pub type Asked = (&'static str, String, String);
+pub(crate) type Asked = (&'static str, String, String);
 
 /// A keep-alive connection that knows just enough HTTP to cost little.
-pub struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 impl Connection {
-    pub async fn open(port: u16) -> Self {
+    pub(crate) async fn open(port: u16) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, buffer: Vec::with_capacity(64 * 1024) }
     }
 
     /// Sends one request, reads its whole reply, and says its status.
-    pub async fn ask(&mut self, (method, path, body): &Asked, token: &str) -> u16 {
+    pub(crate) async fn ask(&mut self, (method, path, body): &Asked, token: &str) -> u16 {
         let request = format!(
             "{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\
              content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
@@ -61,13 +61,13 @@ fn head(buffer: &[u8]) -> Option<(u16, usize)> {
 }
 
 /// The program, serving.
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
-    pub port: u16,
+    pub(crate) port: u16,
 }
 
 impl Server {
-    pub fn start(data: &Path, database: Option<&str>, tasks_to: Option<&str>) -> Self {
+    pub(crate) fn start(data: &Path, database: Option<&str>, tasks_to: Option<&str>) -> Self {
         let program = || {
             let mut command = Command::new(env!("CARGO_BIN_EXE_guildhall"));
             command.env("GUILDHALL_DATA", data).env_remove("KAFKA_BROKERS");
@@ -105,14 +105,14 @@ impl Server {
     }
 
     /// User and system time so far.
-    pub fn cpu_seconds(&self) -> f64 {
+    pub(crate) fn cpu_seconds(&self) -> f64 {
         const TICKS: f64 = 100.0;
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
         (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / TICKS
     }
 
-    pub fn resident_mb(&self) -> f64 {
+    pub(crate) fn resident_mb(&self) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
@@ -126,7 +126,7 @@ impl Drop for Server {
     }
 }
 
-pub fn token(id: &str, scope: Scope) -> String {
+pub(crate) fn token(id: &str, scope: Scope) -> String {
     let exp = Clock::default().now().unsigned_abs() / 1_000 + 3_600;
     let claims = Claims {
         sub: PlayerId::parse(id).unwrap(),
