@@ -128,7 +128,7 @@ struct Question<'a> {
 
 impl Question<'_> {
     /// The page, once there is something on it, or the wait is over.
-    async fn wait(&self, mut watch: Watch, wait: Duration) -> Result<SyncReply> {
+    async fn wait(&self, watch: Watch, wait: Duration) -> Result<SyncReply> {
         let until = Instant::now() + wait;
         self.cursors.iter().for_each(|cursor| watch.add(cursor.channel.as_str()));
         let mut reply = self.ask().await?;
@@ -204,6 +204,11 @@ pub async fn news(
 }
 
 impl SyncCursor {
+    /// Where.
+    pub fn channel(&self) -> &str {
+        self.channel.as_str()
+    }
+
     /// Where somebody stands.
     ///
     /// # Errors
@@ -229,12 +234,9 @@ impl SyncedChannel {
         self.reset || self.messages.as_str() != "[]"
     }
 
-    /// Where a client stands that has this.
-    ///
-    /// # Errors
-    /// As for [`SyncCursor::new`].
-    pub fn cursor(&self) -> Result<SyncCursor> {
-        SyncCursor::new(&self.channel, self.reached, self.epoch.as_deref())
+    /// The last number that a client knows with this.
+    pub fn reached(&self) -> i64 {
+        self.reached
     }
 
     fn missing(cursor: &SyncCursor) -> Self {

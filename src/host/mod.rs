@@ -1,7 +1,7 @@
 //! How requests and events reach us: as a plain server, as an AWS Lambda function, or as a Tencent SCF function.
 //!
 //! `server` speaks HTTP/1.1, `connection` to one client, over `stream`; `addresses` bounds how many one address has;
-//! `live` talks on sockets, which `sockets` counts; `shared` is what all connections have; `sweep` finds what other processes stored for those who wait here; `lambda` answers gateways' events, and runs a
+//! `live` talks on sockets, for which `feed` reads what is said and which `sockets` counts; `shared` is what all connections have; `sweep` finds what other processes stored for those who wait here; `lambda` answers gateways' events, and runs a
 //! worker's; `scf` asks Tencent's platform for events; `function` is the worker as a function, and `events` reads what invokes it, whoever sends it; `figures` serves
 //! Prometheus, `embedded` writes CloudWatch's lines; `log` says where the log goes.
 //!
@@ -11,6 +11,7 @@ mod addresses;
 mod connection;
 mod embedded;
 pub mod events;
+mod feed;
 pub mod figures;
 pub mod function;
 pub mod lambda;

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::addresses::Addresses;
 use super::connection;
+use super::feed::Feed;
 use super::shared::Shared;
 use crate::api::head::Peer;
 use crate::api::router::Router;
@@ -63,6 +64,8 @@ impl Server {
         let grace = config.shutdown_grace;
         let hub = Arc::clone(self.router.app().db.hub());
         let (close, closing) = watch::channel(false);
+        let feed = Feed::new(Arc::clone(self.router.app()));
+        tokio::spawn(Arc::clone(&feed).run());
         let door = Door {
             addresses: Addresses::new(config.connections_per_address),
             places: Arc::new(Semaphore::new(CONNECTIONS)),
@@ -70,6 +73,7 @@ impl Server {
             shared: Arc::new(Shared {
                 room: Arc::new(Semaphore::new(config.max_in_flight)),
                 unsent: Arc::new(Semaphore::new(UNSENT_UNITS)),
+                feed,
                 sockets: Arc::default(),
                 stopping: stop.clone(),
                 closing,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, watch};
 
+use super::feed::Feed;
 use super::sockets::Sockets;
 use crate::api::router::Router;
 
@@ -14,6 +15,8 @@ pub(super) struct Shared {
     pub(super) room: Arc<Semaphore>,
     /// What all answers together may hold in memory, in units of 16 KiB.
     pub(super) unsent: Arc<Semaphore>,
+    /// What is said in the channels that sockets follow.
+    pub(super) feed: Arc<Feed>,
     /// The sockets that are open.
     pub(super) sockets: Arc<Sockets>,
     /// The server was told to stop: each answer says that it is the connection's last.

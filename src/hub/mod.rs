@@ -31,6 +31,8 @@ pub struct Hub {
 struct Watched {
     /// The last number that one of them knows.
     known: i64,
+    /// How often its members changed since somebody waits for it, by what this process did.
+    member_changes: u64,
     bells: HashMap<u64, Arc<Bell>>,
 }
 
@@ -53,7 +55,7 @@ pub struct Watch {
     hub: Arc<Hub>,
     number: u64,
     bell: Arc<Bell>,
-    channels: HashSet<Arc<str>>,
+    channels: Mutex<HashSet<Arc<str>>>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -80,7 +82,7 @@ impl Hub {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let open = !self.closed.load(Ordering::Acquire);
         metrics::gauge!("guildhall_waiting").set(self.waiting() as f64);
-        let (hub, bell, channels) = (Arc::clone(self), Arc::default(), HashSet::new());
+        let (hub, bell, channels) = (Arc::clone(self), Arc::default(), Mutex::default());
         open.then_some(Watch { hub, number, bell, channels, _place: place })
     }
 
@@ -94,6 +96,19 @@ impl Hub {
         if let Some((name, watched)) = lock(&self.channels).get_key_value(channel) {
             watched.bells.values().for_each(|bell| bell.ring(name));
         }
+    }
+
+    /// Who may read this channel may have changed.
+    pub fn tell_members(&self, channel: &str) {
+        if let Some(watched) = lock(&self.channels).get_mut(channel) {
+            watched.member_changes += 1;
+        }
+        self.tell(channel);
+    }
+
+    /// How often that was told since somebody waits for the channel.
+    pub fn member_changes(&self, channel: &str) -> u64 {
+        lock(&self.channels).get(channel).map_or(0, |watched| watched.member_changes)
     }
 
     /// The name under which a player's own matters are told: no channel has such an id.
@@ -135,17 +150,19 @@ impl Hub {
 
 impl Watch {
     /// Waits for this channel too. Only then read it: what is said from here on rings.
-    pub fn add(&mut self, channel: &str) {
+    pub fn add(&self, channel: &str) {
         let mut channels = lock(&self.hub.channels);
         let name =
             channels.get_key_value(channel).map_or_else(|| channel.into(), |(name, _)| Arc::clone(name));
         channels.entry(Arc::clone(&name)).or_default().bells.insert(self.number, Arc::clone(&self.bell));
-        self.channels.insert(name);
+        drop(channels);
+        lock(&self.channels).insert(name);
     }
 
     /// Waits for this channel no more.
-    pub fn remove(&mut self, channel: &str) {
-        if let Some(name) = self.channels.take(channel) {
+    pub fn remove(&self, channel: &str) {
+        let taken = lock(&self.channels).take(channel);
+        if let Some(name) = taken {
             self.hub.leave(self.number, &name);
         }
     }
@@ -174,7 +191,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.channels.iter().for_each(|name| self.hub.leave(self.number, name));
+        lock(&self.channels).iter().for_each(|name| self.hub.leave(self.number, name));
         metrics::gauge!("guildhall_waiting").set(self.hub.waiting().saturating_sub(1) as f64);
     }
 }

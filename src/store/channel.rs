@@ -51,7 +51,12 @@ impl Channel {
 
     /// May this caller know of it?
     pub fn is_visible_to(&self, caller: &Identity) -> bool {
-        self.member || self.open || caller.is_staff()
+        self.is_visible_to_any() || self.member || caller.is_staff()
+    }
+
+    /// May anybody know of it?
+    pub fn is_visible_to_any(&self) -> bool {
+        self.open
     }
 }
 
@@ -118,15 +123,16 @@ pub async fn visible(db: &Db, id: &ChannelId, caller: &Identity) -> Result<Chann
         .ok_or(Error::NotFound("channel"))
 }
 
+const AMONG: Sql = by_dialect(
+    select_channel!("WHERE c.id IN (SELECT value FROM json_each($1))"),
+    select_channel!("WHERE c.id IN (SELECT value FROM json_array_elements_text($1::json))"),
+);
+
 /// Those of the channels that this caller may know of, in no order.
 ///
 /// # Errors
 /// The database's.
 pub async fn visible_among(db: &Db, ids: &[&ChannelId], caller: &Identity) -> Result<Vec<Channel>> {
-    const AMONG: Sql = by_dialect(
-        select_channel!("WHERE c.id IN (SELECT value FROM json_each($1))"),
-        select_channel!("WHERE c.id IN (SELECT value FROM json_array_elements_text($1::json))"),
-    );
     let channels: Vec<Channel> = db.all(AMONG, values![&json(&ids)?, caller.id.as_str()]).await?;
     Ok(channels.into_iter().filter(|channel| channel.is_visible_to(caller)).collect())
 }
@@ -145,4 +151,12 @@ pub async fn moved(db: &Db, known: &[(Arc<str>, i64)]) -> Result<Vec<String>> {
     let known: Vec<(&str, i64)> = known.iter().map(|(id, seq)| (&**id, *seq)).collect();
     let moved: Vec<(String,)> = db.all(MOVED, values![&json(&known)?]).await?;
     Ok(moved.into_iter().map(|(id,)| id).collect())
+}
+
+/// Some channels, seen by nobody in particular.
+///
+/// # Errors
+/// The database's.
+pub async fn among(db: &Db, ids: &[&str]) -> Result<Vec<Channel>> {
+    Ok(db.all(AMONG, values![&json(&ids)?, ""]).await?)
 }

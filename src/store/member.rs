@@ -2,6 +2,8 @@
 //!
 //! Unread is a subtraction of two counters, so an inbox never reads history to count.
 
+use std::collections::HashSet;
+
 use sqlx::FromRow;
 
 use super::channel::Channel;
@@ -85,7 +87,7 @@ pub async fn remove(db: &Db, channel: &Channel, players: &[PlayerId]) -> Result<
 
 /// Who waits for the channel, and whose memberships changed, shall look.
 pub(super) fn tell(db: &Db, channel: &str, players: &[PlayerId]) {
-    db.hub().tell(channel);
+    db.hub().tell_members(channel);
     players.iter().for_each(|player| db.hub().tell(&Hub::of_player(player.as_str())));
 }
 
@@ -236,4 +238,23 @@ pub async fn channels(db: &Db, player: &PlayerId, limit: i64) -> Result<Vec<(Cha
         )
         .await?;
     Ok(joined.into_iter().map(|joined| (joined.channel, joined.read_seq)).collect())
+}
+
+/// Those of some players in some channels who are members there: channel's id and player's id.
+///
+/// # Errors
+/// The database's.
+pub async fn among(db: &Db, asked: &[(&str, Vec<String>)]) -> Result<HashSet<(String, String)>> {
+    const AMONG: Sql = by_dialect(
+        "SELECT c.id, m.player_id FROM json_each($1) j JOIN channel c ON c.id = j.value ->> 0
+         JOIN member m ON m.channel_key = c.key AND m.player_id = j.value ->> 1",
+        "SELECT c.id, m.player_id FROM json_array_elements($1::json) j (value)
+         JOIN channel c ON c.id = j.value ->> 0
+         JOIN member m ON m.channel_key = c.key AND m.player_id = j.value ->> 1",
+    );
+    let pairs: Vec<(&str, &str)> = asked
+        .iter()
+        .flat_map(|(channel, players)| players.iter().map(move |player| (*channel, player.as_str())))
+        .collect();
+    Ok(db.all(AMONG, values![&json(&pairs)?]).await?.into_iter().collect())
 }

@@ -1,18 +1,21 @@
 //! What one socket follows: where its client stands in each channel, and what is to be pushed.
 //!
-//! A follower is a cursor. When the hub rings for its channels, what is behind the cursors is read, with the rights that
-//! the caller has by then, and written before anything else is read: a client that takes its time holds nobody up, and is
-//! told everything once and in order.
+//! A follower is a cursor into the feed. When the hub rings for its channels, what is behind the cursors is taken from
+//! there, or from the store where it is further back, and written before anything else is looked at: a client that takes
+//! its time holds nobody up, and is told everything once and in order.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::frame::{Change, Follow, Followed, Standing};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use super::frame::{Change, Follow, Followed, Push, Standing};
 use crate::app::App;
 use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
 use crate::chat::values::ChannelId;
 use crate::controllers::message::{SyncCursor, SyncedChannel, news};
+use crate::host::feed::{self, Behind, Feed};
 use crate::hub::{Hub, Watch};
 use crate::store::{channel, member};
 
@@ -28,6 +31,7 @@ const PAGE: i64 = 100;
 /// The channels and cursors of a socket.
 pub(super) struct Following {
     app: Arc<App>,
+    feed: Arc<Feed>,
     watch: Watch,
     cursors: HashMap<Arc<str>, Place>,
     /// Rung for, and not read since.
@@ -37,20 +41,17 @@ pub(super) struct Following {
 
 /// Where the client stands.
 struct Place {
-    cursor: SyncCursor,
+    share: feed::Following,
+    after: i64,
+    epoch: Option<String>,
     /// Followed because the caller is a member, rather than by its name.
     by_all: bool,
 }
 
-/// What is to be written.
-pub(super) enum News {
-    Entries(SyncedChannel),
-    Membership(String, Change),
-}
-
 impl Following {
-    pub(super) fn new(app: &Arc<App>, watch: Watch) -> Self {
-        Self { app: Arc::clone(app), watch, cursors: HashMap::new(), due: HashSet::new(), all: false }
+    pub(super) fn new(app: &Arc<App>, feed: &Arc<Feed>, watch: Watch) -> Self {
+        let (app, feed) = (Arc::clone(app), Arc::clone(feed));
+        Self { app, feed, watch, cursors: HashMap::new(), due: HashSet::new(), all: false }
     }
 
     /// Waits until something may be new.
@@ -74,40 +75,40 @@ impl Following {
         if follow.all {
             self.all = true;
             self.watch.add(&Hub::of_player(who.id.as_str()));
+            // Registered first: what is said while they are read rings.
             for (channel, _) in self.memberships(who).await? {
                 followed.push(found(&channel));
                 let after = channel.last_seq;
-                self.add(&channel.id, SyncCursor::new(&channel.id, after, Some(&channel.epoch))?, true);
+                self.add(who, &channel.id, (after, Some(channel.epoch)), true);
             }
         }
-        // Registered first: what is said while they are read rings.
-        named.iter().for_each(|standing| self.watch.add(standing.channel.as_str()));
         let ids: Vec<&ChannelId> = named.iter().map(|standing| &standing.channel).collect();
         let hub = Arc::clone(self.app.db.hub());
         let visible = hub.look(channel::visible_among(&self.app.db, &ids, who)).await?;
-        for Standing { channel: id, after, epoch } in &named {
+        for Standing { channel: id, after, epoch } in named {
             let Some(channel) = visible.iter().find(|channel| channel.id == id.as_str()) else {
                 self.forget(id.as_str());
-                followed.push(missing(id));
+                followed.push(missing(&id));
                 continue;
             };
             followed.push(found(channel));
             let after = after.map_or(channel.last_seq, |after| after.get());
-            let epoch = epoch.as_deref().or(Some(&channel.epoch));
-            self.add(id.as_str(), SyncCursor::new(id.as_str(), after, epoch)?, false);
+            let epoch = epoch.or_else(|| Some(channel.epoch.clone()));
+            self.add(who, id.as_str(), (after, epoch), false);
         }
         Ok(followed)
     }
 
-    fn add(&mut self, id: &str, cursor: SyncCursor, by_all: bool) {
-        self.watch.add(id);
-        self.due.insert(id.into());
-        self.cursors.insert(id.into(), Place { cursor, by_all });
+    fn add(&mut self, who: &Identity, id: &str, (after, epoch): (i64, Option<String>), by_all: bool) {
+        let share = self.feed.follow(id, who);
+        self.watch.add(&Feed::name(id));
+        self.due.insert(Feed::name(id).into());
+        self.cursors.insert(id.into(), Place { share, after, epoch, by_all });
     }
 
     pub(super) fn forget(&mut self, id: &str) {
-        self.watch.remove(id);
-        self.due.remove(id);
+        self.watch.remove(&Feed::name(id));
+        self.due.remove(&*Feed::name(id));
         self.cursors.remove(id);
     }
 
@@ -122,65 +123,98 @@ impl Following {
         }
     }
 
-    /// Some of what is new.
-    pub(super) async fn read(&mut self, who: &Identity) -> Result<Vec<News>> {
-        let mut news = Vec::new();
+    /// Frames that tell some of what is new.
+    pub(super) async fn read(&mut self, who: &Identity) -> Result<Vec<Utf8Bytes>> {
+        let mut frames = Vec::new();
         if self.due.remove(&*Hub::of_player(who.id.as_str())) && self.all {
-            news = self.compare(who).await?;
+            frames = self.compare(who).await?;
         }
         let some: Vec<Arc<str>> = self.due.iter().take(AT_ONCE).cloned().collect();
-        let known: Vec<&Arc<str>> = some.iter().filter(|id| self.cursors.contains_key(*id)).collect();
-        let cursors: Vec<SyncCursor> = known.iter().map(|id| self.cursors[*id].cursor.clone()).collect();
-        let hub = Arc::clone(self.app.db.hub());
-        let channels = match cursors[..] {
-            [] => Vec::new(),
-            _ => hub.look(self::news(&self.app, who, &cursors, PAGE)).await?,
-        };
-        for id in &some {
-            self.due.remove(id);
-        }
-        for channel in channels {
-            self.watch.read(&channel.channel, channel.last_seq);
-            if channel.error.is_some() {
-                self.forget(&channel.channel);
-                news.push(News::Membership(channel.channel, Change::Left));
-                continue;
-            }
-            if channel.more {
-                self.due.insert(channel.channel.as_str().into());
-            }
-            if channel.has_news() {
-                if let Some(place) = self.cursors.get_mut(channel.channel.as_str()) {
-                    place.cursor = channel.cursor()?;
+        let mut further = Vec::new();
+        for name in &some {
+            let Some(id) = name.strip_prefix(Feed::PREFIX) else { continue };
+            let Some(place) = self.cursors.get_mut(id) else { continue };
+            match place.share.behind(place.after, place.epoch.as_deref()) {
+                Behind::Nothing => {}
+                Behind::Hidden => {
+                    self.forget(id);
+                    frames.push(membership(id, Change::Left)?);
                 }
-                news.push(News::Entries(channel));
+                Behind::Frame(frame, reached) => {
+                    place.after = reached;
+                    frames.push(frame);
+                }
+                Behind::Further => further.push(SyncCursor::new(id, place.after, place.epoch.as_deref())?),
             }
         }
-        Ok(news)
+        for channel in self.look_further(who, &further).await? {
+            frames.extend(self.take(&channel)?);
+        }
+        for name in &some {
+            let is_behind = further.iter().any(|cursor| **name == Feed::name(cursor.channel()));
+            if !is_behind {
+                self.due.remove(name);
+            }
+        }
+        Ok(frames)
+    }
+
+    /// What the feed does not have.
+    async fn look_further(&self, who: &Identity, cursors: &[SyncCursor]) -> Result<Vec<SyncedChannel>> {
+        if cursors.is_empty() {
+            return Ok(Vec::new());
+        }
+        let hub = Arc::clone(self.app.db.hub());
+        hub.look(news(&self.app, who, cursors, PAGE)).await
+    }
+
+    /// Moves a cursor over what was read for it. It stays due until the store has nothing more.
+    fn take(&mut self, channel: &SyncedChannel) -> Result<Option<Utf8Bytes>> {
+        let id = channel.channel.as_str();
+        if channel.error.is_some() {
+            self.forget(id);
+            return membership(id, Change::Left).map(Some);
+        }
+        if !channel.has_news() {
+            self.due.remove(&*Feed::name(id));
+            return Ok(None);
+        }
+        if let Some(place) = self.cursors.get_mut(id) {
+            (place.after, place.epoch) = (channel.reached(), channel.epoch.clone());
+        }
+        let (epoch, reset, first_seq) = (channel.epoch.as_deref(), channel.reset, channel.first_seq);
+        text(&Push::Messages { channel: id, epoch, reset, first_seq, messages: &channel.messages }).map(Some)
     }
 
     /// Channels joined and left since they were looked at last.
-    async fn compare(&mut self, who: &Identity) -> Result<Vec<News>> {
+    async fn compare(&mut self, who: &Identity) -> Result<Vec<Utf8Bytes>> {
         let now = self.memberships(who).await?;
         let is_in = |id: &str| now.iter().any(|(channel, _)| channel.id == id);
         let left = self.cursors.iter().filter(|(id, place)| place.by_all && !is_in(id));
         let left: Vec<Arc<str>> = left.map(|(id, _)| Arc::clone(id)).collect();
         // The thousand most active ones may be others by now; those one is still in go on.
         let left = if now.len() < ALL as usize { left } else { Vec::new() };
-        let mut news = Vec::new();
+        let mut frames = Vec::new();
         for id in left {
             self.forget(&id);
-            news.push(News::Membership(id.to_string(), Change::Left));
+            frames.push(membership(&id, Change::Left)?);
         }
         for (channel, joined_after) in &now {
             if !self.cursors.contains_key(channel.id.as_str()) && self.cursors.len() < CHANNELS {
-                let cursor = SyncCursor::new(&channel.id, *joined_after, Some(&channel.epoch))?;
-                self.add(&channel.id, cursor, true);
-                news.push(News::Membership(channel.id.clone(), Change::Joined));
+                self.add(who, &channel.id, (*joined_after, Some(channel.epoch.clone())), true);
+                frames.push(membership(&channel.id, Change::Joined)?);
             }
         }
-        Ok(news)
+        Ok(frames)
     }
+}
+
+fn text(push: &Push<'_>) -> Result<Utf8Bytes> {
+    serde_json::to_string(push).map(Utf8Bytes::from).map_err(Error::internal)
+}
+
+fn membership(channel: &str, change: Change) -> Result<Utf8Bytes> {
+    text(&Push::Membership { channel, change })
 }
 
 fn found(channel: &channel::Channel) -> Followed {

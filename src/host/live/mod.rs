@@ -34,7 +34,7 @@ use crate::chat::identity::Identity;
 mod following;
 mod frame;
 
-use following::{Following, News};
+use following::Following;
 use frame::{End, Follow, Frame, Hello, Push, Unfollow, Unread};
 
 /// Where sockets are opened.
@@ -218,7 +218,7 @@ async fn greet(wire: &mut Wire, peer: Peer, shared: &Arc<Shared>) -> Result<Opti
         }
     };
     let place = shared.sockets.enter(&who.key());
-    let following = Following::new(app, watch);
+    let following = Following::new(app, &shared.feed, watch);
     let session = Session { shared: Arc::clone(shared), peer, token, who, following, place };
     let request_id = random::id();
     tracing::info!(request_id, caller = session.who.id.as_str(), client_ip = %peer.0, "socket");
@@ -296,18 +296,9 @@ impl Session {
                 return Ok(());
             }
         };
-        for news in &news {
-            match news {
-                News::Membership(channel, change) => {
-                    wire.push(&Push::Membership { channel, change: *change }).await?;
-                }
-                News::Entries(entries) => {
-                    metrics::counter!("guildhall_pushes_total").increment(1);
-                    let (epoch, first_seq) = (entries.epoch.as_deref(), entries.first_seq);
-                    let (channel, messages, reset) = (&entries.channel, &entries.messages, entries.reset);
-                    wire.push(&Push::Messages { channel, epoch, reset, first_seq, messages }).await?;
-                }
-            }
+        for frame in news {
+            metrics::counter!("guildhall_pushes_total").increment(1);
+            wire.write(Message::Text(frame)).await?;
         }
         Ok(())
     }
