@@ -53,9 +53,12 @@ pub(super) async fn serve(socket: tokio::net::TcpStream, peer: Peer, shared: Arc
             readable = readable => if !matches!(readable, Ok(Ok(()))) { return },
             () = told(&mut closing) => return,
         }
-        match busy(stream, peer, &shared, &activity).await {
+        // What a request needs is not held while nothing comes.
+        match Box::pin(busy(stream, peer, &shared, &activity)).await {
             After::Quiet(quiet) => stream = quiet,
-            After::Socket(stream, read, upgrade) => return live::serve(stream, read, upgrade, shared).await,
+            After::Socket(stream, read, upgrade) => {
+                return Box::pin(live::serve(stream, read, upgrade, shared)).await;
+            }
             After::Ended => return,
         }
     }

@@ -44,6 +44,7 @@ mod s3;
 mod scf;
 mod server;
 mod sockets;
+mod sockets_broken;
 mod sockets_protocol;
 mod stages;
 mod starter_lists;

@@ -109,7 +109,9 @@ pub(super) async fn serve(stream: Stream, read: Bytes, upgrade: Upgrade, shared:
         .max_frame_size(Some(FRAME));
     let socket = WebSocketStream::from_partially_read(stream, read.into(), Role::Server, Some(config)).await;
     let mut wire = Wire { socket, heard: Instant::now() };
-    let end = match greet(&mut wire, upgrade.peer, &shared).await {
+    // What a frame needs is not held while none comes.
+    let greeted = Box::pin(greet(&mut wire, upgrade.peer, &shared)).await;
+    let end = match greeted {
         Ok(Some(session)) => session.run(&mut wire).await,
         Ok(None) => End::Token,
         Err(end) => end,
@@ -270,10 +272,10 @@ impl Session {
                 () = self.place.displaced() => return Err(End::TooMany),
                 () = tokio::time::sleep(left) => return Err(End::Token),
                 frame = wire.next() => match frame? {
-                    Ok(frame) => self.take(wire, frame).await?,
+                    Ok(frame) => Box::pin(self.take(wire, frame)).await?,
                     Err((id, error)) => wire.refuse(id, &error).await?,
                 },
-                () = self.following.wait() => self.tell(wire).await?,
+                () = self.following.wait() => Box::pin(self.tell(wire)).await?,
                 _ = pings.tick() => {
                     if wire.heard.elapsed() > SILENT {
                         return Err(End::Gone);
