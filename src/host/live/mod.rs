@@ -52,7 +52,7 @@ const CLOSING: Duration = Duration::from_secs(2);
 /// The largest frame that comes in.
 const FRAME: usize = 20 * 1024;
 /// The socket's buffers: most frames are small, and there are very many sockets.
-const BUFFER: usize = 4 * 1024;
+const BUFFER: usize = 1024;
 /// Clients come back within so many seconds after a restart, each at another time.
 const SPREAD_S: u64 = 10;
 
@@ -107,7 +107,7 @@ pub(super) async fn serve(stream: Stream, read: Bytes, upgrade: Upgrade, shared:
         .max_write_buffer_size(super::live::FRAME * 128)
         .max_message_size(Some(FRAME))
         .max_frame_size(Some(FRAME));
-    let socket = WebSocketStream::from_partially_read(stream, read.into(), Role::Server, Some(config)).await;
+    let socket = WebSocketStream::from_partially_read(stream, read.to_vec(), Role::Server, Some(config)).await;
     let mut wire = Wire { socket, heard: Instant::now() };
     // What a frame needs is not held while none comes.
     let greeted = Box::pin(greet(&mut wire, upgrade.peer, &shared)).await;
