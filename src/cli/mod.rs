@@ -14,6 +14,7 @@ use crate::base::error::StartError;
 use crate::base::version::BUILD;
 use crate::config::{Config, data_folder};
 use crate::controllers::ACTIONS;
+use crate::host::live::asyncapi;
 use crate::host::log;
 use crate::store::Db;
 
@@ -48,6 +49,8 @@ enum Command {
     Config,
     /// Print the API as an OpenAPI document.
     Openapi,
+    /// Print what goes over sockets as an AsyncAPI document.
+    Asyncapi,
     /// Check, compare, try and publish wordlists.
     #[command(subcommand)]
     Wordlist(wordlist::WordlistCommand),
@@ -80,6 +83,7 @@ impl Cli {
             Some(Command::Token(token)) => token.print(&config),
             Some(Command::Config) => say(&variables_table()),
             Some(Command::Openapi) => say(&openapi_text()),
+            Some(Command::Asyncapi) => say(&asyncapi_text()),
             Some(Command::Wordlist(command)) => in_runtime(command.run(&config)),
             Some(Command::Task(command)) => in_runtime(command.run(config)),
         };
@@ -136,6 +140,11 @@ pub fn variables_table() -> String {
         table.push_str(&format!("| `{}` | {default} | {} |\n", variable.name, variable.meaning));
     }
     table
+}
+
+/// The same for sockets.
+pub fn asyncapi_text() -> String {
+    format!("{:#}\n", asyncapi::document())
 }
 
 /// The committed document's text: what published versions answer.

@@ -15,7 +15,7 @@ mod feed;
 pub mod figures;
 pub mod function;
 pub mod lambda;
-mod live;
+pub mod live;
 pub mod log;
 pub mod scf;
 pub mod server;

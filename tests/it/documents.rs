@@ -24,6 +24,35 @@ fn the_committed_openapi_document_is_fresh() {
     assert!(committed == cli::openapi_text(), "run `cargo run -- openapi > openapi.json` and commit it");
 }
 
+#[test]
+fn the_committed_document_of_sockets_is_fresh_and_docs_say_the_same() {
+    let committed = fs::read_to_string("asyncapi.json").unwrap();
+    assert!(committed == cli::asyncapi_text(), "run `scripts/dev docs` and commit asyncapi.json");
+    let document: Value = serde_json::from_str(&committed).unwrap();
+    let socket = &document["channels"]["socket"];
+    let docs = read("docs/live.md");
+    assert!(docs.contains(socket["address"].as_str().unwrap()));
+    let codes = socket["x-close-codes"].as_array().unwrap();
+    assert!(codes.iter().all(|end| docs.contains(&format!("| {} |", end["code"]))), "{codes:?}");
+    assert_eq!(
+        docs.lines().filter(|line| line.starts_with("| 1") || line.starts_with("| 4")).count(),
+        codes.len()
+    );
+    for name in ["hello", "follow", "unfollow", "renew"] {
+        assert!(docs.contains(&format!("| `/live/{name}` |")), "{name}");
+        assert_eq!(
+            document["components"]["messages"][name]["payload"]["properties"]["do"]["const"],
+            format!("/live/{name}")
+        );
+    }
+    // Every reference leads somewhere.
+    let text = &committed;
+    let references = text.split("\"$ref\": \"#").skip(1).map(|rest| rest.split('"').next().unwrap());
+    for reference in references {
+        assert!(document.pointer(reference).is_some(), "{reference}");
+    }
+}
+
 #[tokio::test]
 async fn the_served_document_is_the_committed_one_and_knows_every_action() {
     let app = TestApp::new().await;

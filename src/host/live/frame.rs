@@ -1,5 +1,6 @@
 //! What goes over a socket: frames that ask, answers, pushes, and how a socket ends.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error as Fault};
@@ -8,7 +9,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::base::error::{Error, Result};
 use crate::chat::values::{ChannelId, Cursor, Few, MAX_SYNC_CHANNELS};
-use crate::store::message::Stored;
+use crate::store::message::{Message, Stored};
 
 /// The number that answers carry, whatever else a frame says.
 #[derive(Deserialize)]
@@ -57,14 +58,14 @@ impl Frame {
 }
 
 /// The first frame's input, and that of `/live/renew`.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Hello {
     pub(super) token: String,
 }
 
 /// What to follow.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Follow {
     /// The caller's channels, and those joined later.
@@ -75,7 +76,7 @@ pub(super) struct Follow {
 }
 
 /// Where the client stands in a channel.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Standing {
     pub(super) channel: ChannelId,
@@ -87,14 +88,14 @@ pub(super) struct Standing {
 }
 
 /// What to follow no more.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Unfollow {
     pub(super) channels: Few<ChannelId, MAX_SYNC_CHANNELS>,
 }
 
 /// A channel that is followed from now on, or why it is not.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Followed {
     pub(super) channel: String,
     pub(super) epoch: Option<String>,
@@ -104,7 +105,7 @@ pub(super) struct Followed {
 }
 
 /// What comes unasked.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(tag = "push", rename_all = "lowercase")]
 pub(super) enum Push<'a> {
     /// What was said, in the shape of sync.
@@ -113,6 +114,7 @@ pub(super) enum Push<'a> {
         epoch: Option<&'a str>,
         reset: bool,
         first_seq: Option<i64>,
+        #[schemars(with = "Vec<Message>")]
         messages: &'a Stored,
     },
     /// The caller joined a channel, or sees it no more.
@@ -122,7 +124,7 @@ pub(super) enum Push<'a> {
 }
 
 /// What became of a membership.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Change {
     /// It is followed from now on.
@@ -153,6 +155,18 @@ pub(super) enum End {
 }
 
 impl End {
+    /// All of them.
+    pub(super) const ALL: &[Self] = &[
+        Self::Gone,
+        Self::Broken,
+        Self::NotText,
+        Self::TooLarge,
+        Self::Restarting,
+        Self::Protocol,
+        Self::Token,
+        Self::TooMany,
+    ];
+
     /// The close code and its reason.
     pub(super) const fn code(self) -> (u16, &'static str) {
         match self {

@@ -31,6 +31,7 @@ use crate::base::random;
 use crate::base::seat::{self, Seat};
 use crate::chat::identity::Identity;
 
+pub mod asyncapi;
 mod following;
 mod frame;
 
@@ -107,7 +108,8 @@ pub(super) async fn serve(stream: Stream, read: Bytes, upgrade: Upgrade, shared:
         .max_write_buffer_size(super::live::FRAME * 128)
         .max_message_size(Some(FRAME))
         .max_frame_size(Some(FRAME));
-    let socket = WebSocketStream::from_partially_read(stream, read.to_vec(), Role::Server, Some(config)).await;
+    let socket =
+        WebSocketStream::from_partially_read(stream, read.to_vec(), Role::Server, Some(config)).await;
     let mut wire = Wire { socket, heard: Instant::now() };
     // What a frame needs is not held while none comes.
     let greeted = Box::pin(greet(&mut wire, upgrade.peer, &shared)).await;
