@@ -41,12 +41,12 @@ impl Socket {
         socket
     }
 
-    async fn send(&mut self, text: impl Into<String>) {
+    pub async fn send(&mut self, text: impl Into<String>) {
         self.wire.send(Message::text(text.into())).await.unwrap();
     }
 
     /// The next frame that says something, or the code with which the server closes.
-    async fn read(&mut self) -> Result<Value, u16> {
+    pub async fn read(&mut self) -> Result<Value, u16> {
         let reading = async {
             loop {
                 match self.wire.next().await {

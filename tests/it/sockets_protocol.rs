@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use guildhall::base::random;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -154,4 +155,49 @@ async fn a_request_for_a_socket_is_read_with_care() {
     socket.ask("/live/follow", json!({ "all": true })).await;
     drop(socket);
     eventually("the server goes on", async || Some(Socket::of(&process, "alice").await)).await;
+}
+
+/// Frames that are almost right, some thousand of them: each is answered or closes its socket by the rules, and none is a
+/// fault of ours.
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_that_are_almost_right_do_no_harm() {
+    const SIGNS: &[u8] = b"{}[]\":,\\/0179-.eE+ntfalse \t\n\x01~";
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::start(&folder.path().join("data"), &[]);
+    let frames = [
+        r#"{"id":7,"do":"/live/follow","input":{"channels":[{"channel":"g","after":1,"epoch":"x"}]}}"#,
+        r#"{"id":7,"do":"/live/follow","input":{"all":true}}"#,
+        r#"{"id":7,"do":"/live/unfollow","input":{"channels":["g"]}}"#,
+        r#"{"id":7,"do":"/message/send","input":{"channel":"g","text":"hi","nonce":"n-1"}}"#,
+        r#"{"id":7,"do":"/message/list","input":{"channel":"g","limit":3,"after":0}}"#,
+        r#"{"id":7,"do":"/message/sync","input":{"channels":[{"channel":"g","after":0}],"wait_s":5}}"#,
+    ];
+    let (mut socket, mut answered, mut closed) = (Socket::of(&process, "alice").await, 0, 0);
+    for n in 0..1_500 {
+        let mut bytes = frames[n % frames.len()].as_bytes().to_vec();
+        for _ in 0..=random::below(3) {
+            let at = random::below(bytes.len() as u64) as usize;
+            let sign = SIGNS[random::below(SIGNS.len() as u64) as usize];
+            match random::below(3) {
+                0 => bytes[at] = sign,
+                1 => bytes.insert(at, sign),
+                _ => drop(bytes.remove(at)),
+            }
+        }
+        let text = String::from_utf8(bytes).unwrap();
+        socket.send(text.clone()).await;
+        match socket.read().await {
+            Ok(answer) => {
+                assert!(answer["id"].is_u64() || answer["push"].is_string(), "{text}: {answer}");
+                assert_ne!(answer["error"]["code"], "internal", "{text}");
+                answered += 1;
+            }
+            Err(code) => {
+                assert_eq!(code, 4000, "{text}");
+                socket = Socket::of(&process, "alice").await;
+                closed += 1;
+            }
+        }
+    }
+    assert!(answered > 100 && closed > 100, "{answered} answered, {closed} closed");
 }
