@@ -46,7 +46,6 @@ struct Room {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
     /// What is known of the channel; none before it was read first.
     channel: Option<Channel>,
@@ -59,6 +58,8 @@ struct State {
     joined: u64,
     /// Which change of members this process had made when rights were read last, and when that was.
     rights: Option<(u64, Instant)>,
+    /// When it was heard last that there is something new.
+    heard: Instant,
     /// The frame that was written last: most followers want the same one.
     frame: Option<(i64, i64, Utf8Bytes)>,
 }
@@ -81,8 +82,8 @@ pub(super) struct Following {
 pub(super) enum Behind {
     /// Nothing.
     Nothing,
-    /// A frame, and the number it reaches.
-    Frame(Utf8Bytes, i64),
+    /// A frame, the number it reaches, and when it was heard that there is something.
+    Frame(Utf8Bytes, i64, Instant),
     /// More than is kept: read the store.
     Further,
     /// The follower may not read it any more.
@@ -111,15 +112,16 @@ impl Feed {
     /// Reads what is new until all waiting ends.
     pub(super) async fn run(self: Arc<Self>) {
         let mut due: HashSet<Arc<str>> = HashSet::new();
+        let mut heard = Instant::now();
         loop {
             if due.is_empty() {
                 match self.watch.rung().await {
-                    Some(rung) => due = rung,
+                    Some(rung) => (due, heard) = (rung, Instant::now()),
                     None => return,
                 }
             }
             let some: Vec<Arc<str>> = due.iter().take(AT_ONCE).cloned().collect();
-            match self.read(&some).await {
+            match self.read(&some, heard).await {
                 Ok(()) => some.iter().for_each(|name| assert!(due.remove(name))),
                 Err(error) => {
                     tracing::debug!(%error, "what is new can't be read now; trying again");
@@ -142,7 +144,7 @@ impl Feed {
         let mut rooms = lock(&self.rooms);
         let room = rooms.entry(channel.into()).or_insert_with(|| {
             self.watch.add(channel);
-            Arc::new(Room { name: channel.into(), state: Mutex::default() })
+            Arc::new(Room { name: channel.into(), state: Mutex::new(State::new()) })
         });
         let room = Arc::clone(room);
         let player = who.key().into_owned();
@@ -157,7 +159,7 @@ impl Feed {
         Following { feed: Arc::clone(self), room, player }
     }
 
-    async fn read(&self, names: &[Arc<str>]) -> Result<()> {
+    async fn read(&self, names: &[Arc<str>], heard: Instant) -> Result<()> {
         let (db, hub) = (&self.app.db, self.app.db.hub());
         let rooms: HashMap<&str, Arc<Room>> = {
             let all = lock(&self.rooms);
@@ -193,6 +195,7 @@ impl Feed {
             if let Some(joined) = joined.get(id) {
                 state.take_rights(channel, &members, (changes[id], *joined));
             }
+            state.heard = heard;
             state.take_entries(channel, entries.remove(id).unwrap_or_default());
             self.watch.read(id, channel.last_seq);
         }
@@ -214,6 +217,20 @@ fn numbered(list: &str) -> Result<Vec<(Numbered, Arc<str>)>> {
 }
 
 impl State {
+    fn new() -> Self {
+        Self {
+            channel: None,
+            tail: VecDeque::new(),
+            bytes: 0,
+            reached: 0,
+            followers: HashMap::new(),
+            joined: 0,
+            rights: None,
+            heard: Instant::now(),
+            frame: None,
+        }
+    }
+
     /// The numbers that are to be read: those behind the tail, the newest of them where there are many.
     fn wanted(&self, channel: &Channel) -> std::ops::RangeInclusive<i64> {
         let known = self.channel.as_ref().is_some_and(|known| known.epoch == channel.epoch);
@@ -320,7 +337,7 @@ impl Following {
             return Behind::Further;
         }
         match state.frame(after) {
-            Some((frame, reached)) => Behind::Frame(frame, reached),
+            Some((frame, reached)) => Behind::Frame(frame, reached, state.heard),
             None => Behind::Further,
         }
     }

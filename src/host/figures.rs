@@ -52,6 +52,10 @@ pub const FIGURES: &[Figure] = &[
     gauge("guildhall_waiting", "Polls that wait for something to be said, and sockets."),
     gauge("guildhall_sockets", "Sockets that are open."),
     counter("guildhall_pushes_total", "Frames that told what is new in a channel."),
+    histogram(
+        "guildhall_push_delay_seconds",
+        "From a commit, or from the sweep's finding of it, to its frame's being written to a socket.",
+    ),
     counter(
         "guildhall_swept_total",
         "Channels in which another process stored something that was waited for here.",

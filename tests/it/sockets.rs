@@ -311,11 +311,11 @@ async fn sockets_end_with_their_token_and_are_eight_for_each_player() {
 /// Followers that are cut off again and again, while writers go on: each gets each entry once, in order.
 #[tokio::test(flavor = "multi_thread")]
 async fn over_reconnects_nothing_is_missed_or_told_twice() {
-    const WRITERS: usize = 8;
-    const EACH: usize = 30;
+    const WRITERS: usize = 32;
+    const EACH: usize = 10;
     let folder = tempfile::tempdir().unwrap();
     let process = start(&folder.path().join("data"));
-    let names: Vec<String> = (0..10).map(|n| format!("p{n}")).collect();
+    let names: Vec<String> = (0..50).map(|n| format!("p{n}")).collect();
     let members: Vec<&str> = names.iter().map(String::as_str).chain(["bob"]).collect();
     make(&process, "g", &members).await;
     let writing = join_all((0..WRITERS).map(|writer| {

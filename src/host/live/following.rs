@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
@@ -46,6 +47,18 @@ struct Place {
     epoch: Option<String>,
     /// Followed because the caller is a member, rather than by its name.
     by_all: bool,
+}
+
+/// A frame, and since when it was known that there is something to tell; not for what was said long ago.
+pub(super) struct News {
+    pub(super) frame: Utf8Bytes,
+    pub(super) heard: Option<Instant>,
+}
+
+impl News {
+    const fn of(frame: Utf8Bytes) -> Self {
+        Self { frame, heard: None }
+    }
 }
 
 impl Following {
@@ -124,10 +137,10 @@ impl Following {
     }
 
     /// Frames that tell some of what is new.
-    pub(super) async fn read(&mut self, who: &Identity) -> Result<Vec<Utf8Bytes>> {
+    pub(super) async fn read(&mut self, who: &Identity) -> Result<Vec<News>> {
         let mut frames = Vec::new();
         if self.due.remove(&*Hub::of_player(who.id.as_str())) && self.all {
-            frames = self.compare(who).await?;
+            frames.extend(self.compare(who).await?.into_iter().map(News::of));
         }
         let some: Vec<Arc<str>> = self.due.iter().take(AT_ONCE).cloned().collect();
         let mut further = Vec::new();
@@ -138,17 +151,17 @@ impl Following {
                 Behind::Nothing => {}
                 Behind::Hidden => {
                     self.forget(id);
-                    frames.push(membership(id, Change::Left)?);
+                    frames.push(News::of(membership(id, Change::Left)?));
                 }
-                Behind::Frame(frame, reached) => {
+                Behind::Frame(frame, reached, heard) => {
                     place.after = reached;
-                    frames.push(frame);
+                    frames.push(News { frame, heard: Some(heard) });
                 }
                 Behind::Further => further.push(SyncCursor::new(id, place.after, place.epoch.as_deref())?),
             }
         }
         for channel in self.look_further(who, &further).await? {
-            frames.extend(self.take(&channel)?);
+            frames.extend(self.take(&channel)?.map(News::of));
         }
         for name in &some {
             let is_behind = further.iter().any(|cursor| **name == Feed::name(cursor.channel()));

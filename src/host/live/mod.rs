@@ -35,7 +35,7 @@ pub mod asyncapi;
 mod following;
 mod frame;
 
-use following::Following;
+use following::{Following, News};
 use frame::{End, Follow, Frame, Hello, Push, Unfollow, Unread};
 
 /// Where sockets are opened.
@@ -300,9 +300,12 @@ impl Session {
                 return Ok(());
             }
         };
-        for frame in news {
+        for News { frame, heard } in news {
             metrics::counter!("guildhall_pushes_total").increment(1);
             wire.write(Message::Text(frame)).await?;
+            if let Some(heard) = heard {
+                metrics::histogram!("guildhall_push_delay_seconds").record(heard.elapsed());
+            }
         }
         Ok(())
     }
