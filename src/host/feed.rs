@@ -47,8 +47,8 @@ struct Room {
 }
 
 struct State {
-    /// What is known of the channel; none before it was read first.
-    channel: Option<Channel>,
+    /// What is known of the channel.
+    channel: Channel,
     tail: VecDeque<(i64, Arc<str>)>,
     bytes: usize,
     /// The number up to which entries were read.
@@ -139,12 +139,15 @@ impl Feed {
         format!("{}{channel}", Self::PREFIX)
     }
 
-    /// Follows a channel. Whether this caller may read it is asked before the first frame.
-    pub(super) fn follow(self: &Arc<Self>, channel: &str, who: &Identity) -> Following {
+    /// Follows a channel as it was a moment ago: what was said since is found by the sweep, or at once where the hub is
+    /// told. Whether this caller may read it is asked before the first frame.
+    pub(super) fn follow(self: &Arc<Self>, channel: &Channel, who: &Identity) -> Following {
         let mut rooms = lock(&self.rooms);
-        let room = rooms.entry(channel.into()).or_insert_with(|| {
-            self.watch.add(channel);
-            Arc::new(Room { name: channel.into(), state: Mutex::new(State::new()) })
+        let id = channel.id.as_str();
+        let room = rooms.entry(id.into()).or_insert_with(|| {
+            self.watch.add(id);
+            self.watch.read(id, channel.last_seq);
+            Arc::new(Room { name: id.into(), state: Mutex::new(State::new(channel)) })
         });
         let room = Arc::clone(room);
         let player = who.key().into_owned();
@@ -217,12 +220,12 @@ fn numbered(list: &str) -> Result<Vec<(Numbered, Arc<str>)>> {
 }
 
 impl State {
-    fn new() -> Self {
+    fn new(channel: &Channel) -> Self {
         Self {
-            channel: None,
+            channel: channel.clone(),
             tail: VecDeque::new(),
             bytes: 0,
-            reached: 0,
+            reached: channel.last_seq,
             followers: HashMap::new(),
             joined: 0,
             rights: None,
@@ -233,8 +236,7 @@ impl State {
 
     /// The numbers that are to be read: those behind the tail, the newest of them where there are many.
     fn wanted(&self, channel: &Channel) -> std::ops::RangeInclusive<i64> {
-        let known = self.channel.as_ref().is_some_and(|known| known.epoch == channel.epoch);
-        let first = if known { self.reached + 1 } else { channel.last_seq };
+        let first = if self.channel.epoch == channel.epoch { self.reached + 1 } else { channel.last_seq };
         first.max(channel.last_seq - TAIL as i64 + 1).max(1)..=channel.last_seq
     }
 
@@ -262,8 +264,7 @@ impl State {
 
     fn take_entries(&mut self, channel: &Channel, entries: Vec<(Numbered, Arc<str>)>) {
         let goes_on = entries.first().is_none_or(|(first, _)| first.seq == self.reached + 1);
-        let same = self.channel.as_ref().is_some_and(|known| known.epoch == channel.epoch);
-        if !goes_on || !same {
+        if !goes_on || self.channel.epoch != channel.epoch {
             self.drop_front(i64::MAX);
         }
         for (Numbered { seq, reference }, json) in entries {
@@ -279,7 +280,7 @@ impl State {
             self.drop_front(first);
         }
         self.reached = channel.last_seq;
-        self.channel = Some(channel.clone());
+        self.channel = channel.clone();
         self.frame = None;
     }
 
@@ -299,7 +300,7 @@ impl State {
         {
             return Some((frame.clone(), last));
         }
-        let channel = self.channel.as_ref()?;
+        let channel = &self.channel;
         let entries = self.tail.iter().filter(|(seq, _)| *seq > after).map(|(_, json)| &**json);
         let entries: Vec<&str> = entries.collect();
         let frame = Utf8Bytes::from(format!(
@@ -318,22 +319,20 @@ impl Following {
     /// What lies behind a cursor.
     pub(super) fn behind(&self, after: i64, epoch: Option<&str>) -> Behind {
         let mut state = lock(&self.room.state);
+        let may_read = state.followers.get(&self.player).is_some_and(|follower| follower.may_read);
+        if state.rights.is_some() && !may_read {
+            return Behind::Hidden;
+        }
+        let same = epoch.is_none_or(|epoch| epoch == state.channel.epoch);
+        if same && after >= state.reached {
+            return Behind::Nothing;
+        }
         if state.rights.is_none() {
             // They are read now, and then this is asked again.
             self.feed.app.db.hub().tell(&self.room.name);
             return Behind::Nothing;
         }
-        if !state.followers.get(&self.player).is_some_and(|follower| follower.may_read) {
-            return Behind::Hidden;
-        }
-        let Some(channel) = &state.channel else { return Behind::Further };
-        if epoch.is_some_and(|epoch| epoch != channel.epoch) {
-            return Behind::Further;
-        }
-        if after >= state.reached {
-            return Behind::Nothing;
-        }
-        if state.tail.front().is_none_or(|(first, _)| *first > after + 1) {
+        if !same || state.tail.front().is_none_or(|(first, _)| *first > after + 1) {
             return Behind::Further;
         }
         match state.frame(after) {

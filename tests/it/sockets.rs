@@ -106,12 +106,12 @@ async fn call(process: &Process, token: &str, path: &str, input: Value) -> Value
     answer.body["data"].clone()
 }
 
-async fn make(process: &Process, id: &str, members: &[&str]) {
+pub async fn make(process: &Process, id: &str, members: &[&str]) {
     let guild = json!({ "id": id, "kind": "guild", "members": members });
     call(process, &server_token(), "/channel/create", guild).await;
 }
 
-async fn say(process: &Process, player: &str, channel: &str, text: &str) {
+pub async fn say(process: &Process, player: &str, channel: &str, text: &str) {
     call(process, &player_token(player), "/message/send", json!({ "channel": channel, "text": text })).await;
 }
 
@@ -185,6 +185,10 @@ async fn a_socket_answers_like_http_and_is_told_what_is_said() {
     assert_eq!(alice.push().await["messages"][0]["text"], "unheard");
     late.ask("/message/list", json!({ "channel": "g" })).await;
     assert!(late.pushes.is_empty());
+    // A channel that is over says so at once, with nothing said in it.
+    let removal = json!({ "channel": "g", "members": ["alice"] });
+    call(&process, &server_token(), "/channel/members-remove", removal).await;
+    assert_eq!(alice.push().await, json!({ "push": "membership", "channel": "g", "change": "left" }));
 }
 
 #[tokio::test(flavor = "multi_thread")]

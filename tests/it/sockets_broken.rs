@@ -16,6 +16,7 @@ use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::process::{Connection, Process, eventually, player_token, server_token};
+use crate::sockets::{self, Socket};
 
 /// Follows from a cursor on until the connection breaks or `wanted` is reached; the cursor by then.
 async fn follow_on(port: u16, player: &str, mut after: usize, wanted: usize) -> Option<usize> {
@@ -170,4 +171,30 @@ async fn kills_of_the_server_lose_and_repeat_nothing() {
         (page["data"]["messages"] == json!([])).then_some(())
     })
     .await;
+}
+
+/// A client that takes nothing does not hold a stop up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_waits_for_no_reader() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = Process::start(&folder.path().join("data"), &[]);
+    sockets::make(&process, "g", &["alice", "bob"]).await;
+    let text = "x".repeat(1_900);
+    for _ in 0..40 {
+        sockets::say(&process, "bob", "g", &text).await;
+    }
+    // More than the system takes for somebody who reads nothing.
+    let mut stuck = Socket::of(&process, "alice").await;
+    for n in 0..200 {
+        let input = json!({ "channel": "g", "limit": 40 });
+        let frame = json!({ "id": n, "do": "/message/list", "input": input }).to_string();
+        let sending = stuck.send(frame);
+        if tokio::time::timeout(Duration::from_millis(500), sending).await.is_err() {
+            break;
+        }
+    }
+    process.signal(Signal::SIGTERM);
+    let begun = std::time::Instant::now();
+    assert_eq!(process.wait(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
 }

@@ -92,7 +92,7 @@ impl Following {
             for (channel, _) in self.memberships(who).await? {
                 followed.push(found(&channel));
                 let after = channel.last_seq;
-                self.add(who, &channel.id, (after, Some(channel.epoch)), true);
+                self.add(who, &channel, (after, Some(channel.epoch.clone())), true);
             }
         }
         let ids: Vec<&ChannelId> = named.iter().map(|standing| &standing.channel).collect();
@@ -107,13 +107,22 @@ impl Following {
             followed.push(found(channel));
             let after = after.map_or(channel.last_seq, |after| after.get());
             let epoch = epoch.or_else(|| Some(channel.epoch.clone()));
-            self.add(who, id.as_str(), (after, epoch), false);
+            self.add(who, channel, (after, epoch), false);
+            // What was said since it was looked at is read now.
+            hub.tell(id.as_str());
         }
         Ok(followed)
     }
 
-    fn add(&mut self, who: &Identity, id: &str, (after, epoch): (i64, Option<String>), by_all: bool) {
-        let share = self.feed.follow(id, who);
+    fn add(
+        &mut self,
+        who: &Identity,
+        channel: &channel::Channel,
+        (after, epoch): (i64, Option<String>),
+        by_all: bool,
+    ) {
+        let id = channel.id.as_str();
+        let share = self.feed.follow(channel, who);
         self.watch.add(&Feed::name(id));
         self.due.insert(Feed::name(id).into());
         self.cursors.insert(id.into(), Place { share, after, epoch, by_all });
@@ -214,7 +223,7 @@ impl Following {
         }
         for (channel, joined_after) in &now {
             if !self.cursors.contains_key(channel.id.as_str()) && self.cursors.len() < CHANNELS {
-                self.add(who, &channel.id, (*joined_after, Some(channel.epoch.clone())), true);
+                self.add(who, channel, (*joined_after, Some(channel.epoch.clone())), true);
                 frames.push(membership(&channel.id, Change::Joined)?);
             }
         }

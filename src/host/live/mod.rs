@@ -48,6 +48,8 @@ const PING: Duration = Duration::from_secs(25);
 const SILENT: Duration = Duration::from_secs(60);
 /// How often the caller's memberships are looked at, for those that changed at another server.
 const MEMBERSHIPS: Duration = Duration::from_secs(10);
+/// When the server stops, what is being answered or written has so long.
+const LATE: Duration = Duration::from_secs(3);
 /// How long a farewell may take.
 const CLOSING: Duration = Duration::from_secs(2);
 /// The largest frame that comes in.
@@ -256,8 +258,16 @@ impl Session {
 
     /// Talks until something ends it.
     async fn run(mut self, wire: &mut Wire) -> End {
-        let ended = self.talk(wire).await;
-        ended.err().unwrap_or(End::Gone)
+        let mut stopping = self.shared.stopping.clone();
+        let late = async {
+            told(&mut stopping).await;
+            tokio::time::sleep(LATE).await;
+        };
+        tokio::select! {
+            ended = self.talk(wire) => ended.err().unwrap_or(End::Gone),
+            // A client that takes nothing does not hold a stop up.
+            () = late => End::Gone,
+        }
     }
 
     async fn talk(&mut self, wire: &mut Wire) -> Result<(), End> {
@@ -318,6 +328,11 @@ impl Session {
                 let again = Err::<(), _>(Error::Conflict("this socket has said hello".into()));
                 self.say(wire, frame.id, again, &request_id).await
             }
+            path if path.starts_with("/live/")
+                && let Err(error) = self.count() =>
+            {
+                self.say(wire, frame.id, Err::<(), _>(error), &request_id).await
+            }
             "/live/follow" => {
                 let followed = match frame.input::<Follow>() {
                     Ok(follow) => self.following.follow(&self.who, follow).await,
@@ -348,6 +363,12 @@ impl Session {
                 wire.answer(frame.id, answer.body()).await
             }
         }
+    }
+
+    /// The socket's own actions count as all others do.
+    fn count(&self) -> Result<()> {
+        let app = self.shared.router.app();
+        app.rates.count_caller(&self.who, app.clock.now())
     }
 
     /// A later token of the same caller.
