@@ -22,7 +22,7 @@ struct Table {
     pool: Box<[char]>,
 }
 
-const BLOCK: usize = 256;
+const BLOCK: usize = 32;
 const BLOCKS: usize = 0x11_0000 / BLOCK;
 const DROPPED: u32 = u32::MAX;
 const MANY: u32 = 1 << 31;

@@ -8,7 +8,7 @@
 //! licence; look-alikes beyond those from decancer (MIT); traditional to simplified Chinese from OpenCC's
 //! dictionaries (ferrous-opencc, Apache-2.0). The tables at the end of this file are our own.
 //!
-//! The file: 4352 numbers of blocks (u16), one for each 256 characters; then blocks of 256 entries (u32): 0 is
+//! The file: 34816 numbers of blocks (u16), one for each 32 characters; then blocks of 32 entries (u32): 0 is
 //! the character itself, a character, `DROPPED`, or `MANY | offset << 8 | count` into the characters (u32) behind.
 
 use std::collections::HashMap;
@@ -21,6 +21,8 @@ use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 use unicode_script::{Script, UnicodeScript};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../src/filter/fold_table.bin");
+/// Characters in a block: the smaller, the more of them are alike.
+const BLOCK: usize = 32;
 const DROPPED: u32 = u32::MAX;
 const MANY: u32 = 1 << 31;
 
@@ -44,15 +46,15 @@ fn table() -> Vec<u8> {
     let folder = Folder {
         to_simplified: OpenCC::from_config(BuiltinConfig::T2s).expect("the dictionary is built in"),
     };
-    let mut blocks: Vec<[u32; 256]> = Vec::new();
-    let mut known: HashMap<[u32; 256], u16> = HashMap::new();
+    let mut blocks: Vec<[u32; BLOCK]> = Vec::new();
+    let mut known: HashMap<[u32; BLOCK], u16> = HashMap::new();
     let mut pool: Vec<u32> = Vec::new();
     let mut pieces: HashMap<Vec<u32>, u32> = HashMap::new();
     let mut stage = Vec::new();
-    for block in 0..0x11_0000 / 256 {
-        let mut entries = [0; 256];
+    for block in 0..0x11_0000 / BLOCK {
+        let mut entries = [0; BLOCK];
         for (low, entry) in entries.iter_mut().enumerate() {
-            let Some(character) = char::from_u32(block * 256 + low as u32) else { continue };
+            let Some(character) = char::from_u32((block * BLOCK + low) as u32) else { continue };
             let folded: Vec<u32> = folder.settle(character).into_iter().map(u32::from).collect();
             *entry = match folded[..] {
                 [] => DROPPED,
