@@ -185,6 +185,16 @@ async fn a_socket_answers_like_http_and_is_told_what_is_said() {
     assert_eq!(alice.push().await["messages"][0]["text"], "unheard");
     late.ask("/message/list", json!({ "channel": "g" })).await;
     assert!(late.pushes.is_empty());
+    // Another epoch, or a number that is not reached: it starts over, as in sync.
+    for cursor in
+        [json!({ "channel": "g", "after": 2, "epoch": "another" }), json!({ "channel": "g", "after": 99 })]
+    {
+        late.ask("/live/follow", json!({ "channels": [cursor] })).await;
+        let push = late.push().await;
+        assert_eq!((&push["reset"], &push["messages"][0]["seq"]), (&json!(true), &json!(1)), "{push}");
+        late.ask("/live/unfollow", json!({ "channels": ["g"] })).await;
+        late.pushes.clear();
+    }
     // A channel that is over says so at once, with nothing said in it.
     let removal = json!({ "channel": "g", "members": ["alice"] });
     call(&process, &server_token(), "/channel/members-remove", removal).await;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use futures_util::{SinkExt, StreamExt};
 use guildhall::base::random;
+use guildhall::store::Db;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message;
 
+use crate::postgres_server::PostgresServer;
 use crate::process::{Connection, Process, eventually, player_token, server_token};
 use crate::sockets::{self, Socket};
 
@@ -55,7 +57,11 @@ async fn follow_through(port: impl Fn() -> u16, player: &str, wanted: usize) -> 
 
 /// Says something until it is acknowledged: the same nonce twice is the same message once.
 async fn say(port: impl Fn() -> u16, text: &str) {
-    let input = json!({ "channel": "g", "text": text, "nonce": text });
+    say_in("g", port, text).await;
+}
+
+async fn say_in(channel: &str, port: impl Fn() -> u16, text: &str) {
+    let input = json!({ "channel": channel, "text": text, "nonce": text });
     loop {
         if let Some(mut connection) = Connection::open(port()).await
             && let Ok(answer) = connection.call(&player_token("bob"), "/message/send", Some(&input)).await
@@ -197,4 +203,45 @@ async fn a_stop_waits_for_no_reader() {
     let begun = std::time::Instant::now();
     assert_eq!(process.wait(), Some(0));
     assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
+}
+
+/// PostgreSQL is killed while players talk in three channels: followers are told all of it, in order, once it is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn kills_of_the_database_lose_and_repeat_nothing() {
+    const EACH: usize = 120;
+    let mut server = PostgresServer::start("");
+    let folder = tempfile::tempdir().unwrap();
+    let config = crate::database::config(&server.url());
+    Db::migrate(&config).await.unwrap();
+    let process = Process::start(&folder.path().join("data"), &[("DATABASE_URL", &server.url())]);
+    for channel in ["a", "b", "c"] {
+        sockets::make(&process, channel, &["alice", "bob"]).await;
+    }
+    let port = process.port;
+    let writing = join_all(["a", "b", "c"].map(|channel| async move {
+        for n in 0..EACH {
+            say_in(channel, || port, &format!("{channel}-{n}")).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }));
+    let killing = async {
+        for _ in 0..2 {
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            server.kill_and_start();
+        }
+    };
+    let following = async {
+        let mut socket = Socket::of(&process, "alice").await;
+        socket.ask("/live/follow", json!({ "all": true })).await;
+        let mut reached = std::collections::BTreeMap::from([("a", 0), ("b", 0), ("c", 0)]);
+        while reached.values().sum::<usize>() < 3 * EACH {
+            let push = socket.push().await;
+            let last = reached.get_mut(push["channel"].as_str().unwrap()).unwrap();
+            for message in push["messages"].as_array().unwrap() {
+                *last += 1;
+                assert_eq!(message["seq"], *last, "each once, in order: {push}");
+            }
+        }
+    };
+    tokio::join!(writing, killing, following);
 }

@@ -88,7 +88,6 @@ impl Following {
         if follow.all {
             self.all = true;
             self.watch.add(&Hub::of_player(who.id.as_str()));
-            // Registered first: what is said while they are read rings.
             for (channel, _) in self.memberships(who).await? {
                 followed.push(found(&channel));
                 let after = channel.last_seq;
@@ -106,7 +105,9 @@ impl Following {
             };
             followed.push(found(channel));
             let after = after.map_or(channel.last_seq, |after| after.get());
-            let epoch = epoch.or_else(|| Some(channel.epoch.clone()));
+            // A number that this channel has not reached is another's: it starts over, as it does in sync.
+            let ahead = (after > channel.last_seq).then(String::new);
+            let epoch = ahead.or(epoch).or_else(|| Some(channel.epoch.clone()));
             self.add(who, channel, (after, epoch), false);
             // What was said since it was looked at is read now.
             hub.tell(id.as_str());
@@ -148,8 +149,10 @@ impl Following {
     /// Frames that tell some of what is new.
     pub(super) async fn read(&mut self, who: &Identity) -> Result<Vec<News>> {
         let mut frames = Vec::new();
-        if self.due.remove(&*Hub::of_player(who.id.as_str())) && self.all {
+        let own = Hub::of_player(who.id.as_str());
+        if self.due.contains(&*own) {
             frames.extend(self.compare(who).await?.into_iter().map(News::of));
+            self.due.remove(&*own);
         }
         let some: Vec<Arc<str>> = self.due.iter().take(AT_ONCE).cloned().collect();
         let mut further = Vec::new();
@@ -169,8 +172,15 @@ impl Following {
                 Behind::Further => further.push(SyncCursor::new(id, place.after, place.epoch.as_deref())?),
             }
         }
-        for channel in self.look_further(who, &further).await? {
-            frames.extend(self.take(&channel)?.map(News::of));
+        match self.look_further(who, &further).await {
+            Ok(channels) => {
+                for channel in channels {
+                    frames.extend(self.take(&channel)?.map(News::of));
+                }
+            }
+            // What was taken from the feed has moved its cursor, so it must be written; the rest stays due.
+            Err(error) if frames.is_empty() => return Err(error),
+            Err(error) => tracing::debug!(%error, "what is further back can't be read now"),
         }
         for name in &some {
             let is_behind = further.iter().any(|cursor| **name == Feed::name(cursor.channel()));
