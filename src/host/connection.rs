@@ -37,8 +37,6 @@ const HEAD_BYTES: usize = 32 * 1024;
 const QUIET: Duration = Duration::from_secs(2);
 /// When the server stops, an answer that was given to the system's care has this long to leave.
 const LEAVING: Duration = Duration::from_millis(100);
-/// Answers larger than this count among what is unsent, in units of this size.
-const UNSENT_UNIT: usize = 16 * 1024;
 
 /// Serves a client until either side ends it.
 pub(super) async fn serve(socket: tokio::net::TcpStream, peer: Peer, shared: Arc<Shared>) {
@@ -179,12 +177,9 @@ async fn answer(request: Request<Incoming>, shared: &Shared, activity: &Arc<Acti
     } else {
         router.shed(&id)
     };
-    let units = answer.body().len() / UNSENT_UNIT;
-    if units > 0 {
-        held.unsent = Arc::clone(&shared.unsent).try_acquire_many_owned(units as u32).ok();
-        if held.unsent.is_none() {
-            answer = router.shed(&id);
-        }
+    match shared.unsent(answer.body().len()) {
+        Some(unsent) => held.unsent = unsent,
+        None => answer = router.shed(&id),
     }
     last_if_stopping(&mut answer, &shared.stopping);
     answer.map(|bytes| Pieces::new(bytes, held))

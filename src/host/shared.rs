@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::feed::Feed;
 use super::sockets::Sockets;
@@ -23,4 +23,20 @@ pub(super) struct Shared {
     pub(super) stopping: watch::Receiver<bool>,
     /// The farewell is over: only whole requests are still answered.
     pub(super) closing: watch::Receiver<bool>,
+}
+
+/// What holds a large answer's share of memory; small ones need none.
+pub(super) type Unsent = Option<OwnedSemaphorePermit>;
+
+/// Answers larger than this count among what is unsent, in units of this size.
+const UNIT: usize = 16 * 1024;
+
+impl Shared {
+    /// The share of so many bytes; none where all shares are taken by what is not read yet.
+    pub(super) fn unsent(&self, bytes: usize) -> Option<Unsent> {
+        match (bytes / UNIT) as u32 {
+            0 => Some(None),
+            units => Arc::clone(&self.unsent).try_acquire_many_owned(units).ok().map(Some),
+        }
+    }
 }

@@ -115,7 +115,7 @@ async fn a_stop_waits_for_no_half_request() {
     assert!(took < Duration::from_secs(8), "{took:?}");
 }
 
-fn memory_kb(process: &Process) -> i64 {
+pub fn memory_kb(process: &Process) -> i64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()

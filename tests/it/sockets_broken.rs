@@ -18,6 +18,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::postgres_server::PostgresServer;
 use crate::process::{Connection, Process, eventually, player_token, server_token};
+use crate::rude_clients::memory_kb;
 use crate::sockets::{self, Socket};
 
 /// Follows from a cursor on until the connection breaks or `wanted` is reached; the cursor by then.
@@ -244,4 +245,46 @@ async fn kills_of_the_database_lose_and_repeat_nothing() {
         }
     };
     tokio::join!(writing, killing, following);
+}
+
+/// Followers who are far behind and read nothing hold little together, are let go, and keep nobody from being told.
+#[tokio::test(flavor = "multi_thread")]
+async fn followers_that_never_read_hold_little() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::start(&folder.path().join("data"), &[]);
+    let names: Vec<String> = (0..120).map(|n| format!("p{n}")).collect();
+    let members: Vec<&str> = names.iter().map(String::as_str).chain(["alice", "bob"]).collect();
+    sockets::make(&process, "g", &members).await;
+    let mut connection = process.connect().await.unwrap();
+    for _ in 0..500 {
+        let input = json!({ "channel": "g", "text": "hello", "payload": { "x": "y".repeat(8_000) } });
+        let sent = connection.call(&player_token("bob"), "/message/send", Some(&input)).await;
+        assert_eq!(sent.unwrap().status, 200);
+    }
+    let before = memory_kb(&process);
+    let mut unread = Vec::new();
+    for name in &names {
+        let mut socket = Socket::of(&process, name).await;
+        let input = json!({ "channels": [{ "channel": "g", "after": 0 }] });
+        socket.send(json!({ "id": 9, "do": "/live/follow", "input": input }).to_string()).await;
+        unread.push(socket);
+    }
+    let mut alice = Socket::of(&process, "alice").await;
+    alice.ask("/live/follow", json!({ "channels": [{ "channel": "g", "after": 0 }] })).await;
+    let mut reached = 0;
+    while reached < 500 {
+        for message in alice.push().await["messages"].as_array().unwrap() {
+            reached += 1;
+            assert_eq!(message["seq"], reached);
+        }
+    }
+    let held = memory_kb(&process) - before;
+    println!("120 followers that read nothing hold {held} KB");
+    assert!(held < 180_000, "{held} KB");
+    eventually("they are let go", async || {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", process.id())).unwrap().count();
+        (open < 60).then_some(())
+    })
+    .await;
+    drop(unread);
 }

@@ -17,6 +17,7 @@ use crate::chat::identity::Identity;
 use crate::chat::values::ChannelId;
 use crate::controllers::message::{SyncCursor, SyncedChannel, news};
 use crate::host::feed::{self, Behind, Feed};
+use crate::host::shared::{Shared, Unsent};
 use crate::hub::{Hub, Watch};
 use crate::store::{channel, member};
 
@@ -25,9 +26,9 @@ const CHANNELS: usize = 2_000;
 /// The caller's channels that `all` is.
 const ALL: i64 = 1_000;
 /// Channels that are read at one time.
-const AT_ONCE: usize = 50;
-/// Entries of a channel in one push.
-const PAGE: i64 = 100;
+const AT_ONCE: usize = 20;
+/// Entries of a channel that are read behind one cursor at a time: a client may read slowly what is held for it.
+const PAGE: i64 = 25;
 
 /// The channels and cursors of a socket.
 pub(super) struct Following {
@@ -146,8 +147,8 @@ impl Following {
         }
     }
 
-    /// Frames that tell some of what is new.
-    pub(super) async fn read(&mut self, who: &Identity) -> Result<Vec<News>> {
+    /// Frames that tell some of what is new, and what they hold in memory until they are written.
+    pub(super) async fn read(&mut self, who: &Identity, shared: &Shared) -> Result<(Vec<News>, Unsent)> {
         let mut frames = Vec::new();
         let own = Hub::of_player(who.id.as_str());
         if self.due.contains(&*own) {
@@ -172,8 +173,10 @@ impl Following {
                 Behind::Further => further.push(SyncCursor::new(id, place.after, place.epoch.as_deref())?),
             }
         }
-        match self.look_further(who, &further).await {
-            Ok(channels) => {
+        let mut held = None;
+        match self.look_further(who, &further, shared).await {
+            Ok((channels, unsent)) => {
+                held = unsent;
                 for channel in channels {
                     frames.extend(self.take(&channel)?.map(News::of));
                 }
@@ -188,16 +191,25 @@ impl Following {
                 self.due.remove(name);
             }
         }
-        Ok(frames)
+        Ok((frames, held))
     }
 
     /// What the feed does not have.
-    async fn look_further(&self, who: &Identity, cursors: &[SyncCursor]) -> Result<Vec<SyncedChannel>> {
+    async fn look_further(
+        &self,
+        who: &Identity,
+        cursors: &[SyncCursor],
+        shared: &Shared,
+    ) -> Result<(Vec<SyncedChannel>, Unsent)> {
         if cursors.is_empty() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), None));
         }
         let hub = Arc::clone(self.app.db.hub());
-        hub.look(news(&self.app, who, cursors, PAGE)).await
+        let channels = hub.look(news(&self.app, who, cursors, PAGE)).await?;
+        let bytes: usize = channels.iter().map(|channel| channel.messages.as_str().len()).sum();
+        // Once as a frame, and once in the socket's buffer.
+        let held = shared.unsent(bytes * 2).ok_or(Error::Unavailable("too much is unread"))?;
+        Ok((channels, held))
     }
 
     /// Moves a cursor over what was read for it. It stays due until the store has nothing more.

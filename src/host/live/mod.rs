@@ -107,7 +107,7 @@ pub(super) async fn serve(stream: Stream, read: Bytes, upgrade: Upgrade, shared:
     let config = WebSocketConfig::default()
         .read_buffer_size(BUFFER)
         .write_buffer_size(0)
-        .max_write_buffer_size(super::live::FRAME * 128)
+        .max_write_buffer_size(FRAME * 128)
         .max_message_size(Some(FRAME))
         .max_frame_size(Some(FRAME));
     let socket =
@@ -301,8 +301,8 @@ impl Session {
 
     /// Writes what is new.
     async fn tell(&mut self, wire: &mut Wire) -> Result<(), End> {
-        let news = match self.following.read(&self.who).await {
-            Ok(news) => news,
+        let (news, _held) = match self.following.read(&self.who, &self.shared).await {
+            Ok(read) => read,
             Err(error) => {
                 // It is still due.
                 tracing::debug!(%error, "what is new can't be read now");
@@ -360,7 +360,10 @@ impl Session {
                     Ok(place) => seat::with(Seat::on_socket(place), router.invoke(asked, &request_id)).await,
                     Err(_) => router.shed(&request_id),
                 };
-                wire.answer(frame.id, answer.body()).await
+                match self.shared.unsent(answer.body().len() * 2) {
+                    Some(_held) => wire.answer(frame.id, answer.body()).await,
+                    None => wire.answer(frame.id, router.shed(&request_id).body()).await,
+                }
             }
         }
     }
