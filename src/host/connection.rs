@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
@@ -38,8 +39,8 @@ const QUIET: Duration = Duration::from_secs(2);
 /// When the server stops, an answer that was given to the system's care has this long to leave.
 const LEAVING: Duration = Duration::from_millis(100);
 
-/// Serves a client until either side ends it.
-pub(super) async fn serve(socket: tokio::net::TcpStream, peer: Peer, shared: Arc<Shared>) {
+/// Serves a client until either side ends it. What is held is given back then.
+pub(super) async fn serve<T>(socket: tokio::net::TcpStream, peer: Peer, shared: Arc<Shared>, _held: T) {
     // Without this, small answers wait for the client's acknowledgement.
     let _ = socket.set_nodelay(true);
     let activity = Arc::new(Activity::default());
@@ -51,15 +52,33 @@ pub(super) async fn serve(socket: tokio::net::TcpStream, peer: Peer, shared: Arc
             readable = readable => if !matches!(readable, Ok(Ok(()))) { return },
             () = told(&mut closing) => return,
         }
-        // What a request needs is not held while nothing comes.
-        match Box::pin(busy(stream, peer, &shared, &activity)).await {
+        match busy_apart(stream, peer, &shared, &activity).await {
             After::Quiet(quiet) => stream = quiet,
-            After::Socket(stream, read, upgrade) => {
-                return Box::pin(live::serve(stream, read, upgrade, shared)).await;
-            }
+            After::Socket(stream, read, upgrade) => return socket_apart(stream, read, upgrade, shared).await,
             After::Ended => return,
         }
     }
+}
+
+/// What requests need is made when one comes, and not a part of every connection. (Functions, as a future that is boxed
+/// where it is awaited still has its room in the one that awaits it.)
+fn busy_apart<'a>(
+    stream: Stream,
+    peer: Peer,
+    shared: &'a Arc<Shared>,
+    activity: &'a Arc<Activity>,
+) -> BoxFuture<'a, After> {
+    Box::pin(busy(stream, peer, shared, activity))
+}
+
+/// The same for what a socket needs.
+fn socket_apart(
+    stream: Stream,
+    read: Bytes,
+    upgrade: Upgrade,
+    shared: Arc<Shared>,
+) -> BoxFuture<'static, ()> {
+    Box::pin(live::serve(stream, read, upgrade, shared))
 }
 
 async fn told(closing: &mut watch::Receiver<bool>) {

@@ -110,12 +110,9 @@ impl Door {
             match listener.accept().await {
                 Ok((stream, peer)) => match self.addresses.enter(peer.ip()) {
                     Some(place) => {
-                        let connection = connection::serve(stream, Peer(peer.ip()), Arc::clone(&self.shared));
-                        self.open.spawn(async move {
-                            // A client that breaks off or talks nonsense is its own affair.
-                            connection.await;
-                            drop((place, permit));
-                        });
+                        let (peer, shared) = (Peer(peer.ip()), Arc::clone(&self.shared));
+                        // A client that breaks off or talks nonsense is its own affair.
+                        self.open.spawn(connection::serve(stream, peer, shared, (place, permit)));
                     }
                     None => drop(self.open.spawn(refuse(stream, self.shared.router.refusal(), permit))),
                 },

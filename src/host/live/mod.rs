@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use futures_util::{SinkExt, StreamExt};
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
@@ -113,9 +114,7 @@ pub(super) async fn serve(stream: Stream, read: Bytes, upgrade: Upgrade, shared:
     let socket =
         WebSocketStream::from_partially_read(stream, read.to_vec(), Role::Server, Some(config)).await;
     let mut wire = Wire { socket, heard: Instant::now() };
-    // What a frame needs is not held while none comes.
-    let greeted = Box::pin(greet(&mut wire, upgrade.peer, &shared)).await;
-    let end = match greeted {
+    let end = match greet_apart(&mut wire, upgrade.peer, &shared).await {
         Ok(Some(session)) => session.run(&mut wire).await,
         Ok(None) => End::Token,
         Err(end) => end,
@@ -179,6 +178,15 @@ impl Wire {
         // The client's own farewell, or the answer to it; without that, it would see a broken connection.
         while let Some(Ok(_)) = self.socket.next().await {}
     }
+}
+
+/// What a frame needs is made when one comes: see `connection::busy_apart`.
+fn greet_apart<'a>(
+    wire: &'a mut Wire,
+    peer: Peer,
+    shared: &'a Arc<Shared>,
+) -> BoxFuture<'a, Result<Option<Session>, End>> {
+    Box::pin(greet(wire, peer, shared))
 }
 
 /// A client that has said who it is.
@@ -284,10 +292,10 @@ impl Session {
                 () = self.place.displaced() => return Err(End::TooMany),
                 () = tokio::time::sleep(left) => return Err(End::Token),
                 frame = wire.next() => match frame? {
-                    Ok(frame) => Box::pin(self.take(wire, frame)).await?,
+                    Ok(frame) => self.take_apart(wire, frame).await?,
                     Err((id, error)) => wire.refuse(id, &error).await?,
                 },
-                () = self.following.wait() => Box::pin(self.tell(wire)).await?,
+                () = self.following.wait() => self.tell_apart(wire).await?,
                 _ = pings.tick() => {
                     if wire.heard.elapsed() > SILENT {
                         return Err(End::Gone);
@@ -297,6 +305,14 @@ impl Session {
                 _ = memberships.tick() => self.following.look_again(&self.who),
             }
         }
+    }
+
+    fn take_apart<'a>(&'a mut self, wire: &'a mut Wire, frame: Frame) -> BoxFuture<'a, Result<(), End>> {
+        Box::pin(self.take(wire, frame))
+    }
+
+    fn tell_apart<'a>(&'a mut self, wire: &'a mut Wire) -> BoxFuture<'a, Result<(), End>> {
+        Box::pin(self.tell(wire))
     }
 
     /// Writes what is new.
