@@ -11,15 +11,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{SinkExt, StreamExt};
-use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::shared::Shared;
@@ -35,9 +33,11 @@ use crate::chat::identity::Identity;
 pub mod asyncapi;
 mod following;
 mod frame;
+mod upgrade;
 
 use following::{Following, News};
 use frame::{End, Follow, Frame, Hello, Push, Unfollow, Unread};
+pub(super) use upgrade::Upgrade;
 
 /// Where sockets are opened.
 pub(super) const PATH: &str = "/live/socket";
@@ -59,49 +59,6 @@ const FRAME: usize = 20 * 1024;
 const BUFFER: usize = 1024;
 /// Clients come back within so many seconds after a restart, each at another time.
 const SPREAD_S: u64 = 10;
-
-/// A request for a socket, as RFC 6455 wants it.
-#[derive(Debug)]
-pub(super) struct Upgrade {
-    accept: HeaderValue,
-    peer: Peer,
-}
-
-impl Upgrade {
-    /// Reads a request to [`PATH`]; says what is wrong with it.
-    pub(super) fn read<B>(request: &Request<B>, peer: Peer) -> Result<Self> {
-        let headers = request.headers();
-        let names = |name, wanted: &str| {
-            let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-            values.flat_map(|value| value.split(',')).any(|word| word.trim().eq_ignore_ascii_case(wanted))
-        };
-        if request.method() != Method::GET {
-            return Err(Error::MethodNotAllowed { allow: "GET" });
-        }
-        if !names(UPGRADE, "websocket")
-            || !names(CONNECTION, "upgrade")
-            || !names(SEC_WEBSOCKET_VERSION, "13")
-        {
-            return Err(Error::InvalidInput("this path is for WebSocket, version 13".to_owned()));
-        }
-        let key = headers.get(SEC_WEBSOCKET_KEY).filter(|key| key.len() == 24);
-        let key = key.ok_or_else(|| Error::InvalidInput("sec-websocket-key has 24 characters".to_owned()))?;
-        let accept = HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(Error::internal)?;
-        let peer = crate::api::head::client_of(headers, peer);
-        Ok(Self { accept, peer })
-    }
-
-    /// The answer that makes the connection a socket.
-    pub(super) fn answer(&self) -> Response<Bytes> {
-        let mut answer = Response::new(Bytes::new());
-        *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        let headers: &mut HeaderMap = answer.headers_mut();
-        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(SEC_WEBSOCKET_ACCEPT, self.accept.clone());
-        answer
-    }
-}
 
 /// Talks with a client until either side ends it. `read` came behind the request already.
 pub(super) async fn serve(stream: Stream, read: Bytes, upgrade: Upgrade, shared: Arc<Shared>) {
