@@ -7,6 +7,9 @@ import random
 
 import schemathesis
 
+# The same choices in every run.
+random.seed(7)
+
 CHANNELS = ["world", "guild", "party"]
 PLAYERS = ["alice", "bob", "carol"]
 
@@ -47,6 +50,9 @@ def map_case(context, case):
     if case.meta is not None and case.meta.generation.mode.is_negative:
         return case
     channels = ["party"] if case.operation.path in LEAVING else CHANNELS
+    if case.operation.path == "/channel/create":
+        # One that is there already is refused with other input, which most are.
+        channels = [f"new-{random.randrange(10**9)}"]
     case.query = replaced(case.query, channels)
     case.body = replaced(case.body, channels)
     return case
