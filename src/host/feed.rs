@@ -150,7 +150,8 @@ impl Feed {
             Arc::new(Room { name: id.into(), state: Mutex::new(State::new(channel)) })
         });
         let room = Arc::clone(room);
-        let player = who.key().into_owned();
+        // Scope is part of who somebody is: a moderator's rights are not the player's of the same id.
+        let player = format!("{}/{}", who.scope.as_str(), who.id);
         {
             let mut state = lock(&room.state);
             let new = || Follower { who: who.clone(), sockets: 0, may_read: false };
@@ -294,7 +295,8 @@ impl State {
 
     /// The frame that tells the entries behind a number.
     fn frame(&mut self, after: i64) -> Option<(Utf8Bytes, i64)> {
-        let last = self.tail.back()?.0;
+        // Nothing is kept behind it where retention took what came next.
+        let last = self.tail.back().map(|(last, _)| *last).filter(|last| *last > after)?;
         if let Some((from, to, frame)) = &self.frame
             && (*from, *to) == (after, last)
         {

@@ -46,6 +46,7 @@ mod server;
 mod sockets;
 mod sockets_broken;
 mod sockets_protocol;
+mod sockets_rights;
 mod stages;
 mod starter_lists;
 mod support;

@@ -95,11 +95,11 @@ impl Socket {
     }
 }
 
-fn start(data: &Path) -> Process {
+pub fn start(data: &Path) -> Process {
     Process::start(data, &[])
 }
 
-async fn call(process: &Process, token: &str, path: &str, input: Value) -> Value {
+pub async fn call(process: &Process, token: &str, path: &str, input: Value) -> Value {
     let mut connection = process.connect().await.unwrap();
     let answer = connection.call(token, path, Some(&input)).await.unwrap();
     assert_eq!(answer.status, 200, "{}", answer.body);
@@ -115,7 +115,7 @@ pub async fn say(process: &Process, player: &str, channel: &str, text: &str) {
     call(process, &player_token(player), "/message/send", json!({ "channel": channel, "text": text })).await;
 }
 
-fn follow(channel: &str, after: i64) -> Value {
+pub fn follow(channel: &str, after: i64) -> Value {
     json!({ "channels": [{ "channel": channel, "after": after }] })
 }
 
@@ -226,29 +226,6 @@ async fn whoever_says_nothing_useful_is_closed_with_a_code() {
         }
         assert_eq!(socket.closed().await, code, "{frames:?}");
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn who_follows_all_hears_of_new_channels_and_of_those_that_are_over() {
-    let folder = tempfile::tempdir().unwrap();
-    let process = start(&folder.path().join("data"));
-    make(&process, "first", &["alice", "bob"]).await;
-    let mut alice = Socket::of(&process, "alice").await;
-    let all = alice.ask("/live/follow", json!({ "all": true })).await;
-    assert_eq!(all["data"]["channels"][0]["channel"], "first");
-    make(&process, "second", &["alice", "bob"]).await;
-    assert_eq!(alice.push().await, json!({ "push": "membership", "channel": "second", "change": "joined" }));
-    say(&process, "bob", "second", "welcome").await;
-    assert_eq!(alice.push().await["messages"][0]["text"], "welcome");
-    // From the moment that the removal was answered, nothing of that channel comes.
-    let removal = json!({ "channel": "second", "members": ["alice"] });
-    call(&process, &server_token(), "/channel/members-remove", removal).await;
-    say(&process, "bob", "second", "between us").await;
-    say(&process, "bob", "first", "still here").await;
-    let mut pushes = [alice.push().await, alice.push().await];
-    pushes.sort_by_key(|push| push["push"].to_string());
-    assert_eq!(pushes[0], json!({ "push": "membership", "channel": "second", "change": "left" }));
-    assert_eq!(pushes[1]["messages"][0]["text"], "still here");
 }
 
 /// Two servers on one database and nothing between them.

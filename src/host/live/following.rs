@@ -89,7 +89,8 @@ impl Following {
         if follow.all {
             self.all = true;
             self.watch.add(&Hub::of_player(who.id.as_str()));
-            for (channel, _) in self.memberships(who).await? {
+            let room = CHANNELS - self.cursors.len() - named.len();
+            for (channel, _) in self.memberships(who).await?.into_iter().take(room) {
                 followed.push(found(&channel));
                 let after = channel.last_seq;
                 self.add(who, &channel, (after, Some(channel.epoch.clone())), true);

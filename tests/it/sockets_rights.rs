@@ -1,0 +1,52 @@
+//! What a socket may hear: by the token it was opened with, and by memberships as they come and go.
+
+use guildhall::access::token::mint;
+use guildhall::chat::identity::Scope;
+use guildhall::config::Secret;
+use serde_json::json;
+
+use crate::process::server_token;
+use crate::sockets::{Socket, call, follow, make, say, start};
+use crate::support::{SECRET, claims};
+
+/// One id as a moderator and as a player: each socket has the rights of its own token.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_moderators_socket_lends_no_rights_to_the_players_of_the_same_id() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = start(&folder.path().join("data"));
+    make(&process, "g", &["alice", "bob"]).await;
+    let moderator = mint(&Secret::new(SECRET).unwrap(), &claims("alice", Scope::Moderator)).unwrap();
+    let mut staff = Socket::open(process.port).await;
+    staff.ask("/live/hello", json!({ "token": moderator })).await;
+    staff.ask("/live/follow", follow("g", 0)).await;
+    let mut player = Socket::of(&process, "alice").await;
+    player.ask("/live/follow", follow("g", 0)).await;
+    let removal = json!({ "channel": "g", "members": ["alice"] });
+    call(&process, &server_token(), "/channel/members-remove", removal).await;
+    say(&process, "bob", "g", "between us").await;
+    assert_eq!(staff.push().await["messages"][0]["text"], "between us", "staff reads every channel");
+    assert_eq!(player.push().await, json!({ "push": "membership", "channel": "g", "change": "left" }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_follows_all_hears_of_new_channels_and_of_those_that_are_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = start(&folder.path().join("data"));
+    make(&process, "first", &["alice", "bob"]).await;
+    let mut alice = Socket::of(&process, "alice").await;
+    let all = alice.ask("/live/follow", json!({ "all": true })).await;
+    assert_eq!(all["data"]["channels"][0]["channel"], "first");
+    make(&process, "second", &["alice", "bob"]).await;
+    assert_eq!(alice.push().await, json!({ "push": "membership", "channel": "second", "change": "joined" }));
+    say(&process, "bob", "second", "welcome").await;
+    assert_eq!(alice.push().await["messages"][0]["text"], "welcome");
+    // From the moment that the removal was answered, nothing of that channel comes.
+    let removal = json!({ "channel": "second", "members": ["alice"] });
+    call(&process, &server_token(), "/channel/members-remove", removal).await;
+    say(&process, "bob", "second", "between us").await;
+    say(&process, "bob", "first", "still here").await;
+    let mut pushes = [alice.push().await, alice.push().await];
+    pushes.sort_by_key(|push| push["push"].to_string());
+    assert_eq!(pushes[0], json!({ "push": "membership", "channel": "second", "change": "left" }));
+    assert_eq!(pushes[1]["messages"][0]["text"], "still here");
+}
