@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 #[path = "support/server.rs"]
 mod server;
 
-use server::{Connection, Server, token};
+use server::{Connection, Server, schema, token};
 
 /// Opens sockets, talks, and prints how soon it is heard.
 #[derive(Parser)]
@@ -94,17 +94,6 @@ async fn run(options: Options) {
         idle.len(),
         server.resident_mb() - before
     );
-}
-
-/// A schema of its own, in which tables are made by the server's start.
-async fn schema(url: &str) -> String {
-    use sqlx::Connection as _;
-    let name = format!("live_{}_{}", std::process::id(), Instant::now().elapsed().subsec_nanos());
-    let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
-    for statement in [format!("DROP SCHEMA IF EXISTS {name} CASCADE"), format!("CREATE SCHEMA {name}")] {
-        sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
-    }
-    format!("{url}?options[search_path]={name}")
 }
 
 async fn make_room(server: &Server, id: &str, size: usize) {

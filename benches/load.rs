@@ -21,7 +21,7 @@ use sqlx::Connection as _;
 #[path = "support/server.rs"]
 mod server;
 
-use server::{Asked, Connection, Server, token};
+use server::{Asked, Connection, Server, schema, token};
 
 /// Loads a server and prints what it bore.
 #[derive(Parser)]
@@ -97,6 +97,7 @@ async fn run(options: Options) {
     measure(&server, "durable sends, one channel", time, senders, one).await;
     let page = |_, _| ("GET", "/message/list?channel=channel-0&limit=50".to_owned(), String::new());
     measure(&server, "pages of 50", time, readers, page).await;
+    measure_inbox(&server, time).await;
     let live = |_, _| ("GET", "/health/live".to_owned(), String::new());
     measure(&server, "live (no database)", time, readers, live).await;
     println!("memory after: {:.1} MB", server.resident_mb());
@@ -120,13 +121,39 @@ async fn prepare(server: &Server, options: &Options) {
     }
 }
 
-/// A schema of the measurement's own.
-async fn schema(url: &str) -> String {
-    sqlx::any::install_default_drivers();
-    let name = format!("load_{}", std::process::id());
-    let mut connection = sqlx::AnyConnection::connect(url).await.unwrap();
-    sqlx::query(sqlx::AssertSqlSafe(format!("CREATE SCHEMA {name}"))).execute(&mut connection).await.unwrap();
-    format!("{url}?options[search_path]={name}")
+/// A player's inbox of very many channels, each of whose pages is asked for again and again.
+async fn measure_inbox(server: &Server, time: Duration) {
+    const CHANNELS: usize = 5_000;
+    let game = token("game", Scope::Server);
+    let mut making = tokio::task::JoinSet::new();
+    for part in 0..8 {
+        let (game, port) = (game.clone(), server.port);
+        making.spawn(async move {
+            let mut connection = Connection::open(port).await;
+            for n in (part..CHANNELS).step_by(8) {
+                let create = format!(r#"{{"id":"inbox-{n}","kind":"guild","members":["collector"]}}"#);
+                let send = format!(r#"{{"channel":"inbox-{n}","text":"hello"}}"#);
+                for asked in [("/channel/create", create), ("/message/send", send)] {
+                    let asked = ("POST", asked.0.to_owned(), asked.1);
+                    assert_eq!(connection.ask(&asked, &game).await, 200);
+                }
+            }
+        });
+    }
+    making.join_all().await;
+    let collector = token("collector", Scope::Player);
+    let (mut pages, mut connection) =
+        (vec!["/channel/inbox?limit=100".to_owned()], Connection::open(server.port).await);
+    loop {
+        let page = pages[pages.len() - 1].clone();
+        assert_eq!(connection.ask(&("GET", page, String::new()), &collector).await, 200);
+        let body = connection.buffer.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
+        let reply: serde_json::Value = serde_json::from_slice(&connection.buffer[body..]).unwrap();
+        let Some(next) = reply["data"]["next"].as_str() else { break };
+        pages.push(format!("/channel/inbox?limit=100&after={next}"));
+    }
+    let ask = move |_, n: usize| ("GET", pages[n % pages.len()].clone(), String::new());
+    measure(server, "inbox of 5,000 channels, one reader", time, &[collector], ask).await;
 }
 
 /// Stores so many messages in each channel, past the program.

@@ -3,12 +3,14 @@
 use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use guildhall::access::token::{Claims, mint};
 use guildhall::base::clock::Clock;
 use guildhall::chat::identity::Scope;
 use guildhall::chat::values::PlayerId;
 use guildhall::config::Secret;
+use sqlx::Connection as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -20,7 +22,8 @@ pub(crate) type Asked = (&'static str, String, String);
 /// A keep-alive connection that knows just enough HTTP to cost little.
 pub(crate) struct Connection {
     stream: TcpStream,
-    buffer: Vec<u8>,
+    /// The last reply.
+    pub(crate) buffer: Vec<u8>,
 }
 
 impl Connection {
@@ -139,4 +142,14 @@ pub(crate) fn token(id: &str, scope: Scope) -> String {
         zone: None,
     };
     mint(&Secret::new(SECRET).unwrap(), &claims).unwrap()
+}
+
+/// A schema of the measurement's own.
+pub(crate) async fn schema(url: &str) -> String {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    sqlx::any::install_default_drivers();
+    let name = format!("load_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+    let mut connection = sqlx::AnyConnection::connect(url).await.unwrap();
+    sqlx::query(sqlx::AssertSqlSafe(format!("CREATE SCHEMA {name}"))).execute(&mut connection).await.unwrap();
+    format!("{url}?options[search_path]={name}")
 }

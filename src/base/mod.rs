@@ -1,4 +1,4 @@
-//! What everything stands on: the time, randomness, errors, the id and the place of the request that something
+//! What everything stands on: the time, randomness, errors, locks, the id and the place of the request that something
 //! is done for, the build.
 //!
 //! Each is the only place of its kind, so that tests can move the clock and a rule can forbid it elsewhere. Knows no
@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod error;
+pub mod lock;
 pub mod random;
 pub mod seat;
 pub mod trace;

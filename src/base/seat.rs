@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::base::lock::lock;
+
 /// A request's place.
 #[derive(Debug)]
 pub struct Seat {
@@ -37,7 +39,7 @@ impl Seat {
     }
 
     fn place(&self) -> std::sync::MutexGuard<'_, Option<OwnedSemaphorePermit>> {
-        self.place.lock().expect("nothing panics with this lock")
+        lock(&self.place)
     }
 }
 

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use crate::access::address::{is_private, network};
+use crate::base::lock::lock;
 
 /// The connections there are, by address.
 #[derive(Clone, Debug)]
@@ -34,7 +35,7 @@ impl Addresses {
         let place = |address| Some(Place { address, open: Arc::clone(&self.open) });
         let Some(limit) = self.limit.filter(|_| !is_private(peer)) else { return place(None) };
         let address = network(peer);
-        let mut open = self.open.lock().expect("nothing panics with this lock");
+        let mut open = lock(&self.open);
         let count = open.entry(address).or_default();
         if *count >= limit {
             return None;
@@ -48,7 +49,7 @@ impl Addresses {
 impl Drop for Place {
     fn drop(&mut self) {
         let Some(address) = self.address else { return };
-        let mut open = self.open.lock().expect("nothing panics with this lock");
+        let mut open = lock(&self.open);
         if let Some(count) = open.get_mut(&address) {
             *count -= 1;
             if *count == 0 {

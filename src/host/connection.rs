@@ -23,10 +23,11 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::live::{self, Upgrade};
-use super::shared::Shared;
+use super::shared::{Shared, told};
 use super::stream::{Activity, Answering, Held, Pieces, Stream};
 use crate::api::head::Peer;
 use crate::api::router::Answer;
+use crate::base::lock::lock;
 use crate::base::random;
 use crate::base::seat::{self, Seat};
 
@@ -81,10 +82,6 @@ fn socket_apart(
     Box::pin(live::serve(stream, read, upgrade, shared))
 }
 
-async fn told(closing: &mut watch::Receiver<bool>) {
-    let _ = closing.wait_for(|closing| *closing).await;
-}
-
 /// What became of a connection on which requests came.
 enum After {
     /// The client has gone quiet.
@@ -122,7 +119,7 @@ async fn busy(stream: Stream, peer: Peer, shared: &Arc<Shared>, activity: &Arc<A
             ended = ended => {
                 let parts = connection.into_parts();
                 let mut stream = parts.io.into_inner();
-                let upgrade = upgrade.lock().expect("nothing panics with this lock").take();
+                let upgrade = lock(&upgrade).take();
                 if ended.is_ok()
                     && let Some(upgrade) = upgrade
                 {
@@ -168,7 +165,7 @@ fn open_socket(
     let answer = match Upgrade::read(request, peer) {
         Ok(read) => {
             let answer = read.answer();
-            *upgrade.lock().expect("nothing panics with this lock") = Some(read);
+            *lock(upgrade) = Some(read);
             answer
         }
         Err(error) => shared.router.reply::<()>(Err(error), &random::id()),

@@ -8,7 +8,7 @@
 //! back reads the store.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -17,6 +17,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::app::App;
 use crate::base::error::{Error, Result};
+use crate::base::lock::lock;
 use crate::chat::identity::Identity;
 use crate::hub::Watch;
 use crate::store::channel::{self, Channel};
@@ -96,10 +97,6 @@ struct Numbered {
     seq: i64,
     #[serde(rename = "ref")]
     reference: Option<i64>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().expect("nothing panics with this lock")
 }
 
 impl Feed {

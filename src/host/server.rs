@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::addresses::Addresses;
 use super::connection;
 use super::feed::Feed;
-use super::shared::Shared;
+use super::shared::{Shared, told};
 use crate::api::head::Peer;
 use crate::api::router::Router;
 
@@ -82,7 +82,7 @@ impl Server {
         };
         tokio::select! {
             () = door.accept_all(&self.listener) => {}
-            () = async { let _ = stop.wait_for(|stop| *stop).await; } => {}
+            () = told(&mut stop) => {}
         }
         let _ = tokio::time::timeout(FAREWELL, door.accept_all(&self.listener)).await;
         drop(self.listener);

@@ -40,3 +40,8 @@ impl Shared {
         }
     }
 }
+
+/// Returns once this turns true.
+pub(super) async fn told(word: &mut watch::Receiver<bool>) {
+    let _ = word.wait_for(|word| *word).await;
+}

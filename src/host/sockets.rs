@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 
+use crate::base::lock::lock;
+
 /// Sockets of one player.
 const EACH: usize = 8;
 
@@ -22,7 +24,7 @@ pub(super) struct Place {
 
 impl Sockets {
     fn open(&self) -> MutexGuard<'_, HashMap<String, VecDeque<Arc<Notify>>>> {
-        self.0.lock().expect("nothing panics with this lock")
+        lock(&self.0)
     }
 
     /// A place for one more socket of a player.

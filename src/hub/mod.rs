@@ -8,9 +8,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+use crate::base::lock::lock;
 
 /// Those who may wait at once.
 const WAITING: usize = 16_384;
@@ -57,10 +59,6 @@ pub struct Watch {
     bell: Arc<Bell>,
     channels: Mutex<HashSet<Arc<str>>>,
     _place: OwnedSemaphorePermit,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().expect("nothing panics with this lock")
 }
 
 impl Default for Hub {

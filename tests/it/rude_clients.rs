@@ -201,12 +201,17 @@ async fn clients_that_never_read_hold_little() {
     println!("60 clients that read nothing hold {held} KB");
     assert!(held < 100_000, "{held} KB");
     // They are let go, and everybody else is served as before.
-    eventually("they are closed", async || {
+    they_are_let_go(&process).await;
+    drop(unread);
+}
+
+/// Few connections are left, of sixty and more.
+pub async fn they_are_let_go(process: &Process) {
+    eventually("they are let go", async || {
         let open = std::fs::read_dir(format!("/proc/{}/fd", process.id())).unwrap().count();
         (open < 60).then_some(())
     })
     .await;
-    drop(unread);
 }
 
 /// More requests at once than there are places: some are told to come back, health is always answered.

@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::postgres_server::PostgresServer;
 use crate::process::{Connection, Process, eventually, player_token, server_token};
-use crate::rude_clients::memory_kb;
+use crate::rude_clients::{memory_kb, they_are_let_go};
 use crate::sockets::{self, Socket};
 
 /// Follows from a cursor on until the connection breaks or `wanted` is reached; the cursor by then.
@@ -281,10 +281,6 @@ async fn followers_that_never_read_hold_little() {
     let held = memory_kb(&process) - before;
     println!("120 followers that read nothing hold {held} KB");
     assert!(held < 180_000, "{held} KB");
-    eventually("they are let go", async || {
-        let open = std::fs::read_dir(format!("/proc/{}/fd", process.id())).unwrap().count();
-        (open < 60).then_some(())
-    })
-    .await;
+    they_are_let_go(&process).await;
     drop(unread);
 }

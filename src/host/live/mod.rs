@@ -14,13 +14,12 @@ use futures_util::{SinkExt, StreamExt};
 use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 use serde_json::json;
-use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-use super::shared::Shared;
+use super::shared::{Shared, told};
 use super::sockets::Place;
 use super::stream::Stream;
 use crate::api::head::Peer;
@@ -115,10 +114,8 @@ impl Wire {
         self.write(Message::text(format!("{{\"id\":{id},{rest}"))).await
     }
 
-    async fn refuse(&mut self, id: u64, error: &Error) -> Result<(), End> {
-        let error = json!({ "code": error.code(), "message": error.to_string(), "details": error.details() });
-        let answer = json!({ "id": id, "error": error, "request_id": random::id() });
-        self.write(Message::text(answer.to_string())).await
+    async fn refuse(&mut self, shared: &Shared, id: u64, error: Error) -> Result<(), End> {
+        self.answer(id, shared.router.reply::<()>(Err(error), &random::id()).body()).await
     }
 
     async fn push(&mut self, push: &Push<'_>) -> Result<(), End> {
@@ -156,22 +153,18 @@ struct Session {
     place: Place,
 }
 
-async fn told(stopping: &mut watch::Receiver<bool>) {
-    let _ = stopping.wait_for(|stopping| *stopping).await;
-}
-
 /// Waits for the first frame, which says who it is; none where that was not said well.
 async fn greet(wire: &mut Wire, peer: Peer, shared: &Arc<Shared>) -> Result<Option<Session>, End> {
     let Ok(frame) = timeout(HELLO, wire.next()).await else { return Ok(None) };
     let frame = match frame? {
         Ok(frame) => frame,
         Err((id, error)) => {
-            wire.refuse(id, &error).await?;
+            wire.refuse(shared, id, error).await?;
             return Ok(None);
         }
     };
     if frame.path != "/live/hello" {
-        wire.refuse(frame.id, &Error::Unauthenticated("say /live/hello first")).await?;
+        wire.refuse(shared, frame.id, Error::Unauthenticated("say /live/hello first")).await?;
         return Ok(None);
     }
     let app = shared.router.app();
@@ -184,7 +177,7 @@ async fn greet(wire: &mut Wire, peer: Peer, shared: &Arc<Shared>) -> Result<Opti
     let (token, who, watch) = match known {
         Ok(known) => known,
         Err(error) => {
-            wire.refuse(frame.id, &error).await?;
+            wire.refuse(shared, frame.id, error).await?;
             return Ok(None);
         }
     };
@@ -250,7 +243,7 @@ impl Session {
                 () = tokio::time::sleep(left) => return Err(End::Token),
                 frame = wire.next() => match frame? {
                     Ok(frame) => self.take_apart(wire, frame).await?,
-                    Err((id, error)) => wire.refuse(id, &error).await?,
+                    Err((id, error)) => wire.refuse(&self.shared, id, error).await?,
                 },
                 () = self.following.wait() => self.tell_apart(wire).await?,
                 _ = pings.tick() => {

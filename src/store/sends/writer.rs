@@ -19,6 +19,7 @@ use super::postgres::NotWritten;
 use super::{postgres, sqlite};
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Result};
+use crate::base::lock::lock;
 use crate::chat::values::ChannelId;
 use crate::hub::Hub;
 use crate::store::engine::Pools;
@@ -140,7 +141,7 @@ impl Writer {
 
     /// The job, unless its channel is aside: then it lines up there.
     fn unless_aside(&self, job: Job) -> Option<Job> {
-        let lanes = self.lanes.lock().expect("nothing panics with this lock");
+        let lanes = lock(&self.lanes);
         let Some(lane) = lanes.get(&job.pending.draft.said.channel) else { return Some(job) };
         if let Err(mpsc::error::TrySendError::Full(job) | mpsc::error::TrySendError::Closed(job)) =
             lane.try_send(job)
@@ -155,7 +156,7 @@ impl Writer {
         let channel = job.pending.draft.said.channel.clone();
         let (lane, jobs) = mpsc::channel(ASIDE);
         let _ = lane.try_send(job);
-        self.lanes.lock().expect("nothing panics with this lock").insert(channel.clone(), lane);
+        lock(&self.lanes).insert(channel.clone(), lane);
         tokio::spawn(self.clone().serve(channel, jobs));
     }
 
@@ -164,7 +165,7 @@ impl Writer {
         let mut waiting = Vec::new();
         loop {
             {
-                let mut lanes = self.lanes.lock().expect("nothing panics with this lock");
+                let mut lanes = lock(&self.lanes);
                 while waiting.len() < BATCH
                     && let Ok(job) = jobs.try_recv()
                 {
