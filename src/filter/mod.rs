@@ -175,16 +175,20 @@ impl Filter {
         } else {
             suspicious(&plain.text, self.words.longest)
         };
-        if let Some(part) = part {
-            self.search_squeezed(text, (plain, part), (squeezed, Reading::Leet), &mut hits);
-        }
-        let twins = !text.is_ascii() && readings::mixes_scripts(text);
-        if let Some(part) = walk::region(&plain.text, twins, self.words.longest) {
-            let walk = walk::Walk::new(&self.words, (&plain.text, twins), letters, squeezed);
-            let found = walk.finds(part).into_iter();
+        let joined = part
+            .and_then(|part| self.search_squeezed(text, (plain, part), (squeezed, Reading::Leet), &mut hits));
+        if let Some(part) = both(walk::region(&plain.text, self.words.longest), joined) {
+            let found = walk::finds(&self.words, (&plain.text, false), part, (letters, squeezed));
             hits.extend(
                 found.map(|(entry, span)| self.hit(entry, plain.original(span, text), View::Squeezed)),
             );
+        }
+        if !text.is_ascii() && readings::mixes_scripts(text) {
+            let found = walk::finds(&self.words, (&plain.text, true), whole.clone(), (letters, squeezed));
+            let found = found.map(|(entry, span)| (entry, plain.original(span, text)));
+            // A word of one script alone is a word of that script.
+            let mixed = found.filter(|(_, span)| readings::mixes_scripts(&text[span.clone()]));
+            hits.extend(mixed.map(|(entry, span)| self.hit(entry, span, View::Squeezed)));
         }
         if self.no_digits.is_some() && plain.text.bytes().any(|byte| byte.is_ascii_digit()) {
             self.search_squeezed(text, (plain, whole.clone()), (squeezed, Reading::NoDigits), &mut hits);
@@ -198,25 +202,32 @@ impl Filter {
         hits
     }
 
+    /// Answers with a part of the plain text that is worth a walk: there the first or last letter of an entry seems to be
+    /// repeated by the word beside it ("b a n d i t there").
     fn search_squeezed<'f>(
         &'f self,
         text: &str,
         (plain, part): (&Plain, Range<usize>),
         (view, reading): (&mut Squeezed, Reading),
         hits: &mut Vec<Hit<'f>>,
-    ) {
+    ) -> Option<Range<usize>> {
         view.read(plain, part, reading);
+        let mut joined = None;
         let mut add = |finder: &Finder, name| {
-            let found = accepted(view, finder);
-            hits.extend(
-                found.map(|(entry, units)| self.hit(entry, plain.original(view.span(units), text), name)),
-            );
+            for (entry, units, counts) in found(view, finder) {
+                if counts {
+                    hits.push(self.hit(entry, plain.original(view.span(units), text), name));
+                } else if view.may_be_joined(&units) {
+                    joined = both(joined.take(), Some(view.span(units)));
+                }
+            }
         };
         match reading {
             Reading::NoDigits => self.no_digits.iter().for_each(|finder| add(finder, View::NoDigits)),
             Reading::Sound => self.sound.iter().for_each(|finder| add(finder, View::Sound)),
             Reading::Leet => add(&self.words, View::Squeezed),
         }
+        joined
     }
 
     /// Follows a wildcard's further pieces, and grows the span over them.
@@ -252,17 +263,22 @@ impl Filter {
     }
 }
 
-/// The finds in a squeezed view that count: their entries, and their units.
-fn accepted<'a>(view: &'a Squeezed, finder: &'a Finder) -> impl Iterator<Item = (u32, Range<usize>)> + 'a {
-    finder.finds(&view.text).filter_map(move |(found, span)| {
-        if !found.rules.has(Rules::SQUEEZED) {
-            return None;
-        }
+/// The finds in a squeezed view: their entries, their units, and whether they count.
+fn found<'a>(view: &'a Squeezed, finder: &'a Finder) -> impl Iterator<Item = (u32, Range<usize>, bool)> + 'a {
+    finder.finds(&view.text).filter(|(found, _)| found.rules.has(Rules::SQUEEZED)).map(|(found, span)| {
         let units = view.unit_at[span.start] as usize..view.unit_at[span.end - 1] as usize + 1;
         let counts = !view.touches_cut(&units)
             && accept::in_squeezed(view, units.clone(), found.rules, finder.runs(&found));
-        counts.then_some((found.entry, units))
+        (found.entry, units, counts)
     })
+}
+
+/// The span of two, where there are two.
+fn both(one: Option<Range<usize>>, other: Option<Range<usize>>) -> Option<Range<usize>> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.start.min(other.start)..one.end.max(other.end)),
+        (one, other) => one.or(other),
+    }
 }
 
 impl Verdict<'_> {

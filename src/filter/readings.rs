@@ -192,14 +192,13 @@ pub(super) fn is_ambiguous(before: Option<char>, character: char, after: Option<
     let held = || (letter(before) && (letter(after) || sign(after))) || (sign(before) && letter(after));
     match character {
         'v' => after == Some('v'),
-        '1' | '2' | '6' => {
-            let alphabetic = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphabetic());
-            alphabetic(before) || alphabetic(after)
-        }
         '3' | '4' => before.is_some_and(is_cyrillic) || after.is_some_and(is_cyrillic),
-        '0' | '5' | '7'..='9' => false,
-        '@' | '$' | '+' | '|' | '€' | '£' | '¥' | '¢' | '§' | '†' => letter(before) || letter(after),
-        '!' => letter(before) && letter(after),
+        // Of the others it matters whether their word has a letter.
+        '0'..='9' => false,
+        '@' | '$' | '+' | '|' | '€' | '£' | '¥' | '¢' | '§' | '†' => {
+            letter(before) || letter(after) || before == Some('!')
+        }
+        '!' => letter(before) && (letter(after) || sign(after)),
         '(' | '<' | '[' | '{' | '\\' | '}' | '`' => held() || (sign(before) && sign(after)),
         _ if character.is_ascii_punctuation() => stands_for_any(character) && held(),
         _ => is_put_in(before, character, after),
@@ -227,25 +226,47 @@ pub(super) fn may_be_ambiguous(byte: u8) -> bool {
     BYTES[usize::from(byte)]
 }
 
-/// Does the text mix scripts within a word, or use signs that have no other use in chat than to look like Latin letters?
+/// Does the text mix scripts within a word, also within one whose letters are parted, or use signs that have no other use in
+/// chat than to look like Latin letters?
 pub(super) fn mixes_scripts(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    let twin = |character: Option<char>| {
-        let is_twin =
-            |c: char| matches!(c, '\u{370}'..='\u{52f}') || TWINS.iter().any(|(twin, _)| *twin == c);
-        character.is_some_and(is_twin)
-    };
-    bytes.windows(2).enumerate().any(|(at, pair)| match *pair {
-        [letter, other] if letter.is_ascii_alphabetic() && !other.is_ascii() => {
-            twin(text[at + 1..].chars().next())
-        }
-        [other, letter] if !other.is_ascii() && letter.is_ascii_alphabetic() => {
-            twin(text[..=at].chars().next_back())
-        }
-        // Bopomofo.
-        [0xe3, 0x84] => true,
-        _ => false,
+    // Each letter's alphabet, with how many characters ago it stood.
+    let mut before = (Alphabet::None, 0);
+    text.chars().any(|character| {
+        let alphabet = Alphabet::of(character);
+        let mixed = match (before, alphabet) {
+            (_, Alphabet::Bopomofo) => true,
+            (_, Alphabet::None) | ((Alphabet::None, _), _) => false,
+            ((known, ago), new) => known != new && ago <= 1,
+        };
+        before = if alphabet == Alphabet::None { (before.0, before.1 + 1) } else { (alphabet, 0) };
+        mixed
     })
+}
+
+/// Whose letters are taken for each other's.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Alphabet {
+    None,
+    Latin,
+    Greek,
+    Cyrillic,
+    Bopomofo,
+    /// Other characters that look like Latin letters.
+    Twin,
+}
+
+impl Alphabet {
+    fn of(character: char) -> Self {
+        match character {
+            'a'..='z' | 'A'..='Z' => Self::Latin,
+            '\0'..='\u{36f}' => Self::None,
+            '\u{370}'..='\u{3ff}' => Self::Greek,
+            '\u{400}'..='\u{52f}' => Self::Cyrillic,
+            '\u{3105}'..='\u{312f}' => Self::Bopomofo,
+            _ if TWINS.iter().any(|(twin, _)| *twin == character) => Self::Twin,
+            _ => Self::None,
+        }
+    }
 }
 
 /// Letters of other alphabets than Latin, which is what digits beside them are no leet for.

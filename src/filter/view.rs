@@ -216,6 +216,11 @@ impl Squeezed {
         (self.cut.0 && units.start == 0) || (self.cut.1 && units.end == self.units.len())
     }
 
+    /// Is the first or last of these repeated across a gap, so that one part of it may be another word's?
+    pub(super) fn may_be_joined(&self, units: &Range<usize>) -> bool {
+        [units.start, units.end - 1].iter().any(|end| self.units[*end].inner_gap == Gap::Sentence)
+    }
+
     /// The span of the plain view that some units came from.
     pub(super) fn span(&self, units: Range<usize>) -> Range<usize> {
         self.units[units.start].start as usize..self.units[units.end - 1].end as usize

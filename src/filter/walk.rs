@@ -23,25 +23,50 @@ const WAYS: usize = 12;
 const HOLE_LETTERS: usize = 5;
 
 /// The bytes around places that can be read in more than one way; none where there is no such place.
-pub(super) fn region(folded: &str, twins: bool, longest: Longest) -> Option<Range<usize>> {
-    if twins {
-        return Some(0..folded.len());
-    }
+pub(super) fn region(folded: &str, longest: Longest) -> Option<Range<usize>> {
     if !folded.bytes().any(may_be_ambiguous) {
         return None;
     }
-    let (mut before, mut places) = (None, None::<(usize, usize)>);
+    let mut places = None::<(usize, usize)>;
+    let mut note = |at: usize| places = Some((places.map_or(at, |(first, _)| first), at));
+    let (mut before, mut word) = (None, Word::default());
     let mut characters = folded.char_indices().peekable();
     while let Some((at, character)) = characters.next() {
+        word.take(at, character, &mut note);
         // Chinese and most of English go the short way.
         let candidate = !character.is_ascii_lowercase() && character != ' ' || character == 'v';
         if candidate && is_ambiguous(before, character, characters.peek().map(|(_, after)| *after)) {
-            places = Some((places.map_or(at, |(first, _)| first), at));
+            note(at);
         }
         before = Some(character);
     }
+    word.take(folded.len(), ' ', &mut note);
     let (first, last) = places?;
     Some(longest.around(folded, first, last))
+}
+
+/// The word that is being read: digits in it that stand for several letters are ambiguous where it has a letter too.
+#[derive(Default)]
+struct Word {
+    has_letter: bool,
+    digits: Option<(usize, usize)>,
+}
+
+impl Word {
+    fn take(&mut self, at: usize, character: char, note: &mut impl FnMut(usize)) {
+        match character {
+            '1' | '2' | '6' => self.digits = Some((self.digits.map_or(at, |(first, _)| first), at)),
+            _ if character.is_ascii_alphabetic() => self.has_letter = true,
+            _ if character.is_ascii_digit() => {}
+            _ => {
+                if let (true, Some((first, last))) = (self.has_letter, self.digits) {
+                    note(first);
+                    note(last);
+                }
+                *self = Self::default();
+            }
+        }
+    }
 }
 
 /// A walk over one text.
@@ -58,33 +83,29 @@ pub(super) struct Walk<'a> {
     found: Vec<(u32, Range<usize>)>,
 }
 
-impl<'a> Walk<'a> {
-    pub(super) fn new(
-        finder: &'a Finder,
-        (text, twins): (&'a str, bool),
-        letters: &'a mut Vec<Letter>,
-        view: &'a mut Squeezed,
-    ) -> Self {
-        letters.clear();
-        Self { finder, text, twins, letters, has_hole: false, steps: 0, view, found: Vec::new() }
-    }
-
-    /// The entries that are found in a part of the text, and where.
-    pub(super) fn finds(mut self, part: Range<usize>) -> Vec<(u32, Range<usize>)> {
-        let mut before = self.text[..part.start].chars().next_back();
-        for (at, character) in self.text[part.clone()].char_indices() {
-            let inside = before.replace(character).is_some_and(is_word_character);
-            if character != ' ' && (!inside || !is_word_character(character) || self.finder.begins_inside) {
-                for automata in self.finder.automata() {
-                    self.steps = 0;
-                    let start = automata.start();
-                    self.step(automata, start, part.start + at, Gap::None);
-                }
+/// The entries that are found in a part of a text, and where. `twins` takes look-alikes of other scripts for Latin letters.
+pub(super) fn finds(
+    finder: &Finder,
+    (text, twins): (&str, bool),
+    part: Range<usize>,
+    (letters, view): (&mut Vec<Letter>, &mut Squeezed),
+) -> impl Iterator<Item = (u32, Range<usize>)> + use<> {
+    letters.clear();
+    let mut walk = Walk { finder, text, twins, letters, has_hole: false, steps: 0, view, found: Vec::new() };
+    let mut before = text[..part.start].chars().next_back();
+    for (at, character) in text[part.clone()].char_indices() {
+        let inside = before.replace(character).is_some_and(is_word_character);
+        if character != ' ' && (!inside || !is_word_character(character) || finder.begins_inside) {
+            for automata in finder.automata() {
+                walk.steps = 0;
+                walk.step(automata, automata.start(), part.start + at, Gap::None);
             }
         }
-        self.found
     }
+    walk.found.into_iter()
+}
 
+impl Walk<'_> {
     /// Goes on from a place in the text, at a place in the patterns.
     fn step(&mut self, automata: &Automata, state: StateID, at: usize, gap: Gap) {
         self.steps += 1;

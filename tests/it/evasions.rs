@@ -158,6 +158,8 @@ fn innocent_neighbours_pass() {
         ("lol", "1/0/1"),
         // Words of their own in their own script.
         ("panda", "рапдаr"),
+        ("puta", "ok рита, gg"),
+        ("porn", "ok роял gg"),
         ("dub", "дуб"),
         ("tut", "тут и там"),
         ("now", "山几"),

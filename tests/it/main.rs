@@ -12,6 +12,7 @@ mod concurrency;
 mod config;
 mod cors;
 mod database;
+mod disguises;
 mod documents;
 mod evasions;
 mod faults;

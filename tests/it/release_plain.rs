@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use crate::database;
 use crate::kafka;
 use crate::lambda::free_port;
-use crate::process::{Connection, eventually, player_token, server_token};
+use crate::process::{Connection, eventually, get_text, player_token, server_token};
 use crate::sockets::Socket;
 use crate::support::SECRET;
 
@@ -259,6 +259,8 @@ async fn no_request_fails_while_versions_come_and_go_and_shares_are_kept() {
     };
     let before = server.get("/meta/version").await;
     assert_eq!(before["error"]["code"], "unavailable", "nginx says it as the program would: {before}");
+    let bytes = get_text(&format!("127.0.0.1:{}", server.port), "/meta/version").await;
+    assert!(bytes.contains("\r\nAccess-Control-Allow-Origin: *\r\n"), "a browser game may read it: {bytes}");
     deploy("one").await;
     assert_eq!(server.get("/latest/meta/version").await["data"]["version"], "$LATEST");
     release(&["smoke"]).await;
