@@ -229,18 +229,28 @@ pub(super) fn may_be_ambiguous(byte: u8) -> bool {
 /// Does the text mix scripts within a word, also within one whose letters are parted, or use signs that have no other use in
 /// chat than to look like Latin letters?
 pub(super) fn mixes_scripts(text: &str) -> bool {
-    // Each letter's alphabet, with how many characters ago it stood.
-    let mut before = (Alphabet::None, 0);
+    // The last letter's alphabet, the letter, and how many characters ago it stood.
+    let (mut known, mut last, mut ago) = (Alphabet::None, ' ', 0_u32);
     text.chars().any(|character| {
         let alphabet = Alphabet::of(character);
-        let mixed = match (before, alphabet) {
-            (_, Alphabet::Bopomofo) => true,
-            (_, Alphabet::None) | ((Alphabet::None, _), _) => false,
-            ((known, ago), new) => known != new && ago <= 1,
-        };
-        before = if alphabet == Alphabet::None { (before.0, before.1 + 1) } else { (alphabet, 0) };
+        if alphabet == Alphabet::None {
+            ago += 1;
+            return false;
+        }
+        let looks = |alphabet, character| alphabet != Alphabet::Other || is_twin(character);
+        let mixed = alphabet == Alphabet::Bopomofo
+            || (ago <= 1
+                && known != Alphabet::None
+                && known != alphabet
+                && looks(known, last)
+                && looks(alphabet, character));
+        (known, last, ago) = (alphabet, character, 0);
         mixed
     })
+}
+
+fn is_twin(character: char) -> bool {
+    TWINS.iter().any(|(twin, _)| *twin == character)
 }
 
 /// Whose letters are taken for each other's.
@@ -251,19 +261,19 @@ enum Alphabet {
     Greek,
     Cyrillic,
     Bopomofo,
-    /// Other characters that look like Latin letters.
-    Twin,
+    /// Characters of which some look like Latin letters.
+    Other,
 }
 
 impl Alphabet {
-    fn of(character: char) -> Self {
+    const fn of(character: char) -> Self {
         match character {
             'a'..='z' | 'A'..='Z' => Self::Latin,
             '\0'..='\u{36f}' => Self::None,
             '\u{370}'..='\u{3ff}' => Self::Greek,
             '\u{400}'..='\u{52f}' => Self::Cyrillic,
             '\u{3105}'..='\u{312f}' => Self::Bopomofo,
-            _ if TWINS.iter().any(|(twin, _)| *twin == character) => Self::Twin,
+            '\u{3041}'..='\u{9fff}' => Self::Other,
             _ => Self::None,
         }
     }

@@ -17,7 +17,7 @@ use crate::database;
 use crate::kafka;
 use crate::lambda::free_port;
 use crate::process::{Connection, eventually, get_text, player_token, server_token};
-use crate::sockets::Socket;
+use crate::sockets;
 use crate::support::SECRET;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -228,24 +228,6 @@ async fn meanwhile<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static)
     tokio::task::spawn_blocking(work).await.unwrap()
 }
 
-/// A socket and a poll that waits, in front of which nginx stands.
-async fn hears_through_nginx(server: &Server) {
-    let mut socket = Socket::open(server.port).await;
-    socket.ask("/live/hello", json!({ "token": player_token("alice") })).await;
-    socket.ask("/live/follow", json!({ "all": true })).await;
-    let mut waiting = Connection::open(server.port).await.unwrap();
-    let poll = json!({ "channels": [{ "channel": "world", "after": 0 }], "wait_s": 25 });
-    let speaking = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        socket.ask("/message/send", json!({ "channel": "world", "text": "hello" })).await
-    };
-    let token = player_token("alice");
-    let (heard, said) = tokio::join!(waiting.call(&token, "/message/sync", Some(&poll)), speaking);
-    assert_eq!(said["data"]["message"]["seq"], 1, "{said}");
-    assert_eq!(heard.unwrap().body["data"]["channels"][0]["messages"][0]["text"], "hello");
-    assert_eq!(socket.push().await["messages"][0]["text"], "hello");
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_request_fails_while_versions_come_and_go_and_shares_are_kept() {
     let server = Arc::new(Server::set_up().await);
@@ -259,8 +241,8 @@ async fn no_request_fails_while_versions_come_and_go_and_shares_are_kept() {
     };
     let before = server.get("/meta/version").await;
     assert_eq!(before["error"]["code"], "unavailable", "nginx says it as the program would: {before}");
-    let bytes = get_text(&format!("127.0.0.1:{}", server.port), "/meta/version").await;
-    assert!(bytes.contains("\r\nAccess-Control-Allow-Origin: *\r\n"), "a browser game may read it: {bytes}");
+    let head = get_text(&format!("127.0.0.1:{}", server.port), "/meta/version").await;
+    assert!(head.contains("\r\nAccess-Control-Allow-Origin: *\r\n"), "browser games may read it: {head}");
     deploy("one").await;
     assert_eq!(server.get("/latest/meta/version").await["data"]["version"], "$LATEST");
     release(&["smoke"]).await;
@@ -269,7 +251,7 @@ async fn no_request_fails_while_versions_come_and_go_and_shares_are_kept() {
     release(&["promote", "1"]).await;
     server.make_world().await;
 
-    hears_through_nginx(&server).await;
+    sockets::hear_what_is_said(server.port).await;
 
     let players = Players::start(server.port);
     assert!((players.share("1", 500).await - 1.0).abs() < f64::EPSILON);

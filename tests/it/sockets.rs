@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use crate::process::{Process, player_token, server_token};
+use crate::process::{Connection, Process, player_token, server_token};
 use crate::support::{SECRET, claims};
 
 /// A client of one socket.
@@ -368,4 +368,22 @@ async fn a_client_that_reads_nothing_holds_nobody_up() {
             assert_eq!(message["seq"], late);
         }
     }
+}
+
+/// A socket and a poll that waits at this port hear the first word in the world.
+pub async fn hear_what_is_said(port: u16) {
+    let mut socket = Socket::open(port).await;
+    socket.ask("/live/hello", json!({ "token": player_token("alice") })).await;
+    socket.ask("/live/follow", json!({ "all": true })).await;
+    let mut waiting = Connection::open(port).await.unwrap();
+    let poll = json!({ "channels": [{ "channel": "world", "after": 0 }], "wait_s": 25 });
+    let speaking = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        socket.ask("/message/send", json!({ "channel": "world", "text": "hello" })).await
+    };
+    let token = player_token("alice");
+    let (heard, said) = tokio::join!(waiting.call(&token, "/message/sync", Some(&poll)), speaking);
+    assert_eq!(said["data"]["message"]["seq"], 1, "{said}");
+    assert_eq!(heard.unwrap().body["data"]["channels"][0]["messages"][0]["text"], "hello");
+    assert_eq!(socket.push().await["messages"][0]["text"], "hello");
 }
