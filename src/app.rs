@@ -11,6 +11,7 @@ use crate::chat::screening::Screen;
 use crate::config::Config;
 use crate::config::data_folder::{self, Presence};
 use crate::outside::broker::Queue;
+use crate::outside::bus::Bus;
 use crate::outside::webhooks::Poster;
 use crate::store::Db;
 use crate::wordlist::in_use::{Blocklist, Loaded};
@@ -33,6 +34,8 @@ pub struct App {
     pub clock: Clock,
     /// Is this the only process on the embedded default's folder, as far as was known at its start?
     pub alone: bool,
+    /// Tells other processes what was stored, where there is a bus.
+    pub bus: Option<Bus>,
     /// Carries tasks to workers, where there is a broker; else the outbox itself is the queue.
     pub queue: Option<Queue>,
     /// Posts events to the game's server.
@@ -67,6 +70,11 @@ impl App {
         let webhooks = webhooks.map_err(|fault| StartError::new("preparing webhooks", fault))?;
         let queue = config.kafka.as_ref().map(Queue::new).transpose();
         let queue = queue.map_err(|fault| StartError::new("preparing the broker's client", fault))?;
+        let bus = match &config.bus {
+            Some(bus) => Some(Bus::new(bus, config.is_latest(), db.hub()).await),
+            None => None,
+        };
+        let bus = bus.transpose().map_err(|fault| StartError::new("preparing the bus's client", fault))?;
         let rates = Rates::new(config.rate);
         let recent = RecentTexts::new(config.filter_window_ms);
         Ok(Arc::new(Self {
@@ -77,6 +85,7 @@ impl App {
             tokens,
             blocklist,
             clock,
+            bus,
             queue,
             webhooks,
             alone,

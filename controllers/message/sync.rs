@@ -69,9 +69,11 @@ pub struct SyncedChannel {
     pub reset: bool,
     /// Where history begins: numbers below it were deleted, and are not missing. None where the caller sees no such channel.
     pub first_seq: Option<i64>,
-    /// The last number there is, and the last that is known with this.
+    /// The channel's key, the last number there is, and the last that is known with this.
     #[serde(skip)]
-    pub last_seq: i64,
+    key: Option<i64>,
+    #[serde(skip)]
+    last_seq: i64,
     #[serde(skip)]
     reached: i64,
     /// In ascending order of `seq`.
@@ -134,7 +136,9 @@ impl Question<'_> {
         let mut reply = self.ask().await?;
         while !reply.has_news() {
             for channel in &reply.channels {
-                watch.read(&channel.channel, channel.last_seq);
+                if let Some(key) = channel.key {
+                    watch.read(&channel.channel, key, channel.last_seq);
+                }
             }
             if !matches!(seat::away(timeout_at(until, watch.rung())).await, Ok(Some(_))) {
                 break;
@@ -246,6 +250,7 @@ impl SyncedChannel {
             epoch: None,
             reset: false,
             first_seq: None,
+            key: None,
             last_seq: 0,
             reached: 0,
             messages: Stored::none(),
@@ -257,8 +262,8 @@ impl SyncedChannel {
     fn found(channel: &Channel, reset: bool, more: bool) -> Self {
         let epoch = Some(channel.epoch.clone());
         let (first_seq, last_seq) = (Some(channel.first_seq), channel.last_seq);
-        let (channel, messages) = (channel.id.clone(), Stored::none());
-        Self { channel, epoch, reset, first_seq, last_seq, reached: 0, messages, more, error: None }
+        let (key, channel, messages) = (Some(channel.key()), channel.id.clone(), Stored::none());
+        Self { channel, epoch, reset, first_seq, key, last_seq, reached: 0, messages, more, error: None }
     }
 }
 

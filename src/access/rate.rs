@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use quick_cache::sync::Cache;
 
-use super::address::network;
+use crate::base::address::network;
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 use crate::chat::identity::{Identity, Scope};

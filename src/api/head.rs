@@ -7,8 +7,8 @@ use std::time::Duration;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::access::address::is_private;
 use crate::base::random;
+use crate::config::Proxies;
 
 const MAX_REQUEST_ID_BYTES: usize = 128;
 
@@ -62,19 +62,32 @@ fn acceptable_id(value: &HeaderValue) -> Option<&str> {
     value.to_str().ok().filter(|id| (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()) && id.bytes().all(fits))
 }
 
-/// The client's address for the log: what the nearest proxy saw, where the peer is one on a private network.
-pub(super) fn client_ip(parts: &Parts) -> Option<IpAddr> {
-    let peer = parts.extensions.get::<Peer>().map(|peer| peer.0);
-    let forwarded = || last_forwarded(&parts.headers);
-    if peer.is_none_or(is_private) { forwarded().or(peer) } else { peer }
+/// The client's address, for the log and for limits: what the nearest proxy saw that is believed. A load balancer in front
+/// of a function is the only peer that has no address.
+pub(super) fn client_ip(parts: &Parts, proxies: &Proxies) -> Option<IpAddr> {
+    match parts.extensions.get::<Peer>() {
+        Some(peer) => Some(client_of(&parts.headers, *peer, proxies).0),
+        None => forwarded(&parts.headers, proxies),
+    }
 }
 
 /// The same of a request that was not read to its end.
-pub fn client_of(headers: &HeaderMap, peer: Peer) -> Peer {
-    if is_private(peer.0) { last_forwarded(headers).map_or(peer, Peer) } else { peer }
+pub fn client_of(headers: &HeaderMap, peer: Peer, proxies: &Proxies) -> Peer {
+    if proxies.contains(peer.0) { forwarded(headers, proxies).map_or(peer, Peer) } else { peer }
 }
 
-fn last_forwarded(headers: &HeaderMap) -> Option<IpAddr> {
-    let last = headers.get_all("x-forwarded-for").iter().next_back()?;
-    last.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()
+/// Each proxy writes behind the others' words whom it saw. From the end on, the first that is no proxy of ours is the
+/// client; what stands before, the client may have written itself.
+fn forwarded(headers: &HeaderMap, proxies: &Proxies) -> Option<IpAddr> {
+    let mut seen = None;
+    for line in headers.get_all("x-forwarded-for").iter().rev() {
+        for word in line.to_str().ok()?.rsplit(',') {
+            let Ok(address) = word.trim().parse() else { return seen };
+            seen = Some(address);
+            if !proxies.contains(address) {
+                return seen;
+            }
+        }
+    }
+    seen
 }

@@ -258,7 +258,7 @@ impl Router {
         let Exchange { parts, request_id, notes, .. } = exchange;
         let call = Call {
             headers: &parts.headers,
-            address: client_ip(parts),
+            address: client_ip(parts, &self.app.config.trusted_proxies),
             query,
             body: &body,
             request_id,
@@ -336,7 +336,7 @@ impl Router {
             path = entry.is_none().then(|| parts.uri.path()),
             caller = caller.map(|caller| caller.id.as_str()),
             scope = caller.map(|caller| caller.scope.as_str()),
-            client_ip = client_ip(parts).map(|ip| ip.to_string()),
+            client_ip = client_ip(parts, &self.app.config.trusted_proxies).map(|ip| ip.to_string()),
             input = notes.input.get(),
             status,
             code,

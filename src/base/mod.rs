@@ -1,9 +1,10 @@
-//! What everything stands on: the time, randomness, errors, locks, the id and the place of the request that something
+//! What everything stands on: addresses, the time, randomness, errors, locks, the id and the place of the request that something
 //! is done for, the build.
 //!
 //! Each is the only place of its kind, so that tests can move the clock and a rule can forbid it elsewhere. Knows no
 //! other room.
 
+pub mod address;
 pub mod clock;
 pub mod error;
 pub mod lock;

@@ -23,6 +23,8 @@ mod task;
 mod token;
 mod wordlist;
 
+use serve::Tasks;
+
 /// A game's chat API as one function.
 ///
 /// Without a command it serves: as an AWS Lambda function where Lambda starts it (its handler says as what: `api`,
@@ -39,6 +41,8 @@ pub struct Cli {
 enum Command {
     /// Answer requests, and run tasks.
     Serve,
+    /// Hold sockets and answer requests, but run no tasks: beside functions, on their database, with a worker of theirs.
+    Live,
     /// Run tasks: from Kafka where `KAFKA_BROKERS` is set, else from the outbox. `serve` does the latter by itself.
     Worker,
     /// Bring the database's tables to this version; part of a release, before the new version takes requests.
@@ -77,7 +81,8 @@ impl Cli {
             tracing::warn!("{stranger}");
         }
         let done = match self.command {
-            None | Some(Command::Serve) => in_runtime(serve::serve(config)),
+            None | Some(Command::Serve) => in_runtime(serve::serve(config, Tasks::Run)),
+            Some(Command::Live) => in_runtime(serve::serve(config, Tasks::Leave)),
             Some(Command::Worker) => in_runtime(serve::worker(config)),
             Some(Command::Migrate) => in_runtime(migrate(config)),
             Some(Command::Token(token)) => token.print(&config),

@@ -18,9 +18,22 @@ use crate::work::publisher;
 use crate::work::tasks::TASKS;
 use crate::work::worker::Worker;
 
-pub(super) async fn serve(config: Config) -> Result<(), StartError> {
+/// What a server does with tasks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tasks {
+    /// Runs them, or hands them to the broker.
+    Run,
+    /// Leaves them to somebody else.
+    Leave,
+}
+
+pub(super) async fn serve(config: Config, tasks: Tasks) -> Result<(), StartError> {
     if let Platform::Lambda { role, .. } = config.platform {
         return function(config, role).await;
+    }
+    if tasks == Tasks::Leave && config.database_url.is_none() {
+        let why = "is required: it holds sockets for functions, which share a database with it";
+        return Err(StartError::new("DATABASE_URL", why));
     }
     let app = App::start(config, Clock::default()).await?;
     let router = Arc::new(Router::new(ACTIONS, Arc::clone(&app)));
@@ -33,6 +46,7 @@ pub(super) async fn serve(config: Config) -> Result<(), StartError> {
     let list = Arc::clone(&app);
     tokio::spawn(async move { list.blocklist.keep_fresh().await });
     let worker = match &app.queue {
+        _ if tasks == Tasks::Leave => tokio::spawn(async {}),
         Some(_) => tokio::spawn(publish(Arc::clone(&app), stop.clone())),
         None => tokio::spawn(Worker::new(Arc::clone(&app), TASKS).run(stop.clone())),
     };

@@ -57,6 +57,10 @@ pub struct Config {
     pub task_timeout: Duration,
     /// The broker that carries tasks, if there is one.
     pub kafka: Option<KafkaConfig>,
+    /// The bus by which processes tell each other what they stored, if there is one.
+    pub bus: Option<BusConfig>,
+    /// Whose word on a client's address is believed.
+    pub trusted_proxies: Proxies,
     /// Age at which the wordlist is asked for again.
     pub wordlist_refresh: Duration,
     /// Messages a player may send in a time.
@@ -219,6 +223,7 @@ impl Config {
             ),
             s3: services::s3(env),
             kafka: kafka::read(env, platform::is_latest(&version)),
+            bus: services::bus(env),
             task_timeout: env.get(
                 "GUILDHALL_TASK_TIMEOUT_S",
                 "120",
@@ -276,6 +281,12 @@ impl Config {
                 "1000",
                 "connections one address may hold, 1 to 65536; loopback and private addresses, where proxies are, are not counted; `off` lifts it",
                 parse::count,
+            ),
+            trusted_proxies: env.get(
+                "GUILDHALL_TRUSTED_PROXIES",
+                "private",
+                "whose `X-Forwarded-For` is believed: networks such as `203.0.113.0/24` joined by commas, `private` for loopback and private addresses, `none`",
+                parse::proxies,
             ),
             rate: env.get(
                 "GUILDHALL_RATE",

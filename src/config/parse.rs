@@ -1,11 +1,13 @@
 //! How each variable's text is read; a fault says what the text should have been, and never repeats a secret.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{DatabaseUrl, Origins, Parsed, Retention, Secret, TokenKey, TokenKeyKind};
+use super::{DatabaseUrl, Origins, Parsed, Proxies, Retention, Secret, TokenKey, TokenKeyKind};
+use ipnet::IpNet;
+
 use crate::base::clock::Millis;
 use crate::chat::values::{Kind, Limit};
 
@@ -47,6 +49,21 @@ pub(super) fn http_url(text: &str) -> Parsed<reqwest::Url> {
         .ok()
         .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
         .ok_or_else(|| "is not an http:// or https:// address".to_owned())
+}
+
+pub(super) fn proxies(text: &str) -> Parsed<Proxies> {
+    let mut proxies = Proxies { private: false, networks: Vec::new() };
+    for word in text.split(',').map(str::trim).filter(|word| *word != "none") {
+        if word == "private" {
+            proxies.private = true;
+            continue;
+        }
+        let network = word.parse().or_else(|_| word.parse().map(|address: IpAddr| address.into()));
+        let network: IpNet =
+            network.map_err(|_| format!("is '{word}', not a network such as 203.0.113.0/24"))?;
+        proxies.networks.push(network);
+    }
+    Ok(proxies)
 }
 
 pub(super) fn number(text: &str, min: u64, max: u64) -> Parsed<u64> {

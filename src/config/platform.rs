@@ -5,12 +5,12 @@ use crate::base::version::{BUILD, LATEST};
 
 pub(super) fn read(env: &mut Reader<'_>) -> Platform {
     let name = |env: &Reader<'_>, name| env.platform(name).unwrap_or_default();
-    if env.platform("AWS_LAMBDA_RUNTIME_API").is_some() {
+    if let Some(api) = env.platform("AWS_LAMBDA_RUNTIME_API") {
         let role = role(&name(env, "_HANDLER")).unwrap_or_else(|why| {
             env.fault("_HANDLER", &why);
             Role::Api
         });
-        return Platform::Lambda { role, function: name(env, "AWS_LAMBDA_FUNCTION_NAME") };
+        return Platform::Lambda { role, function: name(env, "AWS_LAMBDA_FUNCTION_NAME"), api };
     }
     match (env.platform("SCF_RUNTIME_API"), env.platform("SCF_RUNTIME_API_PORT")) {
         (Some(host), Some(port)) => Platform::Scf { events: format!("{host}:{port}") },

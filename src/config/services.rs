@@ -1,6 +1,6 @@
-//! The variables of object storage and of the game's server.
+//! The variables of object storage, of the game's server and of the bus.
 
-use super::{Reader, S3Config, Secret, WebhookConfig, parse};
+use super::{BusConfig, Parsed, Password, Reader, S3Config, Secret, WebhookConfig, parse};
 
 pub(super) fn s3(env: &mut Reader<'_>) -> S3Config {
     let endpoint = env.optional(
@@ -48,5 +48,75 @@ pub(super) fn webhook(env: &mut Reader<'_>) -> Option<WebhookConfig> {
             None
         }
         _ => None,
+    }
+}
+
+/// None where no bus is named.
+pub(super) fn bus(env: &mut Reader<'_>) -> Option<BusConfig> {
+    let named = env.optional(
+        "GUILDHALL_BUS",
+        "none: servers look into the database twice a second",
+        "NATS, by which several servers tell each other at once what was said: `nats://user:password@host:4222`, or `tls://…`; several joined by commas",
+        bus_servers,
+    );
+    let ca_file = env.optional(
+        "GUILDHALL_BUS_CA_FILE",
+        "the system's",
+        "file of the certificates that the bus's is checked against",
+        parse::path,
+    );
+    let subject = env.get(
+        "GUILDHALL_BUS_SUBJECT",
+        "guildhall",
+        "what subjects on the bus begin with; another for each database that shares it",
+        subject,
+    );
+    Some(BusConfig { ca_file, subject, ..named? })
+}
+
+fn bus_servers(text: &str) -> Parsed<BusConfig> {
+    let wrong = || "is not nats://host:port or tls://host:port, joined by commas".to_owned();
+    let mut urls = Vec::new();
+    for one in text.split(',') {
+        let url = reqwest::Url::parse(one.trim()).map_err(|_| wrong())?;
+        if !matches!(url.scheme(), "nats" | "tls") || !url.has_host() || !matches!(url.path(), "" | "/") {
+            return Err(wrong());
+        }
+        urls.push(url);
+    }
+    let scheme = urls[0].scheme();
+    if urls.iter().any(|url| url.scheme() != scheme) {
+        return Err("mixes nats:// and tls://".to_owned());
+    }
+    let plain = |text: &str| percent(text).ok_or_else(|| "has a login that is no UTF-8".to_owned());
+    let login = match (urls[0].username(), urls[0].password()) {
+        ("", None) => None,
+        (user, Some(password)) => Some((plain(user)?, Password(plain(password)?))),
+        (_, None) => return Err("names a user without a password".to_owned()),
+    };
+    let server = |url: &reqwest::Url| {
+        format!("{scheme}://{}:{}", url.host_str().unwrap_or_default(), url.port().unwrap_or(4222))
+    };
+    let servers = urls.iter().map(server).collect();
+    Ok(BusConfig { servers, login, tls: scheme == "tls", ca_file: None, subject: String::new() })
+}
+
+/// The text behind `%20` and its like.
+fn percent(text: &str) -> Option<String> {
+    // A form's decoder takes a plus for a space.
+    let text = text.replace('+', "%2B");
+    let (decoded, _) = form_urlencoded::parse(text.as_bytes()).next()?;
+    (!decoded.contains(char::REPLACEMENT_CHARACTER)).then(|| decoded.into_owned())
+}
+
+fn subject(text: &str) -> Parsed<String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if (1..=64).contains(&text.len())
+        && text.chars().all(fits)
+        && text.split('.').all(|word| !word.is_empty())
+    {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("is '{text}', not words of letters, digits, - and _ joined by dots"))
     }
 }

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
+use crate::base::address::is_private;
 use crate::base::clock::Millis;
 
 /// Bytes a signing secret must have.
@@ -94,6 +98,29 @@ pub enum Origins {
 /// How long messages are kept, by channel kind.
 pub type Retention = BTreeMap<&'static str, Millis>;
 
+/// Whose word on a client's address is believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proxies {
+    pub(super) private: bool,
+    pub(super) networks: Vec<IpNet>,
+}
+
+impl Default for Proxies {
+    /// Loopback and private addresses.
+    fn default() -> Self {
+        Self { private: true, networks: Vec::new() }
+    }
+}
+
+impl Proxies {
+    /// Is this one of them?
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        (self.private && is_private(address))
+            || self.networks.iter().any(|network| network.contains(&address))
+    }
+}
+
 /// Where events go.
 #[derive(Clone, Debug)]
 pub struct WebhookConfig {
@@ -177,6 +204,21 @@ impl KafkaConfig {
     }
 }
 
+/// How the bus is reached, by which processes tell each other what they stored.
+#[derive(Clone, Debug)]
+pub struct BusConfig {
+    /// `host:port` each.
+    pub servers: Vec<String>,
+    /// A name and a password, where the bus asks.
+    pub login: Option<(String, Password)>,
+    /// Is the connection encrypted?
+    pub tls: bool,
+    /// The certificates that the bus's is checked against, if not the system's.
+    pub ca_file: Option<PathBuf>,
+    /// What subjects begin with.
+    pub subject: String,
+}
+
 /// A name and a password for the broker.
 #[derive(Clone, Debug)]
 pub struct SaslConfig {
@@ -216,6 +258,8 @@ pub enum Platform {
         role: Role,
         /// The function's name.
         function: String,
+        /// Where the platform answers: `host:port`.
+        api: String,
     },
     /// Tencent SCF, with an event function's runtime.
     Scf {

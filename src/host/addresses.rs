@@ -7,13 +7,15 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
-use crate::access::address::{is_private, network};
+use crate::base::address::network;
 use crate::base::lock::lock;
+use crate::config::Proxies;
 
 /// The connections there are, by address.
 #[derive(Clone, Debug)]
 pub(super) struct Addresses {
     limit: Option<usize>,
+    proxies: Proxies,
     open: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
@@ -25,15 +27,15 @@ pub(super) struct Place {
 }
 
 impl Addresses {
-    /// Without a limit, nothing is counted.
-    pub(super) fn new(limit: Option<usize>) -> Self {
-        Self { limit, open: Arc::default() }
+    /// Without a limit, nothing is counted; proxies stand for many clients.
+    pub(super) fn new(limit: Option<usize>, proxies: Proxies) -> Self {
+        Self { limit, proxies, open: Arc::default() }
     }
 
     /// A place for one more connection; none where the address has all it may have.
     pub(super) fn enter(&self, peer: IpAddr) -> Option<Place> {
         let place = |address| Some(Place { address, open: Arc::clone(&self.open) });
-        let Some(limit) = self.limit.filter(|_| !is_private(peer)) else { return place(None) };
+        let Some(limit) = self.limit.filter(|_| !self.proxies.contains(peer)) else { return place(None) };
         let address = network(peer);
         let mut open = lock(&self.open);
         let count = open.entry(address).or_default();
@@ -69,7 +71,7 @@ mod tests {
 
     #[test]
     fn an_address_has_so_many_places_and_gets_them_back() {
-        let addresses = Addresses::new(Some(2));
+        let addresses = Addresses::new(Some(2), Proxies::default());
         let places: Vec<_> = (0..2).map(|_| addresses.enter(ip("203.0.113.7"))).collect();
         assert!(places.iter().all(Option::is_some));
         assert!(addresses.enter(ip("203.0.113.7")).is_none());
@@ -81,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_customer_of_ipv6_counts_once_and_proxies_not_at_all() {
-        let addresses = Addresses::new(Some(1));
+        let addresses = Addresses::new(Some(1), Proxies::default());
         let _one = addresses.enter(ip("2001:db8:1:2::1")).unwrap();
         assert!(addresses.enter(ip("2001:db8:1:2:ffff::9")).is_none());
         assert!(addresses.enter(ip("2001:db8:1:3::1")).is_some());
@@ -89,7 +91,7 @@ mod tests {
             let places: Vec<_> = (0..5).map(|_| addresses.enter(ip(proxy))).collect();
             assert!(places.iter().all(Option::is_some), "{proxy}");
         }
-        let unlimited = Addresses::new(None);
+        let unlimited = Addresses::new(None, Proxies::default());
         assert!((0..5).map(|_| unlimited.enter(ip("203.0.113.7"))).all(|place| place.is_some()));
     }
 }

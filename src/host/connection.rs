@@ -162,7 +162,7 @@ fn open_socket(
     activity: &Arc<Activity>,
     upgrade: &Mutex<Option<Upgrade>>,
 ) -> Response<Pieces> {
-    let answer = match Upgrade::read(request, peer) {
+    let answer = match Upgrade::read(request, peer, &shared.router.app().config.trusted_proxies) {
         Ok(read) => {
             let answer = read.answer();
             *lock(upgrade) = Some(read);

@@ -58,8 +58,9 @@ pub const FIGURES: &[Figure] = &[
     ),
     counter(
         "guildhall_swept_total",
-        "Channels in which another process stored something that was waited for here.",
+        "Channels in which the sweep found something of another process that was waited for here.",
     ),
+    counter("guildhall_hints_total", "Hints that went to the bus and came from it, by direction."),
     histogram("guildhall_commit_messages", "Messages stored by one commit."),
     counter("guildhall_verdicts_total", "Texts that the filter hit, by the strongest action."),
     gauge("guildhall_wordlist_age_seconds", "Time since the wordlist was last known to be current."),

@@ -7,11 +7,16 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::Method;
+use http::header::HOST;
 use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use lambda_http::lambda_runtime::{self, LambdaEvent};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Context, Error, Request, RequestExt, Response, service_fn};
 use serde_json::Value;
+use tokio::net::TcpStream;
 
 use super::embedded;
 use super::function::FunctionWorker;
@@ -19,7 +24,7 @@ use crate::api::head::{Invocation, Peer};
 use crate::api::router::{Router, Summary};
 use crate::app::App;
 use crate::base::clock::Millis;
-use crate::config::Config;
+use crate::config::{Config, Platform};
 use crate::store::Db;
 use crate::work::publisher;
 
@@ -28,15 +33,20 @@ const HANDED_OVER: i64 = 50;
 /// How long a request waits for the broker, and for how long none asks it after it did not answer.
 const BROKER_TIME: Duration = Duration::from_millis(1_500);
 const BROKER_PAUSE_MS: Millis = 10_000;
+/// How long a request waits for the bus.
+const BUS_TIME: Duration = Duration::from_millis(20);
 /// Kept of an invocation's time for the answer, so that our 503 comes before the platform's end.
 const SPARE: Duration = Duration::from_millis(300);
+
+/// The header of what the platform calls an extension.
+const EXTENSION: &str = "lambda-extension-identifier";
 
 /// Answers requests until the platform ends the process.
 ///
 /// # Errors
 /// The runtime API can't be reached.
 pub async fn serve(router: Arc<Router>) -> Result<(), Error> {
-    expect_sigterm().await;
+    expect_sigterm(&router.app().config).await;
     let broker = Arc::new(Broker::default());
     lambda_http::run(service_fn(move |event: Request| {
         let (router, broker) = (Arc::clone(&router), Arc::clone(&broker));
@@ -48,6 +58,9 @@ pub async fn serve(router: Arc<Router>) -> Result<(), Error> {
             let time = request.extensions().get().and_then(|invocation: &Invocation| invocation.time_left);
             let answer = router.handle(request).await;
             // What was stored must be answered, whatever the broker does.
+            if let Some(bus) = &app.bus {
+                bus.flush(BUS_TIME).await;
+            }
             broker.hand_over(app, time.map(|time| time.saturating_sub(started.elapsed()))).await;
             if let Some(summary) = answer.extensions().get::<Summary>() {
                 let line = embedded::of_request(app, summary, answer.status().as_u16(), started.elapsed());
@@ -64,7 +77,7 @@ pub async fn serve(router: Arc<Router>) -> Result<(), Error> {
 /// # Errors
 /// The runtime API can't be reached.
 pub async fn work(app: Arc<App>) -> Result<(), Error> {
-    expect_sigterm().await;
+    expect_sigterm(&app.config).await;
     let worker = Arc::new(FunctionWorker::new(Arc::clone(&app)));
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
         let (worker, app) = (Arc::clone(&worker), Arc::clone(&app));
@@ -91,14 +104,41 @@ pub async fn migrate(config: Config) -> Result<(), Error> {
 
 /// Lambda tells a process that it will end only where an extension is registered; this one wants no events. Without the
 /// word, the database would keep a connection of ours until it finds that nobody is there.
-async fn expect_sigterm() {
-    let extension = lambda_extension::Extension::new().with_events(&[]).with_extension_name("guildhall-end");
-    match extension.register().await {
-        Ok(registered) => drop(tokio::spawn(async move {
-            let _ = registered.run().await;
-        })),
-        Err(error) => tracing::debug!(%error, "no extension: the process will end without a word"),
+async fn expect_sigterm(config: &Config) {
+    let Platform::Lambda { api, .. } = &config.platform else { return };
+    if let Err(error) = register(api).await {
+        tracing::debug!(error, "no extension: the process will end without a word");
     }
+}
+
+/// Registers an extension that wants no events, and waits for one from then on.
+async fn register(api: &str) -> Result<(), Error> {
+    const PATH: &str = "/2020-01-01/extension";
+    let connection = TokioIo::new(TcpStream::connect(api).await?);
+    let (mut sender, connection) = http1::handshake(connection).await?;
+    tokio::spawn(connection);
+    let ask = |method: Method, path: &str, name: &'static str, value: &str, body: &'static str| {
+        http::Request::builder()
+            .method(method)
+            .uri(format!("{PATH}{path}"))
+            .header(HOST, api)
+            .header(name, value)
+            .body(Full::new(Bytes::from_static(body.as_bytes())))
+    };
+    let answer = sender
+        .send_request(ask(
+            Method::POST,
+            "/register",
+            "lambda-extension-name",
+            "guildhall-end",
+            r#"{"events":[]}"#,
+        )?)
+        .await?;
+    let id = answer.headers().get(EXTENSION).ok_or("the platform gave no identifier")?.to_str()?.to_owned();
+    answer.into_body().collect().await?;
+    let next = ask(Method::GET, "/event/next", EXTENSION, &id, "")?;
+    tokio::spawn(async move { sender.send_request(next).await });
+    Ok(())
 }
 
 /// The broker as requests see it: asked within the request that has something for it, and left alone while it is away.

@@ -1,13 +1,16 @@
 //! How requests and events reach us: as a plain server, as an AWS Lambda function, or as a Tencent SCF function.
 //!
 //! `server` speaks HTTP/1.1, `connection` to one client, over `stream`; `addresses` bounds how many one address has;
-//! `live` talks on sockets, for which `feed` reads what is said and which `sockets` counts; `shared` is what all connections have; `sweep` finds what other processes stored for those who wait here; `lambda` answers gateways' events, and runs a
-//! worker's; `scf` asks Tencent's platform for events; `function` is the worker as a function, and `events` reads what invokes it, whoever sends it; `figures` serves
+//! `shared` is what all connections have. `live` talks on sockets, which `sockets` counts; `feed` reads what is said in the
+//! channels they follow, `presence` says who is online, `bus` tells other processes what is stored here and hears them, and
+//! `sweep` finds what no bus told. `lambda` answers gateways' events, and runs a worker's; `scf` asks Tencent's platform for
+//! events; `function` is the worker as a function, and `events` reads what invokes it, whoever sends it. `figures` serves
 //! Prometheus, `embedded` writes CloudWatch's lines; `log` says where the log goes.
 //!
 //! Knows the router and the worker; what an action or a task does is no affair of a host.
 
 mod addresses;
+mod bus;
 mod connection;
 mod embedded;
 pub mod events;
@@ -17,6 +20,7 @@ pub mod function;
 pub mod lambda;
 pub mod live;
 pub mod log;
+mod presence;
 pub mod scf;
 pub mod server;
 mod shared;

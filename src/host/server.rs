@@ -11,9 +11,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use super::addresses::Addresses;
-use super::connection;
 use super::feed::Feed;
+use super::presence::Presence;
 use super::shared::{Shared, told};
+use super::sockets::Sockets;
+use super::{bus, connection};
 use crate::api::head::Peer;
 use crate::api::router::Router;
 
@@ -65,16 +67,20 @@ impl Server {
         let hub = Arc::clone(self.router.app().db.hub());
         let (close, closing) = watch::channel(false);
         let feed = Feed::new(Arc::clone(self.router.app()));
+        let app = Arc::clone(self.router.app());
+        let sockets: Arc<Sockets> = Arc::default();
         tokio::spawn(Arc::clone(&feed).run());
+        tokio::spawn(bus::run(Arc::clone(&app), Arc::clone(&feed)));
+        let present = tokio::spawn(Presence::new(&app, &feed, &sockets).run(closing.clone()));
         let door = Door {
-            addresses: Addresses::new(config.connections_per_address),
+            addresses: Addresses::new(config.connections_per_address, config.trusted_proxies.clone()),
             places: Arc::new(Semaphore::new(CONNECTIONS)),
             open: TaskTracker::new(),
             shared: Arc::new(Shared {
                 room: Arc::new(Semaphore::new(config.max_in_flight)),
                 unsent: Arc::new(Semaphore::new(UNSENT_UNITS)),
                 feed,
-                sockets: Arc::default(),
+                sockets,
                 stopping: stop.clone(),
                 closing,
                 router: self.router,
@@ -92,6 +98,7 @@ impl Server {
         if tokio::time::timeout(grace, door.open.wait()).await.is_err() {
             tracing::warn!(grace_s = grace.as_secs(), "some requests did not end in time");
         }
+        let _ = present.await;
     }
 }
 

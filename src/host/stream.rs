@@ -70,11 +70,17 @@ pub(super) struct Stream {
     activity: Arc<Activity>,
     /// Runs while the client takes nothing.
     stalled: Option<Pin<Box<Sleep>>>,
+    patience: Duration,
 }
 
 impl Stream {
     pub(super) fn new(socket: TcpStream, activity: Arc<Activity>) -> Self {
-        Self { socket, activity, stalled: None }
+        Self { socket, activity, stalled: None, patience: STALLED }
+    }
+
+    /// The client may take nothing for so long.
+    pub(super) fn wait_for_reader(&mut self, patience: Duration) {
+        self.patience = patience;
     }
 
     pub(super) fn socket(&self) -> &TcpStream {
@@ -86,9 +92,13 @@ impl Stream {
             self.stalled = None;
             return written;
         }
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(STALLED)));
+        let patience = self.patience;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
         match stalled.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Ready(()) => {
+                self.stalled = None;
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
             Poll::Pending => Poll::Pending,
         }
     }

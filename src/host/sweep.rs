@@ -1,31 +1,50 @@
-//! The sweep: finds what other processes stored in channels that somebody here waits for. Several servers on one database
-//! need nothing else to deliver each other's messages within a second.
+//! The sweep: finds what other processes stored in channels that somebody here waits for, and whose rights they changed.
+//! Several servers on one database need nothing else to deliver each other's messages within a second. Where a bus tells
+//! of messages, the sweep looks seldom, for what the bus lost.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use crate::app::App;
-use crate::store::channel;
+use crate::base::error::Result;
+use crate::hub::Hub;
+use crate::store::{channel, right_change};
 
 /// The pause between two looks.
 const PAUSE: Duration = Duration::from_millis(500);
+/// The pause between two looks for messages, where a bus tells of them.
+const WITH_BUS: Duration = Duration::from_secs(5);
 /// A look may take this share of the time: with very many channels the pause grows.
 const SHARE: u32 = 20;
 /// Channels in one query.
 const SLICE: usize = 2_000;
+/// For so long, a change of rights may become visible behind one that was made later.
+const LATE: Duration = Duration::from_secs(10);
+/// Where to begin before the last change, when somebody begins to wait.
+const BACK: i64 = 5_000;
 
 /// Looks until told to stop. Where nobody waits it asks nothing.
 pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     let mut pause = PAUSE;
+    let mut rights = Rights::default();
+    let mut said_next = Instant::now();
     loop {
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             _ = stop.wait_for(|stop| *stop) => return,
         }
         let begun = Instant::now();
-        look(&app).await;
+        if let Err(error) = rights.look(&app).await {
+            tracing::debug!(%error, "rights can't be looked at; trying again");
+        }
+        if begun >= said_next {
+            look(&app).await;
+            let is_told = app.bus.as_ref().is_some_and(|bus| bus.is_connected());
+            said_next = begun + if is_told { WITH_BUS } else { PAUSE };
+        }
         pause = PAUSE.max(begun.elapsed() * SHARE);
     }
 }
@@ -40,5 +59,42 @@ async fn look(app: &App) {
             }
             Err(error) => tracing::debug!(%error, "channels can't be looked at; trying again"),
         }
+    }
+}
+
+/// How far changes of rights were read.
+#[derive(Default)]
+struct Rights {
+    /// Nothing that comes late lies before this; none while nobody waits.
+    after: Option<i64>,
+    /// The changes behind it that were told, and when.
+    told: VecDeque<(Instant, i64)>,
+}
+
+impl Rights {
+    async fn look(&mut self, app: &App) -> Result<()> {
+        let hub = app.db.hub();
+        if !hub.is_watched() {
+            *self = Self::default();
+            return Ok(());
+        }
+        let after = match self.after {
+            Some(after) => after,
+            None => (right_change::last(&app.db).await? - BACK).max(0),
+        };
+        let known: Vec<i64> = self.told.iter().map(|(_, id)| *id).collect();
+        let changes = right_change::behind(&app.db, after, &known).await?;
+        let channels: BTreeSet<&str> = changes.iter().map(|change| change.channel.as_str()).collect();
+        let players: BTreeSet<&str> = changes.iter().map(|change| change.player_id.as_str()).collect();
+        channels.into_iter().for_each(|channel| hub.tell_members(channel));
+        players.into_iter().for_each(|player| hub.tell(&Hub::of_player(player)));
+        let now = Instant::now();
+        self.told.extend(changes.iter().map(|change| (now, change.id)));
+        self.after = Some(after);
+        while self.told.front().is_some_and(|(at, _)| at.elapsed() > LATE) {
+            let passed = self.told.pop_front().map(|(_, id)| id);
+            self.after = self.after.max(passed);
+        }
+        Ok(())
     }
 }

@@ -4,13 +4,15 @@
 //! that there may be something, and never what: whoever waited reads the store, with the rights they have by then. So a
 //! hint too many costs one look, and one that is lost is made good by the sweep.
 //!
-//! Knows no other room.
+//! What this process stored is also put out for the bus, which tells other processes (`host/bus.rs`).
+//!
+//! Knows `base` alone.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::base::lock::lock;
 
@@ -19,9 +21,32 @@ const WAITING: usize = 16_384;
 /// Those who may look at once after a hint: a crowd that waits for one channel must not be all at the store's door.
 const LOOKING: usize = 64;
 
+/// Hints that wait for the bus; more are not put out, and the sweep finds what they would have told.
+const PUT_OUT: usize = 8_192;
+
+/// What other processes are told.
+#[derive(Debug)]
+pub enum Hint {
+    /// A channel, by its key, has entries up to a number.
+    Said(i64, i64),
+    /// Somebody types in a channel.
+    Types {
+        /// The channel's key.
+        key: i64,
+        /// The channel's id.
+        channel: String,
+        /// Who.
+        player: String,
+    },
+}
+
 /// Who waits for what.
 pub struct Hub {
     channels: Mutex<HashMap<Arc<str>, Watched>>,
+    /// Names of watched channels by their keys, by which hints from the bus name them.
+    keys: Mutex<HashMap<i64, Arc<str>>>,
+    /// To the bus, where there is one.
+    out: OnceLock<mpsc::Sender<Hint>>,
     next: AtomicU64,
     closed: AtomicBool,
     places: Arc<Semaphore>,
@@ -33,6 +58,8 @@ pub struct Hub {
 struct Watched {
     /// The last number that one of them knows.
     known: i64,
+    /// The channel's key, once it was read.
+    key: Option<i64>,
     /// How often its members changed since somebody waits for it, by what this process did.
     member_changes: u64,
     bells: HashMap<u64, Arc<Bell>>,
@@ -65,6 +92,8 @@ impl Default for Hub {
     fn default() -> Self {
         Self {
             channels: Mutex::default(),
+            keys: Mutex::default(),
+            out: OnceLock::new(),
             next: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             places: Arc::new(Semaphore::new(WAITING)),
@@ -87,6 +116,35 @@ impl Hub {
     /// How many wait.
     pub fn waiting(&self) -> usize {
         WAITING - self.places.available_permits()
+    }
+
+    /// Where hints for other processes come out. Asked once, by the bus.
+    pub fn put_out(&self) -> mpsc::Receiver<Hint> {
+        let (sender, receiver) = mpsc::channel(PUT_OUT);
+        let _ = self.out.set(sender);
+        receiver
+    }
+
+    /// Something for other processes.
+    pub fn hint(&self, hint: Hint) {
+        if let Some(out) = self.out.get() {
+            let _ = out.try_send(hint);
+        }
+    }
+
+    /// This process stored an entry: those who wait here are told, and others by a hint.
+    pub fn said(&self, channel: &str, key: i64, seq: i64) {
+        self.tell(channel);
+        self.hint(Hint::Said(key, seq));
+    }
+
+    /// Another process says that a channel has entries up to a number.
+    pub fn hear(&self, key: i64, seq: i64) {
+        let Some(name) = lock(&self.keys).get(&key).cloned() else { return };
+        let is_new = lock(&self.channels).get(&name).is_some_and(|watched| watched.known < seq);
+        if is_new {
+            self.tell(&name);
+        }
     }
 
     /// Something may have changed in this channel: what was said there, or who may read it.
@@ -121,11 +179,19 @@ impl Hub {
         of_channels.map(|(name, watched)| (Arc::clone(name), watched.known)).collect()
     }
 
+    /// Does anybody wait for anything?
+    pub fn is_watched(&self) -> bool {
+        !lock(&self.channels).is_empty()
+    }
+
     fn leave(&self, number: u64, name: &Arc<str>) {
         let mut channels = lock(&self.channels);
         if let Some(watched) = channels.get_mut(name) {
             watched.bells.remove(&number);
             if watched.bells.is_empty() {
+                if let Some(key) = watched.key {
+                    lock(&self.keys).remove(&key);
+                }
                 channels.remove(name);
             }
         }
@@ -165,10 +231,17 @@ impl Watch {
         }
     }
 
-    /// What was read of a channel: the sweep need not say so again.
-    pub fn read(&self, channel: &str, last_seq: i64) {
-        if let Some(watched) = lock(&self.hub.channels).get_mut(channel) {
+    /// What was read of a channel, by its key: neither the sweep nor the bus need say so again.
+    pub fn read(&self, channel: &str, key: i64, last_seq: i64) {
+        let mut channels = lock(&self.hub.channels);
+        let Some((name, _)) = channels.get_key_value(channel) else { return };
+        let name = Arc::clone(name);
+        if let Some(watched) = channels.get_mut(channel) {
             watched.known = last_seq;
+            if watched.key != Some(key) {
+                watched.key = Some(key);
+                lock(&self.hub.keys).insert(key, name);
+            }
         }
     }
 

@@ -39,6 +39,11 @@ pub struct Channel {
 }
 
 impl Channel {
+    /// Its number among all channels, by which processes name it to each other.
+    pub fn key(&self) -> i64 {
+        self.key
+    }
+
     /// What it is for.
     pub fn kind(&self) -> Kind {
         Kind::from_word(&self.kind).expect("only kinds are stored")

@@ -8,7 +8,7 @@ use sqlx::FromRow;
 
 use super::channel::Channel;
 use super::engine::sql::{Sql, Tx, by_dialect, values};
-use super::{Db, json};
+use super::{Db, json, right_change};
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 use crate::chat::values::{InboxCursor, MAX_EXACT, PlayerId};
@@ -55,6 +55,7 @@ pub(super) async fn insert(
     let players: Vec<&str> = players.iter().map(PlayerId::as_str).collect();
     let players = serde_json::json!(players).to_string();
     let added = tx.execute(INSERT, values![channel_key, &players, now]).await?;
+    right_change::note(tx, channel_key, &players, now).await?;
     count(tx, channel_key, added.cast_signed()).await?;
     Ok(added)
 }
@@ -75,10 +76,12 @@ pub async fn remove(db: &Db, channel: &Channel, players: &[PlayerId]) -> Result<
          AND player_id IN (SELECT value FROM json_array_elements_text($2::json))",
     );
     let (all, players) = (players, json(&players)?);
+    let now = db.now().await?;
     let mut tx = db.begin().await?;
     tx.lock_channel(channel.key).await?;
     let removed = tx.execute(REMOVE, values![channel.key, &players]).await?;
     tx.execute(FORGET, values![channel.key, &players]).await?;
+    right_change::note(&mut tx, channel.key, &players, now).await?;
     count(&mut tx, channel.key, -removed.cast_signed()).await?;
     tx.commit().await?;
     tell(db, channel.id.as_str(), all);

@@ -272,9 +272,9 @@ pub async fn recall(
     }
     let seen: Message = serde_json::from_str(&said.shown).map_err(Error::internal)?;
     empty(&mut tx, channel.key, seen).await?;
-    let entry = insert_recall(&mut tx, channel, seq, by, now).await?;
+    let (entry, number) = insert_recall(&mut tx, channel, seq, by, now).await?;
     tx.commit().await?;
-    db.hub().tell(&channel.id);
+    db.hub().said(&channel.id, channel.key, number);
     Ok(entry)
 }
 
@@ -318,7 +318,7 @@ async fn insert_recall(
     seq: i64,
     by: &Identity,
     now: Millis,
-) -> Result<Stored> {
+) -> Result<(Stored, i64)> {
     let (entry, said, now): (i64, i64, Millis) = tx.one(RAISE, values![channel.key, now]).await?;
     let shown = json(&Message {
         channel: channel.id.clone(),
@@ -338,7 +338,7 @@ async fn insert_recall(
         values![channel.key, entry, said, &*by.key(), now, seq, &shown],
     )
     .await?;
-    Stored::one(shown)
+    Ok((Stored::one(shown)?, entry))
 }
 
 /// The next channel of a kind, by its key, whose history begins before a time.

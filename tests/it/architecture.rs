@@ -153,7 +153,7 @@ fn one_vendor_one_home() {
     for (needle, homes) in [
         ("sqlx::", &["src/store/"][..]),
         ("lambda_http", &["src/host/lambda.rs"]),
-        ("lambda_extension", &["src/host/lambda.rs"]),
+        ("async_nats", &["src/outside/bus.rs"]),
         ("matchit", &["src/api/router.rs"]),
         ("aho_corasick", &["src/filter/"]),
         ("jsonwebtoken", &["src/access/token.rs"]),

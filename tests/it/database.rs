@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use guildhall::base::clock::Clock;
 use guildhall::config::Config;
 use guildhall::store::Db;
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 
 /// Is the suite to run on PostgreSQL?
 pub fn on_postgres() -> bool {
@@ -72,4 +72,16 @@ pub fn config(url: &str) -> Config {
 pub async fn execute(url: &str, statement: &str) {
     let mut connection = PgConnection::connect(url).await.unwrap();
     connection.execute(sqlx::AssertSqlSafe(statement.to_owned())).await.unwrap();
+}
+
+/// The same on the database that goes with a data folder.
+pub async fn change(data: &Path, statement: &str) {
+    match of_folder(data) {
+        Some(url) => execute(&url, statement).await,
+        None => {
+            let url = format!("sqlite://{}", data.join(guildhall::store::EMBEDDED_FILE).display());
+            let mut connection = SqliteConnection::connect(&url).await.unwrap();
+            connection.execute(sqlx::AssertSqlSafe(statement.to_owned())).await.unwrap();
+        }
+    }
 }

@@ -38,7 +38,7 @@ fn the_committed_document_of_sockets_is_fresh_and_docs_say_the_same() {
         docs.lines().filter(|line| line.starts_with("| 1") || line.starts_with("| 4")).count(),
         codes.len()
     );
-    for name in ["hello", "follow", "unfollow", "renew"] {
+    for name in ["hello", "follow", "unfollow", "typing", "renew"] {
         assert!(docs.contains(&format!("| `/live/{name}` |")), "{name}");
         assert_eq!(
             document["components"]["messages"][name]["payload"]["properties"]["do"]["const"],

@@ -147,6 +147,46 @@ async fn requests_are_limited_by_player_and_by_address() {
     }
 }
 
+/// Whose word on a client's address is believed, and which of several words.
+#[tokio::test]
+async fn addresses_are_taken_from_trusted_proxies_alone() {
+    const CLIENT: &str = "198.51.100.7";
+    for (trusted, peer, forwarded, counts_as) in [
+        ("private", "10.0.0.1", "198.51.100.7", CLIENT),
+        ("private", "203.0.113.9", "198.51.100.7", "203.0.113.9"),
+        ("203.0.113.0/24", "203.0.113.9", "198.51.100.7", CLIENT),
+        ("203.0.113.9", "203.0.113.9", "198.51.100.7", CLIENT),
+        ("203.0.113.0/24", "10.0.0.1", "198.51.100.7", "10.0.0.1"),
+        ("none", "127.0.0.1", "198.51.100.7", "127.0.0.1"),
+        // Behind two proxies of ours; what stands before the client's own address, the client wrote.
+        ("private, 203.0.113.0/24", "10.0.0.1", "6.6.6.6, 198.51.100.7, 203.0.113.9, 10.0.0.2", CLIENT),
+        ("private", "10.0.0.1", "6.6.6.6, nonsense", "10.0.0.1"),
+        ("2001:db8::/32", "2001:db8::1", "198.51.100.7", CLIENT),
+    ] {
+        let app = TestApp::with(&[("GUILDHALL_RATE", "1/10s"), ("GUILDHALL_TRUSTED_PROXIES", trusted)]).await;
+        let from = async |peer: &str, forwarded: Option<&str>| {
+            let mut request = http::Request::get("/meta/version");
+            if let Some(forwarded) = forwarded {
+                request = request.header("x-forwarded-for", forwarded);
+            }
+            let mut request = request.body(http_body_util::Full::default()).unwrap();
+            request.extensions_mut().insert(Peer(peer.parse().unwrap()));
+            app.call(request).await.status.as_u16()
+        };
+        assert_eq!(from(peer, Some(forwarded)).await, 200);
+        // Whoever it counted as has asked; anybody else has not.
+        let asked: Vec<&str> = [CLIENT, "203.0.113.9", "10.0.0.1", "127.0.0.1", "6.6.6.6", "10.0.0.2"].into();
+        for other in asked.into_iter().filter(|address| *address != peer || counts_as == peer) {
+            let expected = if other == counts_as { 429 } else { 200 };
+            assert_eq!(
+                from(other, None).await,
+                expected,
+                "{trusted}: {peer} for {forwarded}, asked by {other}"
+            );
+        }
+    }
+}
+
 /// Printed: a page of an inbox of thousands of channels. `scripts/dev test an_inbox_of_thousands -- --nocapture`.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_inbox_of_thousands_is_reached_whole_page_by_page() {

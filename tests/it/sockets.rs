@@ -1,123 +1,20 @@
 //! Sockets: the same actions as over HTTP, and what is said pushed once, in order, to those who may read it.
 
-use std::collections::VecDeque;
-use std::path::Path;
 use std::time::Duration;
 
+use futures_util::SinkExt;
 use futures_util::future::join_all;
-use futures_util::{SinkExt, StreamExt};
 use guildhall::access::token::{Claims, mint};
 use guildhall::base::clock::Clock;
 use guildhall::chat::identity::Scope;
 use guildhall::config::Secret;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{WebSocketStream, client_async};
 
-use crate::process::{Connection, Process, player_token, server_token};
+use crate::process::{Connection, player_token, server_token};
+use crate::socket_client::{Socket, call, follow, make, say, start};
 use crate::support::{SECRET, claims};
-
-/// A client of one socket.
-pub struct Socket {
-    pub wire: WebSocketStream<TcpStream>,
-    next: u64,
-    pushes: VecDeque<Value>,
-}
-
-impl Socket {
-    /// Opened, and nothing said yet.
-    pub async fn open(port: u16) -> Self {
-        let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-        let (wire, _) = client_async("ws://localhost/live/socket", stream).await.unwrap();
-        Self { wire, next: 1, pushes: VecDeque::new() }
-    }
-
-    pub async fn of(process: &Process, player: &str) -> Self {
-        let mut socket = Self::open(process.port).await;
-        let hello = socket.ask("/live/hello", json!({ "token": player_token(player) })).await;
-        assert_eq!(hello["data"]["id"], player, "{hello}");
-        socket
-    }
-
-    pub async fn send(&mut self, text: impl Into<String>) {
-        self.wire.send(Message::text(text.into())).await.unwrap();
-    }
-
-    /// The next frame that says something, or the code with which the server closes.
-    pub async fn read(&mut self) -> Result<Value, u16> {
-        let reading = async {
-            loop {
-                match self.wire.next().await {
-                    Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
-                    Some(Ok(Message::Close(frame))) => {
-                        return Err(frame.map_or(1005, |frame| frame.code.into()));
-                    }
-                    Some(Ok(_)) => {}
-                    Some(Err(_)) | None => return Err(1006),
-                }
-            }
-        };
-        tokio::time::timeout(Duration::from_mins(1), reading).await.expect("something comes within a minute")
-    }
-
-    /// Asks, and keeps what is pushed meanwhile.
-    pub async fn ask(&mut self, path: &str, input: Value) -> Value {
-        let id = self.next;
-        self.next += 1;
-        self.send(json!({ "id": id, "do": path, "input": input }).to_string()).await;
-        loop {
-            let frame = self.read().await.unwrap();
-            if frame["push"].is_null() {
-                assert_eq!(frame["id"], id, "{frame}");
-                assert!(frame["request_id"].is_string(), "{frame}");
-                return frame;
-            }
-            self.pushes.push_back(frame);
-        }
-    }
-
-    pub async fn push(&mut self) -> Value {
-        match self.pushes.pop_front() {
-            Some(push) => push,
-            None => self.read().await.unwrap(),
-        }
-    }
-
-    /// The code it is closed with, whatever comes before.
-    async fn closed(&mut self) -> u16 {
-        loop {
-            if let Err(code) = self.read().await {
-                return code;
-            }
-        }
-    }
-}
-
-pub fn start(data: &Path) -> Process {
-    Process::start(data, &[])
-}
-
-pub async fn call(process: &Process, token: &str, path: &str, input: Value) -> Value {
-    let mut connection = process.connect().await.unwrap();
-    let answer = connection.call(token, path, Some(&input)).await.unwrap();
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    answer.body["data"].clone()
-}
-
-pub async fn make(process: &Process, id: &str, members: &[&str]) {
-    let guild = json!({ "id": id, "kind": "guild", "members": members });
-    call(process, &server_token(), "/channel/create", guild).await;
-}
-
-pub async fn say(process: &Process, player: &str, channel: &str, text: &str) {
-    call(process, &player_token(player), "/message/send", json!({ "channel": channel, "text": text })).await;
-}
-
-pub fn follow(channel: &str, after: i64) -> Value {
-    json!({ "channels": [{ "channel": channel, "after": after }] })
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_socket_answers_like_http_and_is_told_what_is_said() {
@@ -145,7 +42,7 @@ async fn a_socket_answers_like_http_and_is_told_what_is_said() {
     // An answer comes before the push of what it stored.
     let sent = alice.ask("/message/send", json!({ "channel": "g", "text": "mine" })).await;
     assert_eq!(sent["data"]["message"]["seq"], 3, "{sent}");
-    assert!(alice.pushes.is_empty());
+    assert!(alice.pushed().is_empty());
     assert_eq!(alice.push().await["messages"][0]["text"], "mine");
 
     // Whatever is in the registry, with the codes of HTTP; reading takes plain values.
@@ -184,7 +81,7 @@ async fn a_socket_answers_like_http_and_is_told_what_is_said() {
     say(&process, "bob", "g", "unheard").await;
     assert_eq!(alice.push().await["messages"][0]["text"], "unheard");
     late.ask("/message/list", json!({ "channel": "g" })).await;
-    assert!(late.pushes.is_empty());
+    assert!(late.pushed().is_empty());
     // Another epoch, or a number that is not reached: it starts over, as in sync.
     for cursor in
         [json!({ "channel": "g", "after": 2, "epoch": "another" }), json!({ "channel": "g", "after": 99 })]
@@ -193,7 +90,7 @@ async fn a_socket_answers_like_http_and_is_told_what_is_said() {
         let push = late.push().await;
         assert_eq!((&push["reset"], &push["messages"][0]["seq"]), (&json!(true), &json!(1)), "{push}");
         late.ask("/live/unfollow", json!({ "channels": ["g"] })).await;
-        late.pushes.clear();
+        late.pushed();
     }
     // A channel that is over says so at once, with nothing said in it.
     let removal = json!({ "channel": "g", "members": ["alice"] });

@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::postgres_server::PostgresServer;
 use crate::process::{Connection, Process, eventually, player_token, server_token};
 use crate::rude_clients::{memory_kb, they_are_let_go};
-use crate::sockets::{self, Socket};
+use crate::socket_client::{self as sockets, Socket};
 
 /// Follows from a cursor on until the connection breaks or `wanted` is reached; the cursor by then.
 async fn follow_on(port: u16, player: &str, mut after: usize, wanted: usize) -> Option<usize> {
@@ -231,9 +231,9 @@ async fn kills_of_the_database_lose_and_repeat_nothing() {
             server.kill_and_start();
         }
     };
+    let mut socket = Socket::of(&process, "alice").await;
+    socket.ask("/live/follow", json!({ "all": true })).await;
     let following = async {
-        let mut socket = Socket::of(&process, "alice").await;
-        socket.ask("/live/follow", json!({ "all": true })).await;
         let mut reached = std::collections::BTreeMap::from([("a", 0), ("b", 0), ("c", 0)]);
         while reached.values().sum::<usize>() < 3 * EACH {
             let push = socket.push().await;

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::process::{Process, eventually, player_token};
-use crate::sockets::Socket;
+use crate::socket_client::Socket;
 
 /// A frame with a mask, as clients send them; `first` has the flags and the kind.
 fn frame(first: u8, payload: &[u8], masked: bool) -> Vec<u8> {

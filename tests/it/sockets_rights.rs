@@ -6,7 +6,7 @@ use guildhall::config::Secret;
 use serde_json::json;
 
 use crate::process::server_token;
-use crate::sockets::{Socket, call, follow, make, say, start};
+use crate::socket_client::{Socket, call, follow, make, say, start};
 use crate::support::{SECRET, claims};
 
 /// One id as a moderator and as a player: each socket has the rights of its own token.

@@ -5,7 +5,7 @@ use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Value, json};
 
 use super::PATH;
-use super::frame::{End, Follow, Followed, Hello, Push, Unfollow};
+use super::frame::{End, Follow, Followed, Hello, Push, Typing, Unfollow};
 
 /// The document.
 pub fn document() -> Value {
@@ -21,6 +21,7 @@ pub fn document() -> Value {
         asking::<Hello>(&mut inputs, "hello", "Say who you are: the first frame, within 5 s."),
         asking::<Follow>(&mut inputs, "follow", "Have what is said in channels pushed."),
         asking::<Unfollow>(&mut inputs, "unfollow", "Have it pushed no more."),
+        asking::<Typing>(&mut inputs, "typing", "Tell those who follow a channel that you type."),
         asking::<Hello>(&mut inputs, "renew", "A new token of the same caller, before the old one ends."),
     ];
     let any_input = json!({ "type": "object", "description": "As openapi.json has it." });
@@ -32,7 +33,11 @@ pub fn document() -> Value {
     );
     let answers = answers(&mut replies);
     let push = replies.subschema_for::<Push<'static>>().to_value();
-    let pushes = [message("push", "What comes unasked: messages, a membership, or the end.", &push)];
+    let pushes = [message(
+        "push",
+        "What comes unasked: messages, a membership, who types, who is online, or the end.",
+        &push,
+    )];
     let mut schemas = replies.take_definitions(true);
     schemas.extend(inputs.take_definitions(true));
     let asked: Vec<&(String, Value)> = asks.iter().chain([&action]).collect();

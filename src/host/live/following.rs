@@ -44,6 +44,8 @@ pub(super) struct Following {
 /// Where the client stands.
 struct Place {
     share: feed::Following,
+    /// How much that only passes was taken.
+    passed: u64,
     after: i64,
     epoch: Option<String>,
     /// Followed because the caller is a member, rather than by its name.
@@ -128,7 +130,8 @@ impl Following {
         let share = self.feed.follow(channel, who);
         self.watch.add(&Feed::name(id));
         self.due.insert(Feed::name(id).into());
-        self.cursors.insert(id.into(), Place { share, after, epoch, by_all });
+        let passed = share.passed();
+        self.cursors.insert(id.into(), Place { share, passed, after, epoch, by_all });
     }
 
     pub(super) fn forget(&mut self, id: &str) {
@@ -141,11 +144,13 @@ impl Following {
         self.app.db.hub().look(member::channels(&self.app.db, &who.id, ALL)).await
     }
 
-    /// Looks which channels the caller has joined and left, where all are followed.
-    pub(super) fn look_again(&mut self, who: &Identity) {
-        if self.all {
-            self.due.insert(Hub::of_player(who.id.as_str()).into());
+    /// The client's player types in a channel that it follows.
+    pub(super) fn types(&self, who: &Identity, id: &str) -> Result<()> {
+        if !self.cursors.contains_key(id) {
+            return Err(Error::NotFound("channel"));
         }
+        self.feed.types(id, who.id.as_str());
+        Ok(())
     }
 
     /// Frames that tell some of what is new, and what they hold in memory until they are written.
@@ -172,6 +177,11 @@ impl Following {
                     frames.push(News { frame, heard: Some(heard) });
                 }
                 Behind::Further => further.push(SyncCursor::new(id, place.after, place.epoch.as_deref())?),
+            }
+            if let Some(place) = self.cursors.get_mut(id) {
+                let (passing, passed) = place.share.passed_since(place.passed);
+                place.passed = passed;
+                frames.extend(passing.into_iter().map(News::of));
             }
         }
         let mut held = None;

@@ -1,5 +1,7 @@
 //! What goes over a socket: frames that ask, answers, pushes, and how a socket ends.
 
+use std::io::ErrorKind;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -87,6 +89,13 @@ pub(super) struct Standing {
     pub(super) epoch: Option<String>,
 }
 
+/// Where the caller types.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Typing {
+    pub(super) channel: ChannelId,
+}
+
 /// What to follow no more.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -107,7 +116,7 @@ pub(super) struct Followed {
 /// What comes unasked.
 #[derive(Serialize, JsonSchema)]
 #[serde(tag = "push", rename_all = "lowercase")]
-pub(super) enum Push<'a> {
+pub(in crate::host) enum Push<'a> {
     /// What was said, in the shape of sync.
     Messages {
         channel: &'a str,
@@ -119,6 +128,10 @@ pub(super) enum Push<'a> {
     },
     /// The caller joined a channel, or sees it no more.
     Membership { channel: &'a str, change: Change },
+    /// A follower types; told once, and stored nowhere.
+    Typing { channel: &'a str, player: &'a str },
+    /// Members who came and went. With `reset`, `online` is all who are there.
+    Presence { channel: &'a str, reset: bool, online: Vec<&'a str>, offline: Vec<&'a str> },
     /// The server closes.
     Bye { code: u16, retry_after_s: Option<u64> },
 }
@@ -126,7 +139,7 @@ pub(super) enum Push<'a> {
 /// What became of a membership.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Change {
+pub(in crate::host) enum Change {
     /// It is followed from now on.
     Joined,
     /// It is followed no more.
@@ -142,6 +155,8 @@ pub(super) enum End {
     Protocol,
     /// No token in time, or it is over.
     Token,
+    /// The client takes nothing.
+    Slow,
     /// The player has newer sockets.
     TooMany,
     /// The server stops.
@@ -164,6 +179,7 @@ impl End {
         Self::Restarting,
         Self::Protocol,
         Self::Token,
+        Self::Slow,
         Self::TooMany,
     ];
 
@@ -175,6 +191,7 @@ impl End {
                 (4000, "send text frames such as {\"id\":1,\"do\":\"/live/hello\",\"input\":{…}}")
             }
             Self::Token => (4001, "the token is missing, wrong or over"),
+            Self::Slow => (4002, "nothing was taken for 30 s"),
             Self::TooMany => (4003, "a newer socket took this one's place"),
             Self::Restarting => (1012, "the server restarts"),
             Self::TooLarge => (1009, "a frame has at most 20 KiB"),
@@ -189,12 +206,26 @@ impl End {
     }
 
     /// What a fault of the connection means.
-    pub(super) const fn of(fault: &Fault) -> Self {
+    pub(super) fn of(fault: &Fault) -> Self {
         match fault {
             Fault::Capacity(CapacityError::MessageTooLong { .. }) => Self::TooLarge,
             Fault::Utf8(_) => Self::NotText,
             Fault::Protocol(_) => Self::Broken,
+            Fault::Io(fault) if matches!(fault.kind(), ErrorKind::TimedOut) => Self::Slow,
             _ => Self::Gone,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A test over the wire would wait for half a minute, and for the moment in which the client can still be told.
+    #[test]
+    fn whoever_takes_nothing_in_time_is_too_slow() {
+        assert_eq!(End::of(&Fault::Io(ErrorKind::TimedOut.into())).code().0, 4002);
+        assert_eq!(End::of(&Fault::Io(ErrorKind::ConnectionReset.into())), End::Gone);
+        assert_eq!(End::of(&Fault::ConnectionClosed), End::Gone);
     }
 }

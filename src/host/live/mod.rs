@@ -14,7 +14,7 @@ use futures_util::{SinkExt, StreamExt};
 use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 use serde_json::json;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, interval, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -31,11 +31,11 @@ use crate::chat::identity::Identity;
 
 pub mod asyncapi;
 mod following;
-mod frame;
+pub(super) mod frame;
 mod upgrade;
 
 use following::{Following, News};
-use frame::{End, Follow, Frame, Hello, Push, Unfollow, Unread};
+use frame::{End, Follow, Frame, Hello, Push, Typing, Unfollow, Unread};
 pub(super) use upgrade::Upgrade;
 
 /// Where sockets are opened.
@@ -46,12 +46,12 @@ const HELLO: Duration = Duration::from_secs(5);
 const PING: Duration = Duration::from_secs(25);
 /// A client from which nothing came for so long is gone.
 const SILENT: Duration = Duration::from_secs(60);
-/// How often the caller's memberships are looked at, for those that changed at another server.
-const MEMBERSHIPS: Duration = Duration::from_secs(10);
 /// When the server stops, what is being answered or written has so long.
 const LATE: Duration = Duration::from_secs(3);
 /// How long a farewell may take.
 const CLOSING: Duration = Duration::from_secs(2);
+/// A client may take nothing for so long while there is something for it.
+const STALLED: Duration = Duration::from_secs(30);
 /// The largest frame that comes in.
 const FRAME: usize = 20 * 1024;
 /// The socket's buffers: most frames are small, and there are very many sockets.
@@ -67,6 +67,8 @@ pub(super) async fn serve(stream: Stream, read: Bytes, upgrade: Upgrade, shared:
         .max_write_buffer_size(FRAME * 128)
         .max_message_size(Some(FRAME))
         .max_frame_size(Some(FRAME));
+    let mut stream = stream;
+    stream.wait_for_reader(STALLED);
     let socket =
         WebSocketStream::from_partially_read(stream, read.to_vec(), Role::Server, Some(config)).await;
     let mut wire = Wire { socket, heard: Instant::now() };
@@ -124,8 +126,9 @@ impl Wire {
     }
 
     async fn close(&mut self, end: End) {
-        if end == End::Restarting || end == End::Token {
-            let retry_after_s = (end == End::Restarting).then(|| 1 + random::below(SPREAD_S));
+        if matches!(end, End::Restarting | End::Token | End::Slow) {
+            let comes_back = matches!(end, End::Restarting | End::Slow);
+            let retry_after_s = comes_back.then(|| 1 + random::below(SPREAD_S));
             let _ = self.push(&Push::Bye { code: end.code().0, retry_after_s }).await;
         }
         let _ = self.socket.close(Some(end.frame())).await;
@@ -231,8 +234,6 @@ impl Session {
     async fn talk(&mut self, wire: &mut Wire) -> Result<(), End> {
         let mut stopping = self.shared.stopping.clone();
         let mut pings = interval(PING);
-        let mut memberships = interval(MEMBERSHIPS);
-        memberships.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let left = self.who.until - self.shared.router.app().clock.now();
             let left = Duration::from_millis(left.max(0).unsigned_abs());
@@ -252,7 +253,6 @@ impl Session {
                     }
                     wire.write(Message::Ping(Bytes::new())).await?;
                 }
-                _ = memberships.tick() => self.following.look_again(&self.who),
             }
         }
     }
@@ -313,6 +313,11 @@ impl Session {
                     json!({})
                 });
                 self.say(wire, frame.id, done, &request_id).await
+            }
+            "/live/typing" => {
+                let told = frame.input::<Typing>();
+                let told = told.and_then(|typing| self.following.types(&self.who, typing.channel.as_str()));
+                self.say(wire, frame.id, told.map(|()| json!({})), &request_id).await
             }
             "/live/renew" => {
                 let renewed = frame.input::<Hello>().and_then(|hello| self.renew(&hello.token));

@@ -7,6 +7,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::api::head::{Peer, client_of};
 use crate::base::error::{Error, Result};
+use crate::config::Proxies;
 
 /// A request for a socket, as RFC 6455 wants it.
 #[derive(Debug)]
@@ -17,7 +18,7 @@ pub(in crate::host) struct Upgrade {
 
 impl Upgrade {
     /// Reads a request to `/live/socket`; says what is wrong with it.
-    pub(in crate::host) fn read<B>(request: &Request<B>, peer: Peer) -> Result<Self> {
+    pub(in crate::host) fn read<B>(request: &Request<B>, peer: Peer, proxies: &Proxies) -> Result<Self> {
         let headers = request.headers();
         let names = |name, wanted: &str| {
             let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
@@ -35,7 +36,7 @@ impl Upgrade {
         let key = headers.get(SEC_WEBSOCKET_KEY).filter(|key| key.len() == 24);
         let key = key.ok_or_else(|| Error::InvalidInput("sec-websocket-key has 24 characters".to_owned()))?;
         let accept = HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(Error::internal)?;
-        let peer = client_of(headers, peer);
+        let peer = client_of(headers, peer, proxies);
         Ok(Self { accept, peer })
     }
 

@@ -21,7 +21,7 @@ use crate::store::{json, outbox, wordlist_hit};
 
 /// What came of a send.
 pub(in crate::store) enum Outcome {
-    Stored(Stored),
+    Stored { message: Stored, channel_key: i64, seq: i64 },
     Replayed(Earlier),
 }
 
@@ -225,8 +225,10 @@ impl<'a> Batch<'a> {
                 Outcome::Replayed(Earlier { channel_key: self.rows[n].key, seq: written[n]?.seq })
             }
             Decision::Store(n) => {
-                let message = self.rows[n].shown.with(written[n]?);
-                return Some(Stored::one(message).map(Outcome::Stored));
+                let (row, numbered) = (&self.rows[n], written[n]?);
+                let (channel_key, seq) = (row.key, numbered.seq);
+                let message = Stored::one(row.shown.with(numbered));
+                return Some(message.map(|message| Outcome::Stored { message, channel_key, seq }));
             }
         };
         Some(Ok(outcome))

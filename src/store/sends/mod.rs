@@ -43,7 +43,7 @@ pub async fn append(db: &Db, draft: Draft) -> Result<Sent> {
         db.note_enqueued();
     }
     match db.sends.append(Pending::new(db, draft)).await? {
-        decide::Outcome::Stored(message) => Ok(Sent { message, replayed: false }),
+        decide::Outcome::Stored { message, .. } => Ok(Sent { message, replayed: false }),
         decide::Outcome::Replayed(earlier) => {
             let sent = replay(db, earlier).await?;
             Ok(Sent { replayed: named, ..sent })

@@ -109,8 +109,8 @@ impl Writer {
             Err(NotWritten::Fault(error)) => drafts.iter().map(|_| Err(same(&error))).collect(),
         };
         for ((reply, outcome), pending) in replies.into_iter().zip(outcomes).zip(&drafts) {
-            if matches!(outcome, Ok(Outcome::Stored(_))) {
-                self.hub.tell(pending.draft.said.channel.as_str());
+            if let Ok(Outcome::Stored { channel_key, seq, .. }) = outcome {
+                self.hub.said(pending.draft.said.channel.as_str(), channel_key, seq);
             }
             // A caller that has gone away will ask again with its nonce.
             let _ = reply.send(outcome);

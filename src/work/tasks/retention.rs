@@ -6,13 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 use crate::base::clock::Millis;
-use crate::store::{channel, message, outbox, retention};
+use crate::store::{channel, message, outbox, retention, right_change};
 use crate::work::task::{Failure, Task};
 
 /// Rows in one transaction.
 const BATCH: i64 = 500;
 /// How long a done task is remembered, so that a second delivery of it has no effect.
 const REMEMBER_DONE_MS: Millis = 7 * 86_400_000;
+
+/// How long it is remembered whose rights changed; processes read it within seconds.
+const REMEMBER_RIGHTS_MS: Millis = 3_600_000;
 
 /// A run deletes what became too old in at most so much time since the last one.
 const STEP_MS: Millis = 86_400_000;
@@ -58,6 +61,7 @@ impl Task for Retention {
             }
         }
         while outbox::forget_done(&app.db, now - REMEMBER_DONE_MS, BATCH).await? == BATCH.unsigned_abs() {}
+        right_change::forget(&app.db, now - REMEMBER_RIGHTS_MS).await?;
         retention::note(&app.db, now).await?;
         tracing::info!(deleted, "retention");
         Ok(())

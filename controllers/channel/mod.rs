@@ -15,6 +15,8 @@ use crate::store::create::{self, DIRECT, NewChannel};
 use crate::store::member::{self, InboxRow};
 use crate::store::message::{self, Message, Stored};
 
+pub mod online;
+
 /// A channel, as those see it who may.
 #[derive(Serialize, JsonSchema)]
 pub struct ChannelView {

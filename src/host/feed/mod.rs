@@ -7,30 +7,27 @@
 //! them. Then those who follow are rung for, and take what lies behind their cursor out of the tail. Whoever is further
 //! back reads the store.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::app::App;
-use crate::base::error::{Error, Result};
+use crate::base::error::Result;
 use crate::base::lock::lock;
 use crate::chat::identity::Identity;
-use crate::hub::Watch;
+use crate::chat::values::Kind;
+use crate::hub::{Hint, Hub, Watch};
 use crate::store::channel::{self, Channel};
 use crate::store::{member, message};
 
+mod room;
+
+use room::{Follower, Numbered, Room, State, numbered};
+
 /// Channels that are read at one time.
 const AT_ONCE: usize = 64;
-/// Entries of a channel that are kept, and that are read behind them at one time.
-const TAIL: usize = 64;
-/// Bytes of entries of a channel that are kept.
-const TAIL_BYTES: usize = 32 * 1024;
-/// Rights that another process may have changed are asked for again after this time.
-const RIGHTS: Duration = Duration::from_millis(500);
 /// The pause where the store does not answer.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -39,37 +36,6 @@ pub(super) struct Feed {
     app: Arc<App>,
     watch: Watch,
     rooms: Mutex<HashMap<Arc<str>, Arc<Room>>>,
-}
-
-/// A channel and its followers.
-struct Room {
-    name: Arc<str>,
-    state: Mutex<State>,
-}
-
-struct State {
-    /// What is known of the channel.
-    channel: Channel,
-    tail: VecDeque<(i64, Arc<str>)>,
-    bytes: usize,
-    /// The number up to which entries were read.
-    reached: i64,
-    followers: HashMap<String, Follower>,
-    /// How many have come to follow.
-    joined: u64,
-    /// Which change of members this process had made when rights were read last, and when that was.
-    rights: Option<(u64, Instant)>,
-    /// When it was heard last that there is something new.
-    heard: Instant,
-    /// The frame that was written last: most followers want the same one.
-    frame: Option<(i64, i64, Utf8Bytes)>,
-}
-
-/// Somebody who follows a channel, on some sockets.
-struct Follower {
-    who: Identity,
-    sockets: usize,
-    may_read: bool,
 }
 
 /// One socket's share of a channel.
@@ -89,14 +55,6 @@ pub(super) enum Behind {
     Further,
     /// The follower may not read it any more.
     Hidden,
-}
-
-/// What an entry's JSON says of its place.
-#[derive(Deserialize)]
-struct Numbered {
-    seq: i64,
-    #[serde(rename = "ref")]
-    reference: Option<i64>,
 }
 
 impl Feed {
@@ -143,7 +101,7 @@ impl Feed {
         let id = channel.id.as_str();
         let room = rooms.entry(id.into()).or_insert_with(|| {
             self.watch.add(id);
-            self.watch.read(id, channel.last_seq);
+            self.watch.read(id, channel.key(), channel.last_seq);
             Arc::new(Room { name: id.into(), state: Mutex::new(State::new(channel)) })
         });
         let room = Arc::clone(room);
@@ -198,123 +156,83 @@ impl Feed {
             }
             state.heard = heard;
             state.take_entries(channel, entries.remove(id).unwrap_or_default());
-            self.watch.read(id, channel.last_seq);
+            self.watch.read(id, channel.key(), channel.last_seq);
         }
         // A channel that is no more has nobody who may read it.
         for (id, room) in rooms.iter().filter(|(id, _)| !channels.iter().any(|channel| channel.id == **id)) {
-            lock(&room.state).followers.values_mut().for_each(|follower| follower.may_read = false);
-            self.watch.read(id, 0);
+            let mut state = lock(&room.state);
+            state.followers.values_mut().for_each(|follower| follower.may_read = false);
+            self.watch.read(id, state.channel.key(), 0);
         }
-        rooms.keys().for_each(|id| hub.tell(&Self::name(id)));
+        rooms.values().for_each(|room| ring(hub, room));
         Ok(())
     }
+
+    /// A follower of a channel types: others here are told, and other processes by a hint.
+    pub(super) fn types(&self, channel: &str, player: &str) {
+        if let Some(key) = self.typed(channel, player) {
+            let (channel, player) = (channel.to_owned(), player.to_owned());
+            self.app.db.hub().hint(Hint::Types { key, channel, player });
+        }
+    }
+
+    /// Tells that somebody types, here or in another process. None where that is not told now.
+    pub(super) fn typed(&self, channel: &str, player: &str) -> Option<i64> {
+        let room = lock(&self.rooms).get(channel).cloned()?;
+        let mut state = lock(&room.state);
+        let key = state.note_typing(player).then(|| state.channel.key())?;
+        drop(state);
+        self.app.db.hub().tell(&Self::name(channel));
+        Some(key)
+    }
+
+    /// The followed channels in which it is told who comes and goes.
+    pub(super) fn close_circles(&self) -> Vec<Arc<str>> {
+        let rooms = lock(&self.rooms);
+        let is_close = |room: &Room| lock(&room.state).channel.kind() != Kind::World;
+        rooms.values().filter(|room| is_close(room)).map(|room| Arc::clone(&room.name)).collect()
+    }
+
+    /// Tells who of a channel's members came and went.
+    pub(super) fn note_online(&self, channel: &str, online: BTreeSet<String>) {
+        let Some(room) = lock(&self.rooms).get(channel).cloned() else { return };
+        let changed = lock(&room.state).note_online(online);
+        if changed {
+            self.app.db.hub().tell(&Self::name(channel));
+        }
+    }
 }
 
-/// The entries of a list.
-fn numbered(list: &str) -> Result<Vec<(Numbered, Arc<str>)>> {
-    let entries: Vec<&RawValue> = serde_json::from_str(list).map_err(Error::internal)?;
-    let numbered = |entry: &&RawValue| Ok((serde_json::from_str(entry.get())?, entry.get().into()));
-    entries.iter().map(numbered).collect::<serde_json::Result<_>>().map_err(Error::internal)
-}
-
-impl State {
-    fn new(channel: &Channel) -> Self {
-        Self {
-            channel: channel.clone(),
-            tail: VecDeque::new(),
-            bytes: 0,
-            reached: channel.last_seq,
-            followers: HashMap::new(),
-            joined: 0,
-            rights: None,
-            heard: Instant::now(),
-            frame: None,
-        }
+/// Rings for those who follow. A big room rings so many times a second at most: what is said meanwhile goes into one frame.
+fn ring(hub: &Arc<Hub>, room: &Arc<Room>) {
+    let Some(wait) = lock(&room.state).ring_in() else { return };
+    if wait.is_zero() {
+        return hub.tell(&Feed::name(&room.name));
     }
-
-    /// The numbers that are to be read: those behind the tail, the newest of them where there are many.
-    fn wanted(&self, channel: &Channel) -> std::ops::RangeInclusive<i64> {
-        let first = if self.channel.epoch == channel.epoch { self.reached + 1 } else { channel.last_seq };
-        first.max(channel.last_seq - TAIL as i64 + 1).max(1)..=channel.last_seq
-    }
-
-    fn players(&self) -> Vec<String> {
-        self.followers.values().map(|follower| follower.who.id.to_string()).collect()
-    }
-
-    fn rights_are_old(&self, changes: u64) -> bool {
-        self.rights.is_none_or(|(known, at)| known != changes || at.elapsed() > RIGHTS)
-    }
-
-    fn take_rights(
-        &mut self,
-        channel: &Channel,
-        members: &HashSet<(String, String)>,
-        (changes, joined): (u64, u64),
-    ) {
-        for follower in self.followers.values_mut() {
-            let member = members.contains(&(channel.id.clone(), follower.who.id.to_string()));
-            follower.may_read = member || channel.is_visible_to(&follower.who);
-        }
-        // Whoever joined meanwhile was not asked for.
-        self.rights = (self.joined == joined).then(|| (changes, Instant::now()));
-    }
-
-    fn take_entries(&mut self, channel: &Channel, entries: Vec<(Numbered, Arc<str>)>) {
-        let goes_on = entries.first().is_none_or(|(first, _)| first.seq == self.reached + 1);
-        if !goes_on || self.channel.epoch != channel.epoch {
-            self.drop_front(i64::MAX);
-        }
-        for (Numbered { seq, reference }, json) in entries {
-            // What is kept of the entry that this one changes is old: whoever still wants it reads the store.
-            if let Some(changed) = reference {
-                self.drop_front(changed);
-            }
-            self.bytes += json.len();
-            self.tail.push_back((seq, json));
-        }
-        while self.tail.len() > TAIL || self.bytes > TAIL_BYTES {
-            let first = self.tail[0].0;
-            self.drop_front(first);
-        }
-        self.reached = channel.last_seq;
-        self.channel = channel.clone();
-        self.frame = None;
-    }
-
-    /// Forgets entries up to a number.
-    fn drop_front(&mut self, up_to: i64) {
-        while self.tail.front().is_some_and(|(seq, _)| *seq <= up_to) {
-            let gone = self.tail.pop_front();
-            self.bytes -= gone.map_or(0, |(_, json)| json.len());
-        }
-    }
-
-    /// The frame that tells the entries behind a number.
-    fn frame(&mut self, after: i64) -> Option<(Utf8Bytes, i64)> {
-        // Nothing is kept behind it where retention took what came next.
-        let last = self.tail.back().map(|(last, _)| *last).filter(|last| *last > after)?;
-        if let Some((from, to, frame)) = &self.frame
-            && (*from, *to) == (after, last)
-        {
-            return Some((frame.clone(), last));
-        }
-        let channel = &self.channel;
-        let entries = self.tail.iter().filter(|(seq, _)| *seq > after).map(|(_, json)| &**json);
-        let entries: Vec<&str> = entries.collect();
-        let frame = Utf8Bytes::from(format!(
-            r#"{{"push":"messages","channel":"{}","epoch":"{}","reset":false,"first_seq":{},"messages":[{}]}}"#,
-            channel.id,
-            channel.epoch,
-            channel.first_seq,
-            entries.join(",")
-        ));
-        self.frame = Some((after, last, frame.clone()));
-        Some((frame, last))
-    }
+    let (hub, room) = (Arc::clone(hub), Arc::clone(room));
+    tokio::spawn(async move {
+        tokio::time::sleep(wait).await;
+        lock(&room.state).rings();
+        hub.tell(&Feed::name(&room.name));
+    });
 }
 
 impl Following {
+    /// How much passed in the channel until now.
+    pub(super) fn passed(&self) -> u64 {
+        lock(&self.room.state).passed()
+    }
+
+    /// What passed since so much had, where the follower may read the channel; and how much has by now.
+    pub(super) fn passed_since(&self, count: u64) -> (Vec<Utf8Bytes>, u64) {
+        let state = lock(&self.room.state);
+        let follower = state.followers.get(&self.player);
+        match follower.filter(|follower| follower.may_read && state.rights.is_some()) {
+            Some(follower) => (state.passed_since(count, follower.who.id.as_str()), state.passed()),
+            None => (Vec::new(), count),
+        }
+    }
+
     /// What lies behind a cursor.
     pub(super) fn behind(&self, after: i64, epoch: Option<&str>) -> Behind {
         let mut state = lock(&self.room.state);
@@ -331,7 +249,7 @@ impl Following {
             self.feed.app.db.hub().tell(&self.room.name);
             return Behind::Nothing;
         }
-        if !same || state.tail.front().is_none_or(|(first, _)| *first > after + 1) {
+        if !same || state.begins_behind(after) {
             return Behind::Further;
         }
         match state.frame(after) {

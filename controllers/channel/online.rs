@@ -1,0 +1,49 @@
+//! `/channel/online`: who of a channel's members has a socket open.
+
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::api::action::{Action, Route};
+use crate::api::caller::Known;
+use crate::app::App;
+use crate::base::error::Result;
+use crate::chat::values::{ChannelId, Kind};
+use crate::store::{channel, online};
+
+/// How many members of a channel are online, and who.
+///
+/// A player is online while they have a socket. Where a server is killed, its players go offline within a minute.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChannelOnline {
+    channel: ChannelId,
+}
+
+/// Who is online.
+#[derive(Serialize, JsonSchema)]
+pub struct OnlineMembers {
+    /// How many.
+    online: i64,
+    /// Their ids, sorted; none for world channels, where the number alone is told.
+    players: Option<BTreeSet<String>>,
+}
+
+impl Action for ChannelOnline {
+    const ROUTE: Route = Route::get("/channel/online");
+    type Caller = Known;
+    type Reply = OnlineMembers;
+
+    async fn run(self, app: &App, caller: Known) -> Result<OnlineMembers> {
+        let channel = channel::visible(&app.db, &self.channel, &caller).await?;
+        let since = app.db.now().await? - online::SILENT_MS;
+        if channel.kind() == Kind::World {
+            let online = online::count(&app.db, &channel, since).await?;
+            return Ok(OnlineMembers { online, players: None });
+        }
+        let members = online::members(&app.db, &[&channel.id], since).await?;
+        let players: BTreeSet<String> = members.into_iter().map(|(_, player)| player).collect();
+        Ok(OnlineMembers { online: players.len() as i64, players: Some(players) })
+    }
+}

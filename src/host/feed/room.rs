@@ -1,0 +1,271 @@
+//! One channel of the feed: its tail, who follows it, and what only passes: who types, who comes and goes.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use crate::base::error::{Error, Result};
+use crate::chat::identity::Identity;
+use crate::host::live::frame::Push;
+use crate::store::channel::Channel;
+
+/// Entries of a channel that are kept, and that are read behind them at one time.
+const TAIL: usize = 64;
+/// Bytes of entries of a channel that are kept.
+const TAIL_BYTES: usize = 32 * 1024;
+/// Rights that another process may have changed are asked for again after this time.
+const RIGHTS: Duration = Duration::from_millis(500);
+/// Frames that only pass, and are kept for those who have not taken them.
+const PASSING: usize = 16;
+/// How often it is told that a player types.
+const TYPES: Duration = Duration::from_secs(3);
+/// A room with more followers gathers what is said for so long, and hears of nobody who types.
+const BIG: usize = 500;
+const GATHER: Duration = Duration::from_millis(50);
+
+/// A channel and its followers.
+pub(super) struct Room {
+    pub(super) name: Arc<str>,
+    pub(super) state: Mutex<State>,
+}
+
+pub(super) struct State {
+    /// What is known of the channel.
+    pub(super) channel: Channel,
+    tail: VecDeque<(i64, Arc<str>)>,
+    bytes: usize,
+    /// The number up to which entries were read.
+    pub(super) reached: i64,
+    pub(super) followers: HashMap<String, Follower>,
+    /// How many have come to follow.
+    pub(super) joined: u64,
+    /// Which change of members this process had made when rights were read last, and when that was.
+    pub(super) rights: Option<(u64, Instant)>,
+    /// When it was heard last that there is something new.
+    pub(super) heard: Instant,
+    /// Until when a big room gathers what is said.
+    gathers_until: Option<Instant>,
+    /// Its followers are rung for then.
+    will_ring: bool,
+    passing: Passing,
+    /// The members who are online, once that is known.
+    online: Option<BTreeSet<String>>,
+    /// When it was told last that somebody types.
+    types: HashMap<String, Instant>,
+    /// The frame that was written last: most followers want the same one.
+    frame: Option<(i64, i64, Utf8Bytes)>,
+}
+
+/// Somebody who follows a channel, on some sockets.
+pub(super) struct Follower {
+    pub(super) who: Identity,
+    pub(super) sockets: usize,
+    pub(super) may_read: bool,
+}
+
+/// The newest of the frames that are told once, to whoever follows now, and stored nowhere; and how many there were. One about a player is not for that player.
+#[derive(Default)]
+struct Passing {
+    frames: VecDeque<(Utf8Bytes, Option<String>)>,
+    count: u64,
+}
+
+impl Passing {
+    fn add(&mut self, told: &Push<'_>, except: Option<&str>) {
+        let Ok(frame) = serde_json::to_string(told) else { return };
+        self.frames.push_back((frame.into(), except.map(str::to_owned)));
+        self.count += 1;
+        if self.frames.len() > PASSING {
+            self.frames.pop_front();
+        }
+    }
+}
+
+/// What an entry's JSON says of its place.
+#[derive(Deserialize)]
+pub(super) struct Numbered {
+    pub(super) seq: i64,
+    #[serde(rename = "ref")]
+    reference: Option<i64>,
+}
+
+/// The entries of a list.
+pub(super) fn numbered(list: &str) -> Result<Vec<(Numbered, Arc<str>)>> {
+    let entries: Vec<&RawValue> = serde_json::from_str(list).map_err(Error::internal)?;
+    let numbered = |entry: &&RawValue| Ok((serde_json::from_str(entry.get())?, entry.get().into()));
+    entries.iter().map(numbered).collect::<serde_json::Result<_>>().map_err(Error::internal)
+}
+
+impl State {
+    pub(super) fn new(channel: &Channel) -> Self {
+        Self {
+            channel: channel.clone(),
+            tail: VecDeque::new(),
+            bytes: 0,
+            reached: channel.last_seq,
+            followers: HashMap::new(),
+            joined: 0,
+            rights: None,
+            heard: Instant::now(),
+            gathers_until: None,
+            will_ring: false,
+            passing: Passing::default(),
+            online: None,
+            types: HashMap::new(),
+            frame: None,
+        }
+    }
+
+    /// The numbers that are to be read: those behind the tail, the newest of them where there are many.
+    pub(super) fn wanted(&self, channel: &Channel) -> std::ops::RangeInclusive<i64> {
+        let first = if self.channel.epoch == channel.epoch { self.reached + 1 } else { channel.last_seq };
+        first.max(channel.last_seq - TAIL as i64 + 1).max(1)..=channel.last_seq
+    }
+
+    pub(super) fn players(&self) -> Vec<String> {
+        self.followers.values().map(|follower| follower.who.id.to_string()).collect()
+    }
+
+    pub(super) fn rights_are_old(&self, changes: u64) -> bool {
+        self.rights.is_none_or(|(known, at)| known != changes || at.elapsed() > RIGHTS)
+    }
+
+    pub(super) fn take_rights(
+        &mut self,
+        channel: &Channel,
+        members: &HashSet<(String, String)>,
+        (changes, joined): (u64, u64),
+    ) {
+        for follower in self.followers.values_mut() {
+            let member = members.contains(&(channel.id.clone(), follower.who.id.to_string()));
+            follower.may_read = member || channel.is_visible_to(&follower.who);
+        }
+        // Whoever joined meanwhile was not asked for.
+        self.rights = (self.joined == joined).then(|| (changes, Instant::now()));
+    }
+
+    pub(super) fn take_entries(&mut self, channel: &Channel, entries: Vec<(Numbered, Arc<str>)>) {
+        let goes_on = entries.first().is_none_or(|(first, _)| first.seq == self.reached + 1);
+        if !goes_on || self.channel.epoch != channel.epoch {
+            self.drop_front(i64::MAX);
+        }
+        for (Numbered { seq, reference }, json) in entries {
+            // What is kept of the entry that this one changes is old: whoever still wants it reads the store.
+            if let Some(changed) = reference {
+                self.drop_front(changed);
+            }
+            self.bytes += json.len();
+            self.tail.push_back((seq, json));
+        }
+        while self.tail.len() > TAIL || self.bytes > TAIL_BYTES {
+            let first = self.tail[0].0;
+            self.drop_front(first);
+        }
+        self.reached = channel.last_seq;
+        self.channel = channel.clone();
+        self.frame = None;
+    }
+
+    /// Forgets entries up to a number.
+    fn drop_front(&mut self, up_to: i64) {
+        while self.tail.front().is_some_and(|(seq, _)| *seq <= up_to) {
+            let gone = self.tail.pop_front();
+            self.bytes -= gone.map_or(0, |(_, json)| json.len());
+        }
+    }
+
+    /// The frame that tells the entries behind a number.
+    pub(super) fn frame(&mut self, after: i64) -> Option<(Utf8Bytes, i64)> {
+        // Nothing is kept behind it where retention took what came next.
+        let last = self.tail.back().map(|(last, _)| *last).filter(|last| *last > after)?;
+        if let Some((from, to, frame)) = &self.frame
+            && (*from, *to) == (after, last)
+        {
+            return Some((frame.clone(), last));
+        }
+        let channel = &self.channel;
+        let entries = self.tail.iter().filter(|(seq, _)| *seq > after).map(|(_, json)| &**json);
+        let entries: Vec<&str> = entries.collect();
+        let frame = Utf8Bytes::from(format!(
+            r#"{{"push":"messages","channel":"{}","epoch":"{}","reset":false,"first_seq":{},"messages":[{}]}}"#,
+            channel.id,
+            channel.epoch,
+            channel.first_seq,
+            entries.join(",")
+        ));
+        self.frame = Some((after, last, frame.clone()));
+        Some((frame, last))
+    }
+
+    /// How long to wait before the followers are rung for; none where somebody waits to do so already.
+    pub(super) fn ring_in(&mut self) -> Option<Duration> {
+        let now = Instant::now();
+        let wait = self.gathers_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
+        if self.followers.len() <= BIG || self.will_ring {
+            return (!self.will_ring).then_some(Duration::ZERO);
+        }
+        self.gathers_until = Some(now + wait + GATHER);
+        self.will_ring = !wait.is_zero();
+        Some(wait)
+    }
+
+    /// They are rung for.
+    pub(super) fn rings(&mut self) {
+        self.will_ring = false;
+    }
+
+    /// Is what is kept of the channel further on than a number?
+    pub(super) fn begins_behind(&self, after: i64) -> bool {
+        self.tail.front().is_none_or(|(first, _)| *first > after + 1)
+    }
+
+    /// Somebody types. False where that was told a moment ago, or is not told at all.
+    pub(super) fn note_typing(&mut self, player: &str) -> bool {
+        self.types.retain(|_, at| at.elapsed() < TYPES);
+        if self.followers.len() > BIG || self.types.contains_key(player) {
+            return false;
+        }
+        self.types.insert(player.to_owned(), Instant::now());
+        self.passing.add(&Push::Typing { channel: &self.channel.id, player }, Some(player));
+        true
+    }
+
+    /// The members who are online by now. False where nobody came or went.
+    pub(super) fn note_online(&mut self, now: BTreeSet<String>) -> bool {
+        let channel = self.channel.id.as_str();
+        let changed = self.online.as_ref().is_some_and(|before| *before != now);
+        if let Some(before) = self.online.as_ref().filter(|_| changed) {
+            let online = now.difference(before).map(String::as_str).collect();
+            let offline = before.difference(&now).map(String::as_str).collect();
+            self.passing.add(&Push::Presence { channel, reset: false, online, offline }, None);
+        }
+        self.online = Some(now);
+        changed
+    }
+
+    /// How much has passed.
+    pub(super) fn passed(&self) -> u64 {
+        self.passing.count
+    }
+
+    /// What passed since so much had, for one player. Whoever missed some gets the whole of who is online.
+    pub(super) fn passed_since(&self, count: u64, player: &str) -> Vec<Utf8Bytes> {
+        let new = (self.passing.count - count) as usize;
+        let frames = self.passing.frames.iter().rev().take(new).rev();
+        let frames = frames.filter(|(_, except)| except.as_deref() != Some(player));
+        let mut frames: Vec<Utf8Bytes> = frames.map(|(frame, _)| frame.clone()).collect();
+        if new > self.passing.frames.len()
+            && let Some(online) = &self.online
+        {
+            let online = online.iter().map(String::as_str).collect();
+            let whole =
+                Push::Presence { channel: &self.channel.id, reset: true, online, offline: Vec::new() };
+            frames.extend(serde_json::to_string(&whole).map(Utf8Bytes::from));
+        }
+        frames
+    }
+}

@@ -1,0 +1,22 @@
+-- Whose rights to read have changed: who joined or left a channel. Processes that hold sockets read it twice a second, by
+-- its growing id, so it tells of what other processes did. The daily sweep deletes what is older than an hour.
+CREATE TABLE right_change (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    channel_key INTEGER NOT NULL,
+    player_id   TEXT NOT NULL,
+    changed_at  INTEGER NOT NULL
+);
+
+-- Processes that hold sockets. Each says every twenty seconds that it lives; one that was silent for a minute is gone.
+CREATE TABLE process (
+    id      TEXT PRIMARY KEY,
+    seen_at INTEGER NOT NULL
+);
+
+-- Which players have a socket in which process.
+CREATE TABLE online (
+    player_id  TEXT NOT NULL,
+    process_id TEXT NOT NULL,
+    PRIMARY KEY (player_id, process_id)
+);
+CREATE INDEX online_by_process ON online (process_id);

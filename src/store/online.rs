@@ -1,0 +1,70 @@
+//! Who is online: the players who have a socket in a process that lives.
+
+use super::channel::Channel;
+use super::engine::sql::{Sql, by_dialect, values};
+use super::{Db, json};
+use crate::base::clock::Millis;
+use crate::base::error::Result;
+
+/// A process that said nothing for so long is gone.
+pub const SILENT_MS: Millis = 60_000;
+
+/// Players came to a process.
+///
+/// # Errors
+/// The database's.
+pub async fn enter(db: &Db, process: &str, players: &[String]) -> Result<()> {
+    const ENTER: Sql = by_dialect(
+        "INSERT INTO online (player_id, process_id) SELECT value, $1 FROM json_each($2) WHERE TRUE ON CONFLICT DO NOTHING",
+        "INSERT INTO online (player_id, process_id)
+         SELECT value, $1 FROM json_array_elements_text($2::json) AS j (value) ON CONFLICT DO NOTHING",
+    );
+    db.execute(ENTER, values![process, &json(&players)?]).await?;
+    Ok(())
+}
+
+/// Players left a process.
+///
+/// # Errors
+/// The database's.
+pub async fn leave(db: &Db, process: &str, players: &[String]) -> Result<()> {
+    const LEAVE: Sql = by_dialect(
+        "DELETE FROM online WHERE process_id = $1 AND player_id IN (SELECT value FROM json_each($2))",
+        "DELETE FROM online
+         WHERE process_id = $1 AND player_id IN (SELECT value FROM json_array_elements_text($2::json))",
+    );
+    db.execute(LEAVE, values![process, &json(&players)?]).await?;
+    Ok(())
+}
+
+/// How many members of a channel are online, by processes that lived since a time.
+///
+/// # Errors
+/// The database's.
+pub async fn count(db: &Db, channel: &Channel, since: Millis) -> Result<i64> {
+    let count: Option<(i64,)> = db
+        .optional(
+            "SELECT count(DISTINCT o.player_id) FROM process p JOIN online o ON o.process_id = p.id
+             JOIN member m ON m.player_id = o.player_id AND m.channel_key = $1 WHERE p.seen_at >= $2",
+            values![channel.key, since],
+        )
+        .await?;
+    Ok(count.map_or(0, |(count,)| count))
+}
+
+/// The members of some channels who are online, as (channel's id, player's id), sorted.
+///
+/// # Errors
+/// The database's.
+pub async fn members(db: &Db, channels: &[&str], since: Millis) -> Result<Vec<(String, String)>> {
+    const MEMBERS: Sql = by_dialect(
+        "SELECT DISTINCT c.id, m.player_id FROM json_each($1) j JOIN channel c ON c.id = j.value
+         JOIN member m ON m.channel_key = c.key JOIN online o ON o.player_id = m.player_id
+         JOIN process p ON p.id = o.process_id WHERE p.seen_at >= $2 ORDER BY 1, 2",
+        "SELECT DISTINCT c.id, m.player_id FROM json_array_elements_text($1::json) AS j (value)
+         JOIN channel c ON c.id = j.value JOIN member m ON m.channel_key = c.key
+         JOIN online o ON o.player_id = m.player_id
+         JOIN process p ON p.id = o.process_id WHERE p.seen_at >= $2 ORDER BY 1, 2",
+    );
+    Ok(db.all(MEMBERS, values![&json(&channels)?, since]).await?)
+}

@@ -1,0 +1,70 @@
+//! Whose rights to read have changed: a row for everybody who joined or left a channel, for processes that hold sockets.
+//!
+//! Ids grow in the order in which they are given, and become visible in the order of commits. So whoever reads them goes
+//! back a little each time, and tells by the id what is new.
+
+use sqlx::FromRow;
+
+use super::Db;
+use super::engine::sql::{Sql, Tx, by_dialect, values};
+use crate::base::clock::Millis;
+use crate::base::error::Result;
+
+/// A player joined or left a channel.
+#[derive(Debug, FromRow)]
+pub struct RightChange {
+    /// Grows.
+    pub id: i64,
+    /// The channel's id.
+    pub channel: String,
+    /// The player's.
+    pub player_id: String,
+}
+
+/// Rows that are read at one time.
+const BATCH: i64 = 5_000;
+
+/// Notes that players' rights in a channel change with this transaction; `players` is a JSON list.
+pub(super) async fn note(tx: &mut Tx, channel_key: i64, players: &str, now: Millis) -> sqlx::Result<()> {
+    const NOTE: Sql = by_dialect(
+        "INSERT INTO right_change (channel_key, player_id, changed_at) SELECT $1, value, $3 FROM json_each($2)",
+        "INSERT INTO right_change (channel_key, player_id, changed_at)
+         SELECT $1, value, $3 FROM json_array_elements_text($2::json) AS j (value)",
+    );
+    tx.execute(NOTE, values![channel_key, players, now]).await?;
+    Ok(())
+}
+
+/// The last row's id, 0 where there is none.
+///
+/// # Errors
+/// The database's.
+pub async fn last(db: &Db) -> Result<i64> {
+    let last: Option<(i64,)> =
+        db.optional("SELECT coalesce(max(id), 0) FROM right_change", values![]).await?;
+    Ok(last.map_or(0, |(id,)| id))
+}
+
+/// Rows behind an id, but for those whose ids are known.
+///
+/// # Errors
+/// The database's.
+pub async fn behind(db: &Db, id: i64, known: &[i64]) -> Result<Vec<RightChange>> {
+    const BEHIND: Sql = by_dialect(
+        "SELECT r.id, c.id AS channel, r.player_id FROM right_change r JOIN channel c ON c.key = r.channel_key
+         WHERE r.id > $1 AND r.id NOT IN (SELECT value FROM json_each($2)) ORDER BY r.id LIMIT $3",
+        "SELECT r.id, c.id AS channel, r.player_id FROM right_change r JOIN channel c ON c.key = r.channel_key
+         WHERE r.id > $1 AND r.id NOT IN (SELECT value::bigint FROM json_array_elements_text($2::json) AS j (value))
+         ORDER BY r.id LIMIT $3",
+    );
+    Ok(db.all(BEHIND, values![id, &super::json(&known)?, BATCH]).await?)
+}
+
+/// Deletes what is older than a time.
+///
+/// # Errors
+/// The database's.
+pub async fn forget(db: &Db, before: Millis) -> Result<()> {
+    db.execute("DELETE FROM right_change WHERE changed_at < $1", values![before]).await?;
+    Ok(())
+}
