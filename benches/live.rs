@@ -41,14 +41,34 @@ struct Scene {
     rooms: usize,
     size: usize,
     sends: u64,
+    servers: Servers,
 }
 
-const SCENES: [Scene; 4] = [
-    Scene { rooms: 25, size: 20, sends: 500 },
-    Scene { rooms: 20, size: 50, sends: 1_000 },
-    Scene { rooms: 1, size: 1_000, sends: 10 },
-    Scene { rooms: 1, size: 5_000, sends: 10 },
+/// Where players talk, and where others hear them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Servers {
+    One,
+    /// At two, with nothing between them but the database.
+    TwoApart,
+    /// At two, with a bus.
+    TwoOnBus,
+}
+
+const fn scene(rooms: usize, size: usize, sends: u64, servers: Servers) -> Scene {
+    Scene { rooms, size, sends, servers }
+}
+
+const SCENES: [Scene; 7] = [
+    scene(25, 20, 500, Servers::One),
+    scene(25, 20, 500, Servers::TwoOnBus),
+    scene(25, 20, 500, Servers::TwoApart),
+    scene(20, 50, 1_000, Servers::One),
+    scene(1, 1_000, 10, Servers::One),
+    scene(1, 5_000, 10, Servers::One),
+    scene(1, 5_000, 40, Servers::One),
 ];
+/// Clients that all come back at once after a kill.
+const HERD: usize = 5_000;
 
 /// Connections that talk.
 const SPEAKERS: u64 = 32;
@@ -63,26 +83,51 @@ async fn run(options: Options) {
     let database = std::env::var("DATABASE_URL").ok();
     println!("on {}", if database.is_some() { "PostgreSQL" } else { "SQLite" });
     println!(
-        "{:>6} {:>6} {:>8} {:>13} {:>9} {:>9} {:>9} {:>10} {:>10}",
-        "rooms", "each", "sends/s", "deliveries/s", "p50 ms", "p99 ms", "max ms", "server CPU", "memory MB"
+        "{:>12} {:>6} {:>6} {:>8} {:>13} {:>9} {:>9} {:>9} {:>10} {:>10}",
+        "servers",
+        "rooms",
+        "each",
+        "sends/s",
+        "deliveries/s",
+        "p50 ms",
+        "p99 ms",
+        "max ms",
+        "server CPU",
+        "memory MB"
     );
     for scene in &SCENES {
+        let bus = std::env::var("NATS_URL").ok().filter(|_| scene.servers == Servers::TwoOnBus);
+        if scene.servers == Servers::TwoOnBus && bus.is_none() {
+            continue;
+        }
         let folder = tempfile::tempdir_in(".").unwrap();
-        let url = match &database {
-            Some(url) => Some(schema(url).await),
-            None => None,
-        };
-        let server = Server::start(folder.path(), url.as_deref(), None);
-        play(&server, scene, Duration::from_secs(options.seconds)).await;
+        let url = own_schema(database.as_deref()).await;
+        let start = || Server::start_on_bus(folder.path(), url.as_deref(), None, bus.as_deref());
+        let talking = start();
+        let other = (scene.servers != Servers::One).then(start);
+        play((&talking, other.as_ref().unwrap_or(&talking)), scene, Duration::from_secs(options.seconds))
+            .await;
     }
+    come_back(own_schema(database.as_deref()).await.as_deref()).await;
+    idle(options.idle).await;
+}
+
+async fn own_schema(database: Option<&str>) -> Option<String> {
+    match database {
+        Some(url) => Some(schema(url).await),
+        None => None,
+    }
+}
+
+/// Sockets that say nothing and hear nothing.
+async fn idle(count: usize) {
     let folder = tempfile::tempdir_in(".").unwrap();
     let server = Server::start(folder.path(), None, None);
     tokio::time::sleep(Duration::from_secs(1)).await;
     let before = server.resident_mb();
-    make_room(&server, "room-0", 1).await;
     let mut idle = Vec::new();
-    for n in 0..options.idle {
-        idle.push(follow(&server, &format!("idle-{n}"), None).await);
+    for n in 0..count {
+        idle.push(follow(server.port, &format!("idle-{n}"), None).await);
     }
     tokio::time::sleep(Duration::from_secs(5)).await;
     let each = (server.resident_mb() - before) * 1_024.0 / idle.len() as f64;
@@ -93,6 +138,70 @@ async fn run(options: Options) {
         "{} idle sockets: {:.0} MB, {each:.1} KB each; {share:.1} % of a core",
         idle.len(),
         server.resident_mb() - before
+    );
+}
+
+/// A server is killed, and all who follow a room come back at once, by their cursors, while somebody talks.
+async fn come_back(database: Option<&str>) {
+    const BEFORE: usize = 100;
+    let folder = tempfile::tempdir_in(".").unwrap();
+    let server = Server::start(folder.path(), database, None);
+    make_room(&server, "room-0", HERD).await;
+    let say = async |port: u16, n: usize| {
+        let body = format!(r#"{{"channel":"room-0","text":"potions please {n}","nonce":"{n}"}}"#);
+        let mut connection = Connection::open(port).await;
+        let token = token("speaker-0", Scope::Player);
+        assert_eq!(connection.ask(&("POST", "/message/send".to_owned(), body), &token).await, 200);
+    };
+    for n in 0..BEFORE {
+        say(server.port, n).await;
+    }
+    drop(server);
+    let server = Server::start(folder.path(), database, None);
+    let (port, begun) = (server.port, Instant::now());
+    let clients: Vec<_> = (0..HERD)
+        .map(|n| {
+            tokio::spawn(async move {
+                // Each waits a little by chance, as docs/live.md asks.
+                tokio::time::sleep(Duration::from_millis((n as u64 * 7_919) % 2_000)).await;
+                let mut stream =
+                    open(port, &format!("room-0-{n}"), r#"{"channel":"room-0","after":0}"#).await;
+                let (mut bytes, mut reached) = (Vec::with_capacity(4_096), 0);
+                while reached < BEFORE + 20 {
+                    assert!(
+                        stream.read_buf(&mut bytes).await.unwrap() > 0,
+                        "the server closed the connection"
+                    );
+                    let mut at = 0;
+                    while let Some(end) = frame_end(&bytes[at..]) {
+                        let text = String::from_utf8_lossy(&bytes[at..at + end]);
+                        for seq in text.split("\"seq\":").skip(1) {
+                            let digits = seq.split(|c: char| !c.is_ascii_digit()).next().unwrap();
+                            reached += 1;
+                            assert_eq!(digits.parse(), Ok(reached), "each once, in order");
+                        }
+                        at += end;
+                    }
+                    bytes.drain(..at);
+                }
+                begun.elapsed()
+            })
+        })
+        .collect();
+    for n in 0..20 {
+        say(port, BEFORE + n).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let mut took = Vec::new();
+    for client in clients {
+        took.push(client.await.unwrap());
+    }
+    took.sort();
+    println!(
+        "{HERD} clients came back within 2 s after a kill, each {BEFORE} entries behind: half had caught up after {:.1} s, \
+         all after {:.1} s, none missed or got one twice",
+        took[HERD / 2].as_secs_f64(),
+        took[HERD - 1].as_secs_f64()
     );
 }
 
@@ -110,20 +219,26 @@ async fn make_room(server: &Server, id: &str, size: usize) {
 }
 
 /// A socket that has said hello, and follows a room.
-async fn follow(server: &Server, player: &str, room: Option<&str>) -> TcpStream {
-    let mut stream = TcpStream::connect(("127.0.0.1", server.port)).await.unwrap();
+async fn follow(port: u16, player: &str, room: Option<&str>) -> TcpStream {
+    let channels = room.map(|room| format!(r#"{{"channel":"{room}"}}"#)).unwrap_or_default();
+    let mut stream = open(port, player, &channels).await;
+    let mut answer = Vec::new();
+    while !answer.windows(7).any(|part| part == b"\"id\":2,") {
+        assert!(stream.read_buf(&mut answer).await.unwrap() > 0, "{}", String::from_utf8_lossy(&answer));
+    }
+    stream
+}
+
+/// A socket that says hello and follows; what comes is not read yet.
+async fn open(port: u16, player: &str, channels: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     let upgrade = "GET /live/socket HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
                    sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     let token = token(player, Scope::Player);
     let mut bytes = upgrade.as_bytes().to_vec();
     bytes.extend(frame(&format!(r#"{{"id":1,"do":"/live/hello","input":{{"token":"{token}"}}}}"#)));
-    let channels = room.map(|room| format!(r#"{{"channel":"{room}"}}"#)).unwrap_or_default();
     bytes.extend(frame(&format!(r#"{{"id":2,"do":"/live/follow","input":{{"channels":[{channels}]}}}}"#)));
     stream.write_all(&bytes).await.unwrap();
-    let mut answer = Vec::new();
-    while !answer.windows(7).any(|part| part == b"\"id\":2,") {
-        assert!(stream.read_buf(&mut answer).await.unwrap() > 0, "{}", String::from_utf8_lossy(&answer));
-    }
     stream
 }
 
@@ -148,8 +263,8 @@ struct Heard {
     took_ms: Vec<AtomicUsize>,
 }
 
-async fn play(server: &Server, scene: &Scene, time: Duration) {
-    let Scene { rooms, size, sends } = *scene;
+async fn play((server, listened): (&Server, &Server), scene: &Scene, time: Duration) {
+    let Scene { rooms, size, sends, servers } = *scene;
     let heard = Arc::new(Heard {
         entries: AtomicU64::new(0),
         took_ms: (0..20_000).map(|_| AtomicUsize::new(0)).collect(),
@@ -160,11 +275,13 @@ async fn play(server: &Server, scene: &Scene, time: Duration) {
         let room = format!("room-{room}");
         make_room(server, &room, size).await;
         for n in 0..size {
-            let stream = follow(server, &format!("{room}-{n}"), Some(&room)).await;
+            let stream = follow(listened.port, &format!("{room}-{n}"), Some(&room)).await;
             listeners.push(tokio::spawn(listen(stream, Arc::clone(&heard), epoch)));
         }
     }
-    let cpu = server.cpu_seconds();
+    let all_cpu =
+        || server.cpu_seconds() + if std::ptr::eq(server, listened) { 0.0 } else { listened.cpu_seconds() };
+    let cpu = all_cpu();
     let (begun, sent) = (Instant::now(), Arc::new(AtomicU64::new(0)));
     let speakers: Vec<_> = (0..SPEAKERS.min(sends))
         .map(|speaker| tokio::spawn(speak(server.port, speaker, *scene, (epoch, time), Arc::clone(&sent))))
@@ -179,7 +296,7 @@ async fn play(server: &Server, scene: &Scene, time: Duration) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let all = begun.elapsed().as_secs_f64();
-    let cpu = (server.cpu_seconds() - cpu) / all;
+    let cpu = (all_cpu() - cpu) / all;
     let entries = heard.entries.load(Ordering::Relaxed);
     let ms = |share: f64| {
         let mut left = (entries as f64 * share) as usize;
@@ -191,15 +308,20 @@ async fn play(server: &Server, scene: &Scene, time: Duration) {
         });
         slot.map_or(20_000, |ms| ms + 1)
     };
+    let servers = match servers {
+        Servers::One => "one",
+        Servers::TwoApart => "two, no bus",
+        Servers::TwoOnBus => "two, bus",
+    };
     println!(
-        "{rooms:>6} {size:>6} {:>8.0} {:>13.0} {:>9} {:>9} {:>9} {:>8.0} % {:>10.0}",
+        "{servers:>12} {rooms:>6} {size:>6} {:>8.0} {:>13.0} {:>9} {:>9} {:>9} {:>8.0} % {:>10.0}",
         sent.load(Ordering::Relaxed) as f64 / took,
         entries as f64 / all,
         ms(0.5),
         ms(0.99),
         ms(0.999_999),
         cpu * 100.0,
-        server.resident_mb()
+        listened.resident_mb()
     );
     if entries != wanted {
         println!("  {entries} of {wanted} were heard");

@@ -71,10 +71,20 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(data: &Path, database: Option<&str>, tasks_to: Option<&str>) -> Self {
+        Self::start_on_bus(data, database, tasks_to, None)
+    }
+
+    pub(crate) fn start_on_bus(
+        data: &Path,
+        database: Option<&str>,
+        tasks_to: Option<&str>,
+        bus: Option<&str>,
+    ) -> Self {
         let program = || {
             let mut command = Command::new(env!("CARGO_BIN_EXE_guildhall"));
             command.env("GUILDHALL_DATA", data).env_remove("KAFKA_BROKERS");
             command.envs(database.map(|url| ("DATABASE_URL", url)));
+            command.envs(bus.map(|url| ("GUILDHALL_BUS", url)));
             command
         };
         assert!(program().arg("migrate").stdout(Stdio::null()).status().unwrap().success());

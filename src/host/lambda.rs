@@ -136,6 +136,7 @@ async fn register(api: &str) -> Result<(), Error> {
         .await?;
     let id = answer.headers().get(EXTENSION).ok_or("the platform gave no identifier")?.to_str()?.to_owned();
     answer.into_body().collect().await?;
+    sender.ready().await?;
     let next = ask(Method::GET, "/event/next", EXTENSION, &id, "")?;
     tokio::spawn(async move { sender.send_request(next).await });
     Ok(())

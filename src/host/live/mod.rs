@@ -60,17 +60,18 @@ const BUFFER: usize = 1024;
 const SPREAD_S: u64 = 10;
 
 /// Talks with a client until either side ends it. `read` came behind the request already.
-pub(super) async fn serve(stream: Stream, read: Bytes, upgrade: Upgrade, shared: Arc<Shared>) {
+pub(super) async fn serve(mut stream: Stream, read: Bytes, upgrade: Upgrade, shared: Arc<Shared>) {
     let config = WebSocketConfig::default()
         .read_buffer_size(BUFFER)
         .write_buffer_size(0)
         .max_write_buffer_size(FRAME * 128)
         .max_message_size(Some(FRAME))
         .max_frame_size(Some(FRAME));
-    let mut stream = stream;
     stream.wait_for_reader(STALLED);
-    let socket =
-        WebSocketStream::from_partially_read(stream, read.to_vec(), Role::Server, Some(config)).await;
+    // A copy, as the bytes are a part of the buffer for requests, which would stay with them.
+    let begun = read.to_vec();
+    drop(read);
+    let socket = WebSocketStream::from_partially_read(stream, begun, Role::Server, Some(config)).await;
     let mut wire = Wire { socket, heard: Instant::now() };
     let end = match greet_apart(&mut wire, upgrade.peer, &shared).await {
         Ok(Some(session)) => session.run(&mut wire).await,
