@@ -21,7 +21,7 @@ use sqlx::Connection as _;
 #[path = "support/server.rs"]
 mod server;
 
-use server::{Asked, Connection, Server, schema, token};
+use server::{Asked, Connection, Server, own_cpu_seconds, schema, token};
 
 /// Loads a server and prints what it bore.
 #[derive(Parser)]
@@ -63,7 +63,15 @@ async fn run(options: Options) {
         Err(_) => None,
     };
     println!("on {}", if database.is_some() { "PostgreSQL" } else { "SQLite" });
-    let server = Server::start(folder.path(), database.as_deref(), options.tasks_to.as_deref());
+    let lists = folder.path().join("lists");
+    write_list(&lists);
+    let lists = Some(lists.to_str().unwrap());
+    let server = Server::start_with(
+        folder.path(),
+        database.as_deref(),
+        options.tasks_to.as_deref(),
+        ("GUILDHALL_WORDLISTS", lists),
+    );
     tokio::time::sleep(Duration::from_secs(2)).await;
     println!("idle memory: {:.1} MB", server.resident_mb());
     let tokens: Vec<String> = (0..options.clients.max(options.readers))
@@ -81,8 +89,8 @@ async fn run(options: Options) {
         );
     }
     println!(
-        "{:<34} {:>9} {:>9} {:>9} {:>9} {:>14}",
-        "", "per s", "p50 ms", "p99 ms", "max ms", "CPU us/request"
+        "{:<34} {:>9} {:>9} {:>9} {:>9} {:>14} {:>11}",
+        "", "per s", "p50 ms", "p99 ms", "max ms", "CPU us/request", "generator's"
     );
     let channels = options.channels;
     let senders = &tokens[..options.clients];
@@ -90,6 +98,7 @@ async fn run(options: Options) {
     let time = Duration::from_secs(options.seconds);
     let many = move |client, n| send_request(&format!("channel-{}", (client + n * 7) % channels), client, n);
     measure(&server, "durable sends, many channels", time, senders, many).await;
+    check_stored(&server, &options).await;
     if options.tasks_to.is_some() {
         return;
     }
@@ -97,16 +106,79 @@ async fn run(options: Options) {
     measure(&server, "durable sends, one channel", time, senders, one).await;
     let page = |_, _| ("GET", "/message/list?channel=channel-0&limit=50".to_owned(), String::new());
     measure(&server, "pages of 50", time, readers, page).await;
+    let cursors: Vec<String> = (0..20).map(|n| format!(r#"{{"channel":"quiet-{n}","after":0}}"#)).collect();
+    let poll = format!(r#"{{"channels":[{}]}}"#, cursors.join(","));
+    let sync = move |_, _| ("POST", "/message/sync".to_owned(), poll.clone());
+    measure(&server, "sync of 20 quiet channels", time, readers, sync).await;
     measure_inbox(&server, time).await;
     let live = |_, _| ("GET", "/health/live".to_owned(), String::new());
     measure(&server, "live (no database)", time, readers, live).await;
     println!("memory after: {:.1} MB", server.resident_mb());
 }
 
+/// What players say: Chinese, English and both, of usual lengths.
+const TEXTS: [&str; 8] = [
+    "大家好，今晚八点公会战，记得上线 and bring potions please",
+    "gg",
+    "anyone selling 20 iron ore? paying well, meet me at the north gate in five minutes",
+    "来个治疗，还差一个就开本",
+    "lol nice one",
+    "有人知道这个任务在哪里交吗？找了半天没找到",
+    "need 2 more for the raid tonight, item level 460 or higher, whisper me",
+    "哈哈哈",
+];
+
+/// One in fifty has a word of the list.
 fn send_request(channel: &str, client: usize, n: usize) -> Asked {
-    let text = "大家好，今晚八点公会战，记得上线 and bring potions please";
-    let body = format!(r#"{{"channel":"{channel}","text":"{text} {n}","nonce":"{client}-{n}"}}"#);
+    let text = TEXTS[(client + n) % TEXTS.len()];
+    let word = if n.is_multiple_of(50) { word(client * 31 + n) } else { String::new() };
+    let body = format!(r#"{{"channel":"{channel}","text":"{text} {n} {word}","nonce":"{client}-{n}"}}"#);
     ("POST", "/message/send".to_owned(), body)
+}
+
+/// Entries of the list in use.
+const ENTRIES: usize = 10_000;
+
+/// An entry that nobody says by chance.
+fn word(n: usize) -> String {
+    let letters: String =
+        (0..4).map(|place| (b'a' + ((n % ENTRIES) / 10_usize.pow(place) % 10) as u8) as char).collect();
+    format!("zqx{letters}xqz")
+}
+
+fn write_list(folder: &Path) {
+    std::fs::create_dir_all(folder).unwrap();
+    let words: Vec<String> = (0..ENTRIES).map(word).collect();
+    std::fs::write(folder.join("load.txt"), words.join("\n")).unwrap();
+}
+
+/// What was acknowledged is in the lists, each number once and none missing.
+async fn check_stored(server: &Server, options: &Options) {
+    let reader = token("load", Scope::Server);
+    let mut connection = Connection::open(server.port).await;
+    let mut stored = 0;
+    for n in 0..options.channels {
+        let (mut after, begins) = (0, options.stored / options.channels as i64);
+        after += begins;
+        loop {
+            let page = format!("/message/list?channel=channel-{n}&after={after}&limit=100");
+            assert_eq!(connection.ask(&("GET", page, String::new()), &reader).await, 200);
+            let body = connection.buffer.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
+            let reply: serde_json::Value = serde_json::from_slice(&connection.buffer[body..]).unwrap();
+            let messages = reply["data"]["messages"].as_array().unwrap();
+            for message in messages {
+                after += 1;
+                assert_eq!(message["seq"], after, "each number once");
+            }
+            if messages.is_empty() {
+                break;
+            }
+        }
+        stored += after - begins;
+    }
+    let acknowledged = ACKNOWLEDGED.load(Ordering::Relaxed) as i64;
+    println!("  {stored} are in the lists, {acknowledged} were acknowledged");
+    assert_eq!(stored, acknowledged, "what was acknowledged is stored once");
 }
 
 /// Channels with every sender in them.
@@ -119,6 +191,14 @@ async fn prepare(server: &Server, options: &Options) {
         let status = connection.ask(&("POST", "/channel/create".to_owned(), body.to_string()), &token).await;
         assert_eq!(status, 200, "creating a channel");
     }
+    for n in 0..20 {
+        let body = format!(r#"{{"id":"quiet-{n}","kind":"guild","members":[{}]}}"#, quoted(&members));
+        assert_eq!(connection.ask(&("POST", "/channel/create".to_owned(), body), &token).await, 200);
+    }
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(",")
 }
 
 /// A player's inbox of very many channels, each of whose pages is asked for again and again.
@@ -185,25 +265,22 @@ async fn measure(
     ask: impl Fn(usize, usize) -> Asked + Send + Sync + 'static,
 ) {
     let ask = Arc::new(ask);
-    let failed = Arc::new(AtomicUsize::new(0));
-    let cpu_before = server.cpu_seconds();
+    let (cpu_before, own_before) = (server.cpu_seconds(), own_cpu_seconds());
     let started = Instant::now();
     let end = started + time;
     let clients: Vec<_> = tokens
         .iter()
         .enumerate()
         .map(|(client, token)| {
-            let (ask, failed, token, port) =
-                (Arc::clone(&ask), Arc::clone(&failed), token.clone(), server.port);
+            let (ask, token, port) = (Arc::clone(&ask), token.clone(), server.port);
             tokio::spawn(async move {
                 let mut connection = Connection::open(port).await;
                 let mut took = Vec::with_capacity(100_000);
                 while Instant::now() < end {
                     let request = ask(client, took.len());
                     let started = Instant::now();
-                    if connection.ask(&request, &token).await != 200 {
-                        failed.fetch_add(1, Ordering::Relaxed);
-                    }
+                    let status = connection.ask(&request, &token).await;
+                    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&connection.buffer));
                     took.push(started.elapsed());
                 }
                 took
@@ -216,15 +293,23 @@ async fn measure(
     }
     let elapsed = started.elapsed().as_secs_f64();
     let cpu = (server.cpu_seconds() - cpu_before) / took.len() as f64 * 1e6;
+    let own = (own_cpu_seconds() - own_before) / took.len() as f64 * 1e6;
+    if what.starts_with("durable sends") {
+        ACKNOWLEDGED.fetch_add(took.len(), Ordering::Relaxed);
+    }
     took.sort_unstable();
     let ms = |share: f64| took[((took.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
     let rate = took.len() as f64 / elapsed;
-    println!("{what:<34} {rate:>9.0} {:>9.2} {:>9.2} {:>9.2} {cpu:>14.1}", ms(0.5), ms(0.99), ms(1.0));
-    let failed = failed.load(Ordering::Relaxed);
-    if failed > 0 {
-        println!("  {failed} of {} failed", took.len());
-    }
+    println!(
+        "{what:<34} {rate:>9.0} {:>9.2} {:>9.2} {:>9.2} {cpu:>14.1} {own:>11.1}",
+        ms(0.5),
+        ms(0.99),
+        ms(1.0)
+    );
 }
+
+/// Sends that were acknowledged.
+static ACKNOWLEDGED: AtomicUsize = AtomicUsize::new(0);
 
 fn fdatasync_rate(folder: &Path) -> f64 {
     let mut file = File::create(folder.join("sync")).unwrap();

@@ -70,21 +70,18 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn start(data: &Path, database: Option<&str>, tasks_to: Option<&str>) -> Self {
-        Self::start_on_bus(data, database, tasks_to, None)
-    }
-
-    pub(crate) fn start_on_bus(
+    /// Starts it, with one more variable if that has a value.
+    pub(crate) fn start_with(
         data: &Path,
         database: Option<&str>,
         tasks_to: Option<&str>,
-        bus: Option<&str>,
+        variable: (&str, Option<&str>),
     ) -> Self {
         let program = || {
             let mut command = Command::new(env!("CARGO_BIN_EXE_guildhall"));
             command.env("GUILDHALL_DATA", data).env_remove("KAFKA_BROKERS");
             command.envs(database.map(|url| ("DATABASE_URL", url)));
-            command.envs(bus.map(|url| ("GUILDHALL_BUS", url)));
+            command.envs(variable.1.map(|value| (variable.0, value)));
             command
         };
         assert!(program().arg("migrate").stdout(Stdio::null()).status().unwrap().success());
@@ -119,10 +116,7 @@ impl Server {
 
     /// User and system time so far.
     pub(crate) fn cpu_seconds(&self) -> f64 {
-        const TICKS: f64 = 100.0;
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-        (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / TICKS
+        cpu_seconds(&self.child.id().to_string())
     }
 
     pub(crate) fn resident_mb(&self) -> f64 {
@@ -130,6 +124,18 @@ impl Server {
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
     }
+}
+
+/// The generator's own.
+pub(crate) fn own_cpu_seconds() -> f64 {
+    cpu_seconds("self")
+}
+
+fn cpu_seconds(process: &str) -> f64 {
+    const TICKS: f64 = 100.0;
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / TICKS
 }
 
 impl Drop for Server {

@@ -66,26 +66,26 @@ pub(in crate::store) fn asked<'a>(pending: impl Iterator<Item = &'a Pending>) ->
 #[derive(Serialize)]
 pub(in crate::store) struct MessageRow<'a> {
     /// Its place among the rows.
-    n: usize,
+    pub(in crate::store) n: usize,
     pub(in crate::store) key: i64,
-    id: &'a str,
+    pub(in crate::store) id: &'a str,
     /// When the sender spoke, and when the message counts as sent: never before the one ahead of it in the channel.
     spoke: Millis,
     pub(in crate::store) at: Millis,
     /// The message as JSON: what stands before its number, between that and its time, and behind.
     #[serde(flatten)]
     pub(in crate::store) shown: Pieces,
-    original: Option<String>,
-    wordlist: Option<&'a str>,
-    nonce: Option<&'a str>,
-    digest: String,
+    pub(in crate::store) original: Option<String>,
+    pub(in crate::store) wordlist: Option<&'a str>,
+    pub(in crate::store) nonce: Option<&'a str>,
+    pub(in crate::store) digest: String,
     /// Left out where there are none: the statements then look for no members.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    mentions: &'a [PlayerId],
+    pub(in crate::store) mentions: &'a [PlayerId],
     /// The sender is a member, so has read up to here.
-    member: bool,
+    pub(in crate::store) member: bool,
     /// The channel has a slow mode, so the time is kept.
-    slow: bool,
+    pub(in crate::store) slow: bool,
     /// When the sender last spoke here, as the decision knew it.
     here: Option<Millis>,
     /// The sender is held to a send limit.
@@ -262,9 +262,9 @@ fn message(draft: &Draft) -> Result<Pieces> {
 /// A message's JSON with places for its number and its time, which the commit gives.
 #[derive(Serialize)]
 pub(in crate::store) struct Pieces {
-    head: String,
-    middle: String,
-    tail: String,
+    pub(in crate::store) head: String,
+    pub(in crate::store) middle: String,
+    pub(in crate::store) tail: String,
 }
 
 /// What the commit gave a row.

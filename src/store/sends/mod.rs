@@ -4,7 +4,7 @@
 //! the order of numbers is the order of commits, and a reader that asks for "after N" misses nothing.
 //!
 //! [`append`] puts a draft into the queue of the `writer`, which takes up to 64 at a time. `decide` says what becomes of
-//! each by itself; `postgres` and `sqlite` fetch the facts for that, and write what was decided.
+//! each by itself; `postgres` and `sqlite` fetch the facts for that, and write what was decided; `one_pass` is how `PostgreSQL` writes most.
 
 use crate::base::error::Result;
 use crate::chat::identity::Identity;
@@ -15,6 +15,7 @@ use crate::store::message::{self, Stored};
 
 mod decide;
 mod draft;
+mod one_pass;
 mod postgres;
 mod sqlite;
 pub(in crate::store) mod writer;

@@ -1,13 +1,14 @@
 //! A batch of sends in `PostgreSQL`: one query for the facts, then one statement that writes everything.
 //!
-//! Any number of instances send at once, so what was read may be old when it is written. The statement therefore holds
-//! the decision to what it was based on: a send limit or slow mode that moved on meanwhile leaves that row unwritten,
-//! and it is decided again. Locks are taken in one order: paces by player, channels by key, then the rest.
+//! Any number of instances send at once, so what was read may be old when it is written. At first the whole batch is
+//! written or nothing of it (`one_pass`). Where facts moved on meanwhile, and in slow mode, the statement here holds each
+//! decision to what it was based on: a row whose send limit or slow mode moved on stays unwritten, and is decided again. Locks are taken in one order: paces by player, channels by key, then the rest.
 
 use sqlx::PgConnection;
 
 use super::decide::{self, Batch, Decision, Facts, Numbered, Outcome};
 use super::draft::Pending;
+use super::one_pass;
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Result};
 use crate::store::engine::connections::Connections;
@@ -31,13 +32,13 @@ pub(in crate::store) async fn commit(
 ) -> Result<Vec<Result<Outcome>>, NotWritten> {
     let mut outcomes: Vec<Option<Result<Outcome>>> = drafts.iter().map(|_| None).collect();
     let mut reconnected = false;
-    for _ in 0..ROUNDS {
+    for round_number in 0..ROUNDS {
         let open: Vec<usize> = (0..drafts.len()).filter(|n| outcomes[*n].is_none()).collect();
         if open.is_empty() {
             break;
         }
         let waiting: Vec<&Pending> = open.iter().map(|n| &drafts[*n]).collect();
-        match round(connections, clock, &waiting).await {
+        match round(connections, clock, &waiting, round_number > 0).await {
             Ok(found) => open.into_iter().zip(found).for_each(|(n, outcome)| outcomes[n] = outcome),
             // A twin, or one that waited for us while we waited for it, has committed: the facts are others now.
             Err(Fault::Database(error)) if is_twin(&error) || postgres::is_conflict(&error) => {}
@@ -77,9 +78,10 @@ async fn round(
     connections: &Connections,
     clock: &Clock,
     drafts: &[&Pending],
+    again: bool,
 ) -> Result<Vec<Option<Result<Outcome>>>, Fault> {
     let mut lent = connections.lend().await?;
-    let found = write(lent.connection(), clock, drafts).await;
+    let found = write(lent.connection(), clock, drafts, again).await;
     if !matches!(&found, Err(Fault::Database(error)) if postgres::is_broken(error)) {
         lent.give_back();
     }
@@ -90,6 +92,7 @@ async fn write(
     connection: &mut PgConnection,
     clock: &Clock,
     drafts: &[&Pending],
+    again: bool,
 ) -> Result<Vec<Option<Result<Outcome>>>, Fault> {
     let facts: Vec<Facts> = sqlx::query_as(FACTS)
         .bind(decide::asked(drafts.iter().copied())?)
@@ -102,7 +105,15 @@ async fn write(
     let decisions: Vec<Result<Decision>> =
         drafts.iter().zip(&facts).map(|(draft, facts)| batch.decide(draft, facts)).collect();
     let mut written = vec![None; batch.rows.len()];
-    if !batch.rows.is_empty() {
+    if batch.rows.is_empty() {
+        // Nothing is to be stored.
+    } else if !again && one_pass::fits(&batch) {
+        match one_pass::write(connection, &batch).await? {
+            Ok(all) => written = all,
+            Err(error) if one_pass::is_out_of_date(&error) => {}
+            Err(error) => return Err(error.into()),
+        }
+    } else {
         let stored: Vec<(i64, i64, i64)> = sqlx::query_as(WRITE)
             .bind(json(&batch.rows)?)
             .bind(json(&batch.paces()?)?)

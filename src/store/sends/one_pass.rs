@@ -1,0 +1,229 @@
+//! How most batches are written in `PostgreSQL`: each channel's counter is raised once, by as many as the batch has for it,
+//! and the rows are numbered by their places behind it. Lists go as arrays; a part that a batch does not need is left out.
+//!
+//! The batch was decided on facts that may be old by now. If they are, this writes nothing at all, by a division by zero,
+//! and `postgres` decides again and writes row by row. Slow mode asks when somebody last spoke in a channel, which is that
+//! one's matter too. Locks are taken in the same order as there.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use super::decide::{Batch, MessageRow, Numbered};
+use crate::base::error::Result;
+use crate::chat::values::PlayerId;
+use crate::store::json;
+
+/// The parts that a batch may need, as bits.
+const PACED: usize = 1;
+const MENTIONED: usize = 2;
+const QUEUED: usize = 4;
+const COUNTED: usize = 8;
+
+/// A part of the statement, or nothing where the batch does not need it.
+macro_rules! part {
+    (no, $text:literal) => {
+        ""
+    };
+    (yes, $text:literal) => {
+        $text
+    };
+}
+
+macro_rules! statement {
+    ($paced:tt $mentioned:tt $queued:tt $counted:tt) => {
+        concat!(
+            "WITH ",
+            part!(
+                $paced,
+                "paced AS (
+                    INSERT INTO pace (player_id, recent, version)
+                    SELECT p.value ->> 0, p.value ->> 1, (p.value ->> 2)::bigint + 1
+                    FROM json_array_elements($19::json) AS p (value) ORDER BY 1
+                    ON CONFLICT (player_id) DO UPDATE SET recent = excluded.recent, version = excluded.version
+                        WHERE pace.version = excluded.version - 1
+                    RETURNING 1
+                ), "
+            ),
+            "bumped AS (
+                UPDATE channel SET last_seq = last_seq + k.n, last_said = last_said + k.n, last_at = greatest(last_at, $1)
+                FROM unnest($2::bigint[], $3::bigint[]) AS k (key, n) WHERE channel.key = k.key ",
+            part!($paced, "AND (SELECT 1 / (count(*) = json_array_length($19::json))::int FROM paced) = 1"),
+            "   RETURNING channel.key, last_seq - k.n AS seq, last_said - k.n AS said, last_at AS sent
+            ), base AS MATERIALIZED (
+                SELECT array_agg(seq ORDER BY key) AS seqs, array_agg(said ORDER BY key) AS saids,
+                    array_agg(sent ORDER BY key) AS sents
+                FROM bumped HAVING 1 / (count(*) = cardinality($2))::int = 1
+            ), stored AS (
+                INSERT INTO message
+                    (channel_key, seq, said, sender_id, sent_at, shown, original, wordlist, nonce, digest)
+                SELECT key, seqs[place] + nth, saids[place] + nth, id, sents[place],
+                    head || (seqs[place] + nth) || middle || sents[place] || tail, original, wordlist, nonce, digest
+                FROM base, unnest($4::bigint[], $5::int[], $6::bigint[], $7::text[], $8::text[], $9::text[], $10::text[],
+                    $11::text[], $12::text[], $13::text[], $14::text[])
+                    AS r (key, place, nth, id, head, middle, tail, original, wordlist, nonce, digest)
+            ), marked AS (
+                UPDATE member SET read_seq = greatest(read_seq, seqs[place] + nth),
+                    read_said = greatest(read_said, saids[place] + nth)
+                FROM base, unnest($15::bigint[], $16::text[], $17::int[], $18::bigint[]) AS k (key, id, place, nth)
+                WHERE member.channel_key = k.key AND member.player_id = k.id
+            )",
+            part!(
+                $mentioned,
+                ", mentioned AS (
+                    INSERT INTO mention (player_id, channel_key, seq)
+                    SELECT m.player_id, m.channel_key, seqs[($5::int[])[r.n + 1]] + ($6::bigint[])[r.n + 1]
+                    FROM base, json_to_recordset($20::json) AS r (n int, mentions json)
+                    CROSS JOIN json_array_elements_text(r.mentions) AS named (id)
+                    JOIN member m ON m.channel_key = ($4::bigint[])[r.n + 1] AND m.player_id = named.id
+                    WHERE named.id <> ($7::text[])[r.n + 1]
+                    ON CONFLICT DO NOTHING
+                )"
+            ),
+            part!(
+                $queued,
+                r#", queued AS (
+                    INSERT INTO outbox (id, task, key, payload, trace, created_at, not_before, stage)
+                    SELECT t.id, t.task, t.key,
+                        '{"seq":' || (seqs[($5::int[])[t.n + 1]] + ($6::bigint[])[t.n + 1]) || t.tail, t.trace, $1, $1, t.stage
+                    FROM base, json_to_recordset($21::json)
+                        AS t (n int, id text, task text, key text, tail text, trace text, stage text)
+                )"#
+            ),
+            part!(
+                $counted,
+                ", counted AS (
+                    INSERT INTO wordlist_hit (category, entry, hits, last_at)
+                    SELECT h.category, h.entry, count(*), $1 FROM base,
+                        json_to_recordset($22::json) AS h (category text, entry text)
+                    GROUP BY 1, 2 ORDER BY 1, 2
+                    ON CONFLICT (category, entry)
+                        DO UPDATE SET hits = wordlist_hit.hits + excluded.hits, last_at = excluded.last_at
+                )"
+            ),
+            " SELECT key, seq, sent FROM bumped ORDER BY key"
+        )
+    };
+}
+
+/// A statement for each set of parts: prepared once on each connection.
+const STATEMENTS: [&str; 16] = [
+    statement!(no no no no),
+    statement!(yes no no no),
+    statement!(no yes no no),
+    statement!(yes yes no no),
+    statement!(no no yes no),
+    statement!(yes no yes no),
+    statement!(no yes yes no),
+    statement!(yes yes yes no),
+    statement!(no no no yes),
+    statement!(yes no no yes),
+    statement!(no yes no yes),
+    statement!(yes yes no yes),
+    statement!(no no yes yes),
+    statement!(yes no yes yes),
+    statement!(no yes yes yes),
+    statement!(yes yes yes yes),
+];
+
+/// Whom a row calls by name.
+#[derive(Serialize)]
+struct Named<'a> {
+    n: usize,
+    mentions: &'a [PlayerId],
+}
+
+/// Where rows stand: their channel's place among the batch's, and their own behind its counter.
+struct Places {
+    keys: Vec<i64>,
+    counts: Vec<i64>,
+    place: Vec<i32>,
+    nth: Vec<i64>,
+}
+
+impl Places {
+    fn of(rows: &[MessageRow<'_>]) -> Self {
+        let mut channels: BTreeMap<i64, (i32, i64)> = rows.iter().map(|row| (row.key, (0, 0))).collect();
+        channels.values_mut().zip(1..).for_each(|(channel, place)| channel.0 = place);
+        let mut places = Self { keys: Vec::new(), counts: Vec::new(), place: Vec::new(), nth: Vec::new() };
+        for row in rows {
+            let (place, count) = channels.entry(row.key).or_default();
+            *count += 1;
+            places.place.push(*place);
+            places.nth.push(*count);
+        }
+        (places.keys, places.counts) = channels.into_iter().map(|(key, (_, count))| (key, count)).unzip();
+        places
+    }
+}
+
+/// The members who have read as far as they spoke: channel, player, and the row.
+fn marks<'a>(batch: &'a Batch<'_>) -> Vec<(i64, &'a str, usize)> {
+    // Of several rows of one member the last counts.
+    let members = batch.rows.iter().enumerate().filter(|(_, row)| row.member);
+    let last: BTreeMap<(i64, &str), usize> = members.map(|(n, row)| ((row.key, row.id), n)).collect();
+    last.into_iter().map(|((key, id), n)| (key, id, n)).collect()
+}
+
+/// Can it be written so?
+pub(super) fn fits(batch: &Batch<'_>) -> bool {
+    batch.rows.iter().all(|row| !row.slow)
+}
+
+/// Was it decided on facts that are old, and nothing written?
+pub(super) fn is_out_of_date(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.code().as_deref() == Some("22012"))
+}
+
+/// Writes all of a batch's rows, and says what the commit gave each; or nothing.
+pub(super) async fn write(
+    connection: &mut PgConnection,
+    batch: &Batch<'_>,
+) -> Result<sqlx::Result<Vec<Option<Numbered>>>> {
+    let rows = &batch.rows;
+    let places = Places::of(rows);
+    let marks = marks(batch);
+    let paces = batch.paces()?;
+    let named = rows.iter().filter(|row| !row.mentions.is_empty());
+    let named: Vec<Named<'_>> = named.map(|row| Named { n: row.n, mentions: row.mentions }).collect();
+    let parts = [
+        (PACED, paces.is_empty()),
+        (MENTIONED, named.is_empty()),
+        (QUEUED, batch.tasks.is_empty()),
+        (COUNTED, batch.hits.is_empty()),
+    ];
+    let parts = parts.iter().filter(|(_, unused)| !unused).map(|(bit, _)| bit).sum::<usize>();
+    let stored = sqlx::query_as::<_, (i64, i64, i64)>(STATEMENTS[parts])
+        .bind(batch.now)
+        .bind(&places.keys)
+        .bind(&places.counts)
+        .bind(rows.iter().map(|row| row.key).collect::<Vec<_>>())
+        .bind(&places.place)
+        .bind(&places.nth)
+        .bind(rows.iter().map(|row| row.id).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.shown.head.as_str()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.shown.middle.as_str()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.shown.tail.as_str()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.original.as_deref()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.wordlist).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.nonce).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.digest.as_str()).collect::<Vec<_>>())
+        .bind(marks.iter().map(|(key, ..)| *key).collect::<Vec<_>>())
+        .bind(marks.iter().map(|(_, id, _)| *id).collect::<Vec<_>>())
+        .bind(marks.iter().map(|(_, _, n)| places.place[*n]).collect::<Vec<_>>())
+        .bind(marks.iter().map(|(_, _, n)| places.nth[*n]).collect::<Vec<_>>())
+        .bind(json(&paces)?)
+        .bind(json(&named)?)
+        .bind(json(&batch.tasks)?)
+        .bind(json(&batch.hits)?)
+        .fetch_all(connection)
+        .await;
+    Ok(stored.map(|stored| {
+        let numbered = |(place, nth): (&i32, &i64)| {
+            let (_, seq, at) = stored.get(*place as usize - 1)?;
+            Some(Numbered { seq: seq + nth, at: *at })
+        };
+        places.place.iter().zip(&places.nth).map(numbered).collect()
+    }))
+}
