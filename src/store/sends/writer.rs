@@ -1,13 +1,15 @@
 //! The writer of sends: it takes those that wait, up to 64, and commits them together.
 //!
 //! A commit costs one wait for the disk, however many messages are in it, so sharing commits makes durable
-//! sends as fast as careless ones. A Lambda instance has one request at a time, so its batches are of one. (Two batches
-//! at once were no faster on `PostgreSQL`: they wait for each other's channels.)
+//! sends as fast as careless ones. A Lambda instance has one request at a time, so its batches are of one. On
+//! `PostgreSQL` there are two writers, each with channels of its own: two batches with the same channel in them would only
+//! wait for each other.
 //!
 //! There, somebody else may hold a channel's row for long. Then that batch's channels go aside, each to a lane of its own,
 //! until it has nothing left to write: one slow channel slows itself alone.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -24,6 +26,9 @@ use crate::chat::values::ChannelId;
 use crate::hub::Hub;
 use crate::store::engine::Pools;
 
+/// Batches that are written at one time on `PostgreSQL`, each of channels of its own: while one waits for the disk, the
+/// other is decided.
+const WRITERS: usize = 2;
 /// Sends in one commit.
 const BATCH: usize = 64;
 /// Sends that may wait; past that the answer is 503, at once.
@@ -40,28 +45,39 @@ struct Job {
     reply: oneshot::Sender<Result<Outcome>>,
 }
 
-/// Where sends line up.
-pub(in crate::store) struct Queue(mpsc::Sender<Job>);
+/// Where sends line up: in a lane for each writer, all of a channel in the same one.
+pub(in crate::store) struct Queue {
+    lanes: Vec<mpsc::Sender<Job>>,
+    hashes: RandomState,
+}
 
 impl Queue {
     /// Answers once the send is committed, or refused.
     pub(in crate::store) async fn append(&self, pending: Pending) -> Result<Outcome> {
         let (reply, outcome) = oneshot::channel();
-        self.0
+        let lane = self.hashes.hash_one(&pending.draft.said.channel) as usize % self.lanes.len();
+        self.lanes[lane]
             .try_send(Job { pending, reply })
             .map_err(|_| Error::Unavailable("too many sends are waiting"))?;
         outcome.await.map_err(|_| Error::Unavailable("the server is stopping"))?
     }
 }
 
-/// Starts the writer; it ends when its queue is dropped.
+/// Starts the writers; they end when their queue is dropped.
 pub(in crate::store) fn start(pools: Pools, clock: Clock, hub: Arc<Hub>) -> Queue {
-    let (sender, receiver) = mpsc::channel(WAITING);
-    tokio::spawn(
-        Writer { pools, clock, hub, lanes: Arc::default(), locked: Arc::new(Semaphore::new(LOCKED)) }
-            .run(receiver),
-    );
-    Queue(sender)
+    let writers = match &pools {
+        Pools::Sqlite { .. } => 1,
+        Pools::Postgres(_) => WRITERS,
+    };
+    let locked = Arc::new(Semaphore::new(LOCKED));
+    let start = |_| {
+        let (sender, receiver) = mpsc::channel(WAITING / writers);
+        let (pools, clock, hub) = (pools.clone(), clock.clone(), Arc::clone(&hub));
+        let writer = Writer { pools, clock, hub, lanes: Arc::default(), locked: Arc::clone(&locked) };
+        tokio::spawn(writer.run(receiver));
+        sender
+    };
+    Queue { lanes: (0..writers).map(start).collect(), hashes: RandomState::new() }
 }
 
 #[derive(Clone)]
