@@ -13,14 +13,20 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use guildhall::chat::identity::Scope;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
+#[path = "support/herd.rs"]
+mod herd;
 #[path = "support/server.rs"]
 #[expect(dead_code, reason = "the other measurement uses the rest")]
 mod server;
 
+#[path = "support/socket.rs"]
+mod socket;
+
 use server::{Connection, Server, schema, token};
+use socket::{follow, frame_end};
 
 /// Opens sockets, talks, and prints how soon it is heard.
 #[derive(Parser)]
@@ -68,9 +74,7 @@ const SCENES: [Scene; 7] = [
     scene(1, 5_000, 10, Servers::One),
     scene(1, 5_000, 40, Servers::One),
 ];
-const NO_BUS: (&str, Option<&str>) = ("GUILDHALL_BUS", None);
-/// Clients that all come back at once after a kill.
-const HERD: usize = 5_000;
+pub(crate) const NO_BUS: (&str, Option<&str>) = ("GUILDHALL_BUS", None);
 
 /// Connections that talk.
 const SPEAKERS: u64 = 32;
@@ -111,7 +115,7 @@ async fn run(options: Options) {
         play((&talking, other.as_ref().unwrap_or(&talking)), scene, Duration::from_secs(options.seconds))
             .await;
     }
-    come_back(own_schema(database.as_deref()).await.as_deref()).await;
+    herd::come_back(own_schema(database.as_deref()).await.as_deref()).await;
     idle(options.idle).await;
 }
 
@@ -144,82 +148,7 @@ async fn idle(count: usize) {
     );
 }
 
-/// A server is killed, and all who follow a room come back at once, by their cursors, while somebody talks.
-async fn come_back(database: Option<&str>) {
-    const BEFORE: usize = 100;
-    let folder = tempfile::tempdir_in(".").unwrap();
-    let server = Server::start_with(folder.path(), database, None, NO_BUS);
-    make_room(&server, "room-0", HERD).await;
-    let say = async |port: u16, n: usize| {
-        let body = format!(r#"{{"channel":"room-0","text":"potions please {n}","nonce":"{n}"}}"#);
-        let mut connection = Connection::open(port).await;
-        let token = token("speaker-0", Scope::Player);
-        assert_eq!(connection.ask(&("POST", "/message/send".to_owned(), body), &token).await, 200);
-    };
-    for n in 0..BEFORE {
-        say(server.port, n).await;
-    }
-    drop(server);
-    let server = Server::start_with(folder.path(), database, None, NO_BUS);
-    let (port, begun) = (server.port, Instant::now());
-    let clients: Vec<_> = (0..HERD)
-        .map(|n| {
-            tokio::spawn(async move {
-                // Each waits a little by chance, as docs/live.md asks.
-                tokio::time::sleep(Duration::from_millis((n as u64 * 7_919) % 2_000)).await;
-                let mut stream =
-                    open(port, &format!("room-0-{n}"), r#"{"channel":"room-0","after":0}"#).await;
-                let (mut bytes, mut reached) = (Vec::with_capacity(4_096), 0);
-                let head = b"\r\n\r\n";
-                let end = loop {
-                    assert!(
-                        stream.read_buf(&mut bytes).await.unwrap() > 0,
-                        "the server closed the connection"
-                    );
-                    if let Some(end) = bytes.windows(4).position(|part| part == head) {
-                        break end + 4;
-                    }
-                };
-                bytes.drain(..end);
-                while reached < BEFORE + 20 {
-                    assert!(
-                        stream.read_buf(&mut bytes).await.unwrap() > 0,
-                        "the server closed the connection"
-                    );
-                    let mut at = 0;
-                    while let Some(end) = frame_end(&bytes[at..]) {
-                        let text = String::from_utf8_lossy(&bytes[at..at + end]);
-                        for seq in text.split("\"seq\":").skip(1) {
-                            let digits = seq.split(|c: char| !c.is_ascii_digit()).next().unwrap();
-                            reached += 1;
-                            assert_eq!(digits.parse(), Ok(reached), "each once, in order");
-                        }
-                        at += end;
-                    }
-                    bytes.drain(..at);
-                }
-                begun.elapsed()
-            })
-        })
-        .collect();
-    for n in 0..20 {
-        say(port, BEFORE + n).await;
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    let mut took = Vec::new();
-    for client in clients {
-        took.push(client.await.unwrap());
-    }
-    took.sort();
-    println!(
-        "{HERD} clients came back within 2 s after a kill, each {BEFORE} entries behind: half had caught up after {:.1} s, \
-         all after {:.1} s, none missed or got one twice",
-        took[HERD / 2].as_secs_f64(),
-        took[HERD - 1].as_secs_f64()
-    );
-}
-
-async fn make_room(server: &Server, id: &str, size: usize) {
+pub(crate) async fn make_room(server: &Server, id: &str, size: usize) {
     let token = token("game", Scope::Server);
     let mut connection = Connection::open(server.port).await;
     let create = format!(r#"{{"id":"{id}","kind":"world","settings":{{"open":true}}}}"#);
@@ -230,45 +159,6 @@ async fn make_room(server: &Server, id: &str, size: usize) {
         let add = format!(r#"{{"channel":"{id}","members":[{}]}}"#, some.join(","));
         assert_eq!(connection.ask(&("POST", "/channel/members-add".to_owned(), add), &token).await, 200);
     }
-}
-
-/// A socket that has said hello, and follows a room.
-async fn follow(port: u16, player: &str, room: Option<&str>) -> TcpStream {
-    let channels = room.map(|room| format!(r#"{{"channel":"{room}"}}"#)).unwrap_or_default();
-    let mut stream = open(port, player, &channels).await;
-    let mut answer = Vec::new();
-    while !answer.windows(7).any(|part| part == b"\"id\":2,") {
-        assert!(stream.read_buf(&mut answer).await.unwrap() > 0, "{}", String::from_utf8_lossy(&answer));
-    }
-    stream
-}
-
-/// A socket that says hello and follows; what comes is not read yet.
-async fn open(port: u16, player: &str, channels: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-    let upgrade = "GET /live/socket HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
-                   sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    let token = token(player, Scope::Player);
-    let mut bytes = upgrade.as_bytes().to_vec();
-    bytes.extend(frame(&format!(r#"{{"id":1,"do":"/live/hello","input":{{"token":"{token}"}}}}"#)));
-    bytes.extend(frame(&format!(r#"{{"id":2,"do":"/live/follow","input":{{"channels":[{channels}]}}}}"#)));
-    stream.write_all(&bytes).await.unwrap();
-    stream
-}
-
-/// A masked text frame; a mask of zeros is one.
-fn frame(text: &str) -> Vec<u8> {
-    let mut frame = vec![0x81];
-    match text.len() {
-        length @ 0..=125 => frame.push(0x80 | length as u8),
-        length => {
-            frame.push(0x80 | 126);
-            frame.extend((length as u16).to_be_bytes());
-        }
-    }
-    frame.extend([0; 4]);
-    frame.extend(text.as_bytes());
-    frame
 }
 
 /// What all sockets heard: how many entries, and how long each took, by millisecond.
@@ -390,14 +280,4 @@ async fn listen(mut stream: TcpStream, heard: Arc<Heard>, epoch: Instant) {
         }
         bytes.drain(..at);
     }
-}
-
-/// The length of the frame that these bytes begin with, if it is there whole.
-fn frame_end(bytes: &[u8]) -> Option<usize> {
-    let (head, length) = match bytes.get(1)? {
-        126 => (4, usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?]))),
-        127 => (10, u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?) as usize),
-        length => (2, usize::from(*length)),
-    };
-    (bytes.len() >= head + length).then_some(head + length)
 }

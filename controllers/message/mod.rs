@@ -11,10 +11,10 @@ use crate::chat::identity::Identity;
 use crate::chat::payload::Payload;
 use crate::chat::said::Said;
 use crate::chat::values::{
-    ChannelId, Cursor, Few, MAX_MENTIONS, Nonce, PageSize, PlayerId, Seq, Text, as_set,
+    ChannelId, Cursor, Few, MAX_EXACT, MAX_MENTIONS, Nonce, PageSize, PlayerId, Seq, Text, as_set,
 };
-use crate::store::channel::{self, Channel};
-use crate::store::message::{self, Message, Stored};
+use crate::store::channel;
+use crate::store::message::{self, Message, Page, Stored, Which};
 use crate::store::sends::{self, Draft, Sent};
 use crate::store::wordlist_hit;
 use crate::work::task;
@@ -140,29 +140,17 @@ impl Action for ListMessages {
 
     async fn run(self, app: &App, caller: Known) -> Result<MessagePage> {
         let limit = self.limit.get();
-        let channel = channel::visible(&app.db, &self.channel, &caller).await?;
-        let (first, last) = (channel.first_seq, channel.last_seq);
-        let (seqs, more) = match (self.before, self.after) {
+        let which = match (self.before, self.after) {
             (Some(_), Some(_)) => {
                 return Err(Error::InvalidInput("query: before or after, not both".to_owned()));
             }
-            (None, Some(after)) => forward(&channel, after.get(), limit),
-            (before, None) => {
-                let end = before.map_or(last, |before| (before.get() - 1).min(last));
-                let start = (end - limit + 1).max(first);
-                (start..=end, start > first)
-            }
+            (None, Some(after)) => Which::After(after.get()),
+            (before, None) => Which::Before(before.map_or(MAX_EXACT, Seq::get)),
         };
-        let messages = message::range(&app.db, &channel, seqs).await?;
-        Ok(MessagePage { messages, epoch: channel.epoch, more, first_seq: first })
+        let page = message::page(&app.db, &self.channel, &caller, which, limit).await?;
+        let Page { messages, epoch, more, first_seq } = page;
+        Ok(MessagePage { messages, epoch, more, first_seq })
     }
-}
-
-/// The numbers of a page after a cursor, and whether there are more.
-fn forward(channel: &Channel, after: i64, limit: i64) -> (std::ops::RangeInclusive<i64>, bool) {
-    let start = (after + 1).max(channel.first_seq);
-    let end = (start + limit - 1).min(channel.last_seq);
-    (start..=end, end < channel.last_seq)
 }
 
 /// Take a message back: its text and payload go, and an entry with `ref` tells everybody.

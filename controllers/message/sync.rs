@@ -1,13 +1,13 @@
 //! `/message/sync`: what is new in many channels at once, now or as soon as there is something.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 
-use super::forward;
 use crate::api::action::{Action, Route};
 use crate::api::caller::Known;
 use crate::app::App;
@@ -16,7 +16,7 @@ use crate::base::{random, seat};
 use crate::chat::identity::Identity;
 use crate::chat::values::{ChannelId, Cursor, Few, MAX_SYNC_CHANNELS, PageSize};
 use crate::hub::Watch;
-use crate::store::channel::{self, Channel};
+use crate::store::channel::{self, Standing};
 use crate::store::message::{self, Message, Stored};
 
 /// What is new in many channels at once: the call that a client polls with.
@@ -152,26 +152,27 @@ impl Question<'_> {
     async fn ask(&self) -> Result<SyncReply> {
         let Self { app, caller, cursors, limit } = *self;
         let ids: Vec<&ChannelId> = cursors.iter().map(|cursor| &cursor.channel).collect();
-        let visible = channel::visible_among(&app.db, &ids, caller).await?;
-        let found = |id: &ChannelId| visible.iter().find(|channel| channel.id == id.as_str());
+        let visible = channel::standings(&app.db, &ids, caller).await?;
+        let visible: HashMap<&str, &Standing> =
+            visible.iter().map(|channel| (channel.id.as_str(), channel)).collect();
         let mut room = SYNC_MESSAGES;
         let mut wanted = Vec::new();
         let mut replies = Vec::with_capacity(cursors.len());
         for cursor in cursors {
-            let Some(channel) = found(&cursor.channel) else {
+            let Some(channel) = visible.get(cursor.channel.as_str()) else {
                 replies.push(SyncedChannel::missing(cursor));
                 continue;
             };
             let reset = cursor.is_from_another(channel);
             let after = if reset { 0 } else { cursor.after.get() };
-            let (seqs, more) = forward(channel, after, limit.min(room));
+            let (seqs, more) = channel.behind(after, limit.min(room));
             room -= (seqs.end() - seqs.start() + 1).max(0);
             replies.push(SyncedChannel::found(channel, reset, more));
             if !seqs.is_empty() {
-                wanted.push((replies.len() - 1, channel, seqs));
+                wanted.push((replies.len() - 1, channel.key, seqs));
             }
         }
-        let ranges: Vec<_> = wanted.iter().map(|(_, channel, seqs)| (*channel, seqs.clone())).collect();
+        let ranges: Vec<_> = wanted.iter().map(|(_, key, seqs)| (*key, seqs.clone())).collect();
         // Where nothing is new, one question was enough.
         let pages = if ranges.is_empty() { Vec::new() } else { message::ranges(&app.db, &ranges).await? };
         let mut room = SYNC_BYTES;
@@ -226,7 +227,7 @@ impl SyncCursor {
     }
 
     /// Another epoch, or a number that this one has not reached.
-    fn is_from_another(&self, channel: &Channel) -> bool {
+    fn is_from_another(&self, channel: &Standing) -> bool {
         self.epoch.as_ref().is_some_and(|epoch| *epoch != channel.epoch)
             || self.after.get() > channel.last_seq
     }
@@ -259,10 +260,10 @@ impl SyncedChannel {
         }
     }
 
-    fn found(channel: &Channel, reset: bool, more: bool) -> Self {
+    fn found(channel: &Standing, reset: bool, more: bool) -> Self {
         let epoch = Some(channel.epoch.clone());
         let (first_seq, last_seq) = (Some(channel.first_seq), channel.last_seq);
-        let (key, channel, messages) = (Some(channel.key()), channel.id.clone(), Stored::none());
+        let (key, channel, messages) = (Some(channel.key), channel.id.clone(), Stored::none());
         Self { channel, epoch, reset, first_seq, key, last_seq, reached: 0, messages, more, error: None }
     }
 }

@@ -1,5 +1,6 @@
 //! Channels: made once, found by id, seen by whom they are for.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use sqlx::FromRow;
@@ -140,6 +141,47 @@ const AMONG: Sql = by_dialect(
 pub async fn visible_among(db: &Db, ids: &[&ChannelId], caller: &Identity) -> Result<Vec<Channel>> {
     let channels: Vec<Channel> = db.all(AMONG, values![&json(&ids)?, caller.id.as_str()]).await?;
     Ok(channels.into_iter().filter(|channel| channel.is_visible_to(caller)).collect())
+}
+
+/// Where a channel stands: all that a poll asks about.
+#[derive(Debug)]
+pub struct Standing {
+    /// Its number among all channels.
+    pub key: i64,
+    /// Its id.
+    pub id: String,
+    /// Changes when numbering starts over.
+    pub epoch: String,
+    /// Where history begins.
+    pub first_seq: i64,
+    /// The last message's number.
+    pub last_seq: i64,
+}
+
+impl Standing {
+    /// The numbers of a page after a cursor, and whether there are more.
+    pub fn behind(&self, after: i64, limit: i64) -> (RangeInclusive<i64>, bool) {
+        let start = (after + 1).max(self.first_seq);
+        let end = (start + limit - 1).min(self.last_seq);
+        (start..=end, end < self.last_seq)
+    }
+}
+
+/// Where those of the channels stand that this caller may know of, in no order.
+///
+/// # Errors
+/// The database's.
+pub async fn standings(db: &Db, ids: &[&ChannelId], caller: &Identity) -> Result<Vec<Standing>> {
+    const STANDINGS: Sql = by_dialect(
+        "SELECT c.key, c.id, c.epoch, c.first_seq, c.last_seq FROM json_each($1) j JOIN channel c ON c.id = j.value
+         WHERE $3 OR c.open OR EXISTS (SELECT 1 FROM member m WHERE m.channel_key = c.key AND m.player_id = $2)",
+        "SELECT c.key, c.id, c.epoch, c.first_seq, c.last_seq
+         FROM json_array_elements_text($1::json) AS j (value) JOIN channel c ON c.id = j.value
+         WHERE $3 OR c.open OR EXISTS (SELECT FROM member m WHERE m.channel_key = c.key AND m.player_id = $2)",
+    );
+    let rows = db.all(STANDINGS, values![&json(&ids)?, caller.id.as_str(), caller.is_staff()]).await?;
+    let standing = |(key, id, epoch, first_seq, last_seq)| Standing { key, id, epoch, first_seq, last_seq };
+    Ok(rows.into_iter().map(standing).collect())
 }
 
 /// Those of some channels whose last number is another than the one that is known.

@@ -21,7 +21,7 @@ pub fn program() -> Vec<(PathBuf, String)> {
     sources("src").into_iter().chain(sources("controllers")).collect()
 }
 
-/// `src/store/message.rs` is in `store`, `controllers/meta.rs` in `controllers`, `src/app.rs` is a room by itself.
+/// `src/store/message/mod.rs` is in `store`, `controllers/meta.rs` in `controllers`, `src/app.rs` is a room by itself.
 fn room(path: &Path) -> String {
     let mut parts = path.iter().map(|part| part.to_str().unwrap().trim_end_matches(".rs").to_owned());
     match parts.next().unwrap().as_str() {

@@ -131,7 +131,8 @@ impl Feed {
             .map(|channel| (channel, lock(&rooms[channel.id.as_str()].state).wanted(channel)))
             .filter(|(_, seqs)| !seqs.is_empty())
             .collect();
-        let pages = if wanted.is_empty() { Vec::new() } else { message::ranges(db, &wanted).await? };
+        let ranges: Vec<_> = wanted.iter().map(|(channel, seqs)| (channel.key(), seqs.clone())).collect();
+        let pages = if wanted.is_empty() { Vec::new() } else { message::ranges(db, &ranges).await? };
         let mut entries: HashMap<&str, Vec<(Numbered, Arc<str>)>> = HashMap::new();
         for ((channel, _), page) in wanted.iter().zip(pages) {
             entries.insert(&channel.id, numbered(page.as_str())?);

@@ -1,4 +1,4 @@
-//! Messages: how they look, pages of them, and taking one back.
+//! Messages: how they look, and pages of them. (`recall` takes one back.)
 //!
 //! Numbers have no gaps, so a page is arithmetic on them: no sorting, and `more` needs no extra row.
 
@@ -7,15 +7,18 @@ use std::ops::RangeInclusive;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use sqlx::FromRow;
 
 use super::channel::Channel;
-use super::engine::sql::{Sql, Tx, by_dialect, values};
+use super::engine::sql::{Sql, by_dialect, values};
 use super::{Db, json};
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 use crate::chat::identity::{Identity, Scope};
-use crate::chat::values::PlayerId;
+use crate::chat::values::{ChannelId, MAX_EXACT, PlayerId};
+
+mod recall;
+
+pub use recall::recall;
 
 /// What an entry in a channel is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -140,28 +143,90 @@ impl Stored {
     }
 }
 
-/// The messages of some numbers as a list, ascending; those that retention deleted are not in it.
-///
-/// # Errors
-/// The database's.
-pub async fn range(db: &Db, channel: &Channel, seqs: RangeInclusive<i64>) -> Result<Stored> {
-    const RANGE: Sql = by_dialect(
-        "SELECT group_concat(shown, ',') FROM
-            (SELECT shown FROM message WHERE channel_key = $1 AND seq BETWEEN $2 AND $3 ORDER BY seq)",
-        "SELECT string_agg(shown, ',' ORDER BY seq) FROM message WHERE channel_key = $1 AND seq BETWEEN $2 AND $3",
-    );
-    let joined: Option<(Option<String>,)> =
-        db.optional(RANGE, values![channel.key, *seqs.start(), *seqs.end()]).await?;
-    Stored::list(joined.and_then(|(joined,)| joined))
+/// Which page of a channel.
+#[derive(Clone, Copy, Debug)]
+pub enum Which {
+    /// The newest messages before a number.
+    Before(i64),
+    /// The oldest messages after a number.
+    After(i64),
 }
 
-/// The messages of one range in each of several channels: a list each, in the order asked, each ascending.
+/// A page of a channel.
+pub struct Page {
+    /// The messages, ascending; those that retention deleted are not in it.
+    pub messages: Stored,
+    /// Changes when numbering starts over.
+    pub epoch: String,
+    /// There is more in the direction that was asked for.
+    pub more: bool,
+    /// Where history begins.
+    pub first_seq: i64,
+}
+
+/// `$4` is what to begin after, or nothing; `$5` what to end before, and `$6` the page's size.
+macro_rules! select_page {
+    ($list_begins:literal, $least:literal, $greatest:literal, $list_ends:literal) => {
+        concat!(
+            "SELECT c.epoch, c.first_seq, c.last_seq, (",
+            $list_begins,
+            " WHERE channel_key = c.key AND seq BETWEEN CASE WHEN $4 IS NULL THEN ",
+            $greatest,
+            "(",
+            $least,
+            "($5 - 1, c.last_seq) - $6 + 1, c.first_seq) ELSE ",
+            $greatest,
+            "($4 + 1, c.first_seq) END ",
+            "AND CASE WHEN $4 IS NULL THEN ",
+            $least,
+            "($5 - 1, c.last_seq) ELSE ",
+            $least,
+            "(",
+            $greatest,
+            "($4 + 1, c.first_seq) + $6 - 1, c.last_seq) END",
+            $list_ends,
+            ") FROM channel c LEFT JOIN member m ON m.channel_key = c.key AND m.player_id = $2 ",
+            "WHERE c.id = $1 AND (c.open OR m.player_id IS NOT NULL OR $3)"
+        )
+    };
+}
+
+const PAGE: Sql = by_dialect(
+    select_page!(
+        "SELECT group_concat(shown, ',') FROM (SELECT shown FROM message",
+        "min",
+        "max",
+        " ORDER BY seq)"
+    ),
+    select_page!("SELECT string_agg(shown, ',' ORDER BY seq) FROM message", "least", "greatest", ""),
+);
+
+/// A page of a channel that this caller may know of, in one question.
+///
+/// # Errors
+/// [`Error::NotFound`], the same for none and for one that is not theirs.
+pub async fn page(db: &Db, id: &ChannelId, caller: &Identity, which: Which, limit: i64) -> Result<Page> {
+    let (after, before) = match which {
+        Which::After(after) => (Some(after), MAX_EXACT),
+        Which::Before(before) => (None, before),
+    };
+    let values = values![id.as_str(), caller.id.as_str(), caller.is_staff(), after, before, limit];
+    let row: Option<(String, i64, i64, Option<String>)> = db.optional(PAGE, values).await?;
+    let (epoch, first_seq, last_seq, joined) = row.ok_or(Error::NotFound("channel"))?;
+    let more = match which {
+        Which::After(after) => (after + 1).max(first_seq) + limit - 1 < last_seq,
+        Which::Before(before) => (before - 1).min(last_seq) - limit + 1 > first_seq,
+    };
+    Ok(Page { messages: Stored::list(joined)?, epoch, more, first_seq })
+}
+
+/// The messages of one range in each of several channels, by their keys: a list each, in the order asked, each ascending.
 ///
 /// # Errors
 /// The database's.
-pub async fn ranges(db: &Db, wanted: &[(&Channel, RangeInclusive<i64>)]) -> Result<Vec<Stored>> {
+pub async fn ranges(db: &Db, wanted: &[(i64, RangeInclusive<i64>)]) -> Result<Vec<Stored>> {
     let bounds: Vec<(i64, i64, i64)> =
-        wanted.iter().map(|(channel, seqs)| (channel.key, *seqs.start(), *seqs.end())).collect();
+        wanted.iter().map(|(key, seqs)| (*key, *seqs.start(), *seqs.end())).collect();
     const RANGES: Sql = by_dialect(
         "SELECT (SELECT group_concat(shown, ',') FROM
                     (SELECT shown FROM message WHERE channel_key = j.value ->> 0
@@ -223,122 +288,6 @@ pub async fn recent_texts(db: &Db, limit: i64) -> Result<Vec<String>> {
     );
     let texts: Vec<(String,)> = db.all(RECENT, values![limit]).await?;
     Ok(texts.into_iter().map(|(text,)| text).collect())
-}
-
-/// A message that somebody said, as [`recall`] reads it.
-#[derive(FromRow)]
-struct Said {
-    sender_id: String,
-    sent_at: Millis,
-    shown: String,
-    /// The entry that took it back, if there is one.
-    recalled_by: Option<i64>,
-}
-
-/// Takes a message back: its text and payload go, and an entry that says so comes. Doing it again finds that entry.
-///
-/// # Errors
-/// [`Error::NotFound`] where nothing was said under that number, [`Error::Forbidden`] where it is another's, or
-/// older than `window_ms` and the caller is no moderator.
-pub async fn recall(
-    db: &Db,
-    channel: &Channel,
-    seq: i64,
-    by: &Identity,
-    window_ms: Millis,
-) -> Result<Stored> {
-    let now = db.now().await?;
-    let mut tx = db.begin().await?;
-    tx.lock_channel(channel.key).await?;
-    let said: Option<Said> = tx
-        .optional(
-            "SELECT m.sender_id, m.sent_at, m.shown, r.seq AS recalled_by FROM message m
-             LEFT JOIN message r ON r.channel_key = m.channel_key AND r.ref = m.seq
-             WHERE m.channel_key = $1 AND m.seq = $2 AND m.ref IS NULL",
-            values![channel.key, seq],
-        )
-        .await?;
-    let said = said.ok_or(Error::NotFound("message"))?;
-    let forbidden = |reason, message: &str| Err(Error::Forbidden { reason, message: message.to_owned() });
-    if !by.is_staff() && said.sender_id != *by.key() {
-        return forbidden("not_yours", "only your own messages can be recalled");
-    }
-    if let Some(entry) = said.recalled_by {
-        drop(tx);
-        return by_key(db, channel.key, entry).await;
-    }
-    if !by.is_staff() && now > said.sent_at + window_ms {
-        return forbidden("too_late", "this message is too old to recall");
-    }
-    let seen: Message = serde_json::from_str(&said.shown).map_err(Error::internal)?;
-    empty(&mut tx, channel.key, seen).await?;
-    let (entry, number) = insert_recall(&mut tx, channel, seq, by, now).await?;
-    tx.commit().await?;
-    db.hub().said(&channel.id, channel.key, number);
-    Ok(entry)
-}
-
-/// Empties what others see of a message; what was written stays, for moderators.
-async fn empty(tx: &mut Tx, channel_key: i64, seen: Message) -> Result<()> {
-    let written = Written { text: &seen.text, payload: seen.payload.as_deref() };
-    let written = serde_json::to_string(&written).map_err(Error::internal)?;
-    let emptied = Message {
-        kind: MessageKind::Recalled,
-        text: String::new(),
-        payload: None,
-        mentions: Vec::new(),
-        ..seen.clone()
-    };
-    tx.execute(
-        "UPDATE message SET shown = $3, original = coalesce(original, $4) WHERE channel_key = $1 AND seq = $2",
-        values![channel_key, seen.seq, &json(&emptied)?, &written],
-    )
-    .await?;
-    tx.execute("DELETE FROM mention WHERE channel_key = $1 AND seq = $2", values![channel_key, seen.seq])
-        .await?;
-    Ok(())
-}
-
-macro_rules! raise {
-    ($greatest:literal) => {
-        concat!(
-            "UPDATE channel SET last_seq = last_seq + 1, last_at = ",
-            $greatest,
-            "(last_at, $2) WHERE key = $1 RETURNING last_seq, last_said, last_at"
-        )
-    };
-}
-
-/// The channel's next number, for an entry that nobody said, and its time.
-const RAISE: Sql = by_dialect(raise!("max"), raise!("greatest"));
-
-async fn insert_recall(
-    tx: &mut Tx,
-    channel: &Channel,
-    seq: i64,
-    by: &Identity,
-    now: Millis,
-) -> Result<(Stored, i64)> {
-    let (entry, said, now): (i64, i64, Millis) = tx.one(RAISE, values![channel.key, now]).await?;
-    let shown = json(&Message {
-        channel: channel.id.clone(),
-        seq: entry,
-        kind: MessageKind::Recall,
-        sender: Sender::of(by, &by.name),
-        text: String::new(),
-        payload: None,
-        mentions: Vec::new(),
-        sent_at: now,
-        reference: Some(seq),
-        masked: false,
-    })?;
-    tx.execute(
-        "INSERT INTO message (channel_key, seq, said, sender_id, sent_at, ref, shown)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        values![channel.key, entry, said, &*by.key(), now, seq, &shown],
-    )
-    .await?;
-    Ok((Stored::one(shown)?, entry))
 }
 
 /// The next channel of a kind, by its key, whose history begins before a time.
