@@ -142,6 +142,11 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Does it change nothing? A poll asks by POST for what is new.
+    pub fn only_reads(&self) -> bool {
+        matches!(self.route.method, Verb::Get) || self.waits
+    }
+
     /// The row of an action.
     pub const fn of<A: Action>() -> Self {
         Self {

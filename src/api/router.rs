@@ -4,7 +4,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
@@ -51,6 +51,8 @@ pub struct Router {
     app: Arc<App>,
     version: HeaderValue,
     cold: AtomicBool,
+    /// Requests that only read, so far.
+    reads: AtomicU64,
 }
 
 /// One request while it is answered.
@@ -101,7 +103,7 @@ impl Router {
         }
         let version =
             HeaderValue::from_str(&app.config.version).unwrap_or(HeaderValue::from_static("unknown"));
-        Self { routes, app, version, cold: AtomicBool::new(true) }
+        Self { routes, app, version, cold: AtomicBool::new(true), reads: AtomicU64::new(0) }
     }
 
     /// What the router's actions work with.
@@ -328,6 +330,12 @@ impl Router {
         }
         let caller = notes.caller.get();
         let cold_start = self.cold.swap(false, Ordering::Relaxed);
+        let summary = Summary { controller, action, code, cold_start };
+        let every = self.app.config.log_sample;
+        let only_read = result.is_ok() && entry.is_some_and(Entry::only_reads);
+        if only_read && !self.reads.fetch_add(1, Ordering::Relaxed).is_multiple_of(every) {
+            return summary;
+        }
         tracing::info!(
             request_id,
             controller,
@@ -347,9 +355,10 @@ impl Router {
             invocation = invocation.map(|invocation| invocation.id.as_str()),
             wordlist = &*self.app.blocklist.version(),
             cold_start,
+            stands_for = (only_read && every > 1).then_some(every),
             "request"
         );
-        Summary { controller, action, code, cold_start }
+        summary
     }
 }
 

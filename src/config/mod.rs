@@ -16,6 +16,7 @@ use crate::chat::values::Limit;
 
 pub(crate) mod data_folder;
 mod kafka;
+mod log;
 mod parse;
 mod platform;
 mod services;
@@ -91,6 +92,8 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// Filter of the log.
     pub log: String,
+    /// Of so many requests that only read, one is logged.
+    pub log_sample: u64,
     /// Which version this is: a published one's number, `$LATEST`, or the build's.
     pub version: String,
     /// Who started the program.
@@ -320,7 +323,8 @@ impl Config {
                 "address that serves Prometheus figures at `/metrics`; keep it private",
                 parse::address,
             ),
-            log: env.get("GUILDHALL_LOG", "info", LOG_MEANING, |text| Ok(text.to_owned())),
+            log: log::filter(env),
+            log_sample: log::sample(env),
             version,
             platform,
         };
@@ -333,9 +337,6 @@ impl Config {
         config
     }
 }
-
-const LOG_MEANING: &str =
-    "filter of `tracing-subscriber`; add `,guildhall::text=debug` to log what players say";
 
 /// Asks for variables, and remembers what was asked and what was wrong.
 struct Reader<'a> {

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::process::Stdio;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::lambda::free_port;
 use crate::process::{Process, eventually, get_text, player_token, server_token};
@@ -52,4 +52,42 @@ async fn a_log_that_nobody_reads_holds_no_request_up() {
     let (reader, writer) = std::io::pipe().unwrap();
     assert!(lost_lines(writer.into(), 10_000).await > 0);
     drop(reader);
+}
+
+/// Of reads that succeed, one in so many is logged, and says for how many it stands; what fails or changes something always.
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_are_sampled_where_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let variables = [("GUILDHALL_LOG", "info"), ("GUILDHALL_LOG_SAMPLE", "10")];
+    let mut process = Process::start(&data, &variables);
+    let mut connection = process.connect().await.unwrap();
+    let input = json!({ "id": "world", "kind": "world", "members": ["alice"], "settings": { "open": true } });
+    assert_eq!(connection.call(&server_token(), "/channel/create", Some(&input)).await.unwrap().status, 200);
+    let alice = player_token("alice");
+    let (say, sync) = (
+        json!({ "channel": "world", "text": "hello" }),
+        json!({ "channels": [{ "channel": "world", "after": 0 }] }),
+    );
+    for _ in 0..50 {
+        for (path, body, status) in [
+            ("/message/list?channel=world", None, 200),
+            ("/message/sync", Some(&sync), 200),
+            ("/message/list?channel=none", None, 404),
+            ("/message/send", Some(&say), 200),
+        ] {
+            assert_eq!(connection.call(&alice, path, body).await.unwrap().status, status);
+        }
+    }
+    process.signal(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(process.wait(), Some(0));
+    let log = std::fs::read_to_string(data.with_extension("log")).unwrap();
+    let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let count = |has: &dyn Fn(&Value) -> bool| lines.iter().filter(|line| has(line)).count();
+    assert_eq!(count(&|line| line["action"] == "send"), 50);
+    assert_eq!(count(&|line| line["code"] == "not_found"), 50);
+    let reads = |line: &Value| line["action"] == "sync" || (line["action"] == "list" && line["code"] == "ok");
+    assert_eq!(count(&reads), 10, "one in ten of a hundred");
+    assert!(lines.iter().filter(|line| reads(line)).all(|line| line["stands_for"] == 10));
+    assert!(lines.iter().filter(|line| !reads(line)).all(|line| line["stands_for"].is_null()));
 }
