@@ -244,6 +244,14 @@ class Plain:
             while self._pid(name) and time.monotonic() < end:
                 time.sleep(0.05)
 
+    def _move_sockets(self, state, name):
+        """A version that players reach no more asks the clients of its sockets to come back, to another one. Programs that
+        don't know this signal take no notice."""
+        if state["runner"] == "systemd":
+            subprocess.run(["systemctl", "kill", "--kill-whom=main", "--signal=SIGWINCH", self._unit(name)], check=False)
+        elif pid := self._pid(name):
+            os.kill(pid, signal.SIGWINCH)
+
     # -- verbs -----------------------------------------------------------------------------------------------------
 
     def deploy(self, package):
@@ -307,6 +315,9 @@ class Plain:
             state.update(live=live, next=following, weight=weight, previous=previous)
             self._reload(state)
             self._write(state)
+            for version in state["versions"]:
+                if version not in (live, following):
+                    self._move_sockets(state, version)
 
     def retire(self, keep):
         """Stops the versions that nobody reaches; their programs stay."""

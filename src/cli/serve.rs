@@ -1,5 +1,6 @@
 //! The program for as long as it is wanted: as a server, as a worker, or as a function, until it is told to stop.
 
+use std::io::IsTerminal;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -52,7 +53,7 @@ pub(super) async fn serve(config: Config, tasks: Tasks) -> Result<(), StartError
     };
     tokio::spawn(sweep::run(Arc::clone(&app), stop.clone()));
     say(&format!("guildhall listens on http://{address}"))?;
-    server.run(stop).await;
+    server.run(stop, move_signal()).await;
     // Tasks that don't end in time run again after the next start.
     let _ = tokio::time::timeout(app.config.shutdown_grace, worker).await;
     app.db.close().await;
@@ -122,6 +123,23 @@ pub(super) async fn worker(config: Config) -> Result<(), StartError> {
     let _ = publisher.await;
     app.db.close().await;
     Ok(())
+}
+
+/// Counts the signals that ask clients with sockets to come back, to another version most likely: `SIGWINCH`, as nginx has
+/// it, which programs that don't know it ignore. At a terminal it says that the window changed.
+fn move_signal() -> watch::Receiver<u64> {
+    let (told, moves) = watch::channel(0);
+    tokio::spawn(async move {
+        let mut asked = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::window_change())
+            .expect("signals can be listened for");
+        while asked.recv().await.is_some() {
+            if !std::io::stdin().is_terminal() {
+                tracing::info!("sockets move");
+                told.send_modify(|count| *count += 1);
+            }
+        }
+    });
+    moves
 }
 
 /// Turns true at SIGTERM or Ctrl-C.

@@ -60,8 +60,9 @@ impl Server {
     }
 
     /// Answers until `stop` turns true, then ends in order: still answers for a moment, takes what waits at the
-    /// door, closes what is no whole request, and waits for those that are.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+    /// door, closes what is no whole request, and waits for those that are. Each of `moves` asks the sockets' clients to
+    /// come back.
+    pub async fn run(self, mut stop: watch::Receiver<bool>, moves: watch::Receiver<u64>) {
         let config = &self.router.app().config;
         let grace = config.shutdown_grace;
         let hub = Arc::clone(self.router.app().db.hub());
@@ -82,6 +83,7 @@ impl Server {
                 feed,
                 sockets,
                 stopping: stop.clone(),
+                moves,
                 closing,
                 router: self.router,
             }),

@@ -21,6 +21,8 @@ pub(super) struct Shared {
     pub(super) sockets: Arc<Sockets>,
     /// The server was told to stop: each answer says that it is the connection's last.
     pub(super) stopping: watch::Receiver<bool>,
+    /// How often clients with sockets were asked to come back.
+    pub(super) moves: watch::Receiver<u64>,
     /// The farewell is over: only whole requests are still answered.
     pub(super) closing: watch::Receiver<bool>,
 }

@@ -17,6 +17,7 @@ use crate::database;
 use crate::kafka;
 use crate::lambda::free_port;
 use crate::process::{Connection, eventually, get_text, player_token, server_token};
+use crate::socket_client::Socket;
 use crate::sockets;
 use crate::support::SECRET;
 
@@ -253,6 +254,9 @@ async fn no_request_fails_while_versions_come_and_go_and_shares_are_kept() {
 
     sockets::hear_what_is_said(server.port).await;
 
+    let mut socket = Socket::open(server.port).await;
+    socket.ask("/live/hello", json!({ "token": player_token("alice") })).await;
+
     let players = Players::start(server.port);
     assert!((players.share("1", 500).await - 1.0).abs() < f64::EPSILON);
     deploy("two").await;
@@ -270,6 +274,11 @@ async fn no_request_fails_while_versions_come_and_go_and_shares_are_kept() {
     release(&["watch", "--seconds", "1", "--min-requests", "1"]).await;
     release(&["promote", "2"]).await;
     assert!((players.share("2", 500).await - 1.0).abs() < f64::EPSILON);
+    // What is open moves to the version that players reach.
+    assert_eq!(socket.closed().await, 1012);
+    let mut socket = Socket::open(server.port).await;
+    socket.ask("/live/hello", json!({ "token": player_token("alice") })).await;
+    assert_eq!(socket.ask("/meta/version", json!({})).await["data"]["version"], "2");
     release(&["rollback"]).await;
     assert!((players.share("1", 500).await - 1.0).abs() < f64::EPSILON);
     assert_eq!(server.worker(), "1");

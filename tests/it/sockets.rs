@@ -162,6 +162,30 @@ async fn a_stop_says_goodbye_and_when_to_come_back() {
     assert_eq!(process.wait(), Some(0));
 }
 
+/// A version that players reach no more asks the clients of its sockets to come back, each at another moment; it goes on for
+/// those who come all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn sockets_move_where_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = start(&folder.path().join("data"));
+    let mut sockets = Vec::new();
+    for n in 0..6 {
+        sockets.push(Socket::of(&process, &format!("p{n}")).await);
+    }
+    process.signal(Signal::SIGWINCH);
+    let moved = join_all(sockets.into_iter().map(|mut socket| async move {
+        let bye = socket.push_of("bye").await;
+        assert_eq!(bye["code"], 1012, "{bye}");
+        assert_eq!(socket.closed().await, 1012);
+        std::time::Instant::now()
+    }));
+    let mut moved = moved.await;
+    moved.sort();
+    assert!(moved[5] - moved[0] > Duration::from_millis(100), "not all at once: {moved:?}");
+    let mut late = Socket::of(&process, "late").await;
+    assert_eq!(late.ask("/meta/version", json!({})).await["error"], Value::Null);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn sockets_end_with_their_token_and_are_eight_for_each_player() {
     let folder = tempfile::tempdir().unwrap();

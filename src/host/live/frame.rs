@@ -219,7 +219,64 @@ impl End {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Pieces of which frames are made, and of which what is nearly one.
+    const PIECES: &[&str] = &[
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "\"id\"",
+        "\"do\"",
+        "\"input\"",
+        "\"more\"",
+        "7",
+        "-1",
+        "1e400",
+        "null",
+        "true",
+        "\"/live/hello\"",
+        "\"\\ud800\"",
+        "\"\"",
+        " ",
+        "\n",
+        "18446744073709551616",
+        "{\"id\":1,",
+        "\"do\":\"/x\"",
+        "\u{0}",
+        "é",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        /// Whatever a text is made of, it is a frame, or is answered by its number, or is none; and a frame's input is read
+        /// or refused.
+        #[test]
+        fn any_text_is_a_frame_or_refused(pieces in proptest::collection::vec(0..PIECES.len(), 0..40)) {
+            let text: String = pieces.iter().map(|piece| PIECES[*piece]).collect();
+            match Frame::read(&text) {
+                Ok(frame) => {
+                    let _ = (frame.input::<Hello>(), frame.input::<Follow>(), frame.input::<Typing>());
+                    prop_assert!(serde_json::from_str::<serde_json::Value>(&text).unwrap().is_object());
+                }
+                Err(Unread::Wrong(id, _)) => prop_assert_eq!(serde_json::from_str::<Numbered>(&text).unwrap().id, id),
+                Err(Unread::Nonsense) => prop_assert!(serde_json::from_str::<Numbered>(&text).is_err()),
+            }
+        }
+
+        #[test]
+        fn a_frame_is_read_as_it_was_written(id in any::<u64>(), path in "/[a-z/-]{0,40}", token in ".{0,200}") {
+            let text = serde_json::json!({ "id": id, "do": path, "input": { "token": token } }).to_string();
+            let frame = Frame::read(&text).unwrap();
+            prop_assert_eq!((frame.id, &frame.path, frame.input::<Hello>().unwrap().token), (id, &path, token));
+        }
+    }
 
     /// A test over the wire would wait for half a minute, and for the moment in which the client can still be told.
     #[test]

@@ -48,6 +48,8 @@ const PING: Duration = Duration::from_secs(25);
 const SILENT: Duration = Duration::from_secs(60);
 /// When the server stops, what is being answered or written has so long.
 const LATE: Duration = Duration::from_secs(3);
+/// Clients that are asked to come back are so within this time, each at another moment.
+const MOVE_MS: u64 = 20_000;
 /// How long a farewell may take.
 const CLOSING: Duration = Duration::from_secs(2);
 /// A client may take nothing for so long while there is something for it.
@@ -234,15 +236,26 @@ impl Session {
 
     async fn talk(&mut self, wire: &mut Wire) -> Result<(), End> {
         let mut stopping = self.shared.stopping.clone();
+        let mut moves = self.shared.moves.clone();
+        moves.mark_unchanged();
+        let mut moves_at = None;
         let mut pings = interval(PING);
         loop {
             let left = self.who.until - self.shared.router.app().clock.now();
             let left = Duration::from_millis(left.max(0).unsigned_abs());
+            let (ends_in, end) =
+                match moves_at.map(|at: Instant| at.saturating_duration_since(Instant::now())) {
+                    Some(moves_in) if moves_in < left => (moves_in, End::Restarting),
+                    _ => (left, End::Token),
+                };
             tokio::select! {
                 biased;
                 () = told(&mut stopping) => return Err(End::Restarting),
                 () = self.place.displaced() => return Err(End::TooMany),
-                () = tokio::time::sleep(left) => return Err(End::Token),
+                () = tokio::time::sleep(ends_in) => return Err(end),
+                Ok(()) = moves.changed(), if moves_at.is_none() => {
+                    moves_at = Some(Instant::now() + Duration::from_millis(random::below(MOVE_MS)));
+                }
                 frame = wire.next() => match frame? {
                     Ok(frame) => self.take_apart(wire, frame).await?,
                     Err((id, error)) => wire.refuse(&self.shared, id, error).await?,
