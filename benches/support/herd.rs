@@ -35,37 +35,7 @@ pub(crate) async fn come_back(database: Option<&str>) {
             tokio::spawn(async move {
                 // Each waits a little by chance, as docs/live.md asks.
                 tokio::time::sleep(Duration::from_millis((n as u64 * 7_919) % 2_000)).await;
-                let mut stream =
-                    open(port, &format!("room-0-{n}"), r#"{"channel":"room-0","after":0}"#).await;
-                let (mut bytes, mut reached) = (Vec::with_capacity(4_096), 0);
-                let head = b"\r\n\r\n";
-                let end = loop {
-                    assert!(
-                        stream.read_buf(&mut bytes).await.unwrap() > 0,
-                        "the server closed the connection"
-                    );
-                    if let Some(end) = bytes.windows(4).position(|part| part == head) {
-                        break end + 4;
-                    }
-                };
-                bytes.drain(..end);
-                while reached < BEFORE + 20 {
-                    assert!(
-                        stream.read_buf(&mut bytes).await.unwrap() > 0,
-                        "the server closed the connection"
-                    );
-                    let mut at = 0;
-                    while let Some(end) = frame_end(&bytes[at..]) {
-                        let text = String::from_utf8_lossy(&bytes[at..at + end]);
-                        for seq in text.split("\"seq\":").skip(1) {
-                            let digits = seq.split(|c: char| !c.is_ascii_digit()).next().unwrap();
-                            reached += 1;
-                            assert_eq!(digits.parse(), Ok(reached), "each once, in order");
-                        }
-                        at += end;
-                    }
-                    bytes.drain(..at);
-                }
+                catch_up(port, &format!("room-0-{n}"), BEFORE + 20).await;
                 begun.elapsed()
             })
         })
@@ -85,4 +55,29 @@ pub(crate) async fn come_back(database: Option<&str>) {
         took[HERD / 2].as_secs_f64(),
         took[HERD - 1].as_secs_f64()
     );
+}
+
+/// Follows from the first entry on until there are so many, each once and in order.
+async fn catch_up(port: u16, player: &str, entries: usize) {
+    let mut stream = open(port, player, r#"{"channel":"room-0","after":0}"#).await;
+    let (mut bytes, mut reached, mut is_open) = (Vec::with_capacity(4_096), 0, false);
+    while reached < entries {
+        assert!(stream.read_buf(&mut bytes).await.unwrap() > 0, "the server closed the connection");
+        if !is_open {
+            let Some(end) = bytes.windows(4).position(|part| part == b"\r\n\r\n") else { continue };
+            bytes.drain(..end + 4);
+            is_open = true;
+        }
+        let mut at = 0;
+        while let Some(end) = frame_end(&bytes[at..]) {
+            let text = String::from_utf8_lossy(&bytes[at..at + end]);
+            for seq in text.split("\"seq\":").skip(1) {
+                let digits = seq.split(|c: char| !c.is_ascii_digit()).next().unwrap();
+                reached += 1;
+                assert_eq!(digits.parse(), Ok(reached), "each once, in order");
+            }
+            at += end;
+        }
+        bytes.drain(..at);
+    }
 }

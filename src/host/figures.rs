@@ -51,6 +51,8 @@ pub const FIGURES: &[Figure] = &[
     histogram("guildhall_request_duration_seconds", "Time to answer a request, by controller and action."),
     gauge("guildhall_waiting", "Polls that wait for something to be said, and sockets."),
     gauge("guildhall_sockets", "Sockets that are open."),
+    gauge("guildhall_follows", "Channels that sockets follow, each for each socket."),
+    counter("guildhall_sockets_closed_total", "Sockets that ended, by close code; 4002 took nothing."),
     counter("guildhall_pushes_total", "Frames that told what is new in a channel."),
     histogram(
         "guildhall_push_delay_seconds",

@@ -16,6 +16,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use quick_cache::sync::Cache;
+
 use crate::base::clock::{Clock, Millis};
 use crate::base::error::{Error, Result};
 use crate::config::Config;
@@ -51,6 +53,9 @@ pub const EMBEDDED_FILE: &str = "guildhall.db";
 /// How long it is believed that writing works, or does not.
 const PULSE: Duration = Duration::from_secs(1);
 
+/// Channels whose count of members online is remembered.
+const COUNTS: usize = 1_024;
+
 /// The database.
 pub struct Db {
     pools: Pools,
@@ -64,6 +69,8 @@ pub struct Db {
     /// Was a task enqueued since somebody asked?
     enqueued: AtomicBool,
     hub: Arc<Hub>,
+    /// How many members of a channel were online, and when that was, by the channel's key.
+    online: Cache<i64, (Instant, i64)>,
 }
 
 impl Db {
@@ -95,6 +102,7 @@ impl Db {
             stage,
             enqueued: AtomicBool::new(false),
             hub,
+            online: Cache::new(COUNTS),
         })
     }
 

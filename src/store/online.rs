@@ -1,5 +1,7 @@
 //! Who is online: the players who have a socket in a process that lives.
 
+use std::time::{Duration, Instant};
+
 use super::channel::Channel;
 use super::engine::sql::{Sql, by_dialect, values};
 use super::{Db, json};
@@ -37,11 +39,19 @@ pub async fn leave(db: &Db, process: &str, players: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// How many members of a channel are online, by processes that lived since a time.
+/// How long a count is believed: a world has very many members, and many ask.
+const BELIEVED: Duration = Duration::from_secs(2);
+
+/// How many members of a channel are online, by processes that lived since a time, as it was two seconds ago at most.
 ///
 /// # Errors
 /// The database's.
 pub async fn count(db: &Db, channel: &Channel, since: Millis) -> Result<i64> {
+    if let Some((at, count)) = db.online.get(&channel.key)
+        && at.elapsed() < BELIEVED
+    {
+        return Ok(count);
+    }
     let count: Option<(i64,)> = db
         .optional(
             "SELECT count(DISTINCT o.player_id) FROM process p JOIN online o ON o.process_id = p.id
@@ -49,7 +59,9 @@ pub async fn count(db: &Db, channel: &Channel, since: Millis) -> Result<i64> {
             values![channel.key, since],
         )
         .await?;
-    Ok(count.map_or(0, |(count,)| count))
+    let count = count.map_or(0, |(count,)| count);
+    db.online.insert(channel.key, (Instant::now(), count));
+    Ok(count)
 }
 
 /// The members of some channels who are online, as (channel's id, player's id), sorted.

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::lambda::free_port;
-use crate::process::{Process, eventually, get_text, player_token};
+use crate::lambda::{Lambda, free_port, http_api};
+use crate::process::{Process, eventually, get_text, player_token, server_token};
 use crate::socket_client::{Socket, call, follow, make, say};
 
 /// A nats-server of a test's own.
@@ -315,4 +315,31 @@ async fn who_types_goes_over_a_private_bus_alone() {
         assert_eq!(told, if is_told { expected } else { Value::Null }, "{place}");
         call(&one, &player_token("alice"), "/message/send", json!({ "channel": "g", "text": "still" })).await;
     }
+}
+
+/// A function tells the bus within the request that stored something: between requests it sleeps.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_tells_the_bus_within_its_request() {
+    let nats = Nats::start(&[]).await;
+    let mut overheard = listen_in(nats.port).await;
+    let function =
+        Lambda::start_as("api", env!("CARGO_BIN_EXE_guildhall"), &[("GUILDHALL_BUS", &nats.url())]);
+    let guild = json!({ "id": "g", "kind": "guild", "members": ["bob"] }).to_string();
+    let create = http_api("POST", "/latest/channel/create", "", &server_token(), Some((&guild, false)));
+    assert_eq!(function.invoke(&create).await["statusCode"], 200);
+    let mut told = None;
+    // The first requests may come before the bus is connected to, which none of them waits for.
+    for n in 1..=50 {
+        let text = json!({ "channel": "g", "text": "hello" }).to_string();
+        let send = http_api("POST", "/latest/message/send", "", &player_token("bob"), Some((&text, false)));
+        assert_eq!(function.invoke(&send).await["statusCode"], 200);
+        let hint = tokio::time::timeout(Duration::from_millis(500), overheard.recv()).await;
+        if let Ok(Some(hint)) = hint {
+            told = Some((hint, n));
+            break;
+        }
+    }
+    let ((subject, payload), n) = told.expect("the bus is told");
+    assert!(subject.starts_with("guildhall.latest.c."), "{subject}");
+    assert!((1..=n).contains(&payload.parse().unwrap()), "{payload} after {n}");
 }

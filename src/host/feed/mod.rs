@@ -115,6 +115,7 @@ impl Feed {
             state.rights = None;
         }
         drop(rooms);
+        metrics::gauge!("guildhall_follows").increment(1.0);
         Following { feed: Arc::clone(self), room, player }
     }
 
@@ -262,6 +263,7 @@ impl Following {
 
 impl Drop for Following {
     fn drop(&mut self) {
+        metrics::gauge!("guildhall_follows").decrement(1.0);
         let mut rooms = lock(&self.feed.rooms);
         let mut state = lock(&self.room.state);
         if let Some(follower) = state.followers.get_mut(&self.player) {

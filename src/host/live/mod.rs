@@ -80,6 +80,7 @@ pub(super) async fn serve(mut stream: Stream, read: Bytes, upgrade: Upgrade, sha
         Ok(None) => End::Token,
         Err(end) => end,
     };
+    metrics::counter!("guildhall_sockets_closed_total", "code" => end.code().0.to_string()).increment(1);
     let _ = timeout(CLOSING, wire.close(end)).await;
 }
 
