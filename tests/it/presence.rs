@@ -40,17 +40,20 @@ async fn who_types_is_told_to_others_who_follow_once_in_a_while() {
         assert_eq!(bob.ask("/live/typing", input).await["error"]["code"], code);
     }
     bob.ask("/live/follow", follow("g", 0)).await;
+    let begun = std::time::Instant::now();
     for _ in 0..5 {
         assert_eq!(bob.ask("/live/typing", json!({ "channel": "g" })).await["data"], json!({}));
     }
     say(&process, "bob", "g", "hello").await;
-    // Once, and not to the one who types; what is said comes as ever.
+    let at_most = 1 + begun.elapsed().as_secs() as usize / 3;
+    // Once in three seconds, and not to the one who types; what is said comes as ever.
     let mut told = vec![alice.push().await];
     while told.last().unwrap()["push"] != "messages" {
         told.push(alice.push().await);
     }
     let typing = json!({ "push": "typing", "channel": "g", "player": "bob" });
-    assert_eq!(told.iter().filter(|push| **push == typing).count(), 1, "{told:?}");
+    let count = told.iter().filter(|push| **push == typing).count();
+    assert!((1..=at_most).contains(&count), "{told:?}");
     loop {
         let push = bob.push().await;
         assert_ne!(push["push"], "typing", "{push}");

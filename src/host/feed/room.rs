@@ -234,17 +234,23 @@ impl State {
         true
     }
 
-    /// The members who are online by now. False where nobody came or went.
+    /// The members who are online by now. False where nobody came or went. At first it is told who is there: somebody may
+    /// have asked just before.
     pub(super) fn note_online(&mut self, now: BTreeSet<String>) -> bool {
-        let channel = self.channel.id.as_str();
-        let changed = self.online.as_ref().is_some_and(|before| *before != now);
-        if let Some(before) = self.online.as_ref().filter(|_| changed) {
-            let online = now.difference(before).map(String::as_str).collect();
-            let offline = before.difference(&now).map(String::as_str).collect();
-            self.passing.add(&Push::Presence { channel, reset: false, online, offline }, None);
+        if self.online.as_ref() == Some(&now) {
+            return false;
         }
+        let nobody = BTreeSet::new();
+        let before = self.online.as_ref().unwrap_or(&nobody);
+        let push = Push::Presence {
+            channel: &self.channel.id,
+            reset: self.online.is_none(),
+            online: now.difference(before).map(String::as_str).collect(),
+            offline: before.difference(&now).map(String::as_str).collect(),
+        };
+        self.passing.add(&push, None);
         self.online = Some(now);
-        changed
+        true
     }
 
     /// How much has passed.
