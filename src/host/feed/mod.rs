@@ -225,11 +225,21 @@ impl Following {
         lock(&self.room.state).passed()
     }
 
-    /// What passed since so much had, where the follower may read the channel; and how much has by now.
+    /// What passed since so much had, where the follower may read the channel; and how much has by now. While rights are to
+    /// be read again, nothing: the bell rings once they are.
     pub(super) fn passed_since(&self, count: u64) -> (Vec<Utf8Bytes>, u64) {
+        let hub = self.feed.app.db.hub();
+        let changes = hub.member_changes(&self.room.name);
         let state = lock(&self.room.state);
-        let follower = state.followers.get(&self.player);
-        match follower.filter(|follower| follower.may_read && state.rights.is_some()) {
+        if state.passed() == count {
+            return (Vec::new(), count);
+        }
+        if state.rights.is_none_or(|(known, _)| known != changes) {
+            drop(state);
+            hub.tell(&self.room.name);
+            return (Vec::new(), count);
+        }
+        match state.followers.get(&self.player).filter(|follower| follower.may_read) {
             Some(follower) => (state.passed_since(count, follower.who.id.as_str()), state.passed()),
             None => (Vec::new(), count),
         }
