@@ -14,7 +14,8 @@ use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use crate::base::error::StartError;
 use crate::config::{Config, Platform};
-use crate::store::LOG_FILTER;
+use crate::outside::bus;
+use crate::store;
 
 /// Lines that may wait for the log's writer; some kilobytes each at most.
 const WAITING: usize = 8_192;
@@ -56,7 +57,7 @@ impl Write for Forgiving {
 /// # Errors
 /// `GUILDHALL_LOG` is no filter.
 pub fn start(config: &Config) -> Result<Log, StartError> {
-    let filter = EnvFilter::try_new(format!("{LOG_FILTER},{}", config.log))
+    let filter = EnvFilter::try_new(format!("{},{},{}", store::LOG_FILTER, bus::LOG_FILTER, config.log))
         .map_err(|fault| StartError::new("GUILDHALL_LOG", fault))?;
     let (writer, guard) = if config.platform == Platform::Own {
         let (writer, guard) =

@@ -4,17 +4,22 @@
 //! store, and what nobody hears of the sweep finds. So nothing here waits for the bus, and nothing depends on it. Who
 //! types is told too, where the bus asks for a password and encrypts: that names a player.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use async_nats::connection::State;
-use async_nats::{Client, ConnectOptions, Subscriber};
+use async_nats::{Client, ConnectOptions, Event, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::mpsc;
 
+use crate::base::lock::lock;
 use crate::config::BusConfig;
 use crate::hub::{Hint, Hub};
+
+/// A filter for the log: the client tells each try to reach the bus, and [`Bus`] tells when it comes and goes.
+pub const LOG_FILTER: &str = "async_nats=warn";
 
 /// Versions that share a database, and so hear each other: the published ones and the newest code.
 const STAGES: [&str; 2] = ["live", "latest"];
@@ -28,7 +33,7 @@ pub struct Bus {
     subject: String,
     stage: &'static str,
     is_private: bool,
-    out: Mutex<mpsc::Receiver<Hint>>,
+    out: tokio::sync::Mutex<mpsc::Receiver<Hint>>,
 }
 
 /// What other processes say, as it comes.
@@ -54,11 +59,14 @@ impl Bus {
             .max_reconnects(None)
             .ignore_discovered_servers()
             .require_tls(config.tls)
+            .event_callback(tell_changes())
             .subscription_capacity(CAPACITY);
         if let Some((user, password)) = &config.login {
             options = options.user_and_password(user.clone(), password.expose().to_owned());
         }
         if let Some(file) = &config.ca_file {
+            std::fs::metadata(file)
+                .map_err(|fault| format!("GUILDHALL_BUS_CA_FILE: {}: {fault}", file.display()))?;
             options = options.add_root_certificates(file.clone());
         }
         let client = options.connect(config.servers.as_slice()).await.map_err(|fault| fault.to_string())?;
@@ -67,7 +75,7 @@ impl Bus {
             subject: config.subject.clone(),
             stage: STAGES[usize::from(is_latest)],
             is_private: config.tls && config.login.is_some(),
-            out: Mutex::new(hub.put_out()),
+            out: tokio::sync::Mutex::new(hub.put_out()),
         })
     }
 
@@ -129,6 +137,25 @@ impl Bus {
             heard.push(self.client.subscribe(subject).await.map_err(|fault| fault.to_string())?);
         }
         Ok(Heard(futures_util::stream::select_all(heard)))
+    }
+}
+
+/// Says in the log when the bus comes and goes, and not at each try to reach it.
+fn tell_changes() -> impl Fn(Event) -> std::future::Ready<()> + Send + Sync + 'static {
+    // Until it was there once, nobody knows.
+    let is_there = Mutex::new(None);
+    move |event| {
+        match event {
+            // The sweep finds what they would have told.
+            Event::SlowConsumer(_) => tracing::debug!("hints were dropped"),
+            Event::Connected => {
+                *lock(&is_there) = Some(true);
+                tracing::info!("the bus is there");
+            }
+            _ if lock(&is_there).replace(false) == Some(false) => tracing::debug!(%event, "the bus"),
+            _ => tracing::warn!(%event, "the bus is away; servers look into the database twice a second"),
+        }
+        std::future::ready(())
     }
 }
 
