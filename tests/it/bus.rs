@@ -1,6 +1,7 @@
 //! Several servers and the bus between them: told at once where it is there, told all the same where it is not, and
 //! nothing missed, twice or out of order, whatever the bus does.
 
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,20 +25,30 @@ pub struct Nats {
 }
 
 impl Nats {
+    /// At a port that it takes itself: one that is only looked up beforehand may be another test's by then.
     pub async fn start(arguments: &[&str]) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
         let arguments: Vec<String> = arguments.iter().map(|one| (*one).to_owned()).collect();
-        let child = Self::spawn(free, &arguments);
-        let nats = Self { child, port: free, arguments };
+        let folder = tempfile::tempdir().unwrap();
+        let child = Self::spawn("-1", Some(folder.path()), &arguments);
+        let port = eventually("the bus says its port", async || {
+            let file = std::fs::read_dir(folder.path()).ok()?.next()?.ok()?.path();
+            let ports: Value = serde_json::from_str(&std::fs::read_to_string(file).ok()?).ok()?;
+            ports["nats"][0].as_str()?.rsplit(':').next()?.parse().ok()
+        });
+        let nats = Self { port: port.await, child, arguments };
         nats.answers().await;
         nats
     }
 
-    fn spawn(port: u16, arguments: &[String]) -> Child {
+    fn spawn(port: &str, says_port_in: Option<&Path>, arguments: &[String]) -> Child {
         #[expect(clippy::disallowed_methods, reason = "scripts/services says where the program is")]
         let program = std::env::var("GUILDHALL_TEST_NATS").expect("scripts/services starts what tests need");
-        Command::new(program)
-            .args(["--addr", "127.0.0.1", "--port", &port.to_string()])
+        let mut command = Command::new(program);
+        if let Some(folder) = says_port_in {
+            command.arg("--ports_file_dir").arg(folder);
+        }
+        command
+            .args(["--addr", "127.0.0.1", "--port", port])
             .args(arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -59,7 +70,7 @@ impl Nats {
     }
 
     pub async fn start_again(&mut self) {
-        self.child = Self::spawn(self.port, &self.arguments);
+        self.child = Self::spawn(&self.port.to_string(), None, &self.arguments);
         self.answers().await;
     }
 }
