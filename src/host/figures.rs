@@ -62,6 +62,10 @@ pub const FIGURES: &[Figure] = &[
         "guildhall_swept_total",
         "Channels in which the sweep found something of another process that was waited for here.",
     ),
+    counter(
+        "guildhall_gaps_total",
+        "Hints before which others were lost or late; what those told of is read with it.",
+    ),
     counter("guildhall_hints_total", "Hints that went to the bus and came from it, by direction."),
     histogram("guildhall_commit_messages", "Messages stored by one commit."),
     counter("guildhall_verdicts_total", "Texts that the filter hit, by the strongest action."),

@@ -56,8 +56,9 @@ pub struct Hub {
 /// A channel that somebody waits for.
 #[derive(Default)]
 struct Watched {
-    /// The last number that one of them knows.
+    /// The last number that one of them knows, and the last that the bus told of.
     known: i64,
+    heard: i64,
     /// The channel's key, once it was read.
     key: Option<i64>,
     /// How often its members changed since somebody waits for it, by what this process did.
@@ -141,7 +142,14 @@ impl Hub {
     /// Another process says that a channel has entries up to a number.
     pub fn hear(&self, key: i64, seq: i64) {
         let Some(name) = lock(&self.keys).get(&key).cloned() else { return };
-        let is_new = lock(&self.channels).get(&name).is_some_and(|watched| watched.known < seq);
+        let is_new = lock(&self.channels).get_mut(&name).is_some_and(|watched| {
+            let last = watched.known.max(watched.heard);
+            if seq > last + 1 {
+                metrics::counter!("guildhall_gaps_total").increment(1);
+            }
+            watched.heard = last.max(seq);
+            watched.known < seq
+        });
         if is_new {
             self.tell(&name);
         }
