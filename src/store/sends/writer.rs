@@ -45,9 +45,9 @@ struct Job {
     reply: oneshot::Sender<Result<Outcome>>,
 }
 
-/// Where sends line up: in a lane for each writer, all of a channel in the same one.
+/// Where sends line up: before each writer, all of a channel before the same one.
 pub(in crate::store) struct Queue {
-    lanes: Vec<mpsc::Sender<Job>>,
+    writers: Vec<mpsc::Sender<Job>>,
     hashes: RandomState,
 }
 
@@ -55,8 +55,8 @@ impl Queue {
     /// Answers once the send is committed, or refused.
     pub(in crate::store) async fn append(&self, pending: Pending) -> Result<Outcome> {
         let (reply, outcome) = oneshot::channel();
-        let lane = self.hashes.hash_one(&pending.draft.said.channel) as usize % self.lanes.len();
-        self.lanes[lane]
+        let writer = self.hashes.hash_one(&pending.draft.said.channel) as usize % self.writers.len();
+        self.writers[writer]
             .try_send(Job { pending, reply })
             .map_err(|_| Error::Unavailable("too many sends are waiting"))?;
         outcome.await.map_err(|_| Error::Unavailable("the server is stopping"))?
@@ -77,7 +77,7 @@ pub(in crate::store) fn start(pools: Pools, clock: Clock, hub: Arc<Hub>) -> Queu
         tokio::spawn(writer.run(receiver));
         sender
     };
-    Queue { lanes: (0..writers).map(start).collect(), hashes: RandomState::new() }
+    Queue { writers: (0..writers).map(start).collect(), hashes: RandomState::new() }
 }
 
 #[derive(Clone)]
