@@ -9,7 +9,7 @@ use crate::api::action::{Action, Route};
 use crate::api::caller::Known;
 use crate::app::App;
 use crate::base::error::Result;
-use crate::chat::values::{ChannelId, Kind};
+use crate::chat::values::ChannelId;
 use crate::store::{channel, online};
 
 /// How many members of a channel are online, and who.
@@ -26,7 +26,7 @@ pub struct ChannelOnline {
 pub struct OnlineMembers {
     /// How many.
     online: i64,
-    /// Their ids, sorted; none for world channels, where the number alone is told.
+    /// Their ids, sorted, in guilds, parties and direct channels; of others the number alone is told.
     players: Option<BTreeSet<String>>,
 }
 
@@ -38,7 +38,7 @@ impl Action for ChannelOnline {
     async fn run(self, app: &App, caller: Known) -> Result<OnlineMembers> {
         let channel = channel::visible(&app.db, &self.channel, &caller).await?;
         let since = app.db.now().await? - online::SILENT_MS;
-        if channel.kind() == Kind::World {
+        if !channel.kind().is_a_circle() {
             let online = online::count(&app.db, &channel, since).await?;
             return Ok(OnlineMembers { online, players: None });
         }

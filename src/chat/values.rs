@@ -289,6 +289,11 @@ impl Kind {
         }
     }
 
+    /// Do its members know each other, so that they may see who of them is there?
+    pub const fn is_a_circle(self) -> bool {
+        matches!(self, Self::Guild | Self::Party | Self::Direct)
+    }
+
     /// The kind that a word names.
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)

@@ -129,9 +129,9 @@ pub(super) async fn worker(config: Config) -> Result<(), StartError> {
 /// it, which programs that don't know it ignore. At a terminal it says that the window changed.
 fn move_signal() -> watch::Receiver<u64> {
     let (told, moves) = watch::channel(0);
+    let mut asked = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::window_change())
+        .expect("signals can be listened for");
     tokio::spawn(async move {
-        let mut asked = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::window_change())
-            .expect("signals can be listened for");
         while asked.recv().await.is_some() {
             if !std::io::stdin().is_terminal() {
                 tracing::info!("sockets move");

@@ -1,5 +1,5 @@
-//! Who is online: the players with a socket in this process are written down for all processes, and followers of small
-//! channels are told who comes and goes.
+//! Who is online: the players with a socket in this process are written down for all processes, and followers of guilds,
+//! parties and direct channels are told who comes and goes.
 //!
 //! A process says every twenty seconds that it lives. One that was killed is gone after a minute, and its players with it.
 
@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::feed::Feed;
 use super::sockets::Sockets;
+use super::sweep;
 use crate::app::App;
 use crate::base::error::Result;
 use crate::base::random;
@@ -22,8 +23,6 @@ const WRITE: Duration = Duration::from_millis(250);
 const RENEW: Duration = Duration::from_secs(20);
 /// How often it is looked who is online in the channels that are followed.
 const LOOK: Duration = Duration::from_secs(2);
-/// A look may take this share of the time: with very many channels the pause grows.
-const SHARE: u32 = 20;
 /// Players in one statement, and channels in one query.
 const SLICE: usize = 500;
 /// How long it may take to leave at the end.
@@ -74,6 +73,9 @@ impl Presence {
         if self.renewed.is_none_or(|at| at.elapsed() > RENEW) {
             let now = self.app.db.now().await?;
             if !process::renew(&self.app.db, &self.id, now).await? {
+                // Under another id where the old one was taken for gone: whoever forgets that may still be at it.
+                self.id = random::id();
+                process::enter(&self.app.db, &self.id, now).await?;
                 self.sockets.tell_all();
             }
             self.renewed = Some(Instant::now());
@@ -83,7 +85,7 @@ impl Presence {
         if Instant::now() >= self.looks_next {
             let begun = Instant::now();
             self.look().await?;
-            self.looks_next = Instant::now() + LOOK.max(begun.elapsed() * SHARE);
+            self.looks_next = Instant::now() + sweep::pause(LOOK, begun.elapsed());
         }
         Ok(())
     }
@@ -108,7 +110,7 @@ impl Presence {
 
     async fn look(&self) -> Result<()> {
         let since = self.app.db.now().await? - online::SILENT_MS;
-        for some in self.feed.close_circles().chunks(SLICE) {
+        for some in self.feed.circles().chunks(SLICE) {
             let ids: Vec<&str> = some.iter().map(|id| &**id).collect();
             let mut now: HashMap<String, BTreeSet<String>> = HashMap::new();
             for (channel, player) in online::members(&self.app.db, &ids, since).await? {

@@ -63,12 +63,11 @@ impl Server {
     /// door, closes what is no whole request, and waits for those that are. Each of `moves` asks the sockets' clients to
     /// come back.
     pub async fn run(self, mut stop: watch::Receiver<bool>, moves: watch::Receiver<u64>) {
-        let config = &self.router.app().config;
-        let grace = config.shutdown_grace;
-        let hub = Arc::clone(self.router.app().db.hub());
-        let (close, closing) = watch::channel(false);
-        let feed = Feed::new(Arc::clone(self.router.app()));
         let app = Arc::clone(self.router.app());
+        let config = &app.config;
+        let grace = config.shutdown_grace;
+        let (close, closing) = watch::channel(false);
+        let feed = Feed::new(Arc::clone(&app));
         let sockets: Arc<Sockets> = Arc::default();
         tokio::spawn(Arc::clone(&feed).run());
         tokio::spawn(bus::run(Arc::clone(&app), Arc::clone(&feed)));
@@ -95,7 +94,7 @@ impl Server {
         let _ = tokio::time::timeout(FAREWELL, door.accept_all(&self.listener)).await;
         drop(self.listener);
         let _ = close.send(true);
-        hub.close();
+        app.db.hub().close();
         door.open.close();
         if tokio::time::timeout(grace, door.open.wait()).await.is_err() {
             tracing::warn!(grace_s = grace.as_secs(), "some requests did not end in time");

@@ -45,8 +45,13 @@ pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
             let is_told = app.bus.as_ref().is_some_and(|bus| bus.is_connected());
             said_next = begun + if is_told { WITH_BUS } else { PAUSE };
         }
-        pause = PAUSE.max(begun.elapsed() * SHARE);
+        pause = self::pause(PAUSE, begun.elapsed());
     }
+}
+
+/// The pause before the next look, behind one that took so long.
+pub(super) fn pause(least: Duration, took: Duration) -> Duration {
+    least.max(took * SHARE)
 }
 
 async fn look(app: &App) {

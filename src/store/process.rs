@@ -5,17 +5,21 @@ use super::engine::sql::values;
 use crate::base::clock::Millis;
 use crate::base::error::Result;
 
-/// Says that a process lives. False where nobody knew of it: then nothing of it is kept.
+/// A process that holds sockets from now on.
+///
+/// # Errors
+/// The database's.
+pub async fn enter(db: &Db, id: &str, now: Millis) -> Result<()> {
+    db.execute("INSERT INTO process (id, seen_at) VALUES ($1, $2)", values![id, now]).await?;
+    Ok(())
+}
+
+/// Says that a process lives. False where it is not known, or was taken for gone.
 ///
 /// # Errors
 /// The database's.
 pub async fn renew(db: &Db, id: &str, now: Millis) -> Result<bool> {
-    let known = db.execute("UPDATE process SET seen_at = $2 WHERE id = $1", values![id, now]).await? > 0;
-    if !known {
-        let enter = "INSERT INTO process (id, seen_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING";
-        db.execute(enter, values![id, now]).await?;
-    }
-    Ok(known)
+    Ok(db.execute("UPDATE process SET seen_at = $2 WHERE id = $1", values![id, now]).await? > 0)
 }
 
 /// Forgets a process and who was online there.

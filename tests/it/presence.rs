@@ -108,7 +108,7 @@ async fn who_is_online_is_known_at_every_server_and_told_to_followers() {
     becomes(&one, "g", &["bob"]).await;
 }
 
-/// Of the world's channel the number alone is told; who may not see a channel learns nothing.
+/// Of channels that are no circle of players the number alone is told; who may not see a channel learns nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_the_world_only_the_number_is_told() {
     let folder = tempfile::tempdir().unwrap();
@@ -118,8 +118,13 @@ async fn of_the_world_only_the_number_is_told() {
     call(&process, &server_token(), "/channel/create", world).await;
     make(&process, "g", &["alice"]).await;
     let _alice = Socket::of(&process, "alice").await;
+    let system = json!({ "id": "s", "kind": "system", "members": ["alice", "bob"] });
+    call(&process, &server_token(), "/channel/create", system).await;
     let expected = json!({ "online": 1, "players": null });
-    eventually("she is counted", async || (online(&process, "w").await == expected).then_some(())).await;
+    for channel in ["w", "s"] {
+        eventually("she is counted", async || (online(&process, channel).await == expected).then_some(()))
+            .await;
+    }
     let mut connection = process.connect().await.unwrap();
     for channel in ["g", "none"] {
         let path = format!("/channel/online?channel={channel}");

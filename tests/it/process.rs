@@ -54,6 +54,13 @@ impl Process {
         Self::spawn(program(data), data, variables, log_of(data))
     }
 
+    /// The same as something else than `serve`.
+    pub fn start_as(command: &str, data: &Path, variables: &[(&str, &str)]) -> Self {
+        let mut program = program(data);
+        program.arg(command);
+        Self::spawn(program, data, variables, log_of(data))
+    }
+
     /// The same with another copy of the program.
     pub fn start_program(path: &Path, data: &Path, variables: &[(&str, &str)]) -> Self {
         let inner = program(data);

@@ -1,11 +1,15 @@
 //! What a socket may hear: by the token it was opened with, and by memberships as they come and go.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
 use guildhall::access::token::mint;
 use guildhall::chat::identity::Scope;
 use guildhall::config::Secret;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::process::server_token;
+use crate::process::{Process, server_token};
 use crate::socket_client::{Socket, call, follow, make, say, start};
 use crate::support::{SECRET, claims};
 
@@ -49,4 +53,31 @@ async fn who_follows_all_hears_of_new_channels_and_of_those_that_are_over() {
     pushes.sort_by_key(|push| push["push"].to_string());
     assert_eq!(pushes[0], json!({ "push": "membership", "channel": "second", "change": "left" }));
     assert_eq!(pushes[1]["messages"][0]["text"], "still here");
+}
+
+/// What is asked on sockets takes places among all that is answered: where there is none, that frame alone is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_on_sockets_share_the_room_of_all_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::start(&folder.path().join("data"), &[("GUILDHALL_MAX_IN_FLIGHT", "1")]);
+    make(&process, "g", &["alice", "bob"]).await;
+    let refused = AtomicUsize::new(0);
+    let asking = join_all((0..16).map(|n| {
+        let (process, refused) = (&process, &refused);
+        async move {
+            let mut socket = Socket::of(process, if n % 2 == 0 { "alice" } else { "bob" }).await;
+            // Until somebody was refused; each answers all its frames, and is a good socket afterwards.
+            while refused.load(Ordering::Relaxed) == 0 {
+                let sent = socket.ask("/message/send", json!({ "channel": "g", "text": "hello" })).await;
+                match sent["error"]["code"].as_str() {
+                    None => assert!(sent["data"]["message"]["seq"].is_number(), "{sent}"),
+                    Some("unavailable") => drop(refused.fetch_add(1, Ordering::Relaxed)),
+                    Some(_) => panic!("{sent}"),
+                }
+            }
+            socket.ask("/live/follow", json!({ "all": true })).await["error"].clone()
+        }
+    }));
+    let answers = tokio::time::timeout(Duration::from_mins(1), asking).await.expect("somebody is refused");
+    assert!(answers.iter().all(Value::is_null), "{answers:?}");
 }

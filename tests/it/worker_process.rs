@@ -7,8 +7,10 @@ use std::sync::atomic::Ordering;
 use nix::sys::signal::Signal;
 use serde_json::json;
 
+use crate::database;
 use crate::kafka::{brokers, topic};
 use crate::process::{Process, eventually, player_token, program, server_token};
+use crate::socket_client::{Socket, make};
 use crate::support::SECRET;
 use crate::tasks::{Receiver, WEBHOOK_SECRET};
 
@@ -132,4 +134,37 @@ async fn a_server_that_is_killed_holds_no_channel_back() {
     println!("all received {:?} after the last kill", began.elapsed());
     let repeats = receiver.taken.lock().unwrap().len() - SENDS;
     assert!(repeats <= 2 * 8, "{repeats} repeats: at most those that ran when the server was killed");
+}
+
+/// `guildhall live` holds sockets and answers beside others on their database, and leaves tasks to them.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_one_that_holds_sockets_runs_no_tasks() {
+    let receiver = Receiver::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let file = format!("sqlite://{}", data.join(guildhall::store::EMBEDDED_FILE).display());
+    let database = database::of_folder(&data).unwrap_or(file);
+    let url = receiver.url();
+    let variables = [
+        ("DATABASE_URL", database.as_str()),
+        ("GUILDHALL_WEBHOOK_URL", &url),
+        ("GUILDHALL_WEBHOOK_SECRET", WEBHOOK_SECRET),
+    ];
+    let live = Process::start_as("live", &data, &variables);
+    make(&live, "g", &["alice", "bob"]).await;
+    let mut alice = Socket::of(&live, "alice").await;
+    alice.ask("/live/follow", json!({ "all": true })).await;
+    let said = alice.ask("/message/send", json!({ "channel": "g", "text": "hello" })).await;
+    assert_eq!(said["data"]["message"]["seq"], 1, "{said}");
+    assert_eq!(alice.push().await["messages"][0]["text"], "hello");
+    // A worker would have looked several times by then.
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    let mut connection = live.connect().await.unwrap();
+    let status = connection.call(&server_token(), "/task/status", None).await.unwrap().body;
+    assert_eq!(status["data"]["ready"], 1, "{status}");
+    let told = || receiver.taken.lock().unwrap().len();
+    assert_eq!(told(), 0);
+    let _worker = WorkerProcess::start(&data, &variables);
+    eventually("the worker runs it", async || (told() == 1).then_some(())).await;
 }

@@ -17,7 +17,6 @@ use crate::app::App;
 use crate::base::error::Result;
 use crate::base::lock::lock;
 use crate::chat::identity::Identity;
-use crate::chat::values::Kind;
 use crate::hub::{Hint, Hub, Watch};
 use crate::store::channel::{self, Channel};
 use crate::store::{member, message};
@@ -189,10 +188,10 @@ impl Feed {
     }
 
     /// The followed channels in which it is told who comes and goes.
-    pub(super) fn close_circles(&self) -> Vec<Arc<str>> {
+    pub(super) fn circles(&self) -> Vec<Arc<str>> {
         let rooms = lock(&self.rooms);
-        let is_close = |room: &Room| lock(&room.state).channel.kind() != Kind::World;
-        rooms.values().filter(|room| is_close(room)).map(|room| Arc::clone(&room.name)).collect()
+        let circles = rooms.values().filter(|room| lock(&room.state).channel.kind().is_a_circle());
+        circles.map(|room| Arc::clone(&room.name)).collect()
     }
 
     /// Tells who of a channel's members came and went.

@@ -67,7 +67,8 @@ pub(super) struct Follower {
     pub(super) may_read: bool,
 }
 
-/// The newest of the frames that are told once, to whoever follows now, and stored nowhere; and how many there were. One about a player is not for that player.
+/// The newest of the frames that are told once, to whoever follows now, and stored nowhere; and how many there were. One
+/// about somebody who types is not for them.
 #[derive(Default)]
 struct Passing {
     frames: VecDeque<(Utf8Bytes, Option<String>)>,
@@ -203,11 +204,14 @@ impl State {
 
     /// How long to wait before the followers are rung for; none where somebody waits to do so already.
     pub(super) fn ring_in(&mut self) -> Option<Duration> {
+        if self.will_ring {
+            return None;
+        }
+        if self.followers.len() <= BIG {
+            return Some(Duration::ZERO);
+        }
         let now = Instant::now();
         let wait = self.gathers_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
-        if self.followers.len() <= BIG || self.will_ring {
-            return (!self.will_ring).then_some(Duration::ZERO);
-        }
         self.gathers_until = Some(now + wait + GATHER);
         self.will_ring = !wait.is_zero();
         Some(wait)

@@ -14,6 +14,7 @@ use futures_util::{SinkExt, StreamExt};
 use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 use serde_json::json;
+use tokio::sync::watch;
 use tokio::time::{Instant, interval, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -158,6 +159,8 @@ struct Session {
     who: Identity,
     following: Following,
     place: Place,
+    /// Clients are asked to come back.
+    moves: watch::Receiver<u64>,
 }
 
 /// Waits for the first frame, which says who it is; none where that was not said well.
@@ -190,7 +193,10 @@ async fn greet(wire: &mut Wire, peer: Peer, shared: &Arc<Shared>) -> Result<Opti
     };
     let place = shared.sockets.enter(&who.key());
     let following = Following::new(app, &shared.feed, watch);
-    let session = Session { shared: Arc::clone(shared), peer, token, who, following, place };
+    // From here on, before the client knows that it is in: no word that comes later is missed.
+    let mut moves = shared.moves.clone();
+    moves.mark_unchanged();
+    let session = Session { shared: Arc::clone(shared), peer, token, who, following, place, moves };
     let request_id = random::id();
     tracing::info!(request_id, caller = session.who.id.as_str(), client_ip = %peer.0, "socket");
     session.say(wire, frame.id, Ok(session.welcome()), &request_id).await?;
@@ -237,8 +243,6 @@ impl Session {
 
     async fn talk(&mut self, wire: &mut Wire) -> Result<(), End> {
         let mut stopping = self.shared.stopping.clone();
-        let mut moves = self.shared.moves.clone();
-        moves.mark_unchanged();
         let mut moves_at = None;
         let mut pings = interval(PING);
         loop {
@@ -254,7 +258,7 @@ impl Session {
                 () = told(&mut stopping) => return Err(End::Restarting),
                 () = self.place.displaced() => return Err(End::TooMany),
                 () = tokio::time::sleep(ends_in) => return Err(end),
-                Ok(()) = moves.changed(), if moves_at.is_none() => {
+                Ok(()) = self.moves.changed(), if moves_at.is_none() => {
                     moves_at = Some(Instant::now() + Duration::from_millis(random::below(MOVE_MS)));
                 }
                 frame = wire.next() => match frame? {
