@@ -71,6 +71,7 @@ pub struct Db {
     hub: Arc<Hub>,
     /// How many members of a channel were online, and when that was, by the channel's key.
     online: Cache<i64, (Instant, i64)>,
+    pages: message::Pages,
 }
 
 impl Db {
@@ -103,6 +104,7 @@ impl Db {
             enqueued: AtomicBool::new(false),
             hub,
             online: Cache::new(COUNTS),
+            pages: message::Pages::default(),
         })
     }
 

@@ -31,6 +31,7 @@ mod messages;
 mod migrations;
 mod operators;
 mod package;
+mod pages;
 mod paths;
 mod payloads;
 mod postgres;

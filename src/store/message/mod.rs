@@ -1,6 +1,4 @@
-//! Messages: how they look, and pages of them. (`recall` takes one back.)
-//!
-//! Numbers have no gaps, so a page is arithmetic on them: no sorting, and `more` needs no extra row.
+//! Messages: how they look, and lists of them. (`page` is one channel's page; `recall` takes a message back.)
 
 use std::ops::RangeInclusive;
 
@@ -14,10 +12,13 @@ use super::{Db, json};
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 use crate::chat::identity::{Identity, Scope};
-use crate::chat::values::{ChannelId, MAX_EXACT, PlayerId};
+use crate::chat::values::PlayerId;
 
+mod page;
 mod recall;
 
+pub(super) use page::Pages;
+pub use page::{Page, Which, page};
 pub use recall::recall;
 
 /// What an entry in a channel is.
@@ -141,83 +142,6 @@ impl Stored {
     pub fn as_str(&self) -> &str {
         self.0.get()
     }
-}
-
-/// Which page of a channel.
-#[derive(Clone, Copy, Debug)]
-pub enum Which {
-    /// The newest messages before a number.
-    Before(i64),
-    /// The oldest messages after a number.
-    After(i64),
-}
-
-/// A page of a channel.
-pub struct Page {
-    /// The messages, ascending; those that retention deleted are not in it.
-    pub messages: Stored,
-    /// Changes when numbering starts over.
-    pub epoch: String,
-    /// There is more in the direction that was asked for.
-    pub more: bool,
-    /// Where history begins.
-    pub first_seq: i64,
-}
-
-/// `$4` is what to begin after, or nothing; `$5` what to end before, and `$6` the page's size.
-macro_rules! select_page {
-    ($list_begins:literal, $least:literal, $greatest:literal, $list_ends:literal) => {
-        concat!(
-            "SELECT c.epoch, c.first_seq, c.last_seq, (",
-            $list_begins,
-            " WHERE channel_key = c.key AND seq BETWEEN CASE WHEN $4 IS NULL THEN ",
-            $greatest,
-            "(",
-            $least,
-            "($5 - 1, c.last_seq) - $6 + 1, c.first_seq) ELSE ",
-            $greatest,
-            "($4 + 1, c.first_seq) END ",
-            "AND CASE WHEN $4 IS NULL THEN ",
-            $least,
-            "($5 - 1, c.last_seq) ELSE ",
-            $least,
-            "(",
-            $greatest,
-            "($4 + 1, c.first_seq) + $6 - 1, c.last_seq) END",
-            $list_ends,
-            ") FROM channel c LEFT JOIN member m ON m.channel_key = c.key AND m.player_id = $2 ",
-            "WHERE c.id = $1 AND (c.open OR m.player_id IS NOT NULL OR $3)"
-        )
-    };
-}
-
-const PAGE: Sql = by_dialect(
-    select_page!(
-        "SELECT group_concat(shown, ',') FROM (SELECT shown FROM message",
-        "min",
-        "max",
-        " ORDER BY seq)"
-    ),
-    select_page!("SELECT string_agg(shown, ',' ORDER BY seq) FROM message", "least", "greatest", ""),
-);
-
-/// A page of a channel that this caller may know of, in one question.
-///
-/// # Errors
-/// [`Error::NotFound`], the same for none and for one that is not theirs.
-pub async fn page(db: &Db, id: &ChannelId, caller: &Identity, which: Which, limit: i64) -> Result<Page> {
-    let (after, before) = match which {
-        Which::After(after) => (Some(after), MAX_EXACT),
-        Which::Before(before) => (None, before),
-    };
-    let values = values![id.as_str(), caller.id.as_str(), caller.is_staff(), after, before, limit];
-    let row: Option<(String, i64, i64, Option<String>)> = db.optional(PAGE, values).await?;
-    let (epoch, first_seq, last_seq, joined) = row.ok_or(Error::NotFound("channel"))?;
-    let more = match which {
-        Which::After(after) => (after + 1).max(first_seq) + limit - 1 < last_seq,
-        Which::Before(before) => (before - 1).min(last_seq) - limit + 1 > first_seq,
-    };
-    Ok(Page { messages: Stored::list(joined)?, epoch, more, first_seq })
 }
 
 /// The messages of one range in each of several channels, by their keys: a list each, in the order asked, each ascending.

@@ -1,0 +1,165 @@
+//! One page of a channel.
+//!
+//! Numbers have no gaps, so a page is arithmetic on them: no sorting, and `more` needs no extra row. Whatever changes a
+//! channel's history moves its last number, its first, or its epoch. So a page that was read before is served again as
+//! long as these stand, which the same question finds out that asks for the caller's rights.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use super::Stored;
+use crate::base::error::{Error, Result};
+use crate::chat::identity::Identity;
+use crate::chat::values::{ChannelId, MAX_EXACT};
+use crate::store::Db;
+use crate::store::engine::sql::{Sql, by_dialect, values};
+
+/// What kept pages may take in all.
+const BYTES: u64 = 16 << 20;
+
+/// About how many that are.
+const COUNT: usize = 2_000;
+
+/// How long a page is served again. Only who changes the database by hand, or puts a backup in its place, waits for it.
+const LIFE: Duration = Duration::from_secs(30);
+
+/// The channel, what to begin after or end before, and the size.
+type Key = (String, Option<i64>, i64, i64);
+
+struct Kept {
+    page: Page,
+    last_seq: i64,
+    read: Instant,
+}
+
+#[derive(Clone)]
+struct Size;
+
+impl Weighter<Key, Arc<Kept>> for Size {
+    fn weight(&self, key: &Key, kept: &Arc<Kept>) -> u64 {
+        const BESIDE: usize = 300;
+        (key.0.len() + kept.page.messages.as_str().len() + BESIDE) as u64
+    }
+}
+
+/// Pages that were read before.
+pub(in crate::store) struct Pages(Cache<Key, Arc<Kept>, Size>);
+
+impl Default for Pages {
+    fn default() -> Self {
+        Self(Cache::with_weighter(COUNT, BYTES, Size))
+    }
+}
+
+impl Pages {
+    fn get(&self, key: &Key) -> Option<Arc<Kept>> {
+        self.0.get(key).filter(|kept| kept.read.elapsed() < LIFE)
+    }
+
+    fn keep(&self, key: Key, last_seq: i64, page: Page) {
+        self.0.insert(key, Arc::new(Kept { page, last_seq, read: Instant::now() }));
+    }
+}
+
+/// Which page of a channel.
+#[derive(Clone, Copy, Debug)]
+pub enum Which {
+    /// The newest messages before a number.
+    Before(i64),
+    /// The oldest messages after a number.
+    After(i64),
+}
+
+/// A page of a channel.
+#[derive(Clone)]
+pub struct Page {
+    /// The messages, ascending; those that retention deleted are not in it.
+    pub messages: Stored,
+    /// Changes when numbering starts over.
+    pub epoch: String,
+    /// There is more in the direction that was asked for.
+    pub more: bool,
+    /// Where history begins.
+    pub first_seq: i64,
+}
+
+/// `$4` is what to begin after, or nothing; `$5` what to end before, and `$6` the page's size. There are no messages
+/// where the channel is as `$7` to `$9` know it.
+macro_rules! select_page {
+    ($list_begins:literal, $least:literal, $greatest:literal, $list_ends:literal) => {
+        concat!(
+            "SELECT c.epoch, c.first_seq, c.last_seq, CASE WHEN c.epoch = $7 AND c.first_seq = $8 AND c.last_seq = $9 ",
+            "THEN NULL ELSE (",
+            $list_begins,
+            " WHERE channel_key = c.key AND seq BETWEEN CASE WHEN $4 IS NULL THEN ",
+            $greatest,
+            "(",
+            $least,
+            "($5 - 1, c.last_seq) - $6 + 1, c.first_seq) ELSE ",
+            $greatest,
+            "($4 + 1, c.first_seq) END ",
+            "AND CASE WHEN $4 IS NULL THEN ",
+            $least,
+            "($5 - 1, c.last_seq) ELSE ",
+            $least,
+            "(",
+            $greatest,
+            "($4 + 1, c.first_seq) + $6 - 1, c.last_seq) END",
+            $list_ends,
+            ") END FROM channel c LEFT JOIN member m ON m.channel_key = c.key AND m.player_id = $2 ",
+            "WHERE c.id = $1 AND (c.open OR m.player_id IS NOT NULL OR $3)"
+        )
+    };
+}
+
+const PAGE: Sql = by_dialect(
+    select_page!(
+        "SELECT group_concat(shown, ',') FROM (SELECT shown FROM message",
+        "min",
+        "max",
+        " ORDER BY seq)"
+    ),
+    select_page!("SELECT string_agg(shown, ',' ORDER BY seq) FROM message", "least", "greatest", ""),
+);
+
+/// A page of a channel that this caller may know of, in one question.
+///
+/// # Errors
+/// [`Error::NotFound`], the same for none and for one that is not theirs.
+pub async fn page(db: &Db, id: &ChannelId, caller: &Identity, which: Which, limit: i64) -> Result<Page> {
+    let (after, before) = match which {
+        Which::After(after) => (Some(after), MAX_EXACT),
+        Which::Before(before) => (None, before),
+    };
+    let key = (id.to_string(), after, before, limit);
+    let kept = db.pages.get(&key);
+    let known = kept.as_ref();
+    let values = values![
+        id.as_str(),
+        caller.id.as_str(),
+        caller.is_staff(),
+        after,
+        before,
+        limit,
+        known.map(|kept| kept.page.epoch.as_str()),
+        known.map(|kept| kept.page.first_seq),
+        known.map(|kept| kept.last_seq)
+    ];
+    let row: Option<(String, i64, i64, Option<String>)> = db.optional(PAGE, values).await?;
+    let (epoch, first_seq, last_seq, joined) = row.ok_or(Error::NotFound("channel"))?;
+    if let Some(kept) = kept
+        && (&kept.page.epoch, kept.page.first_seq, kept.last_seq) == (&epoch, first_seq, last_seq)
+    {
+        return Ok(kept.page.clone());
+    }
+    let more = match which {
+        Which::After(after) => (after + 1).max(first_seq) + limit - 1 < last_seq,
+        Which::Before(before) => (before - 1).min(last_seq) - limit + 1 > first_seq,
+    };
+    let page = Page { messages: Stored::list(joined)?, epoch, more, first_seq };
+    db.pages.keep(key, last_seq, page.clone());
+    Ok(page)
+}
