@@ -74,8 +74,6 @@ const SCENES: [Scene; 7] = [
     scene(1, 5_000, 10, Servers::One),
     scene(1, 5_000, 40, Servers::One),
 ];
-pub(crate) const NO_BUS: (&str, Option<&str>) = ("GUILDHALL_BUS", None);
-
 /// Connections that talk.
 const SPEAKERS: u64 = 32;
 
@@ -109,7 +107,7 @@ async fn run(options: Options) {
         let folder = tempfile::tempdir_in(".").unwrap();
         let url = own_schema(database.as_deref()).await;
         let start =
-            || Server::start_with(folder.path(), url.as_deref(), None, ("GUILDHALL_BUS", bus.as_deref()));
+            || Server::start_with(folder.path(), url.as_deref(), None, &[("GUILDHALL_BUS", bus.as_deref())]);
         let talking = start();
         let other = (scene.servers != Servers::One).then(start);
         play((&talking, other.as_ref().unwrap_or(&talking)), scene, Duration::from_secs(options.seconds))
@@ -129,7 +127,7 @@ async fn own_schema(database: Option<&str>) -> Option<String> {
 /// Sockets that say nothing and hear nothing.
 async fn idle(count: usize) {
     let folder = tempfile::tempdir_in(".").unwrap();
-    let server = Server::start_with(folder.path(), None, None, NO_BUS);
+    let server = Server::start_with(folder.path(), None, None, &[]);
     tokio::time::sleep(Duration::from_secs(1)).await;
     let before = server.resident_mb();
     let mut idle = Vec::new();

@@ -6,10 +6,12 @@
 #![expect(clippy::unwrap_used, reason = "a measurement that meets a fault has nothing to print")]
 #![expect(clippy::disallowed_methods, reason = "DATABASE_URL says what is measured")]
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -18,9 +20,12 @@ use clap::Parser;
 use guildhall::chat::identity::Scope;
 use sqlx::Connection as _;
 
+#[path = "support/runs.rs"]
+mod runs;
 #[path = "support/server.rs"]
 mod server;
 
+use runs::{Row, Run, YARDSTICK};
 use server::{Asked, Connection, Server, own_cpu_seconds, schema, token};
 
 /// Loads a server and prints what it bore.
@@ -44,25 +49,34 @@ struct Options {
     /// Every send causes a task for the broker at this address, which may be there or not; sends alone are measured.
     #[arg(long, value_name = "HOST:PORT")]
     tasks_to: Option<String>,
+    /// Keeps the rates and CPU of this run in a file, for --compare on the same machine.
+    #[arg(long, value_name = "FILE", conflicts_with = "tasks_to")]
+    save: Option<PathBuf>,
+    /// Compares this run's ratios to an empty call with those in a file; ends with 1 where something got dearer.
+    #[arg(long, value_name = "FILE", conflicts_with = "tasks_to")]
+    compare: Option<PathBuf>,
     /// Given by `cargo bench`; means nothing here.
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-fn main() {
+fn main() -> ExitCode {
     let options = Options::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(run(options));
+    if runtime.block_on(run(options)) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-async fn run(options: Options) {
+/// False where it was compared with another run, and something got dearer.
+async fn run(options: Options) -> bool {
     let folder = tempfile::tempdir_in(".").unwrap();
-    println!("fdatasync of 4 KiB here: {:.0}/s, one after the other", fdatasync_rate(folder.path()));
+    let disk = fdatasync_rate(folder.path());
+    println!("fdatasync of 4 KiB here: {disk:.0}/s, one after the other");
     let database = match std::env::var("DATABASE_URL") {
         Ok(url) => Some(schema(&url).await),
         Err(_) => None,
     };
-    println!("on {}", if database.is_some() { "PostgreSQL" } else { "SQLite" });
+    let on = if database.is_some() { "PostgreSQL" } else { "SQLite" };
+    println!("on {on}");
     let lists = folder.path().join("lists");
     write_list(&lists);
     let lists = Some(lists.to_str().unwrap());
@@ -70,7 +84,7 @@ async fn run(options: Options) {
         folder.path(),
         database.as_deref(),
         options.tasks_to.as_deref(),
-        ("GUILDHALL_WORDLISTS", lists),
+        &[("GUILDHALL_WORDLISTS", lists)],
     );
     tokio::time::sleep(Duration::from_secs(2)).await;
     println!("idle memory: {:.1} MB", server.resident_mb());
@@ -95,25 +109,32 @@ async fn run(options: Options) {
     let channels = options.channels;
     let senders = &tokens[..options.clients];
     let readers = &tokens[..options.readers];
-    let time = Duration::from_secs(options.seconds);
+    let mut table =
+        Table { server: &server, time: Duration::from_secs(options.seconds), rows: BTreeMap::new() };
     let many = move |client, n| send_request(&format!("channel-{}", (client + n * 7) % channels), client, n);
-    measure(&server, "durable sends, many channels", time, senders, many).await;
+    table.measure("durable sends, many channels", senders, many).await;
     check_stored(&server, &options).await;
     if options.tasks_to.is_some() {
-        return;
+        return true;
     }
     let one = |client, n| send_request("channel-0", client, n + 10_000_000);
-    measure(&server, "durable sends, one channel", time, senders, one).await;
+    table.measure("durable sends, one channel", senders, one).await;
     let page = |_, _| ("GET", "/message/list?channel=channel-0&limit=50".to_owned(), String::new());
-    measure(&server, "pages of 50", time, readers, page).await;
+    table.measure("pages of 50", readers, page).await;
     let cursors: Vec<String> = (0..20).map(|n| format!(r#"{{"channel":"quiet-{n}","after":0}}"#)).collect();
     let poll = format!(r#"{{"channels":[{}]}}"#, cursors.join(","));
     let sync = move |_, _| ("POST", "/message/sync".to_owned(), poll.clone());
-    measure(&server, "sync of 20 quiet channels", time, readers, sync).await;
-    measure_inbox(&server, time).await;
+    table.measure("sync of 20 quiet channels", readers, sync).await;
+    measure_inbox(&mut table).await;
     let live = |_, _| ("GET", "/health/live".to_owned(), String::new());
-    measure(&server, "live (no database)", time, readers, live).await;
+    table.measure(YARDSTICK, readers, live).await;
     println!("memory after: {:.1} MB", server.resident_mb());
+    let run = Run { fdatasync_per_s: disk, rows: table.rows };
+    let good = options.compare.is_none_or(|file| runs::compare(&file, on, &run));
+    if let Some(file) = options.save {
+        runs::save(&file, on, run);
+    }
+    good
 }
 
 /// What players say: Chinese, English and both, of usual lengths.
@@ -202,7 +223,8 @@ fn quoted(names: &[String]) -> String {
 }
 
 /// A player's inbox of very many channels, each of whose pages is asked for again and again.
-async fn measure_inbox(server: &Server, time: Duration) {
+async fn measure_inbox(table: &mut Table<'_>) {
+    let server = table.server;
     const CHANNELS: usize = 5_000;
     let game = token("game", Scope::Server);
     let mut making = tokio::task::JoinSet::new();
@@ -233,7 +255,7 @@ async fn measure_inbox(server: &Server, time: Duration) {
         pages.push(format!("/channel/inbox?limit=100&after={next}"));
     }
     let ask = move |_, n: usize| ("GET", pages[n % pages.len()].clone(), String::new());
-    measure(server, "inbox of 5,000 channels, one reader", time, &[collector], ask).await;
+    table.measure("inbox of 5,000 channels, one reader", &[collector], ask).await;
 }
 
 /// Stores so many messages in each channel, past the program.
@@ -256,56 +278,67 @@ async fn fill(url: &str, each: i64) {
     }
 }
 
-/// Asks for so long from one connection a token, and prints a row.
-async fn measure(
-    server: &Server,
-    what: &str,
+/// What was measured so far.
+struct Table<'a> {
+    server: &'a Server,
     time: Duration,
-    tokens: &[String],
-    ask: impl Fn(usize, usize) -> Asked + Send + Sync + 'static,
-) {
-    let ask = Arc::new(ask);
-    let (cpu_before, own_before) = (server.cpu_seconds(), own_cpu_seconds());
-    let started = Instant::now();
-    let end = started + time;
-    let clients: Vec<_> = tokens
-        .iter()
-        .enumerate()
-        .map(|(client, token)| {
-            let (ask, token, port) = (Arc::clone(&ask), token.clone(), server.port);
-            tokio::spawn(async move {
-                let mut connection = Connection::open(port).await;
-                let mut took = Vec::with_capacity(100_000);
-                while Instant::now() < end {
-                    let request = ask(client, took.len());
-                    let started = Instant::now();
-                    let status = connection.ask(&request, &token).await;
-                    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&connection.buffer));
-                    took.push(started.elapsed());
-                }
-                took
+    rows: BTreeMap<String, Row>,
+}
+
+impl Table<'_> {
+    /// Asks for so long from one connection a token, and prints a row.
+    async fn measure(
+        &mut self,
+        what: &str,
+        tokens: &[String],
+        ask: impl Fn(usize, usize) -> Asked + Send + Sync + 'static,
+    ) {
+        let (server, time) = (self.server, self.time);
+        let ask = Arc::new(ask);
+        let (cpu_before, own_before) = (server.cpu_seconds(), own_cpu_seconds());
+        let started = Instant::now();
+        let end = started + time;
+        let clients: Vec<_> = tokens
+            .iter()
+            .enumerate()
+            .map(|(client, token)| {
+                let (ask, token, port) = (Arc::clone(&ask), token.clone(), server.port);
+                tokio::spawn(async move {
+                    let mut connection = Connection::open(port).await;
+                    let mut took = Vec::with_capacity(100_000);
+                    while Instant::now() < end {
+                        let request = ask(client, took.len());
+                        let started = Instant::now();
+                        let status = connection.ask(&request, &token).await;
+                        assert_eq!(status, 200, "{}", String::from_utf8_lossy(&connection.buffer));
+                        took.push(started.elapsed());
+                    }
+                    took
+                })
             })
-        })
-        .collect();
-    let mut took = Vec::new();
-    for client in clients {
-        took.extend(client.await.unwrap());
+            .collect();
+        let mut took = Vec::new();
+        for client in clients {
+            took.extend(client.await.unwrap());
+        }
+        let elapsed = started.elapsed().as_secs_f64();
+        let cpu = (server.cpu_seconds() - cpu_before) / took.len() as f64 * 1e6;
+        let own = (own_cpu_seconds() - own_before) / took.len() as f64 * 1e6;
+        if what.starts_with("durable sends") {
+            ACKNOWLEDGED.fetch_add(took.len(), Ordering::Relaxed);
+        }
+        took.sort_unstable();
+        let ms = |share: f64| took[((took.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
+        let rate = took.len() as f64 / elapsed;
+        println!(
+            "{what:<34} {rate:>9.0} {:>9.2} {:>9.2} {:>9.2} {cpu:>14.1} {own:>11.1}",
+            ms(0.5),
+            ms(0.99),
+            ms(1.0)
+        );
+        let row = Row { per_s: rate, p99_ms: ms(0.99), cpu_us: cpu };
+        self.rows.insert(what.to_owned(), row);
     }
-    let elapsed = started.elapsed().as_secs_f64();
-    let cpu = (server.cpu_seconds() - cpu_before) / took.len() as f64 * 1e6;
-    let own = (own_cpu_seconds() - own_before) / took.len() as f64 * 1e6;
-    if what.starts_with("durable sends") {
-        ACKNOWLEDGED.fetch_add(took.len(), Ordering::Relaxed);
-    }
-    took.sort_unstable();
-    let ms = |share: f64| took[((took.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
-    let rate = took.len() as f64 / elapsed;
-    println!(
-        "{what:<34} {rate:>9.0} {:>9.2} {:>9.2} {:>9.2} {cpu:>14.1} {own:>11.1}",
-        ms(0.5),
-        ms(0.99),
-        ms(1.0)
-    );
 }
 
 /// Sends that were acknowledged.

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use guildhall::chat::identity::Scope;
 use tokio::io::AsyncReadExt;
 
+use super::make_room;
 use super::server::{Connection, Server, token};
 use super::socket::{frame_end, open};
-use super::{NO_BUS, make_room};
 
 /// Clients that come back.
 const HERD: usize = 5_000;
@@ -16,7 +16,7 @@ const HERD: usize = 5_000;
 pub(crate) async fn come_back(database: Option<&str>) {
     const BEFORE: usize = 100;
     let folder = tempfile::tempdir_in(".").unwrap();
-    let server = Server::start_with(folder.path(), database, None, NO_BUS);
+    let server = Server::start_with(folder.path(), database, None, &[]);
     make_room(&server, "room-0", HERD).await;
     let say = async |port: u16, n: usize| {
         let body = format!(r#"{{"channel":"room-0","text":"potions please {n}","nonce":"{n}"}}"#);
@@ -28,7 +28,7 @@ pub(crate) async fn come_back(database: Option<&str>) {
         say(server.port, n).await;
     }
     drop(server);
-    let server = Server::start_with(folder.path(), database, None, NO_BUS);
+    let server = Server::start_with(folder.path(), database, None, &[]);
     let (port, begun) = (server.port, Instant::now());
     let clients: Vec<_> = (0..HERD)
         .map(|n| {

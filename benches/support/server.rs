@@ -70,18 +70,18 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it, with one more variable if that has a value.
+    /// Starts it, with those more variables that have a value.
     pub(crate) fn start_with(
         data: &Path,
         database: Option<&str>,
         tasks_to: Option<&str>,
-        variable: (&str, Option<&str>),
+        variables: &[(&str, Option<&str>)],
     ) -> Self {
         let program = || {
             let mut command = Command::new(env!("CARGO_BIN_EXE_guildhall"));
             command.env("GUILDHALL_DATA", data).env_remove("KAFKA_BROKERS");
             command.envs(database.map(|url| ("DATABASE_URL", url)));
-            command.envs(variable.1.map(|value| (variable.0, value)));
+            command.envs(variables.iter().filter_map(|(name, value)| Some((name, (*value)?))));
             command
         };
         assert!(program().arg("migrate").stdout(Stdio::null()).status().unwrap().success());
@@ -146,7 +146,7 @@ impl Drop for Server {
 }
 
 pub(crate) fn token(id: &str, scope: Scope) -> String {
-    let exp = Clock::default().now().unsigned_abs() / 1_000 + 3_600;
+    let exp = Clock::default().now().unsigned_abs() / 1_000 + 24 * 3_600;
     let claims = Claims {
         sub: PlayerId::parse(id).unwrap(),
         scope,

@@ -331,9 +331,22 @@ pub fn as_set(mut ids: Vec<PlayerId>) -> Vec<PlayerId> {
 }
 
 /// A list that holds at most `MAX` entries.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<T>", bound(deserialize = "T: Deserialize<'de>"))]
 pub struct Few<T, const MAX: usize>(Vec<T>);
+
+/// As the log shows it: a poll of a hundred channels would be a page, and is paid for by the byte.
+impl<T: fmt::Debug, const MAX: usize> fmt::Debug for Few<T, MAX> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 3;
+        let mut list = f.debug_list();
+        list.entries(self.0.iter().take(SHOWN));
+        if self.0.len() > SHOWN {
+            list.entry(&format_args!("{} in all", self.0.len()));
+        }
+        list.finish()
+    }
+}
 
 impl<T, const MAX: usize> Few<T, MAX> {
     /// The list.

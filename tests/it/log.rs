@@ -91,3 +91,21 @@ async fn reads_are_sampled_where_that_is_asked_for() {
     assert!(lines.iter().filter(|line| reads(line)).all(|line| line["stands_for"] == 10));
     assert!(lines.iter().filter(|line| !reads(line)).all(|line| line["stands_for"].is_null()));
 }
+
+/// A log is paid for by the byte: of a long list the first entries are shown, and how many there are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poll_of_many_channels_is_a_short_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let mut process = Process::start(&data, &[("GUILDHALL_LOG", "info")]);
+    let mut connection = process.connect().await.unwrap();
+    let cursors: Vec<Value> = (0..100).map(|n| json!({ "channel": format!("c{n}"), "after": 0 })).collect();
+    let sync = json!({ "channels": cursors });
+    let synced = connection.call(&player_token("alice"), "/message/sync", Some(&sync)).await.unwrap();
+    assert_eq!(synced.status, 200);
+    process.signal(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(process.wait(), Some(0));
+    let log = std::fs::read_to_string(data.with_extension("log")).unwrap();
+    let line = log.lines().find(|line| line.contains(r#""action":"sync""#)).unwrap();
+    assert!(line.contains("c0") && line.contains("100 in all") && line.len() < 1_000, "{line}");
+}

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::database;
 use crate::lambda::{Lambda, free_port, http_api};
-use crate::process::{Connection, eventually, player_token};
+use crate::process::{Connection, eventually, player_token, server_token};
 use crate::support::SECRET;
 
 const PACKAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/package");
@@ -152,4 +152,50 @@ async fn cold_start_with_fifty_thousand_entries() {
         fastest = fastest.min(took);
     }
     println!("fastest {fastest:.0} ms");
+}
+
+/// Printed, not asserted: what a warm function's calls cost, for the prices in docs/operations.md.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the packages: scripts/test --all"]
+async fn what_calls_cost_a_function() {
+    const CALLS: u64 = 500;
+    let url = database::migrated().await;
+    let variables =
+        [("DATABASE_URL", url.as_str()), ("GUILDHALL_SEND_LIMIT", "off"), ("GUILDHALL_RATE", "off")];
+    let lambda = Lambda::start_as("api", &native("guildhall-linux-", ""), &variables);
+    let call = async |token: &str, method: &str, path: &str, query: &str, body: Option<Value>| {
+        let body = body.map(|body| body.to_string());
+        let event = http_api(method, path, query, token, body.as_deref().map(|body| (body, false)));
+        let answer = lambda.invoke(&event).await;
+        assert_eq!(answer["statusCode"], 200, "{answer}");
+    };
+    let (alice, game) = (player_token("alice"), server_token());
+    for n in 0..20 {
+        let guild = json!({ "id": format!("g{n}"), "kind": "guild", "members": ["alice"] });
+        call(&game, "POST", "/channel/create", "", Some(guild)).await;
+    }
+    let cursors: Vec<Value> = (0..20).map(|n| json!({ "channel": format!("g{n}"), "after": 0 })).collect();
+    let text = "今晚八点公会战，记得上线 and bring potions please";
+    let cases = [
+        ("send", "POST", "/message/send", "", Some(json!({ "channel": "g0", "text": text }))),
+        ("list", "GET", "/message/list", "channel=g0&limit=50", None),
+        ("sync", "POST", "/message/sync", "", Some(json!({ "channels": cursors[1..] }))),
+    ];
+    for (name, method, path, query, body) in cases {
+        let before = (cpu_ms(lambda.child()), lambda.log().len(), Instant::now());
+        for _ in 0..CALLS {
+            call(&alice, method, path, query, body.clone()).await;
+        }
+        let cpu = (cpu_ms(lambda.child()) - before.0) / CALLS as f64;
+        let log = (lambda.log().len() - before.1) as u64 / CALLS;
+        let took = before.2.elapsed().as_secs_f64() * 1_000.0 / CALLS as f64;
+        println!("{name}: {cpu:.2} ms of CPU, {took:.1} ms with the emulator, {log} bytes of log");
+    }
+}
+
+fn cpu_ms(process: nix::unistd::Pid) -> f64 {
+    const TICK_MS: f64 = 10.0;
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) * TICK_MS
 }

@@ -38,7 +38,10 @@ async fn a_page_is_as_the_channel_is_whichever_instance_changed_it() {
         pages(&one, "alice").await;
     }
     let texts = |pages: &[Value]| -> Vec<String> {
-        pages.iter().map(|page| numbered_texts(page).into_iter().map(|(_, text)| text + " ").collect()).collect()
+        pages
+            .iter()
+            .map(|page| numbered_texts(page).into_iter().map(|(_, text)| text + " ").collect())
+            .collect()
     };
     for _ in 0..2 {
         let expected = ["first second third ", "first second third ", "first second "];
