@@ -213,7 +213,18 @@ async fn servers_tell_each_other_by_hints_without_text() {
         say(&other, "bob", "secret-guild", "from the newest code").await;
     });
     assert_eq!(heard.unwrap().body["data"]["channels"][0]["messages"][0]["seq"], 61);
-    assert!(overheard.recv().await.unwrap().0.starts_with("guildhall.latest.c."));
+    let (subject, _) = overheard.recv().await.unwrap();
+    assert!(subject.starts_with("guildhall.latest.c."));
+
+    // A hint behind others that never came is counted.
+    let mut publisher = TcpStream::connect(("127.0.0.1", nats.port)).await.unwrap();
+    let hint = format!("CONNECT {{}}\r\nPUB {} 2\r\n99\r\n", subject.replace("latest", "live"));
+    publisher.write_all(hint.as_bytes()).await.unwrap();
+    eventually("the gap is counted", async || {
+        let text = get_text(&figures, "/metrics").await;
+        text.lines().any(|line| line == "guildhall_gaps_total 1").then_some(())
+    })
+    .await;
 }
 
 /// A bus that loses, repeats and reorders, and is killed meanwhile: each entry once, in order.

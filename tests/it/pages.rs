@@ -1,5 +1,7 @@
 //! Pages that were read before are served again only while they are what the channel holds, whoever changed it.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::database;
@@ -7,9 +9,8 @@ use crate::support::{TestApp, numbered_texts};
 
 const PAGES: [&str; 3] = ["", "&after=0", "&before=3&limit=2"];
 
-/// Two instances on one database.
-async fn instances() -> (TestApp, TestApp) {
-    let folder = tempfile::tempdir().unwrap().keep();
+/// Two instances on one database, which is in the folder if it is a file.
+async fn instances(folder: &Path) -> (TestApp, TestApp) {
     let url = if database::on_postgres() {
         database::migrated().await
     } else {
@@ -29,7 +30,8 @@ async fn pages(app: &TestApp, player: &str) -> Vec<Value> {
 
 #[tokio::test]
 async fn a_page_is_as_the_channel_is_whichever_instance_changed_it() {
-    let (one, other) = instances().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = instances(folder.path()).await;
     one.world("world", &["alice"]).await;
     one.run_tasks().await;
     assert_eq!(numbered_texts(&pages(&one, "alice").await[0]), []);
