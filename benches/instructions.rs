@@ -10,20 +10,22 @@ use std::hint::black_box;
 use std::path::Path;
 
 use bytes::Bytes;
-use guildhall::access::token::{Claims, mint};
 use guildhall::api::router::Router;
 use guildhall::app::App;
 use guildhall::base::clock::Clock;
 use guildhall::chat::identity::Scope;
-use guildhall::chat::values::PlayerId;
-use guildhall::config::{Config, Secret};
+use guildhall::config::Config;
 use guildhall::controllers::ACTIONS;
 use guildhall::filter::{Filter, Wordlist};
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use serde_json::json;
 
-const SECRET: &str = "a secret of the counted calls, 32 bytes or more";
+#[path = "support/server.rs"]
+#[expect(dead_code, reason = "the other measurements use the rest")]
+mod server;
+
+use server::{SECRET, token};
 
 /// Before a case is counted, so often: caches are filled, and what is made once is made.
 const WARM_UP: usize = 20;
@@ -73,7 +75,7 @@ fn calls(times: usize, asked: fn(usize) -> (&'static str, String)) {
         let request = Request::builder()
             .method(method)
             .uri(path)
-            .header("authorization", token)
+            .header("authorization", format!("Bearer {token}"))
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from(body)))
             .unwrap();
@@ -100,13 +102,6 @@ async fn router(folder: &Path) -> Router {
     ]);
     let config = Config::from_lookup(|name| variables.get(name).cloned()).unwrap();
     Router::new(ACTIONS, App::start(config, Clock::default()).await.unwrap())
-}
-
-fn token(id: &str, scope: Scope) -> String {
-    let sub = PlayerId::parse(id).unwrap();
-    let claims =
-        Claims { sub, scope, exp: 4_000_000_000, name: None, level: None, nbf: None, aud: None, zone: None };
-    format!("Bearer {}", mint(&Secret::new(SECRET).unwrap(), &claims).unwrap())
 }
 
 /// The only function that is counted, with all that it calls.

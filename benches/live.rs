@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a measurement that meets a fault has nothing to print")]
 #![expect(clippy::disallowed_methods, reason = "DATABASE_URL says what is measured")]
 
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -77,13 +78,11 @@ const SCENES: [Scene; 7] = [
 /// Connections that talk.
 const SPEAKERS: u64 = 32;
 
-fn main() {
-    let options = Options::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(run(options));
+fn main() -> ExitCode {
+    server::measured(run(Options::parse()))
 }
 
-async fn run(options: Options) {
+async fn run(options: Options) -> bool {
     let database = std::env::var("DATABASE_URL").ok();
     println!("on {}", if database.is_some() { "PostgreSQL" } else { "SQLite" });
     println!(
@@ -115,6 +114,7 @@ async fn run(options: Options) {
     }
     herd::come_back(own_schema(database.as_deref()).await.as_deref()).await;
     idle(options.idle).await;
+    true
 }
 
 async fn own_schema(database: Option<&str>) -> Option<String> {

@@ -25,8 +25,8 @@ mod runs;
 #[path = "support/server.rs"]
 mod server;
 
-use runs::{Row, Run, YARDSTICK};
-use server::{Asked, Connection, Server, own_cpu_seconds, schema, token};
+use runs::{Row, Run};
+use server::{Asked, Connection, Server, own_cpu_seconds, quantile_ms, schema, token};
 
 /// Loads a server and prints what it bore.
 #[derive(Parser)]
@@ -61,9 +61,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    let options = Options::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    if runtime.block_on(run(options)) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    server::measured(run(Options::parse()))
 }
 
 /// False where it was compared with another run, and something got dearer.
@@ -127,7 +125,7 @@ async fn run(options: Options) -> bool {
     table.measure("sync of 20 quiet channels", readers, sync).await;
     measure_inbox(&mut table).await;
     let live = |_, _| ("GET", "/health/live".to_owned(), String::new());
-    table.measure(YARDSTICK, readers, live).await;
+    table.measure("live (no database)", readers, live).await;
     println!("memory after: {:.1} MB", server.resident_mb());
     let run = Run { fdatasync_per_s: disk, rows: table.rows };
     let good = options.compare.is_none_or(|file| runs::compare(&file, on, &run));
@@ -224,8 +222,8 @@ fn quoted(names: &[String]) -> String {
 
 /// A player's inbox of very many channels, each of whose pages is asked for again and again.
 async fn measure_inbox(table: &mut Table<'_>) {
-    let server = table.server;
     const CHANNELS: usize = 5_000;
+    let server = table.server;
     let game = token("game", Scope::Server);
     let mut making = tokio::task::JoinSet::new();
     for part in 0..8 {
@@ -286,59 +284,84 @@ struct Table<'a> {
 }
 
 impl Table<'_> {
-    /// Asks for so long from one connection a token, and prints a row.
+    /// Asks for so long from one connection a token, and prints a row; right before, an empty call, which the row is
+    /// compared by.
     async fn measure(
         &mut self,
         what: &str,
         tokens: &[String],
         ask: impl Fn(usize, usize) -> Asked + Send + Sync + 'static,
     ) {
-        let (server, time) = (self.server, self.time);
-        let ask = Arc::new(ask);
-        let (cpu_before, own_before) = (server.cpu_seconds(), own_cpu_seconds());
-        let started = Instant::now();
-        let end = started + time;
-        let clients: Vec<_> = tokens
-            .iter()
-            .enumerate()
-            .map(|(client, token)| {
-                let (ask, token, port) = (Arc::clone(&ask), token.clone(), server.port);
-                tokio::spawn(async move {
-                    let mut connection = Connection::open(port).await;
-                    let mut took = Vec::with_capacity(100_000);
-                    while Instant::now() < end {
-                        let request = ask(client, took.len());
-                        let started = Instant::now();
-                        let status = connection.ask(&request, &token).await;
-                        assert_eq!(status, 200, "{}", String::from_utf8_lossy(&connection.buffer));
-                        took.push(started.elapsed());
-                    }
-                    took
-                })
-            })
-            .collect();
-        let mut took = Vec::new();
-        for client in clients {
-            took.extend(client.await.unwrap());
-        }
-        let elapsed = started.elapsed().as_secs_f64();
-        let cpu = (server.cpu_seconds() - cpu_before) / took.len() as f64 * 1e6;
-        let own = (own_cpu_seconds() - own_before) / took.len() as f64 * 1e6;
+        let empty = |_, _| ("GET", "/health/live".to_owned(), String::new());
+        let empty = load(self.server, self.time / 4, tokens, empty).await;
+        let loaded = load(self.server, self.time, tokens, ask).await;
         if what.starts_with("durable sends") {
-            ACKNOWLEDGED.fetch_add(took.len(), Ordering::Relaxed);
+            ACKNOWLEDGED.fetch_add(loaded.took.len(), Ordering::Relaxed);
         }
-        took.sort_unstable();
-        let ms = |share: f64| took[((took.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
-        let rate = took.len() as f64 / elapsed;
+        let ms = |share| quantile_ms(&loaded.took, share);
         println!(
-            "{what:<34} {rate:>9.0} {:>9.2} {:>9.2} {:>9.2} {cpu:>14.1} {own:>11.1}",
+            "{what:<34} {:>9.0} {:>9.2} {:>9.2} {:>9.2} {:>14.1} {:>11.1}",
+            loaded.per_s,
             ms(0.5),
             ms(0.99),
-            ms(1.0)
+            ms(1.0),
+            loaded.cpu_us,
+            loaded.own_us
         );
-        let row = Row { per_s: rate, p99_ms: ms(0.99), cpu_us: cpu };
+        let row = Row { rate: loaded.per_s / empty.per_s, cpu: loaded.cpu_us / empty.cpu_us };
         self.rows.insert(what.to_owned(), row);
     }
+}
+
+/// How requests went.
+struct Loaded {
+    /// How long each took, sorted.
+    took: Vec<Duration>,
+    per_s: f64,
+    /// CPU of the server and of the generator for each.
+    cpu_us: f64,
+    own_us: f64,
+}
+
+/// Asks for so long from one connection a token.
+async fn load(
+    server: &Server,
+    time: Duration,
+    tokens: &[String],
+    ask: impl Fn(usize, usize) -> Asked + Send + Sync + 'static,
+) -> Loaded {
+    let ask = Arc::new(ask);
+    let (cpu_before, own_before) = (server.cpu_seconds(), own_cpu_seconds());
+    let started = Instant::now();
+    let end = started + time;
+    let clients: Vec<_> = tokens
+        .iter()
+        .enumerate()
+        .map(|(client, token)| {
+            let (ask, token, port) = (Arc::clone(&ask), token.clone(), server.port);
+            tokio::spawn(async move {
+                let mut connection = Connection::open(port).await;
+                let mut took = Vec::with_capacity(100_000);
+                while Instant::now() < end {
+                    let request = ask(client, took.len());
+                    let started = Instant::now();
+                    let status = connection.ask(&request, &token).await;
+                    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&connection.buffer));
+                    took.push(started.elapsed());
+                }
+                took
+            })
+        })
+        .collect();
+    let mut took = Vec::new();
+    for client in clients {
+        took.extend(client.await.unwrap());
+    }
+    let each = |seconds: f64| seconds / took.len() as f64 * 1e6;
+    let (cpu_us, own_us) = (each(server.cpu_seconds() - cpu_before), each(own_cpu_seconds() - own_before));
+    let per_s = took.len() as f64 / started.elapsed().as_secs_f64();
+    took.sort_unstable();
+    Loaded { took, per_s, cpu_us, own_us }
 }
 
 /// Sends that were acknowledged.

@@ -21,7 +21,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 #[expect(dead_code, reason = "the other measurements use the rest")]
 mod server;
 
-use server::{Asked, Connection, Server, schema, token};
+use server::{Asked, Connection, Server, quantile_ms, schema, token};
 
 /// Loads a server for long, and prints a row a minute.
 #[derive(Parser)]
@@ -51,9 +51,7 @@ const P99_ROOM: f64 = 1.5;
 type Took = Arc<Mutex<Vec<Duration>>>;
 
 fn main() -> ExitCode {
-    let options = Options::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    if runtime.block_on(run(options)) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    server::measured(run(Options::parse()))
 }
 
 async fn run(options: Options) -> bool {
@@ -91,7 +89,7 @@ async fn run(options: Options) -> bool {
         assert!(!sends.is_empty() && !senders.iter().any(|sender| sender.is_finished()), "a send failed");
         assert!(!tasks.is_finished(), "a task failed");
         sends.sort_unstable();
-        let ms = |share: f64| sends[((sends.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
+        let ms = |share| quantile_ms(&sends, share);
         let (memory, p99) = (server.resident_mb(), ms(0.99));
         println!(
             "{minute:>6} {:>9} {:>9.2} {p99:>9.2} {:>9.2} {memory:>11.1} {:>9}",
@@ -146,8 +144,8 @@ fn send(client: usize, n: u64) -> Asked {
 async fn top_rate(server: &Server) -> u64 {
     const SECONDS: u64 = 10;
     let end = Instant::now() + Duration::from_secs(SECONDS);
-    let all = (0..CLIENTS).map(|client| {
-        let port = server.port;
+    let port = server.port;
+    let talk = |client| {
         tokio::spawn(async move {
             let (mut connection, token) =
                 (Connection::open(port).await, token(&format!("player-{client}"), Scope::Player));
@@ -158,10 +156,10 @@ async fn top_rate(server: &Server) -> u64 {
             }
             count
         })
-    });
-    let all: Vec<_> = all.collect();
+    };
+    let talking: Vec<_> = (0..CLIENTS).map(talk).collect();
     let mut sent = 0;
-    for client in all {
+    for client in talking {
         sent += client.await.unwrap();
     }
     sent / SECONDS

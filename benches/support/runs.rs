@@ -1,28 +1,23 @@
-//! Runs of one machine beside each other: each measurement as a ratio to an empty call in the same run, so that a slower
-//! machine does not look like slower code.
+//! Runs of one machine beside each other: each measurement as a ratio to an empty call right before it, so that a slower
+//! minute of the machine does not look like slower code.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-/// The empty call.
-pub(crate) const YARDSTICK: &str = "live (no database)";
-
-/// A measurement that got dearer by more than this is told of. Two runs of one program differ by less than that, if each
-/// measurement takes ten seconds.
+/// A measurement that got dearer by more than this is told of.
 const ROOM: f64 = 0.15;
 
 /// A disk that differs by more than this says nothing about rates of durable sends.
 const DISK_ROOM: f64 = 0.2;
 
-/// What one row of the table holds.
-#[derive(Clone, Serialize, Deserialize)]
+/// What one row of the table came to, as ratios to the empty call that was measured right before it.
+#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Row {
-    pub(crate) per_s: f64,
-    pub(crate) p99_ms: f64,
-    pub(crate) cpu_us: f64,
+    pub(crate) rate: f64,
+    pub(crate) cpu: f64,
 }
 
 /// One run on one database.
@@ -57,18 +52,13 @@ pub(crate) fn compare(file: &Path, on: &str, run: &Run) -> bool {
         return false;
     };
     let disk = run.fdatasync_per_s / before.fdatasync_per_s;
-    println!("\nagainst {}, as ratios to an empty call of the same run (1.00 is unchanged):", file.display());
+    println!("\nagainst {}, as ratios to an empty call right before (1.00 is unchanged):", file.display());
     println!("the disk syncs at {disk:.2} of the rate of then");
     println!("{:<38} {:>9} {:>9}", "", "rate", "CPU");
     let mut good = true;
     for (what, row) in &run.rows {
-        let (Some(old), Some(old_base), Some(base)) =
-            (before.rows.get(what), before.rows.get(YARDSTICK), run.rows.get(YARDSTICK))
-        else {
-            continue;
-        };
-        let rate = (row.per_s / base.per_s) / (old.per_s / old_base.per_s);
-        let cpu = (row.cpu_us / base.cpu_us) / (old.cpu_us / old_base.cpu_us);
+        let Some(old) = before.rows.get(what) else { continue };
+        let (rate, cpu) = (row.rate / old.rate, row.cpu / old.cpu);
         let disk_differs = what.starts_with("durable") && (disk - 1.0).abs() > DISK_ROOM;
         let is_slower = !disk_differs && rate < 1.0 - ROOM;
         let is_dearer = cpu > 1.0 + ROOM;

@@ -2,8 +2,9 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use guildhall::access::token::{Claims, mint};
 use guildhall::base::clock::Clock;
@@ -14,7 +15,18 @@ use sqlx::Connection as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const SECRET: &str = "a secret of the load test, 32 bytes and more";
+pub(crate) const SECRET: &str = "a secret of the load test, 32 bytes and more";
+
+/// Runs a measurement to its end, on as many threads as the server has; it says whether all was as it should be.
+pub(crate) fn measured(run: impl Future<Output = bool>) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    if runtime.block_on(run) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What so large a share stayed below, in ms.
+pub(crate) fn quantile_ms(sorted: &[Duration], share: f64) -> f64 {
+    sorted[((sorted.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3
+}
 
 /// What is asked: method, path and body.
 pub(crate) type Asked = (&'static str, String, String);
