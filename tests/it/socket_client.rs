@@ -60,11 +60,17 @@ impl Socket {
         let id = self.next;
         self.next += 1;
         self.send(json!({ "id": id, "do": path, "input": input }).to_string()).await;
+        let answer = self.answer().await;
+        assert_eq!(answer["id"], id, "{answer}");
+        assert!(answer["request_id"].is_string(), "{answer}");
+        answer
+    }
+
+    /// The next answer; what is pushed before it is kept.
+    pub async fn answer(&mut self) -> Value {
         loop {
             let frame = self.read().await.unwrap();
             if frame["push"].is_null() {
-                assert_eq!(frame["id"], id, "{frame}");
-                assert!(frame["request_id"].is_string(), "{frame}");
                 return frame;
             }
             self.pushes.push_back(frame);

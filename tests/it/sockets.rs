@@ -68,7 +68,7 @@ async fn a_socket_answers_like_http_and_is_told_what_is_said() {
     let poll = json!({ "channels": [{ "channel": "g", "after": 3 }], "wait_s": 25 });
     assert_eq!(alice.ask("/message/sync", poll).await["data"]["channels"][0]["messages"], json!([]));
     alice.send(r#"{"id": 99, "do": "/message/send", "more": 1}"#).await;
-    let wrong = alice.read().await.unwrap();
+    let wrong = alice.answer().await;
     assert_eq!((&wrong["id"], &wrong["error"]["code"]), (&json!(99), &json!("invalid_input")));
 
     // From a cursor on, and no more once it is not followed.
