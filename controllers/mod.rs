@@ -5,10 +5,13 @@
 
 use crate::api::action::Entry;
 
+pub mod audit;
 pub mod channel;
 pub mod health;
 pub mod message;
 pub mod meta;
+pub mod player;
+pub mod sanction;
 pub mod task;
 pub mod wordlist;
 
@@ -29,6 +32,11 @@ pub const ACTIONS: &[Entry] = &[
     Entry::of::<message::ListMessages>(),
     Entry::of::<message::SyncMessages>(),
     Entry::of::<message::RecallMessage>(),
+    Entry::of::<player::OwnSanctions>(),
+    Entry::of::<sanction::GiveSanction>(),
+    Entry::of::<sanction::LiftSanction>(),
+    Entry::of::<sanction::ListSanctions>(),
+    Entry::of::<audit::ListAudit>(),
     Entry::of::<wordlist::WordlistStatus>(),
     Entry::of::<wordlist::TestWordlist>(),
     Entry::of::<wordlist::RefreshWordlist>(),

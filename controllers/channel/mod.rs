@@ -11,9 +11,10 @@ use crate::chat::values::{
     ChannelId, Few, InboxCursor, Kind, MAX_MEMBERS, Name, PageSize, PlayerId, Seq, Settings, as_set,
 };
 use crate::store::channel::{self, Channel};
-use crate::store::create::{self, DIRECT, NewChannel};
+use crate::store::create::{self, DIRECT, NewChannel, OF_PLAYER};
 use crate::store::member::{self, InboxRow};
 use crate::store::message::{self, Message, Stored};
+use crate::store::moderation::in_force::Bans;
 
 pub mod online;
 
@@ -84,9 +85,10 @@ impl Action for CreateChannel {
         if self.kind == Kind::Direct && (members.len() != 2 || self.settings.open) {
             return Err(Error::InvalidInput("a direct channel has two members and is not open".to_owned()));
         }
-        if self.id.as_str().starts_with(DIRECT) {
+        if let Some(prefix) = [DIRECT, OF_PLAYER].iter().find(|prefix| self.id.as_str().starts_with(**prefix))
+        {
             return Err(Error::InvalidInput(format!(
-                "id: ids that begin with {DIRECT} are made by /channel/direct"
+                "id: ids that begin with {prefix} are made by themselves"
             )));
         }
         let new =
@@ -112,6 +114,8 @@ impl Action for DirectChannel {
         if self.player == player.id {
             return Err(Error::InvalidInput("player: a direct channel is with somebody else".to_owned()));
         }
+        let channel = NewChannel::direct(player.id.clone(), self.player.clone()).id;
+        Bans::of(&app.db, &player).await?.check(Kind::Direct, channel.as_str())?;
         Ok(create::direct(&app.db, player.id.clone(), self.player).await?.into())
     }
 }
@@ -340,6 +344,11 @@ impl Action for Inbox {
         let more = rows.len() as i64 > limit;
         rows.truncate(limit as usize);
         let next = rows.last().filter(|_| more).map(InboxRow::cursor);
+        if rows.iter().any(|row| row.channel.asker_is_sanctioned()) {
+            let bans = Bans::of(&app.db, &player).await?;
+            bans.check_everywhere()?;
+            rows.retain(|row| bans.check(row.channel.kind(), &row.channel.id).is_ok());
+        }
         let channels: Vec<&Channel> = rows.iter().map(|row| &row.channel).collect();
         let newest = message::newest(&app.db, &channels).await?;
         let entry = |(row, last_message): (InboxRow, Option<Stored>)| InboxEntry {

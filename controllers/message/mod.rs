@@ -14,7 +14,7 @@ use crate::chat::values::{
     ChannelId, Cursor, Few, MAX_EXACT, MAX_MENTIONS, Nonce, PageSize, PlayerId, Seq, Text, as_set,
 };
 use crate::store::channel;
-use crate::store::message::{self, Message, Page, Stored, Which};
+use crate::store::message::{self, Message, MessageKind, Page, Stored, Which};
 use crate::store::sends::{self, Draft, Sent};
 use crate::store::wordlist_hit;
 use crate::work::task;
@@ -76,9 +76,11 @@ impl Action for SendMessage {
                 let follow_ups = webhook(app, &said.channel)?;
                 let limit = app.config.send_limit;
                 let sender = Identity::clone(&caller);
-                let sent =
-                    sends::append(&app.db, Draft { said: said.clone(), shown, sender, limit, follow_ups })
-                        .await?;
+                let sent = sends::append(
+                    &app.db,
+                    Draft { kind: MessageKind::Text, said: said.clone(), shown, sender, limit, follow_ups },
+                )
+                .await?;
                 app.recent.note(&said, &caller, app.clock.now());
                 sent
             }

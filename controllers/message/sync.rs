@@ -81,7 +81,8 @@ pub struct SyncedChannel {
     pub messages: Stored,
     /// Ask again: there is more.
     pub more: bool,
-    /// `not_found` where the caller sees no such channel (any more); the others are answered all the same.
+    /// `not_found` where the caller sees no such channel (any more), `forbidden` where they are banned; the others are
+    /// answered all the same.
     pub error: Option<&'static str>,
 }
 
@@ -160,9 +161,13 @@ impl Question<'_> {
         let mut replies = Vec::with_capacity(cursors.len());
         for cursor in cursors {
             let Some(channel) = visible.get(cursor.channel.as_str()) else {
-                replies.push(SyncedChannel::missing(cursor));
+                replies.push(SyncedChannel::refused(cursor, "not_found"));
                 continue;
             };
+            if channel.banned {
+                replies.push(SyncedChannel::refused(cursor, "forbidden"));
+                continue;
+            }
             let reset = cursor.is_from_another(channel);
             let after = if reset { 0 } else { cursor.after.get() };
             let (seqs, more) = channel.behind(after, limit.min(room));
@@ -244,7 +249,7 @@ impl SyncedChannel {
         self.reached
     }
 
-    fn missing(cursor: &SyncCursor) -> Self {
+    fn refused(cursor: &SyncCursor, error: &'static str) -> Self {
         let channel = cursor.channel.to_string();
         Self {
             channel,
@@ -256,7 +261,7 @@ impl SyncedChannel {
             reached: 0,
             messages: Stored::none(),
             more: false,
-            error: Some("not_found"),
+            error: Some(error),
         }
     }
 

@@ -37,6 +37,16 @@ pub enum Error {
         until: Option<Millis>,
         /// Why, in the moderator's words.
         reason: String,
+        /// Where: `everywhere`, `kind:world`, or `channel:ID`.
+        place: String,
+    },
+    /// The caller is shut out, of this channel or of all.
+    #[error("you are banned: {why}")]
+    Banned {
+        /// When it ends.
+        until: Option<Millis>,
+        /// Why, in the moderator's words.
+        why: String,
     },
     /// No such thing, or none that this caller may know of.
     #[error("no such {0}")]
@@ -97,7 +107,7 @@ impl Error {
         match self {
             Self::InvalidInput(_) => "invalid_input",
             Self::Unauthenticated(_) => "unauthenticated",
-            Self::Forbidden { .. } => "forbidden",
+            Self::Forbidden { .. } | Self::Banned { .. } => "forbidden",
             Self::Muted { .. } => "muted",
             Self::NotFound(_) => "not_found",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
@@ -116,7 +126,7 @@ impl Error {
         match self {
             Self::InvalidInput(_) => StatusCode::BAD_REQUEST,
             Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
-            Self::Forbidden { .. } | Self::Muted { .. } => StatusCode::FORBIDDEN,
+            Self::Forbidden { .. } | Self::Muted { .. } | Self::Banned { .. } => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict(_) => StatusCode::CONFLICT,
@@ -133,7 +143,10 @@ impl Error {
     pub fn details(&self) -> Value {
         match self {
             Self::Forbidden { reason, .. } => json!({ "reason": reason }),
-            Self::Muted { until, reason } => json!({ "until": until, "reason": reason }),
+            Self::Muted { until, reason, place } => {
+                json!({ "until": until, "reason": reason, "where": place })
+            }
+            Self::Banned { until, why } => json!({ "reason": "banned", "until": until, "why": why }),
             Self::TooLarge { limit } => json!({ "limit": limit }),
             Self::Rejected { category } => json!({ "category": category }),
             Self::RateLimited { reason, retry_after_s, .. } => {

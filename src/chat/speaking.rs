@@ -2,6 +2,7 @@
 
 use crate::base::clock::Millis;
 use crate::base::error::Error;
+use crate::chat::sanctions::{Sanction, SanctionKind, in_force};
 use crate::chat::values::Limit;
 use crate::chat::values::Settings;
 
@@ -18,6 +19,8 @@ pub struct Context<'a> {
     pub staff: bool,
     /// The speaker's level.
     pub level: i64,
+    /// The speaker's sanctions that cover this channel, also such as have ended.
+    pub sanctions: &'a [Sanction],
     /// When the speaker last spoke in this channel; kept only where it has a slow mode.
     pub last_here: Option<Millis>,
     /// When the speaker last spoke anywhere, oldest first; as many as the limit counts.
@@ -27,10 +30,14 @@ pub struct Context<'a> {
 }
 
 /// Why somebody may not speak. Seconds are rounded up, at least 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The channel is closed and the speaker not in it: it must look as if there were none.
     Unseen,
+    /// The speaker may neither speak nor read.
+    Banned(Sanction),
+    /// The speaker may not speak.
+    Muted(Sanction),
     /// The channel is open, but not joined.
     NotMember,
     /// Only staff speaks here.
@@ -52,8 +59,18 @@ pub fn may_speak(context: &Context<'_>) -> Result<(), Refusal> {
         return Ok(());
     }
     let Settings { open, min_level, slow_mode_s, read_only } = context.settings;
+    if !context.member && !open {
+        return Err(Refusal::Unseen);
+    }
+    let sanction = |kind| in_force(context.sanctions, kind, context.now).cloned();
+    if let Some(ban) = sanction(SanctionKind::Ban) {
+        return Err(Refusal::Banned(ban));
+    }
     if !context.member {
-        return Err(if open { Refusal::NotMember } else { Refusal::Unseen });
+        return Err(Refusal::NotMember);
+    }
+    if let Some(mute) = sanction(SanctionKind::Mute) {
+        return Err(Refusal::Muted(mute));
     }
     if read_only {
         return Err(Refusal::ReadOnly);
@@ -85,6 +102,8 @@ impl From<Refusal> for Error {
         let forbidden = |reason, message: String| Self::Forbidden { reason, message };
         match refusal {
             Refusal::Unseen => Self::NotFound("channel"),
+            Refusal::Banned(Sanction { until, reason: why, .. }) => Self::Banned { until, why },
+            Refusal::Muted(Sanction { until, reason, place, .. }) => Self::Muted { until, reason, place },
             Refusal::NotMember => forbidden("not_a_member", "join the channel first".to_owned()),
             Refusal::ReadOnly => forbidden("read_only", "this channel is for reading".to_owned()),
             Refusal::LevelTooLow(level) => {
@@ -116,6 +135,7 @@ mod tests {
             member: true,
             staff: false,
             level: 10,
+            sanctions: &[],
             last_here: None,
             recent: &[],
             limit: Some(Limit { count: 3, window_ms: 5_000 }),
@@ -191,8 +211,50 @@ mod tests {
                 Ok(()),
             ),
         ];
+        hold(table);
+    }
+
+    fn hold(table: &[(&str, Context<'_>, Result<(), Refusal>)]) {
         for (case, context, expected) in table {
             assert_eq!(may_speak(context), *expected, "{case}");
         }
+    }
+
+    #[test]
+    fn the_table_of_sanctions() {
+        let open = settings(|s| s.open = true);
+        let read_only = settings(|s| s.read_only = true);
+        let sanction =
+            |kind, until| Sanction { kind, place: "everywhere".to_owned(), until, reason: String::new() };
+        let mute = [sanction(SanctionKind::Mute, Some(NOW + 1))];
+        let over = [sanction(SanctionKind::Mute, Some(NOW)), sanction(SanctionKind::Ban, Some(NOW - 1))];
+        let both = [mute[0].clone(), sanction(SanctionKind::Ban, None)];
+        let warned = [sanction(SanctionKind::Warn, None)];
+        hold(&[
+            ("muted", Context { sanctions: &mute, ..context() }, Err(Refusal::Muted(mute[0].clone()))),
+            (
+                "muted, and the channel is for reading",
+                Context { sanctions: &mute, settings: read_only, ..context() },
+                Err(Refusal::Muted(mute[0].clone())),
+            ),
+            ("what ended holds nobody up", Context { sanctions: &over, ..context() }, Ok(())),
+            ("a warning is a word", Context { sanctions: &warned, ..context() }, Ok(())),
+            (
+                "a ban is more than a mute",
+                Context { sanctions: &both, ..context() },
+                Err(Refusal::Banned(both[1].clone())),
+            ),
+            (
+                "a ban is told to who did not join",
+                Context { sanctions: &both, member: false, settings: open, ..context() },
+                Err(Refusal::Banned(both[1].clone())),
+            ),
+            (
+                "a ban tells nothing of a closed channel",
+                Context { sanctions: &both, member: false, ..context() },
+                Err(Refusal::Unseen),
+            ),
+            ("staff is never sanctioned", Context { sanctions: &both, staff: true, ..context() }, Ok(())),
+        ]);
     }
 }

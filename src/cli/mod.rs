@@ -1,7 +1,7 @@
 //! The command line: what the program does when it is called by a person, a service manager or a platform.
 //!
-//! `serve` runs the program for as long as it is wanted, as a server, a worker or a function; `token`, `wordlist` and
-//! `task` are commands for people. Stands above everything: it hands the registries of
+//! `serve` runs the program for as long as it is wanted, as a server, a worker or a function; `token`, `wordlist`,
+//! `audit` and `task` are commands for people. Stands above everything: it hands the registries of
 //! actions and tasks to those who run them.
 
 use std::io::Write;
@@ -18,6 +18,7 @@ use crate::host::live::asyncapi;
 use crate::host::log;
 use crate::store::Db;
 
+mod audit;
 mod serve;
 mod task;
 mod token;
@@ -58,6 +59,9 @@ enum Command {
     /// Check, compare, try and publish wordlists.
     #[command(subcommand)]
     Wordlist(wordlist::WordlistCommand),
+    /// Check, list and export the audit of what was done about players.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// List, show, retry and run tasks.
     #[command(subcommand)]
     Task(task::TaskCommand),
@@ -90,6 +94,7 @@ impl Cli {
             Some(Command::Openapi) => say(&openapi_text()),
             Some(Command::Asyncapi) => say(&asyncapi_text()),
             Some(Command::Wordlist(command)) => in_runtime(command.run(&config)),
+            Some(Command::Audit(command)) => in_runtime(command.run(config)),
             Some(Command::Task(command)) => in_runtime(command.run(config)),
         };
         match done {

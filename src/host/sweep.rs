@@ -89,7 +89,8 @@ impl Rights {
         };
         let known: Vec<i64> = self.told.iter().map(|(_, id)| *id).collect();
         let changes = right_change::behind(&app.db, after, &known).await?;
-        let channels: BTreeSet<&str> = changes.iter().map(|change| change.channel.as_str()).collect();
+        let channels: BTreeSet<&str> =
+            changes.iter().filter_map(|change| change.channel.as_deref()).collect();
         let players: BTreeSet<&str> = changes.iter().map(|change| change.player_id.as_str()).collect();
         channels.into_iter().for_each(|channel| hub.tell_members(channel));
         players.into_iter().for_each(|player| hub.tell(&Hub::of_player(player)));

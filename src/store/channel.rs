@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sqlx::FromRow;
 
 use super::engine::sql::{Sql, by_dialect, values};
+use super::moderation::in_force::{Bans, sanctioned};
 use super::{Db, json};
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
@@ -37,6 +38,8 @@ pub struct Channel {
     pub created_at: Millis,
     /// Is the one who asked a member?
     pub member: bool,
+    /// Does the one who asked have a sanction, here or elsewhere?
+    sanctioned: bool,
 }
 
 impl Channel {
@@ -53,6 +56,11 @@ impl Channel {
     /// How it behaves.
     pub fn settings(&self) -> Settings {
         stored_settings(self.open, self.min_level, self.slow_mode_s, self.read_only)
+    }
+
+    /// Does the one who asked have a sanction, here or elsewhere?
+    pub fn asker_is_sanctioned(&self) -> bool {
+        self.sanctioned
     }
 
     /// May this caller know of it?
@@ -81,7 +89,9 @@ macro_rules! select_channel {
     ($rest:literal) => {
         concat!(
             "SELECT c.key, c.id, c.kind, c.name, c.open, c.min_level, c.slow_mode_s, c.read_only, c.epoch, c.last_seq, ",
-            "c.first_seq, c.member_count, c.created_at, m.player_id IS NOT NULL AS member ",
+            "c.first_seq, c.member_count, c.created_at, m.player_id IS NOT NULL AS member, ",
+            sanctioned!("$2"),
+            " ",
             "FROM channel c LEFT JOIN member m ON m.channel_key = c.key AND m.player_id = $2 ",
             $rest
         )
@@ -121,12 +131,14 @@ pub async fn find(db: &Db, id: &ChannelId, viewer: Option<&PlayerId>) -> Result<
 /// The channel, where this caller may know of it.
 ///
 /// # Errors
-/// [`Error::NotFound`], the same for none and for one that is not theirs.
+/// [`Error::NotFound`], the same for none and for one that is not theirs; [`Error::Banned`].
 pub async fn visible(db: &Db, id: &ChannelId, caller: &Identity) -> Result<Channel> {
-    find(db, id, Some(&caller.id))
-        .await?
-        .filter(|channel| channel.is_visible_to(caller))
-        .ok_or(Error::NotFound("channel"))
+    let found = find(db, id, Some(&caller.id)).await?.filter(|channel| channel.is_visible_to(caller));
+    let channel = found.ok_or(Error::NotFound("channel"))?;
+    if channel.sanctioned {
+        Bans::of(db, caller).await?.check(channel.kind(), &channel.id)?;
+    }
+    Ok(channel)
 }
 
 const AMONG: Sql = by_dialect(
@@ -139,8 +151,13 @@ const AMONG: Sql = by_dialect(
 /// # Errors
 /// The database's.
 pub async fn visible_among(db: &Db, ids: &[&ChannelId], caller: &Identity) -> Result<Vec<Channel>> {
-    let channels: Vec<Channel> = db.all(AMONG, values![&json(&ids)?, caller.id.as_str()]).await?;
-    Ok(channels.into_iter().filter(|channel| channel.is_visible_to(caller)).collect())
+    let mut channels: Vec<Channel> = db.all(AMONG, values![&json(&ids)?, caller.id.as_str()]).await?;
+    channels.retain(|channel| channel.is_visible_to(caller));
+    if channels.iter().any(|channel| channel.sanctioned) {
+        let bans = Bans::of(db, caller).await?;
+        channels.retain(|channel| bans.check(channel.kind(), &channel.id).is_ok());
+    }
+    Ok(channels)
 }
 
 /// Where a channel stands: all that a poll asks about.
@@ -156,6 +173,8 @@ pub struct Standing {
     pub first_seq: i64,
     /// The last message's number.
     pub last_seq: i64,
+    /// The caller is banned here.
+    pub banned: bool,
 }
 
 impl Standing {
@@ -173,14 +192,30 @@ impl Standing {
 /// The database's.
 pub async fn standings(db: &Db, ids: &[&ChannelId], caller: &Identity) -> Result<Vec<Standing>> {
     const STANDINGS: Sql = by_dialect(
-        "SELECT c.key, c.id, c.epoch, c.first_seq, c.last_seq FROM json_each($1) j JOIN channel c ON c.id = j.value
-         WHERE $3 OR c.open OR EXISTS (SELECT 1 FROM member m WHERE m.channel_key = c.key AND m.player_id = $2)",
-        "SELECT c.key, c.id, c.epoch, c.first_seq, c.last_seq
-         FROM json_array_elements_text($1::json) AS j (value) JOIN channel c ON c.id = j.value
-         WHERE $3 OR c.open OR EXISTS (SELECT FROM member m WHERE m.channel_key = c.key AND m.player_id = $2)",
+        concat!(
+            "SELECT c.key, c.id, c.kind, c.epoch, c.first_seq, c.last_seq, ",
+            sanctioned!("$2"),
+            " FROM json_each($1) j JOIN channel c ON c.id = j.value
+             WHERE $3 OR c.open OR EXISTS (SELECT 1 FROM member m WHERE m.channel_key = c.key AND m.player_id = $2)"
+        ),
+        concat!(
+            "SELECT c.key, c.id, c.kind, c.epoch, c.first_seq, c.last_seq, ",
+            sanctioned!("$2"),
+            " FROM json_array_elements_text($1::json) AS j (value) JOIN channel c ON c.id = j.value
+             WHERE $3 OR c.open OR EXISTS (SELECT FROM member m WHERE m.channel_key = c.key AND m.player_id = $2)"
+        ),
     );
-    let rows = db.all(STANDINGS, values![&json(&ids)?, caller.id.as_str(), caller.is_staff()]).await?;
-    let standing = |(key, id, epoch, first_seq, last_seq)| Standing { key, id, epoch, first_seq, last_seq };
+    let rows: Vec<(i64, String, String, String, i64, i64, bool)> =
+        db.all(STANDINGS, values![&json(&ids)?, caller.id.as_str(), caller.is_staff()]).await?;
+    let bans = if rows.iter().any(|(.., sanctioned)| *sanctioned) {
+        Bans::of(db, caller).await?
+    } else {
+        Bans::default()
+    };
+    let standing = |(key, id, kind, epoch, first_seq, last_seq, _): (_, String, String, _, _, _, _)| {
+        let banned = Kind::from_word(&kind).is_some_and(|kind| bans.check(kind, &id).is_err());
+        Standing { key, id, epoch, first_seq, last_seq, banned }
+    };
     Ok(rows.into_iter().map(standing).collect())
 }
 

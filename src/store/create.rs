@@ -14,6 +14,9 @@ use crate::chat::values::{ChannelId, Kind, Name, PlayerId, Settings, as_set};
 /// What the ids of direct channels begin with.
 pub const DIRECT: &str = "direct:";
 
+/// What the ids of players' own channels begin with.
+pub const OF_PLAYER: &str = "system:";
+
 /// A channel to make. Hashed whole: the same call twice is the same channel.
 #[derive(Debug, Serialize)]
 pub struct NewChannel {
@@ -37,6 +40,14 @@ impl NewChannel {
         let id =
             ChannelId::parse(format!("{DIRECT}{}", random::to_hex(&hash[..16]))).expect("hex fits an id");
         Self { id, kind: Kind::Direct, name: None, members, settings: Settings::default() }
+    }
+
+    /// A player's own channel, in which the game tells them what is about them alone. Its id follows from theirs.
+    pub fn of_player(player: &PlayerId) -> Self {
+        let hash = random::to_hex(&Sha256::digest(player.as_str())[..8]);
+        let id = ChannelId::parse(format!("{OF_PLAYER}{hash}")).expect("hex fits an id");
+        let settings = Settings { read_only: true, ..Settings::default() };
+        Self { id, kind: Kind::System, name: None, members: vec![player.clone()], settings }
     }
 
     fn pair(&self) -> Option<String> {

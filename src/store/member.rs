@@ -8,6 +8,7 @@ use sqlx::FromRow;
 
 use super::channel::Channel;
 use super::engine::sql::{Sql, Tx, by_dialect, values};
+use super::moderation::in_force::sanctioned;
 use super::{Db, json, right_change};
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
@@ -143,7 +144,9 @@ macro_rules! select_inbox {
     ($least:literal, $greatest:literal) => {
         concat!(
             "SELECT c.key, c.id, c.kind, c.name, c.open, c.min_level, c.slow_mode_s, c.read_only, c.epoch, c.last_seq, ",
-            "c.first_seq, c.member_count, c.created_at, c.last_at, TRUE AS member, m.read_seq, ",
+            "c.first_seq, c.member_count, c.created_at, c.last_at, TRUE AS member, ",
+            sanctioned!("$1"),
+            ", m.read_seq, ",
             $least, "(c.last_said - m.read_said, c.last_seq - ", $greatest, "(m.read_seq, c.first_seq - 1)) AS unread, ",
             "(SELECT count(*) FROM mention x ",
             " WHERE x.player_id = $1 AND x.channel_key = c.key AND x.seq > m.read_seq) AS unread_mentions ",
@@ -234,7 +237,7 @@ pub async fn channels(db: &Db, player: &PlayerId, limit: i64) -> Result<Vec<(Cha
     let joined: Vec<Joined> = db
         .all(
             "SELECT c.key, c.id, c.kind, c.name, c.open, c.min_level, c.slow_mode_s, c.read_only, c.epoch, c.last_seq,
-                    c.first_seq, c.member_count, c.created_at, TRUE AS member, m.read_seq
+                    c.first_seq, c.member_count, c.created_at, TRUE AS member, FALSE AS sanctioned, m.read_seq
              FROM member m JOIN channel c ON c.key = m.channel_key WHERE m.player_id = $1
              ORDER BY c.last_at DESC, c.id LIMIT $2",
             values![player.as_str(), limit],

@@ -29,6 +29,7 @@ mod engine;
 pub mod handover;
 pub mod member;
 pub mod message;
+pub mod moderation;
 pub mod online;
 pub mod outbox;
 pub mod process;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use sqlx::FromRow;
 
 use super::Db;
-use super::engine::sql::values;
+use super::engine::sql::{Tx, values};
 use super::sends::Numbered;
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
@@ -101,6 +101,28 @@ pub(super) const INSERT_SQLITE: &str =
     "INSERT INTO outbox (id, task, key, payload, trace, created_at, not_before, stage)
      SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 5, value ->> 6
      FROM json_each($1)";
+
+/// A task that follows something else than a message.
+#[derive(Debug)]
+pub struct NewTask {
+    /// The task's name.
+    pub task: &'static str,
+    /// Its key.
+    pub key: String,
+    /// Its fields, as JSON.
+    pub payload: String,
+}
+
+/// Enqueues a task with what causes it.
+pub(super) async fn add(tx: &mut Tx, db: &Db, new: &NewTask, now: Millis) -> sqlx::Result<()> {
+    tx.execute(
+        "INSERT INTO outbox (id, task, key, payload, created_at, not_before, stage, trace)
+         VALUES ($1, $2, $3, $4, $5, $5, $6, $7)",
+        values![&random::id(), new.task, &new.key, &new.payload, now, db.stage, trace::current().as_deref()],
+    )
+    .await?;
+    Ok(())
+}
 
 /// Enqueues a task under an id of the caller's choice; a second time is no task. Says whether it is new.
 ///

@@ -1,4 +1,5 @@
-//! Whose rights to read have changed: a row for everybody who joined or left a channel, for processes that hold sockets.
+//! Whose rights to read have changed: a row for everybody who joined or left a channel or was given a
+//! sanction, for processes that hold sockets.
 //!
 //! Ids grow in the order in which they are given, and become visible in the order of commits. So whoever reads them goes
 //! back a little each time, and tells by the id what is new.
@@ -10,13 +11,13 @@ use super::engine::sql::{Sql, Tx, by_dialect, values};
 use crate::base::clock::Millis;
 use crate::base::error::Result;
 
-/// A player joined or left a channel.
+/// A player joined or left a channel, or was given a sanction.
 #[derive(Debug, FromRow)]
 pub struct RightChange {
     /// Grows.
     pub id: i64,
-    /// The channel's id.
-    pub channel: String,
+    /// The channel's id; none where it is about more than one.
+    pub channel: Option<String>,
     /// The player's.
     pub player_id: String,
 }
@@ -32,6 +33,13 @@ pub(super) async fn note(tx: &mut Tx, channel_key: i64, players: &str, now: Mill
          SELECT $1, value, $3 FROM json_array_elements_text($2::json) AS j (value)",
     );
     tx.execute(NOTE, values![channel_key, players, now]).await?;
+    Ok(())
+}
+
+/// Notes that a player's rights change with this transaction, wherever they are.
+pub(super) async fn note_player(tx: &mut Tx, player: &str, now: Millis) -> sqlx::Result<()> {
+    let note = "INSERT INTO right_change (channel_key, player_id, changed_at) VALUES (0, $1, $2)";
+    tx.execute(note, values![player, now]).await?;
     Ok(())
 }
 
@@ -51,9 +59,9 @@ pub async fn last(db: &Db) -> Result<i64> {
 /// The database's.
 pub async fn behind(db: &Db, id: i64, known: &[i64]) -> Result<Vec<RightChange>> {
     const BEHIND: Sql = by_dialect(
-        "SELECT r.id, c.id AS channel, r.player_id FROM right_change r JOIN channel c ON c.key = r.channel_key
+        "SELECT r.id, c.id AS channel, r.player_id FROM right_change r LEFT JOIN channel c ON c.key = r.channel_key
          WHERE r.id > $1 AND r.id NOT IN (SELECT value FROM json_each($2)) ORDER BY r.id LIMIT $3",
-        "SELECT r.id, c.id AS channel, r.player_id FROM right_change r JOIN channel c ON c.key = r.channel_key
+        "SELECT r.id, c.id AS channel, r.player_id FROM right_change r LEFT JOIN channel c ON c.key = r.channel_key
          WHERE r.id > $1 AND r.id NOT IN (SELECT value::bigint FROM json_array_elements_text($2::json) AS j (value))
          ORDER BY r.id LIMIT $3",
     );

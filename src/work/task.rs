@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::base::error::Error;
 use crate::base::trace;
 use crate::outside::envelope::Envelope;
-use crate::store::outbox::FollowUp;
+use crate::store::outbox::{FollowUp, NewTask};
 
 /// Why a try failed.
 #[derive(Debug)]
@@ -81,6 +81,15 @@ async fn run<T: Task>(app: &App, envelope: &Envelope) -> Result<(), Failure> {
     let task: T = serde_json::from_str(envelope.payload.get())
         .map_err(|fault| Failure::GiveUp(format!("the payload is not this task's: {fault}")))?;
     task.run(app, &envelope.id).await
+}
+
+/// The task as something that is enqueued with what causes it.
+///
+/// # Errors
+/// The payload is no JSON.
+pub fn new<T: Task>(task: &T) -> Result<NewTask, Error> {
+    let payload = serde_json::to_string(task).map_err(Error::internal)?;
+    Ok(NewTask { task: T::NAME, key: task.key(), payload })
 }
 
 /// The task as something that follows a message; the store fills in the message's number.

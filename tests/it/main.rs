@@ -4,6 +4,7 @@
 #![expect(unreachable_pub, reason = "helpers are for the files beside them")]
 
 mod architecture;
+mod audit;
 mod auth;
 mod blocklist;
 mod bus;
@@ -45,6 +46,7 @@ mod release_aws;
 mod release_plain;
 mod rude_clients;
 mod s3;
+mod sanctions;
 mod scf;
 mod server;
 mod socket_client;

@@ -9,6 +9,7 @@ use guildhall::chat::identity::Scope;
 use guildhall::config::Secret;
 use serde_json::{Value, json};
 
+use crate::database;
 use crate::process::{Process, server_token};
 use crate::socket_client::{Socket, call, follow, make, say, start};
 use crate::support::{SECRET, claims};
@@ -80,4 +81,46 @@ async fn requests_on_sockets_share_the_room_of_all_others() {
     }));
     let answers = tokio::time::timeout(Duration::from_mins(1), asking).await.expect("somebody is refused");
     assert!(answers.iter().all(Value::is_null), "{answers:?}");
+}
+
+/// A ban that another process gave ends what a socket hears within a second, and its end brings it back.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_banned_hears_nothing_more_on_an_open_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    // The one that holds the sockets runs no tasks, and so tells nobody anything itself.
+    let other = start(&data);
+    let embedded = || format!("sqlite://{}", data.join(guildhall::store::EMBEDDED_FILE).display());
+    let url = database::of_folder(&data).unwrap_or_else(embedded);
+    let process = Process::start_as("live", &data, &[("DATABASE_URL", &url)]);
+    make(&process, "g", &["alice", "bob"]).await;
+    make(&process, "h", &["alice", "bob"]).await;
+    let mut all = Socket::of(&process, "alice").await;
+    all.ask("/live/follow", json!({ "all": true })).await;
+    let mut named = Socket::of(&process, "alice").await;
+    named.ask("/live/follow", follow("g", 0)).await;
+    let ban = json!({ "player": "alice", "kind": "ban", "where": "channel:g", "reason": "r" });
+    let sanction = call(&other, &server_token(), "/sanction/give", ban).await["sanction"]["id"].clone();
+    let left = json!({ "push": "membership", "channel": "g", "change": "left" });
+    assert_eq!(all.push_of("membership").await, left);
+    assert_eq!(named.push_of("membership").await, left);
+    say(&process, "bob", "g", "between us").await;
+    say(&process, "bob", "h", "still here").await;
+    let mut heard = all.push_of("messages").await;
+    if heard["messages"][0]["kind"] == "system" {
+        heard = all.push_of("messages").await; // behind the word that they are banned
+    }
+    assert_eq!((&heard["channel"], &heard["messages"][0]["text"]), (&json!("h"), &json!("still here")));
+    let again = named.ask("/live/follow", follow("g", 0)).await;
+    assert_eq!(again["data"]["channels"][0]["error"], "not_found");
+    call(&other, &server_token(), "/sanction/lift", json!({ "id": sanction, "reason": "r" })).await;
+    loop {
+        let push = all.push_of("membership").await;
+        if push["channel"] == "g" {
+            assert_eq!(push["change"], "joined");
+            break;
+        }
+    }
+    let again = named.ask("/live/follow", follow("g", 0)).await;
+    assert_eq!(again["data"]["channels"][0]["error"], Value::Null);
 }

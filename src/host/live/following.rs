@@ -14,11 +14,12 @@ use super::frame::{Change, Follow, Followed, Push, Standing};
 use crate::app::App;
 use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
-use crate::chat::values::ChannelId;
+use crate::chat::values::{ChannelId, Kind};
 use crate::controllers::message::{SyncCursor, SyncedChannel, news};
 use crate::host::feed::{self, Behind, Feed};
 use crate::host::shared::{Shared, Unsent};
 use crate::hub::{Hub, Watch};
+use crate::store::moderation::in_force::Bans;
 use crate::store::{channel, member};
 
 /// Channels that one socket follows.
@@ -50,6 +51,7 @@ struct Place {
     epoch: Option<String>,
     /// Followed because the caller is a member, rather than by its name.
     by_all: bool,
+    kind: Kind,
 }
 
 /// A frame, and since when it was known that there is something to tell; not for what was said long ago.
@@ -88,11 +90,12 @@ impl Following {
         if self.cursors.len() + named.len() > CHANNELS {
             return Err(Error::InvalidInput(format!("a socket follows at most {CHANNELS} channels")));
         }
+        self.watch.add(&Hub::of_player(who.id.as_str()));
         if follow.all {
             self.all = true;
-            self.watch.add(&Hub::of_player(who.id.as_str()));
             let room = CHANNELS - self.cursors.len() - named.len();
-            for (channel, _) in self.memberships(who).await?.into_iter().take(room) {
+            let bans = Bans::of(&self.app.db, who).await?;
+            for (channel, _) in self.memberships(who, &bans).await?.into_iter().take(room) {
                 followed.push(found(&channel));
                 let after = channel.last_seq;
                 self.add(who, &channel, (after, Some(channel.epoch.clone())), true);
@@ -131,7 +134,7 @@ impl Following {
         self.watch.add(&Feed::name(id));
         self.due.insert(Feed::name(id).into());
         let passed = share.passed();
-        self.cursors.insert(id.into(), Place { share, passed, after, epoch, by_all });
+        self.cursors.insert(id.into(), Place { share, passed, after, epoch, by_all, kind: channel.kind() });
     }
 
     pub(super) fn forget(&mut self, id: &str) {
@@ -140,8 +143,11 @@ impl Following {
         self.cursors.remove(id);
     }
 
-    async fn memberships(&self, who: &Identity) -> Result<Vec<(channel::Channel, i64)>> {
-        self.app.db.hub().look(member::channels(&self.app.db, &who.id, ALL)).await
+    /// The caller's channels, but for those where they are banned.
+    async fn memberships(&self, who: &Identity, bans: &Bans) -> Result<Vec<(channel::Channel, i64)>> {
+        let mut joined = self.app.db.hub().look(member::channels(&self.app.db, &who.id, ALL)).await?;
+        joined.retain(|(channel, _)| bans.check(channel.kind(), &channel.id).is_ok());
+        Ok(joined)
     }
 
     /// The client's player types in a channel that it follows.
@@ -241,19 +247,18 @@ impl Following {
         text(&Push::Messages { channel: id, epoch, reset, first_seq, messages: &channel.messages }).map(Some)
     }
 
-    /// Channels joined and left since they were looked at last.
+    /// Channels joined and left since they were looked at last, and those from which the caller is banned.
     async fn compare(&mut self, who: &Identity) -> Result<Vec<Utf8Bytes>> {
-        let now = self.memberships(who).await?;
-        let is_in = |id: &str| now.iter().any(|(channel, _)| channel.id == id);
-        let left = self.cursors.iter().filter(|(id, place)| place.by_all && !is_in(id));
-        let left: Vec<Arc<str>> = left.map(|(id, _)| Arc::clone(id)).collect();
-        // The thousand most active ones may be others by now; those one is still in go on.
-        let left = if now.len() < ALL as usize { left } else { Vec::new() };
-        let mut frames = Vec::new();
-        for id in left {
-            self.forget(&id);
-            frames.push(membership(&id, Change::Left)?);
+        let bans = Bans::of(&self.app.db, who).await?;
+        let mut frames = self.leave(|id, place| bans.check(place.kind, id).is_err())?;
+        if !self.all {
+            return Ok(frames);
         }
+        let now = self.memberships(who, &bans).await?;
+        let is_in = |id: &str| now.iter().any(|(channel, _)| channel.id == id);
+        // The thousand most active ones may be others by now; those one is still in go on.
+        let complete = now.len() < ALL as usize;
+        frames.extend(self.leave(|id, place| complete && place.by_all && !is_in(id))?);
         for (channel, joined_after) in &now {
             if !self.cursors.contains_key(channel.id.as_str()) && self.cursors.len() < CHANNELS {
                 self.add(who, channel, (*joined_after, Some(channel.epoch.clone())), true);
@@ -261,6 +266,16 @@ impl Following {
             }
         }
         Ok(frames)
+    }
+}
+
+impl Following {
+    /// Leaves some channels, and says so.
+    fn leave(&mut self, leaves: impl Fn(&str, &Place) -> bool) -> Result<Vec<Utf8Bytes>> {
+        let left = self.cursors.iter().filter(|(id, place)| leaves(id, place));
+        let left: Vec<Arc<str>> = left.map(|(id, _)| Arc::clone(id)).collect();
+        left.iter().for_each(|id| self.forget(id));
+        left.iter().map(|id| membership(id, Change::Left)).collect()
     }
 }
 

@@ -27,6 +27,8 @@ pub use recall::recall;
 pub enum MessageKind {
     /// Somebody said something.
     Text,
+    /// The game itself tells something.
+    System,
     /// The message `ref` was taken back; hide it.
     Recall,
     /// Somebody said something and it was taken back: text and payload are gone.

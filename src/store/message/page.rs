@@ -13,9 +13,10 @@ use quick_cache::sync::Cache;
 use super::Stored;
 use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
-use crate::chat::values::{ChannelId, MAX_EXACT};
+use crate::chat::values::{ChannelId, Kind, MAX_EXACT};
 use crate::store::Db;
 use crate::store::engine::sql::{Sql, by_dialect, values};
+use crate::store::moderation::in_force::{Bans, sanctioned};
 
 /// What kept pages may take in all.
 const BYTES: u64 = 16 << 20;
@@ -109,7 +110,9 @@ macro_rules! select_page {
             $greatest,
             "($4 + 1, c.first_seq) + $6 - 1, c.last_seq) END",
             $list_ends,
-            ") END FROM channel c LEFT JOIN member m ON m.channel_key = c.key AND m.player_id = $2 ",
+            ") END, c.kind, ",
+            sanctioned!("$2"),
+            " FROM channel c LEFT JOIN member m ON m.channel_key = c.key AND m.player_id = $2 ",
             "WHERE c.id = $1 AND (c.open OR m.player_id IS NOT NULL OR $3)"
         )
     };
@@ -128,7 +131,7 @@ const PAGE: Sql = by_dialect(
 /// A page of a channel that this caller may know of, in one question.
 ///
 /// # Errors
-/// [`Error::NotFound`], the same for none and for one that is not theirs.
+/// [`Error::NotFound`], the same for none and for one that is not theirs; [`Error::Banned`].
 pub async fn page(db: &Db, id: &ChannelId, caller: &Identity, which: Which, limit: i64) -> Result<Page> {
     let (after, before) = match which {
         Which::After(after) => (Some(after), MAX_EXACT),
@@ -148,8 +151,12 @@ pub async fn page(db: &Db, id: &ChannelId, caller: &Identity, which: Which, limi
         known.map(|kept| kept.page.first_seq),
         known.map(|kept| kept.last_seq)
     ];
-    let row: Option<(String, i64, i64, Option<String>)> = db.optional(PAGE, values).await?;
-    let (epoch, first_seq, last_seq, joined) = row.ok_or(Error::NotFound("channel"))?;
+    type Row = (String, i64, i64, Option<String>, String, bool);
+    let row: Option<Row> = db.optional(PAGE, values).await?;
+    let (epoch, first_seq, last_seq, joined, kind, sanctioned) = row.ok_or(Error::NotFound("channel"))?;
+    if sanctioned && let Some(kind) = Kind::from_word(&kind) {
+        Bans::of(db, caller).await?.check(kind, id.as_str())?;
+    }
     if let Some(kept) = kept
         && (&kept.page.epoch, kept.page.first_seq, kept.last_seq) == (&epoch, first_seq, last_seq)
     {

@@ -16,7 +16,8 @@ use crate::chat::payload::Payload;
 use crate::chat::speaking::{self, Refusal, may_speak};
 use crate::chat::values::PlayerId;
 use crate::store::channel::stored_settings;
-use crate::store::message::{Message, MessageKind, Sender, Stored, Written};
+use crate::store::message::{Message, Sender, Stored, Written};
+use crate::store::moderation::in_force;
 use crate::store::{json, outbox, wordlist_hit};
 
 /// What came of a send.
@@ -52,6 +53,8 @@ pub(in crate::store) struct Facts {
     last_sent_at: Option<Millis>,
     recent: Option<String>,
     pace_version: i64,
+    /// The sender's sanctions that cover this channel, as a JSON list; none where there are none.
+    sanctions: Option<String>,
     earlier_seq: Option<i64>,
     earlier_digest: Option<String>,
 }
@@ -192,6 +195,7 @@ impl<'a> Batch<'a> {
             member: facts.member,
             staff: draft.sender.is_staff(),
             level: draft.sender.level.get(),
+            sanctions: &in_force::read(facts.sanctions.as_deref()),
             last_here: here,
             recent: &pace.recent,
             limit: draft.limit,
@@ -247,7 +251,7 @@ fn message(draft: &Draft) -> Result<Pieces> {
     let message = json(&Message {
         channel: draft.said.channel.to_string(),
         seq: 0,
-        kind: MessageKind::Text,
+        kind: draft.kind,
         sender: Sender::of(&draft.sender, &draft.shown.name),
         text: draft.shown.text.clone(),
         payload: draft.shown.payload.as_deref().map(raw).transpose()?,

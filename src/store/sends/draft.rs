@@ -9,11 +9,14 @@ use crate::chat::said::{Said, Shown};
 use crate::chat::values::{Limit, Nonce};
 use crate::store::Db;
 use crate::store::engine::Pools;
+use crate::store::message::MessageKind;
 use crate::store::outbox::FollowUp;
 
 /// A send that is ready to be stored.
 #[derive(Debug)]
 pub struct Draft {
+    /// Somebody's word, or the game's own.
+    pub kind: MessageKind,
     /// As it came.
     pub said: Said,
     /// As it will be seen.

@@ -13,6 +13,7 @@ use crate::base::clock::Clock;
 use crate::base::error::{Error, Result};
 use crate::store::engine::connections::Connections;
 use crate::store::engine::postgres;
+use crate::store::moderation::in_force::covering;
 use crate::store::{is_twin, json};
 
 /// How often a batch is decided again, each time for what moved on in between.
@@ -133,17 +134,19 @@ async fn write(
     Ok(decisions.into_iter().map(outcome).collect())
 }
 
-const FACTS: &str = "SELECT c.key, c.open, c.min_level, c.slow_mode_s, c.read_only, c.last_seq, c.last_said, c.last_at,
+const FACTS: &str = concat!("SELECT c.key, c.open, c.min_level, c.slow_mode_s, c.read_only, c.last_seq, c.last_said, c.last_at,
             (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now,
             m.player_id IS NOT NULL AS member, m.last_sent_at, p.recent, coalesce(p.version, 0) AS pace_version,
-            e.seq AS earlier_seq, e.digest AS earlier_digest
+            e.seq AS earlier_seq, e.digest AS earlier_digest, ",
+    covering!("json_agg(json_build_array(s.kind, s.place, s.until, s.reason))::text", "j.value ->> 1"),
+    "
      FROM json_array_elements($1::json) WITH ORDINALITY AS j (value, n)
      LEFT JOIN channel c ON c.id = j.value ->> 0
      LEFT JOIN member m ON m.channel_key = c.key AND m.player_id = j.value ->> 1
      LEFT JOIN pace p ON p.player_id = j.value ->> 1
      LEFT JOIN LATERAL (SELECT seq, digest FROM message
          WHERE channel_key = c.key AND sender_id = j.value ->> 1 AND nonce = j.value ->> 2 LIMIT 1) e ON TRUE
-     ORDER BY j.n";
+     ORDER BY j.n");
 
 const WRITE: &str = r#"
 WITH r AS MATERIALIZED (

@@ -9,6 +9,7 @@ use super::draft::Pending;
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Result};
 use crate::store::engine::sqlite;
+use crate::store::moderation::in_force::covering;
 use crate::store::{json, outbox, wordlist_hit};
 
 pub(in crate::store) async fn commit(
@@ -79,15 +80,17 @@ async fn execute(tx: &mut SqliteConnection, statement: &'static str, rows: &str)
     Ok(())
 }
 
-const FACTS: &str = "SELECT c.key, c.open, c.min_level, c.slow_mode_s, c.read_only, c.last_seq, c.last_said, c.last_at, NULL AS now,
+const FACTS: &str = concat!("SELECT c.key, c.open, c.min_level, c.slow_mode_s, c.read_only, c.last_seq, c.last_said, c.last_at, NULL AS now,
             m.player_id IS NOT NULL AS member, m.last_sent_at, p.recent, 0 AS pace_version,
-            e.seq AS earlier_seq, e.digest AS earlier_digest
+            e.seq AS earlier_seq, e.digest AS earlier_digest, ",
+    covering!("nullif(json_group_array(json_array(s.kind, s.place, s.until, s.reason)), '[]')", "j.value ->> 1"),
+    "
      FROM json_each($1) j
      LEFT JOIN channel c ON c.id = j.value ->> 0
      LEFT JOIN member m ON m.channel_key = c.key AND m.player_id = j.value ->> 1
      LEFT JOIN pace p ON p.player_id = j.value ->> 1
      LEFT JOIN message e ON e.channel_key = c.key AND e.sender_id = j.value ->> 1 AND e.nonce = j.value ->> 2
-     ORDER BY j.key";
+     ORDER BY j.key");
 
 // `OR FAIL`: a statement that fails ends the transaction anyway, so SQLite need not copy every page aside to be able
 // to take back one statement alone.

@@ -3,7 +3,9 @@
 use crate::work::task::Entry;
 
 pub mod retention;
+pub mod told;
 pub mod webhook;
 
 /// Every task.
-pub const TASKS: &[Entry] = &[Entry::of::<webhook::Webhook>(), Entry::of::<retention::Retention>()];
+pub const TASKS: &[Entry] =
+    &[Entry::of::<webhook::Webhook>(), Entry::of::<retention::Retention>(), Entry::of::<told::Told>()];

@@ -10,6 +10,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::base::clock::Millis;
 use crate::filter::display::shows_something;
 
+mod kind;
+
+pub use kind::{Kind, Settings};
+
 /// The largest whole number that every JSON reader keeps exact (2^53 - 1).
 pub const MAX_EXACT: i64 = 9_007_199_254_740_991;
 /// Bytes in a message's text.
@@ -105,6 +109,27 @@ checked_string!(
 );
 
 checked_string!(
+    /// Names a sanction, a report, a case or an appeal.
+    RecordId, max 64, pattern ID_PATTERN, is_id,
+    "an id is 1 to 64 letters, digits or . _ : @ -"
+);
+checked_string!(
+    /// Where a sanction holds: everywhere, in all channels of a kind, or in one channel.
+    Place, max 72, pattern "^(everywhere|kind:(world|guild|party|direct)|channel:[A-Za-z0-9._:@-]{1,64})$", is_place,
+    "where is everywhere, kind:world (or guild, party, direct) or channel:ID"
+);
+
+/// Channels of the game itself and of its support are nobody's to be kept from.
+fn is_place(value: &str) -> bool {
+    match value.split_once(':') {
+        None => value == "everywhere",
+        Some(("kind", kind)) => Kind::from_word(kind).is_some_and(Kind::has_sanctions),
+        Some(("channel", id)) => is_id(id) && id.len() <= 64,
+        Some(_) => false,
+    }
+}
+
+checked_string!(
     /// Where a page of an inbox ended: a time and a channel, as the page before said it.
     InboxCursor, max 90, pattern "^[0-9]{1,15}:[A-Za-z0-9._:@-]+$", is_inbox_cursor,
     "a cursor is what `next` of the page before said"
@@ -143,7 +168,7 @@ macro_rules! debug_as_str {
         }
     )*};
 }
-debug_as_str!(ChannelId, PlayerId, Name, Nonce, InboxCursor);
+debug_as_str!(ChannelId, PlayerId, Name, Nonce, RecordId, Place, InboxCursor);
 
 /// Logs show what somebody said only where the operator asks for it: `GUILDHALL_LOG=info,guildhall::text=debug`.
 impl fmt::Debug for Text {
@@ -238,6 +263,10 @@ checked_number!(
     Seconds, 0, 86_400, "seconds are a whole number from 0 to 86400"
 );
 checked_number!(
+    /// How long a sanction holds: ten years at most.
+    SanctionSeconds, 1, 315_360_000, "seconds are a whole number from 1 to 315360000"
+);
+checked_number!(
     /// A player's level in the game.
     #[derive(Default)]
     Level, 0, 1_000_000, "a level is a whole number from 0 to 1000000"
@@ -252,66 +281,6 @@ impl Default for PageSize {
     fn default() -> Self {
         Self(50)
     }
-}
-
-/// What a channel is for. Decides how long its messages are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// Everybody in one world or zone.
-    World,
-    /// A guild, alliance or clan.
-    Guild,
-    /// A party or match; short-lived.
-    Party,
-    /// Two players.
-    Direct,
-    /// From the game to its players.
-    System,
-    /// A player and the game's support.
-    Support,
-}
-
-impl Kind {
-    /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 6] =
-        [Self::World, Self::Guild, Self::Party, Self::Direct, Self::System, Self::Support];
-
-    /// The word used in JSON, SQL and the environment.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::World => "world",
-            Self::Guild => "guild",
-            Self::Party => "party",
-            Self::Direct => "direct",
-            Self::System => "system",
-            Self::Support => "support",
-        }
-    }
-
-    /// Do its members know each other, so that they may see who of them is there?
-    pub const fn is_a_circle(self) -> bool {
-        matches!(self, Self::Guild | Self::Party | Self::Direct)
-    }
-
-    /// The kind that a word names.
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
-    }
-}
-
-/// How a channel behaves.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Settings {
-    /// Anyone may join and read.
-    pub open: bool,
-    /// The level a player needs to speak.
-    pub min_level: Level,
-    /// Seconds between two messages of one player.
-    pub slow_mode_s: Seconds,
-    /// Only moderators and the game's server speak.
-    pub read_only: bool,
 }
 
 /// At most `count` in any `window_ms`.

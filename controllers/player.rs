@@ -1,0 +1,86 @@
+//! `/player/*`: what is about one player.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::api::action::{Action, Route};
+use crate::api::caller::Player;
+use crate::app::App;
+use crate::base::clock::Millis;
+use crate::base::error::Result;
+use crate::chat::values::{PageSize, RecordId};
+use crate::store::moderation::sanction::{self, Given, Wanted};
+
+/// The caller's own sanctions, the newest first, with the reasons that they were told. Nobody can be kept from this.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OwnSanctions {
+    /// The last id of the page before.
+    #[serde(default)]
+    after: Option<RecordId>,
+    /// The page's size, 1 to 100.
+    #[serde(default)]
+    limit: PageSize,
+}
+
+/// A sanction, as its player sees it.
+#[derive(Serialize, JsonSchema)]
+pub struct OwnSanction {
+    id: String,
+    /// `warn`, `mute` or `ban`.
+    kind: String,
+    /// `everywhere`, `kind:world`, or `channel:ID`.
+    r#where: String,
+    /// Why.
+    reason: String,
+    /// When it was given: milliseconds since 1970-01-01 UTC.
+    given_at: Millis,
+    /// Until when; none is for good.
+    until: Option<Millis>,
+    /// Does it hold now?
+    active: bool,
+    /// Given by the program rather than by somebody.
+    automatic: bool,
+    /// When it was lifted, and why.
+    lifted_at: Option<Millis>,
+    lift_reason: Option<String>,
+}
+
+/// A page of one's own sanctions.
+#[derive(Serialize, JsonSchema)]
+pub struct OwnSanctionPage {
+    sanctions: Vec<OwnSanction>,
+    /// More follow: ask again after the last id.
+    more: bool,
+}
+
+impl Action for OwnSanctions {
+    const ROUTE: Route = Route::get("/player/sanctions");
+    type Caller = Player;
+    type Reply = OwnSanctionPage;
+
+    async fn run(self, app: &App, player: Player) -> Result<OwnSanctionPage> {
+        let limit = self.limit.get();
+        let after = self.after.as_ref().map(RecordId::as_str);
+        // One more than asked tells whether there are more.
+        let wanted =
+            Wanted { player: Some(player.id.as_str()), after, limit: limit + 1, ..Wanted::default() };
+        let mut sanctions = sanction::list(&app.db, wanted).await?;
+        let more = sanctions.len() as i64 > limit;
+        sanctions.truncate(limit as usize);
+        let now = app.db.now().await?;
+        let own = |given: Given| OwnSanction {
+            active: given.holds(now),
+            id: given.id,
+            kind: given.kind,
+            r#where: given.place,
+            reason: given.reason,
+            given_at: given.given_at,
+            until: given.until,
+            automatic: given.automatic,
+            lifted_at: given.lifted_at,
+            lift_reason: given.lift_reason,
+        };
+        Ok(OwnSanctionPage { sanctions: sanctions.into_iter().map(own).collect(), more })
+    }
+}

@@ -1,0 +1,163 @@
+//! `/sanction/*`: what moderators do to players who break the rules, and undo.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::api::action::{Action, Route};
+use crate::api::caller::Moderator;
+use crate::app::App;
+use crate::base::error::Result;
+use crate::base::random;
+use crate::chat::sanctions::SanctionKind;
+use crate::chat::values::{Nonce, PageSize, Place, PlayerId, RecordId, SanctionSeconds, Text};
+use crate::store::moderation::sanction::{self, Given, NewSanction, Wanted};
+use crate::store::moderation::{By, audit};
+use crate::work::task;
+use crate::work::tasks::told::Told;
+
+/// Warn, mute or ban a player.
+///
+/// `mute` keeps them from speaking, `ban` from reading too; `warn` only tells them. It holds from the next request on,
+/// wherever that goes, and on open sockets within a second. Channels of kind `system` and `support` are never covered, and
+/// neither are moderators and the game's server. The player is told the reason in their own `system` channel.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GiveSanction {
+    /// Whom.
+    player: PlayerId,
+    /// What.
+    kind: SanctionKind,
+    /// Where: `everywhere`, `kind:world` (or `guild`, `party`, `direct`), or `channel:ID`.
+    r#where: Place,
+    /// For how long, ten years at most; without it for good.
+    #[serde(default)]
+    seconds: Option<SanctionSeconds>,
+    /// What the player is told.
+    reason: Text,
+    /// What other moderators may know and the player is not told.
+    #[serde(default)]
+    note: Option<Text>,
+    /// Chosen by the caller: the same nonce twice is the same sanction once.
+    #[serde(default)]
+    nonce: Option<Nonce>,
+}
+
+/// A sanction.
+#[derive(Serialize, JsonSchema)]
+pub struct SanctionReply {
+    sanction: Given,
+}
+
+impl Action for GiveSanction {
+    const ROUTE: Route = Route::post("/sanction/give");
+    type Caller = Moderator;
+    type Reply = SanctionReply;
+
+    async fn run(self, app: &App, by: Moderator) -> Result<SanctionReply> {
+        let told = Told { player: self.player.clone(), sanction: random::id(), lifted: false };
+        let new = NewSanction {
+            id: told.sanction.clone(),
+            player: self.player,
+            kind: self.kind,
+            place: self.r#where.to_string(),
+            seconds: self.seconds.map(SanctionSeconds::get),
+            reason: self.reason.as_str().to_owned(),
+            note: self.note.map(|note| note.as_str().to_owned()),
+        };
+        let nonce = self.nonce.as_ref().map(Nonce::as_str);
+        let sanction = sanction::give(&app.db, &new, &By { who: &by, nonce }, &task::new(&told)?).await?;
+        audit::seal(&app.db).await?;
+        Ok(SanctionReply { sanction })
+    }
+}
+
+/// Take a sanction back; one that was lifted stays as it is. The player is told.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LiftSanction {
+    /// The sanction's id.
+    id: RecordId,
+    /// Why, as the player is told.
+    reason: Text,
+    /// Not needed: lifting twice is lifting once.
+    #[serde(default)]
+    #[expect(dead_code, reason = "every write takes one")]
+    nonce: Option<Nonce>,
+}
+
+impl Action for LiftSanction {
+    const ROUTE: Route = Route::post("/sanction/lift");
+    type Caller = Moderator;
+    type Reply = SanctionReply;
+
+    async fn run(self, app: &App, by: Moderator) -> Result<SanctionReply> {
+        let given = sanction::find(&app.db, self.id.as_str()).await?;
+        let player = PlayerId::parse(given.player_id).map_err(crate::base::error::Error::internal)?;
+        let told = task::new(&Told { player, sanction: given.id, lifted: true })?;
+        let sanction = sanction::lift(&app.db, self.id.as_str(), self.reason.as_str(), &by, &told).await?;
+        audit::seal(&app.db).await?;
+        Ok(SanctionReply { sanction })
+    }
+}
+
+/// Sanctions, the newest first, page by page.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListSanctions {
+    /// Those of one player.
+    #[serde(default)]
+    player: Option<PlayerId>,
+    /// Those that were given for this place, as it was named then.
+    #[serde(default)]
+    r#where: Option<Place>,
+    /// `active` for those that hold now, `all` for every one.
+    #[serde(default)]
+    state: WhichSanctions,
+    /// The last id of the page before.
+    #[serde(default)]
+    after: Option<RecordId>,
+    /// The page's size, 1 to 100.
+    #[serde(default)]
+    limit: PageSize,
+}
+
+/// Which sanctions to list.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum WhichSanctions {
+    /// Those that hold now.
+    #[default]
+    Active,
+    /// Also warnings, and what has ended or was lifted.
+    All,
+}
+
+/// A page of sanctions.
+#[derive(Serialize, JsonSchema)]
+pub struct SanctionPage {
+    sanctions: Vec<Given>,
+    /// More follow: ask again after the last id.
+    more: bool,
+}
+
+impl Action for ListSanctions {
+    const ROUTE: Route = Route::get("/sanction/list");
+    type Caller = Moderator;
+    type Reply = SanctionPage;
+
+    async fn run(self, app: &App, _: Moderator) -> Result<SanctionPage> {
+        let limit = self.limit.get();
+        let wanted = Wanted {
+            player: self.player.as_ref().map(PlayerId::as_str),
+            place: self.r#where.as_ref().map(Place::as_str),
+            active: matches!(self.state, WhichSanctions::Active),
+            after: self.after.as_ref().map(RecordId::as_str),
+            // One more than asked tells whether there are more.
+            limit: limit + 1,
+        };
+        let mut sanctions = sanction::list(&app.db, wanted).await?;
+        let more = sanctions.len() as i64 > limit;
+        sanctions.truncate(limit as usize);
+        Ok(SanctionPage { sanctions, more })
+    }
+}

@@ -1,0 +1,98 @@
+//! Which sanctions hold for whoever speaks or reads now: parts of the queries that are asked anyway, and bans.
+//!
+//! Apart from `sanction`, as channels and sends look in here with every request.
+
+use crate::base::clock::Millis;
+use crate::base::error::{Error, Result};
+use crate::chat::identity::Identity;
+use crate::chat::sanctions::{Sanction, SanctionKind, in_force};
+use crate::chat::values::Kind;
+use crate::store::Db;
+use crate::store::engine::sql::values;
+
+/// A sender's sanctions in one channel, in a query about sends. `$who` is the player, `c` the channel.
+macro_rules! covering {
+    ($list:literal, $who:literal) => {
+        concat!(
+            "(SELECT ",
+            $list,
+            " FROM sanction s WHERE s.player_id = ",
+            $who,
+            " AND s.lifted_at IS NULL AND s.kind <> 'warn' AND c.kind NOT IN ('system', 'support')",
+            " AND s.place IN ('everywhere', 'kind:' || c.kind, 'channel:' || c.id)) AS sanctions"
+        )
+    };
+}
+pub(in crate::store) use covering;
+
+/// What that says: kind, place, end and reason of each.
+pub(in crate::store) fn read(list: Option<&str>) -> Vec<Sanction> {
+    let rows: Vec<(SanctionKind, String, Option<Millis>, String)> =
+        list.and_then(|list| serde_json::from_str(list).ok()).unwrap_or_default();
+    let sanction = |(kind, place, until, reason)| Sanction { kind, place, until, reason };
+    rows.into_iter().map(sanction).collect()
+}
+
+/// Does somebody have sanctions that were not lifted? Most have none, and then nothing more is asked.
+macro_rules! sanctioned {
+    ($who:literal) => {
+        concat!(
+            "EXISTS (SELECT 1 FROM sanction s WHERE s.player_id = ",
+            $who,
+            " AND s.lifted_at IS NULL AND s.kind <> 'warn') AS sanctioned"
+        )
+    };
+}
+pub(in crate::store) use sanctioned;
+
+/// A player's bans that were not lifted, also those that have ended.
+#[derive(Debug, Default)]
+pub struct Bans {
+    bans: Vec<Sanction>,
+    now: Millis,
+}
+
+impl Bans {
+    /// Those of a caller; staff has none.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn of(db: &Db, caller: &Identity) -> Result<Self> {
+        if caller.is_staff() {
+            return Ok(Self::default());
+        }
+        let bans: Vec<(String, Option<Millis>, String)> = db
+            .all(
+                "SELECT place, until, reason FROM sanction
+                 WHERE player_id = $1 AND lifted_at IS NULL AND kind <> 'warn' AND kind = 'ban'",
+                values![caller.id.as_str()],
+            )
+            .await?;
+        let ban = |(place, until, reason)| Sanction { kind: SanctionKind::Ban, place, until, reason };
+        Ok(Self { bans: bans.into_iter().map(ban).collect(), now: db.now().await? })
+    }
+
+    /// May this channel be read?
+    ///
+    /// # Errors
+    /// [`Error::Banned`].
+    pub fn check(&self, kind: Kind, channel: &str) -> Result<()> {
+        self.refuse(|ban| ban.covers(kind, channel))
+    }
+
+    /// Is anything left to read at all?
+    ///
+    /// # Errors
+    /// [`Error::Banned`] for one that holds everywhere.
+    pub fn check_everywhere(&self) -> Result<()> {
+        self.refuse(|ban| ban.place == "everywhere")
+    }
+
+    fn refuse(&self, covers: impl Fn(&Sanction) -> bool) -> Result<()> {
+        let covering = self.bans.iter().filter(|ban| covers(ban));
+        match in_force(covering, SanctionKind::Ban, self.now) {
+            Some(ban) => Err(Error::Banned { until: ban.until, why: ban.reason.clone() }),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Sanctions: given, lifted and listed. What they do to whoever speaks or reads is asked in `in_force`.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use sqlx::FromRow;
+
+use super::By;
+use super::audit::{self, Entry};
+use crate::base::clock::Millis;
+use crate::base::error::{Error, Result};
+use crate::base::random;
+use crate::chat::identity::Identity;
+use crate::chat::sanctions::SanctionKind;
+use crate::chat::values::PlayerId;
+use crate::hub::Hub;
+use crate::store::engine::sql::{Tx, values};
+use crate::store::outbox::{self, NewTask};
+use crate::store::{Db, right_change};
+
+/// A sanction as moderators see it.
+#[derive(Clone, Debug, Serialize, JsonSchema, FromRow)]
+pub struct Given {
+    /// Its id; later ones sort behind.
+    pub id: String,
+    /// Whom it is about.
+    #[serde(rename = "player")]
+    pub player_id: String,
+    /// `warn`, `mute` or `ban`.
+    pub kind: String,
+    /// `everywhere`, `kind:world`, or `channel:ID`.
+    #[serde(rename = "where")]
+    pub place: String,
+    /// What the player is told.
+    pub reason: String,
+    /// What they are not.
+    pub note: Option<String>,
+    /// Who gave it.
+    pub given_by: String,
+    /// When: milliseconds since 1970-01-01 UTC.
+    pub given_at: Millis,
+    /// Until when; none is for good.
+    pub until: Option<Millis>,
+    /// Given by the program rather than by somebody.
+    pub automatic: bool,
+    /// The case it was decided in.
+    #[serde(rename = "case")]
+    pub case_id: Option<String>,
+    /// When it was lifted.
+    pub lifted_at: Option<Millis>,
+    /// Who lifted it.
+    pub lifted_by: Option<String>,
+    /// Why it was lifted.
+    pub lift_reason: Option<String>,
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub(super) digest: String,
+}
+
+impl Given {
+    /// Does it hold now? A warning is over once it is said.
+    pub fn holds(&self, now: Millis) -> bool {
+        self.kind != SanctionKind::Warn.as_str()
+            && self.lifted_at.is_none()
+            && self.until.is_none_or(|until| until > now)
+    }
+}
+
+/// A sanction to give.
+#[derive(Debug, Serialize)]
+pub struct NewSanction {
+    /// Its id, by which the task that tells the player finds it.
+    #[serde(skip)]
+    pub id: String,
+    /// Whom.
+    pub player: PlayerId,
+    /// What.
+    pub kind: SanctionKind,
+    /// Where.
+    pub place: String,
+    /// For how long; none is for good.
+    pub seconds: Option<i64>,
+    /// What the player is told.
+    pub reason: String,
+    /// What they are not.
+    pub note: Option<String>,
+}
+
+impl NewSanction {
+    fn digest(&self) -> Result<String> {
+        Ok(random::to_hex(&Sha256::digest(crate::store::json(self)?)[..16]))
+    }
+}
+
+macro_rules! select_sanction {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, player_id, kind, place, reason, note, given_by, given_at, until, automatic, case_id, lifted_at, ",
+            "lifted_by, lift_reason, digest FROM sanction ",
+            $rest
+        )
+    };
+}
+
+/// Gives a sanction; with the nonce of one that was given it is that one. The player is told by the task.
+///
+/// # Errors
+/// [`Error::Conflict`] for a nonce that was used for another one.
+pub async fn give(db: &Db, new: &NewSanction, by: &By<'_>, tell: &NewTask) -> Result<Given> {
+    let now = db.now().await?;
+    let mut tx = db.begin().await?;
+    let Some(given) = insert(&mut tx, new, by, None, now).await? else {
+        return earlier(&mut tx, new, by).await;
+    };
+    outbox::add(&mut tx, db, tell, now).await?;
+    tx.commit().await?;
+    told(db, &given.player_id);
+    Ok(given)
+}
+
+/// The processes that hold the player's sockets look at their rights again, and workers at their tasks.
+pub(super) fn told(db: &Db, player: &str) {
+    db.note_enqueued();
+    db.hub().tell(&Hub::of_player(player));
+}
+
+/// What the same nonce gave.
+async fn earlier(tx: &mut Tx, new: &NewSanction, by: &By<'_>) -> Result<Given> {
+    let earlier: Given = tx
+        .one(select_sanction!("WHERE given_by = $1 AND nonce = $2"), values![&*by.who.key(), by.nonce])
+        .await?;
+    let conflict = || Error::Conflict("this nonce was used for another sanction".into());
+    (earlier.digest == new.digest()?).then_some(earlier).ok_or_else(conflict)
+}
+
+/// Writes a sanction and its row of the audit; none where its nonce was used.
+pub(super) async fn insert(
+    tx: &mut Tx,
+    new: &NewSanction,
+    by: &By<'_>,
+    case_id: Option<&str>,
+    now: Millis,
+) -> Result<Option<Given>> {
+    let until = new.seconds.map(|seconds| now + seconds * 1_000);
+    let given: Option<Given> = tx
+        .optional(
+            "INSERT INTO sanction (id, player_id, kind, place, reason, note, given_by, given_at, until, automatic, case_id,
+                nonce, digest) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING
+             RETURNING id, player_id, kind, place, reason, note, given_by, given_at, until, automatic, case_id, lifted_at,
+                lifted_by, lift_reason, digest",
+            values![
+                &new.id,
+                new.player.as_str(),
+                new.kind.as_str(),
+                &new.place,
+                &new.reason,
+                new.note.as_deref(),
+                &*by.who.key(),
+                now,
+                until,
+                false,
+                case_id,
+                by.nonce,
+                &new.digest()?,
+            ],
+        )
+        .await?;
+    let Some(given) = given else { return Ok(None) };
+    let detail =
+        json!({ "sanction": new.id, "kind": new.kind, "where": new.place, "until": until, "case": case_id });
+    let player = Some(new.player.as_str());
+    let entry = Entry { action: "sanction.give", player, detail, text: Some(&new.reason) };
+    audit::add(tx, by.who, &entry, now).await?;
+    right_change::note_player(tx, new.player.as_str(), now).await?;
+    Ok(Some(given))
+}
+
+/// Lifts a sanction; one that was lifted stays as it is.
+///
+/// # Errors
+/// [`Error::NotFound`] where there is none.
+pub async fn lift(db: &Db, id: &str, reason: &str, by: &Identity, tell: &NewTask) -> Result<Given> {
+    let now = db.now().await?;
+    let mut tx = db.begin().await?;
+    if let Some(lifted) = lift_in(&mut tx, id, reason, by, now).await? {
+        outbox::add(&mut tx, db, tell, now).await?;
+        tx.commit().await?;
+        told(db, &lifted.player_id);
+        return Ok(lifted);
+    }
+    drop(tx);
+    find(db, id).await
+}
+
+/// Lifts a sanction, and writes that down; none where there is none to lift.
+pub(super) async fn lift_in(
+    tx: &mut Tx,
+    id: &str,
+    reason: &str,
+    by: &Identity,
+    now: Millis,
+) -> Result<Option<Given>> {
+    let lifted: Option<Given> = tx
+        .optional(
+            "UPDATE sanction SET lifted_at = $2, lifted_by = $3, lift_reason = $4 WHERE id = $1 AND lifted_at IS NULL
+             RETURNING id, player_id, kind, place, reason, note, given_by, given_at, until, automatic, case_id, lifted_at,
+                lifted_by, lift_reason, digest",
+            values![id, now, &*by.key(), reason],
+        )
+        .await?;
+    let Some(lifted) = lifted else { return Ok(None) };
+    let player = Some(lifted.player_id.as_str());
+    let entry =
+        Entry { action: "sanction.lift", player, detail: json!({ "sanction": id }), text: Some(reason) };
+    audit::add(tx, by, &entry, now).await?;
+    right_change::note_player(tx, &lifted.player_id, now).await?;
+    Ok(Some(lifted))
+}
+
+/// One sanction.
+///
+/// # Errors
+/// [`Error::NotFound`] where there is none.
+pub async fn find(db: &Db, id: &str) -> Result<Given> {
+    let given = db.optional(select_sanction!("WHERE id = $1"), values![id]).await?;
+    given.ok_or(Error::NotFound("sanction"))
+}
+
+/// Which sanctions to list.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted<'a> {
+    /// Of this player.
+    pub player: Option<&'a str>,
+    /// Of this place, as it was named.
+    pub place: Option<&'a str>,
+    /// Those that hold now.
+    pub active: bool,
+    /// Those behind the last one of the page before.
+    pub after: Option<&'a str>,
+    /// So many.
+    pub limit: i64,
+}
+
+/// Sanctions, the newest first.
+///
+/// # Errors
+/// The database's.
+pub async fn list(db: &Db, wanted: Wanted<'_>) -> Result<Vec<Given>> {
+    let Wanted { player, place, active, after, limit } = wanted;
+    // One statement for each way to find them, so that each has its index.
+    let sql: &str = match (player, place) {
+        (Some(_), _) => select_sanction!(
+            "WHERE player_id = $1 AND ($2 IS NULL OR place = $2) AND ($3 IS NULL OR id < $3)
+             AND (NOT $4 OR (kind <> 'warn' AND lifted_at IS NULL AND (until IS NULL OR until > $5)))
+             ORDER BY id DESC LIMIT $6"
+        ),
+        (None, Some(_)) => select_sanction!(
+            "WHERE $1 IS NULL AND place = $2 AND ($3 IS NULL OR id < $3)
+             AND (NOT $4 OR (kind <> 'warn' AND lifted_at IS NULL AND (until IS NULL OR until > $5)))
+             ORDER BY id DESC LIMIT $6"
+        ),
+        (None, None) => select_sanction!(
+            "WHERE $1 IS NULL AND $2 IS NULL AND ($3 IS NULL OR id < $3)
+             AND (NOT $4 OR (kind <> 'warn' AND lifted_at IS NULL AND (until IS NULL OR until > $5)))
+             ORDER BY id DESC LIMIT $6"
+        ),
+    };
+    Ok(db.all(sql, values![player, place, after, active, db.now().await?, limit]).await?)
+}
+
+/// How many sanctions a player was given since a time that were not lifted.
+///
+/// # Errors
+/// The database's.
+pub async fn count_since(db: &Db, player: &str, since: Millis) -> Result<usize> {
+    let count: Option<(i64,)> = db
+        .optional(
+            "SELECT count(*) FROM sanction WHERE player_id = $1 AND given_at > $2 AND lifted_at IS NULL",
+            values![player, since],
+        )
+        .await?;
+    Ok(count.map_or(0, |(count,)| count as usize))
+}
