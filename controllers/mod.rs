@@ -5,12 +5,15 @@
 
 use crate::api::action::Entry;
 
+pub mod appeal;
 pub mod audit;
+pub mod case;
 pub mod channel;
 pub mod health;
 pub mod message;
 pub mod meta;
 pub mod player;
+pub mod report;
 pub mod sanction;
 pub mod task;
 pub mod wordlist;
@@ -32,6 +35,16 @@ pub const ACTIONS: &[Entry] = &[
     Entry::of::<message::ListMessages>(),
     Entry::of::<message::SyncMessages>(),
     Entry::of::<message::RecallMessage>(),
+    Entry::of::<report::ReportMessage>(),
+    Entry::of::<report::ReportPlayer>(),
+    Entry::of::<case::CaseQueue>(),
+    Entry::of::<case::ShowCase>(),
+    Entry::of::<case::ClaimCase>(),
+    Entry::of::<case::DecideCase>(),
+    Entry::of::<appeal::SubmitAppeal>(),
+    Entry::of::<appeal::OwnAppeals>(),
+    Entry::of::<appeal::AppealQueue>(),
+    Entry::of::<appeal::DecideAppeal>(),
     Entry::of::<player::OwnSanctions>(),
     Entry::of::<sanction::GiveSanction>(),
     Entry::of::<sanction::LiftSanction>(),

@@ -13,7 +13,7 @@ use crate::chat::values::{Nonce, PageSize, Place, PlayerId, RecordId, SanctionSe
 use crate::store::moderation::sanction::{self, Given, NewSanction, Wanted};
 use crate::store::moderation::{By, audit};
 use crate::work::task;
-use crate::work::tasks::told::Told;
+use crate::work::tasks::told::{News, Told};
 
 /// Warn, mute or ban a player.
 ///
@@ -54,9 +54,10 @@ impl Action for GiveSanction {
     type Reply = SanctionReply;
 
     async fn run(self, app: &App, by: Moderator) -> Result<SanctionReply> {
-        let told = Told { player: self.player.clone(), sanction: random::id(), lifted: false };
+        let id = random::id();
+        let told = Told { player: self.player.clone(), news: News::Sanction(id.clone()) };
         let new = NewSanction {
-            id: told.sanction.clone(),
+            id,
             player: self.player,
             kind: self.kind,
             place: self.r#where.to_string(),
@@ -93,7 +94,7 @@ impl Action for LiftSanction {
     async fn run(self, app: &App, by: Moderator) -> Result<SanctionReply> {
         let given = sanction::find(&app.db, self.id.as_str()).await?;
         let player = PlayerId::parse(given.player_id).map_err(crate::base::error::Error::internal)?;
-        let told = task::new(&Told { player, sanction: given.id, lifted: true })?;
+        let told = task::new(&Told { player, news: News::Lifted(given.id) })?;
         let sanction = sanction::lift(&app.db, self.id.as_str(), self.reason.as_str(), &by, &told).await?;
         audit::seal(&app.db).await?;
         Ok(SanctionReply { sanction })

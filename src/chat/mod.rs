@@ -1,7 +1,8 @@
 //! Chat itself, without I/O: values that were checked, what is said, who says it, who may speak, and screening.
 //!
 //! `values` and `payload` are checked when they are read; `said` is a send as it came and as it is shown; `identity` is
-//! who somebody is; `sanctions` says what moderators may do to whom; `speaking` decides who may speak when, by one pure function; `screening` lets the filter see what is
+//! who somebody is; `sanctions` and `reports` say what moderators may do to whom, and
+//! on what; `speaking` decides who may speak when, by one pure function; `screening` lets the filter see what is
 //! said; `recent` remembers what senders said a moment ago.
 //!
 //! Knows the filter and `base`; no settings, no database, no request.
@@ -9,6 +10,7 @@
 pub mod identity;
 pub mod payload;
 pub mod recent;
+pub mod reports;
 pub mod said;
 pub mod sanctions;
 pub mod screening;

@@ -12,11 +12,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::base::clock::Millis;
+use crate::chat::sanctions::Ladder;
 use crate::chat::values::Limit;
 
 pub(crate) mod data_folder;
 mod kafka;
 mod log;
+mod moderation;
 mod parse;
 mod platform;
 mod services;
@@ -76,6 +78,10 @@ pub struct Config {
     pub recall_window_ms: Millis,
     /// How long messages are kept, by channel kind; absent is forever.
     pub retention: Retention,
+    /// What a case's author gets, by what is on their record.
+    pub ladder: Ladder,
+    /// How long evidence is kept behind a case's decision.
+    pub evidence_ms: Millis,
     /// Where events are posted, and how.
     pub webhook: Option<WebhookConfig>,
     /// Most requests at once.
@@ -272,6 +278,8 @@ impl Config {
                 "how long messages are kept by channel kind; kinds not named keep theirs; `off` keeps all",
                 parse::retention,
             ),
+            ladder: moderation::ladder(env),
+            evidence_ms: moderation::evidence(env),
             webhook: services::webhook(env),
             max_in_flight: env.get(
                 "GUILDHALL_MAX_IN_FLIGHT",
@@ -303,14 +311,7 @@ impl Config {
                 "seconds one request may take before it gets 503, 1 to 900",
                 |text| parse::seconds(text, 1, 900),
             ),
-            live_wait: env
-                .optional(
-                    "GUILDHALL_LIVE_WAIT_S",
-                    "25; 0 as a function",
-                    "seconds a poll may wait for something to be said, 0 to 25; a function is paid for while it waits",
-                    |text| parse::seconds(text, 0, 25),
-                )
-                .unwrap_or(if platform::is_function(env) { Duration::ZERO } else { Duration::from_secs(25) }),
+            live_wait: platform::live_wait(env),
             shutdown_grace: env.get(
                 "GUILDHALL_SHUTDOWN_S",
                 "20",

@@ -1,6 +1,8 @@
 //! What the platform that started us says by variables of its own: where we run, as what, and as which version.
 
-use super::{Parsed, Platform, Reader, Role};
+use std::time::Duration;
+
+use super::{Parsed, Platform, Reader, Role, parse};
 use crate::base::version::{BUILD, LATEST};
 
 pub(super) fn read(env: &mut Reader<'_>) -> Platform {
@@ -61,4 +63,14 @@ fn word(text: &str) -> Parsed<String> {
     } else {
         Err(format!("is '{text}', not up to 64 letters, digits and signs without spaces"))
     }
+}
+
+pub(super) fn live_wait(env: &mut Reader<'_>) -> Duration {
+    env.optional(
+        "GUILDHALL_LIVE_WAIT_S",
+        "25; 0 as a function",
+        "seconds a poll may wait for something to be said, 0 to 25; a function is paid for while it waits",
+        |text| parse::seconds(text, 0, 25),
+    )
+    .unwrap_or(if is_function(env) { Duration::ZERO } else { Duration::from_secs(25) })
 }

@@ -53,6 +53,12 @@ fn values_that_hold_and_values_that_do_not() {
             vec!["off", "world=30d", "world=1h,guild=2d"],
             vec!["30d", "tavern=1d", "world=0s", "world="],
         ),
+        (
+            "GUILDHALL_LADDER",
+            vec!["warn", "mute:1h", "warn, mute:90s, ban"],
+            vec![",", "hug", "mute:", "mute:1x", "warn,,ban", "ban:é"],
+        ),
+        ("GUILDHALL_EVIDENCE", vec!["180d", "0s"], vec!["180", "d", "-1d"]),
         ("GUILDHALL_VERSION", vec!["7", "$LATEST", "0.1.0+g1a2b"], vec!["a b", "sieben✓"]),
         ("GUILDHALL_MAX_IN_FLIGHT", vec!["1"], vec!["0", "70000"]),
         (

@@ -8,6 +8,7 @@ mod audit;
 mod auth;
 mod blocklist;
 mod bus;
+mod cases;
 mod channels;
 mod clocks;
 mod concurrency;

@@ -1,8 +1,10 @@
 """Values that are there: without them, hardly a generated call would get beyond "no such channel".
 
-scripts/schema makes the channels, players and messages before. One value in five stays what was generated.
+scripts/schema makes the channels, players, messages, sanctions, cases and appeals before, and writes down their ids. One value in five stays what was generated.
 """
 
+import collections
+import os
 import random
 
 import schemathesis
@@ -14,14 +16,30 @@ CHANNELS = ["world", "guild", "party"]
 PLAYERS = ["alice", "bob", "carol"]
 
 
+# What there is, by kind: one "kind id" a line.
+IDS = collections.defaultdict(list)
+with open(os.environ["GUILDHALL_SCHEMA_IDS"]) as lines:
+    for line in lines:
+        IDS[line.split()[0]].append(line.split()[1])
+OF = {"/sanction/lift": "sanction", "/case/show": "case", "/case/claim": "case", "/case/decide": "case", "/appeal/decide": "appeal"}
+
 # Who leaves a channel can't read in it any more: one channel is enough for that.
 LEAVING = ("/channel/leave", "/channel/members-remove")
 
 
-def known(name, value, channels):
+def known(name, value, channels, path):
     """A value of the same field that leads somewhere."""
+    if name == "player" and path == "/sanction/give":
+        # Nobody who calls is muted or banned, whatever is generated.
+        return "mallory"
     if random.random() < 0.2:
         return value
+    if name == "id" and path in OF:
+        return random.choice(IDS[OF[path]])
+    if name == "sanction":
+        return random.choice(IDS["own"])
+    if name == "seq" and path == "/report/message" and isinstance(value, int):
+        return 21 + abs(value) % 20
     if name in ("channel", "id"):
         return random.choice(channels)
     if name == "player":
@@ -35,12 +53,12 @@ def known(name, value, channels):
     return value
 
 
-def replaced(fields, channels):
+def replaced(fields, channels, path):
     if not isinstance(fields, dict):
         return fields
-    new = {name: known(name, value, channels) for name, value in fields.items()}
+    new = {name: known(name, value, channels, path) for name, value in fields.items()}
     if isinstance(new.get("channels"), list):
-        new["channels"] = [replaced(one, channels) for one in new["channels"]]
+        new["channels"] = [replaced(one, channels, path) for one in new["channels"]]
     return new
 
 
@@ -53,6 +71,6 @@ def map_case(context, case):
     if case.operation.path == "/channel/create":
         # One that is there already is refused with other input, which most are.
         channels = [f"new-{random.randrange(10**9)}"]
-    case.query = replaced(case.query, channels)
-    case.body = replaced(case.body, channels)
+    case.query = replaced(case.query, channels, case.operation.path)
+    case.body = replaced(case.body, channels, case.operation.path)
     return case

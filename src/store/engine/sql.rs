@@ -131,6 +131,15 @@ impl Tx {
         }
     }
 
+    /// All rows.
+    pub(in crate::store) async fn all<T: Row>(
+        &mut self,
+        sql: impl Into<Sql>,
+        values: &[Value<'_>],
+    ) -> sqlx::Result<Vec<T>> {
+        self.conn().all(sql.into(), values).await
+    }
+
     /// The only row, or none.
     pub(in crate::store) async fn optional<T: Row>(
         &mut self,

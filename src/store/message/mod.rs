@@ -20,6 +20,7 @@ mod recall;
 pub(super) use page::Pages;
 pub use page::{Page, Which, page};
 pub use recall::recall;
+pub(super) use recall::take_back;
 
 /// What an entry in a channel is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -190,6 +191,39 @@ pub(super) async fn by_key(db: &Db, channel_key: i64, seq: i64) -> Result<Stored
         .optional("SELECT shown FROM message WHERE channel_key = $1 AND seq = $2", values![channel_key, seq])
         .await?;
     Stored::one(shown.ok_or(Error::NotFound("message"))?.0)
+}
+
+/// A message, with what was written and what was said around it.
+pub(super) struct Neighbours {
+    /// Whose it is: the key under which their messages are stored.
+    pub(super) sender: String,
+    /// As it is seen now.
+    pub(super) message: Stored,
+    /// What was written, where that is something else.
+    pub(super) original: Option<Stored>,
+    /// Those before it, and those after it.
+    pub(super) before: Stored,
+    pub(super) after: Stored,
+}
+
+/// A message with up to `around` entries before and after it.
+pub(super) async fn neighbours(db: &Db, channel: &Channel, seq: i64, around: i64) -> Result<Neighbours> {
+    let said: Option<(String, String, Option<String>)> = db
+        .optional(
+            "SELECT sender_id, shown, original FROM message WHERE channel_key = $1 AND seq = $2 AND ref IS NULL",
+            values![channel.key, seq],
+        )
+        .await?;
+    let (sender, shown, original) = said.ok_or(Error::NotFound("message"))?;
+    let wanted = [(channel.key, seq - around..=seq - 1), (channel.key, seq + 1..=seq + around)];
+    let mut lists = ranges(db, &wanted).await?.into_iter();
+    Ok(Neighbours {
+        sender,
+        message: Stored::one(shown)?,
+        original: original.map(Stored::one).transpose()?,
+        before: lists.next().unwrap_or_else(Stored::none),
+        after: lists.next().unwrap_or_else(Stored::none),
+    })
 }
 
 /// One message by its channel's id, whoever may see it; for tasks.

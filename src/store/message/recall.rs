@@ -35,15 +35,7 @@ pub async fn recall(
     let now = db.now().await?;
     let mut tx = db.begin().await?;
     tx.lock_channel(channel.key).await?;
-    let said: Option<Said> = tx
-        .optional(
-            "SELECT m.sender_id, m.sent_at, m.shown, r.seq AS recalled_by FROM message m
-             LEFT JOIN message r ON r.channel_key = m.channel_key AND r.ref = m.seq
-             WHERE m.channel_key = $1 AND m.seq = $2 AND m.ref IS NULL",
-            values![channel.key, seq],
-        )
-        .await?;
-    let said = said.ok_or(Error::NotFound("message"))?;
+    let said = said(&mut tx, channel, seq).await?.ok_or(Error::NotFound("message"))?;
     let forbidden = |reason, message: &str| Err(Error::Forbidden { reason, message: message.to_owned() });
     if !by.is_staff() && said.sender_id != *by.key() {
         return forbidden("not_yours", "only your own messages can be recalled");
@@ -61,6 +53,34 @@ pub async fn recall(
     tx.commit().await?;
     db.hub().said(&channel.id, channel.key, number);
     Ok(entry)
+}
+
+/// Takes a message back in a transaction that holds its channel. The number of the entry that says so; none where there is
+/// nothing to take back.
+pub(in crate::store) async fn take_back(
+    tx: &mut Tx,
+    channel: &Channel,
+    seq: i64,
+    by: &Identity,
+    now: Millis,
+) -> Result<Option<i64>> {
+    let Some(said) = said(tx, channel, seq).await?.filter(|said| said.recalled_by.is_none()) else {
+        return Ok(None);
+    };
+    let seen: Message = serde_json::from_str(&said.shown).map_err(Error::internal)?;
+    empty(tx, channel.key, seen).await?;
+    let (_, number) = insert_recall(tx, channel, seq, by, now).await?;
+    Ok(Some(number))
+}
+
+async fn said(tx: &mut Tx, channel: &Channel, seq: i64) -> sqlx::Result<Option<Said>> {
+    tx.optional(
+        "SELECT m.sender_id, m.sent_at, m.shown, r.seq AS recalled_by FROM message m
+         LEFT JOIN message r ON r.channel_key = m.channel_key AND r.ref = m.seq
+         WHERE m.channel_key = $1 AND m.seq = $2 AND m.ref IS NULL",
+        values![channel.key, seq],
+    )
+    .await
 }
 
 /// Empties what others see of a message; what was written stays, for moderators.

@@ -32,7 +32,15 @@ pub(super) struct Entry<'a> {
 
 /// Writes a row.
 pub(super) async fn add(tx: &mut Tx, by: &Identity, entry: &Entry<'_>, now: Millis) -> Result<()> {
-    let by_alias = alias(tx, &by.key()).await?;
+    let key = by.key();
+    // Two who write at once make aliases in one order, so that none waits for the other.
+    let mut named = [Some(&*key), entry.player];
+    named.sort_unstable();
+    for player in named.into_iter().flatten() {
+        let make = "INSERT INTO audit_alias (player_id, alias) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+        tx.execute(make, values![player, &random::hex::<8>()]).await?;
+    }
+    let by_alias = alias(tx, &key).await?;
     let player = match entry.player {
         Some(player) => Some(alias(tx, player).await?),
         None => None,
@@ -60,10 +68,8 @@ pub(super) async fn add(tx: &mut Tx, by: &Identity, entry: &Entry<'_>, now: Mill
     Ok(())
 }
 
-/// The name under which somebody stands in the audit; made at the first time.
+/// The name under which somebody stands in the audit.
 async fn alias(tx: &mut Tx, player: &str) -> sqlx::Result<String> {
-    let make = "INSERT INTO audit_alias (player_id, alias) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-    tx.execute(make, values![player, &random::hex::<8>()]).await?;
     let (alias,) = tx.one("SELECT alias FROM audit_alias WHERE player_id = $1", values![player]).await?;
     Ok(alias)
 }

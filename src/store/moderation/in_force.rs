@@ -77,19 +77,7 @@ impl Bans {
     /// # Errors
     /// [`Error::Banned`].
     pub fn check(&self, kind: Kind, channel: &str) -> Result<()> {
-        self.refuse(|ban| ban.covers(kind, channel))
-    }
-
-    /// Is anything left to read at all?
-    ///
-    /// # Errors
-    /// [`Error::Banned`] for one that holds everywhere.
-    pub fn check_everywhere(&self) -> Result<()> {
-        self.refuse(|ban| ban.place == "everywhere")
-    }
-
-    fn refuse(&self, covers: impl Fn(&Sanction) -> bool) -> Result<()> {
-        let covering = self.bans.iter().filter(|ban| covers(ban));
+        let covering = self.bans.iter().filter(|ban| ban.covers(kind, channel));
         match in_force(covering, SanctionKind::Ban, self.now) {
             Some(ban) => Err(Error::Banned { until: ban.until, why: ban.reason.clone() }),
             None => Ok(()),

@@ -1,12 +1,17 @@
-//! What moderators decide: `sanction`, with what is `in_force`, and the `audit` of it.
+//! What moderators decide, and on what: a `report` opens a `case`, a case ends with a `decision`, which may be a
+//! `sanction`, which is `in_force` for a while and may meet an `appeal`; and the `audit` of all that.
 //!
 //! Whatever changes something about a player writes its row of the audit in the same transaction, and the task that
 //! tells the player.
 
 use crate::chat::identity::Identity;
 
+pub mod appeal;
 pub mod audit;
+pub mod case;
+pub mod decision;
 pub mod in_force;
+pub mod report;
 pub mod sanction;
 
 /// Somebody's word on something, to be done once.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 use crate::base::clock::Millis;
+use crate::store::moderation::case;
 use crate::store::{channel, message, outbox, retention, right_change};
 use crate::work::task::{Failure, Task};
 
@@ -61,6 +62,8 @@ impl Task for Retention {
             }
         }
         while outbox::forget_done(&app.db, now - REMEMBER_DONE_MS, BATCH).await? == BATCH.unsigned_abs() {}
+        let evidence_until = now - app.config.evidence_ms;
+        while case::forget_evidence(&app.db, evidence_until, BATCH).await? == BATCH.unsigned_abs() {}
         right_change::forget(&app.db, now - REMEMBER_RIGHTS_MS).await?;
         retention::note(&app.db, now).await?;
         tracing::info!(deleted, "retention");

@@ -3,32 +3,58 @@
 //! Safe to run twice: the message's nonce is the task's id.
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::base::error::Error;
 use crate::chat::identity::{Identity, Scope};
 use crate::chat::payload::Payload;
+use crate::chat::reports::Decision;
 use crate::chat::said::{Said, Shown};
 use crate::chat::sanctions::SanctionKind;
-use crate::chat::values::{ChannelId, Level, MAX_EXACT, Nonce, PlayerId, Text};
+use crate::chat::values::{ChannelId, Level, MAX_EXACT, MAX_TEXT_BYTES, Nonce, PlayerId, Text};
 use crate::store::create::{self, NewChannel};
 use crate::store::message::MessageKind;
+use crate::store::moderation::appeal::{self, Appeal};
+use crate::store::moderation::report;
 use crate::store::moderation::sanction::{self, Given};
 use crate::store::sends::{self, Draft};
 use crate::work::task::{Failure, Task};
 
-/// A decision that its player is to be told.
+/// Something that a player is to be told.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Told {
     /// Whom.
     pub player: PlayerId,
-    /// The sanction that was given or lifted.
-    pub sanction: String,
-    /// It was lifted.
-    #[serde(default)]
-    pub lifted: bool,
+    /// What.
+    pub news: News,
+}
+
+/// What happened, by its id.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum News {
+    /// A sanction was given.
+    Sanction(String),
+    /// A sanction was lifted.
+    Lifted(String),
+    /// A report of theirs was looked at.
+    Report(String),
+    /// An appeal of theirs was decided.
+    Appeal(String),
+}
+
+impl News {
+    /// For clients that show what comes; and for others, which say the payload in their player's language.
+    async fn told(&self, app: &App) -> Result<(String, Value), Error> {
+        Ok(match self {
+            Self::Sanction(id) => of_sanction(&sanction::find(&app.db, id).await?, false),
+            Self::Lifted(id) => of_sanction(&sanction::find(&app.db, id).await?, true),
+            Self::Report(id) => of_report(id, &report::decision(&app.db, id).await?),
+            Self::Appeal(id) => of_appeal(&appeal::find(&app.db, id).await?),
+        })
+    }
 }
 
 impl Task for Told {
@@ -41,9 +67,9 @@ impl Task for Told {
     }
 
     async fn run(self, app: &App, id: &str) -> Result<(), Failure> {
-        let given = sanction::find(&app.db, &self.sanction).await?;
+        let (text, payload) = self.news.told(app).await?;
+        let (text, payload) = (short(text), payload.to_string());
         let channel = create::create(&app.db, NewChannel::of_player(&self.player)).await?;
-        let (text, payload) = (text(&given, self.lifted), payload(&given, self.lifted));
         let invalid = |fault: &dyn std::fmt::Display| Failure::GiveUp(fault.to_string());
         let shown = Shown {
             name: "Guildhall".to_owned(),
@@ -83,31 +109,44 @@ fn us() -> Result<Identity, Failure> {
     Ok(Identity { id, name: "Guildhall".to_owned(), level, scope, until: MAX_EXACT })
 }
 
-/// For clients that show what comes; others have the payload, and say it in their player's language.
-fn text(given: &Given, lifted: bool) -> String {
+fn of_sanction(given: &Given, lifted: bool) -> (String, Value) {
     let what = match SanctionKind::from_word(&given.kind) {
         Some(SanctionKind::Warn) | None => "You have been warned",
         Some(SanctionKind::Mute) => "You have been muted",
         Some(SanctionKind::Ban) => "You have been banned",
     };
-    if lifted {
+    let text = if lifted {
         let reason = given.lift_reason.as_deref().unwrap_or_default();
-        return short(format!("This was taken back: {what}. Reason: {reason}"));
-    }
-    let ground = if given.automatic { "automatically" } else { "by a moderator" };
-    short(format!("{what} {ground}. Reason: {}", given.reason))
+        format!("This was taken back: {what}. Reason: {reason}")
+    } else {
+        let by = if given.automatic { "automatically" } else { "by a moderator" };
+        format!("{what} {by}. You can object. Reason: {}", given.reason)
+    };
+    let Given { id, kind, place, until, automatic, .. } = given;
+    let news = if lifted { "sanction_lifted" } else { "sanction" };
+    let payload = json!({
+        "type": news, "sanction": id, "kind": kind, "where": place, "until": until, "automatic": automatic,
+    });
+    (text, payload)
+}
+
+fn of_report(id: &str, decision: &str) -> (String, Value) {
+    let acted = decision != Decision::Dismiss.as_str();
+    let outcome = if acted { "We acted on it." } else { "We found that no rule was broken." };
+    let text = format!("Thank you for your report. A moderator has looked at it. {outcome}");
+    (text, json!({ "type": "report_decided", "report": id, "acted": acted }))
+}
+
+fn of_appeal(appeal: &Appeal) -> (String, Value) {
+    let Appeal { id, sanction_id, state, reason, .. } = appeal;
+    let outcome = if state == "lifted" { "The sanction was lifted" } else { "The sanction stays" };
+    let text =
+        format!("Your objection was looked at. {outcome}. Reason: {}", reason.as_deref().unwrap_or_default());
+    (text, json!({ "type": "appeal_decided", "appeal": id, "sanction": sanction_id, "state": state }))
 }
 
 /// A reason fits beside the rest, but for the longest.
 fn short(text: String) -> String {
-    const MOST: usize = crate::chat::values::MAX_TEXT_BYTES;
-    let end = (0..=MOST.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
-    text[..end].to_owned()
-}
-
-fn payload(given: &Given, lifted: bool) -> String {
-    let Given { id, kind, place, until, automatic, .. } = given;
-    let kind_of = if lifted { "sanction_lifted" } else { "sanction" };
-    json!({ "type": kind_of, "sanction": id, "kind": kind, "where": place, "until": until, "automatic": automatic })
-        .to_string()
+    let end = (0..=MAX_TEXT_BYTES.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text[..end.unwrap_or_default()].to_owned()
 }

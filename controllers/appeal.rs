@@ -1,0 +1,221 @@
+//! `/appeal/*`: a player objects to a sanction, and somebody looks at it again. No ban reaches here.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::api::action::{Action, Route};
+use crate::api::caller::{Moderator, Player};
+use crate::app::App;
+use crate::base::clock::Millis;
+use crate::base::error::{Error, Result};
+use crate::chat::values::{Nonce, PageSize, PlayerId, RecordId, Text};
+use crate::store::moderation::appeal::{self, Appeal};
+use crate::store::moderation::{By, audit};
+use crate::work::task;
+use crate::work::tasks::told::{News, Told};
+
+/// Object to a sanction of one's own, once. The same words again are the same appeal.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SubmitAppeal {
+    /// The sanction's id.
+    sanction: RecordId,
+    /// Why it is wrong.
+    text: Text,
+    /// Not needed: there is one appeal a sanction.
+    #[serde(default)]
+    #[expect(dead_code, reason = "every write takes one")]
+    nonce: Option<Nonce>,
+}
+
+/// An appeal, as its author sees it.
+#[derive(Serialize, JsonSchema)]
+pub struct OwnAppeal {
+    id: String,
+    /// Against which sanction.
+    sanction: String,
+    text: String,
+    /// `open`, `upheld` (the sanction stays) or `lifted`.
+    state: String,
+    /// When it was made: milliseconds since 1970-01-01 UTC.
+    at: Millis,
+    /// When it was decided.
+    decided_at: Option<Millis>,
+    /// Why so.
+    reason: Option<String>,
+    /// Who decided it had given the sanction.
+    by_giver: bool,
+}
+
+impl From<Appeal> for OwnAppeal {
+    fn from(appeal: Appeal) -> Self {
+        let Appeal { id, sanction_id, text, state, at, decided_at, reason, by_giver, .. } = appeal;
+        Self { id, sanction: sanction_id, text, state, at, decided_at, reason, by_giver }
+    }
+}
+
+/// One's own appeal.
+#[derive(Serialize, JsonSchema)]
+pub struct OwnAppealReply {
+    appeal: OwnAppeal,
+}
+
+impl Action for SubmitAppeal {
+    const ROUTE: Route = Route::post("/appeal/submit");
+    type Caller = Player;
+    type Reply = OwnAppealReply;
+
+    async fn run(self, app: &App, player: Player) -> Result<OwnAppealReply> {
+        let (sanction, text) = (self.sanction.as_str(), self.text.as_str());
+        Ok(OwnAppealReply {
+            appeal: appeal::submit(&app.db, player.id.as_str(), sanction, text).await?.into(),
+        })
+    }
+}
+
+/// The caller's own appeals, the newest first, page by page.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OwnAppeals {
+    /// The last id of the page before.
+    #[serde(default)]
+    after: Option<RecordId>,
+    /// The page's size, 1 to 100.
+    #[serde(default)]
+    limit: PageSize,
+}
+
+/// A page of one's own appeals.
+#[derive(Serialize, JsonSchema)]
+pub struct OwnAppealPage {
+    appeals: Vec<OwnAppeal>,
+    /// More follow: ask again after the last id.
+    more: bool,
+}
+
+impl Action for OwnAppeals {
+    const ROUTE: Route = Route::get("/appeal/mine");
+    type Caller = Player;
+    type Reply = OwnAppealPage;
+
+    async fn run(self, app: &App, player: Player) -> Result<OwnAppealPage> {
+        let limit = self.limit.get();
+        let after = self.after.as_ref().map(RecordId::as_str);
+        // One more than asked tells whether there are more.
+        let mut appeals = appeal::of_player(&app.db, player.id.as_str(), after, limit + 1).await?;
+        let more = appeals.len() as i64 > limit;
+        appeals.truncate(limit as usize);
+        Ok(OwnAppealPage { appeals: appeals.into_iter().map(OwnAppeal::from).collect(), more })
+    }
+}
+
+/// Appeals in a state, the oldest first, page by page.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AppealQueue {
+    /// Which.
+    #[serde(default)]
+    state: AppealState,
+    /// The last id of the page before.
+    #[serde(default)]
+    after: Option<RecordId>,
+    /// The page's size, 1 to 100.
+    #[serde(default)]
+    limit: PageSize,
+}
+
+/// How far an appeal is.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AppealState {
+    /// To be decided.
+    #[default]
+    Open,
+    /// The sanction stays.
+    Upheld,
+    /// The sanction was lifted.
+    Lifted,
+}
+
+impl AppealState {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Upheld => "upheld",
+            Self::Lifted => "lifted",
+        }
+    }
+}
+
+/// A page of appeals.
+#[derive(Serialize, JsonSchema)]
+pub struct AppealPage {
+    appeals: Vec<Appeal>,
+    /// More follow: ask again after the last id.
+    more: bool,
+}
+
+impl Action for AppealQueue {
+    const ROUTE: Route = Route::get("/appeal/queue");
+    type Caller = Moderator;
+    type Reply = AppealPage;
+
+    async fn run(self, app: &App, _: Moderator) -> Result<AppealPage> {
+        let limit = self.limit.get();
+        let after = self.after.as_ref().map(RecordId::as_str);
+        // One more than asked tells whether there are more.
+        let mut appeals = appeal::queue(&app.db, self.state.as_str(), after, limit + 1).await?;
+        let more = appeals.len() as i64 > limit;
+        appeals.truncate(limit as usize);
+        Ok(AppealPage { appeals, more })
+    }
+}
+
+/// Decide an appeal: the sanction stays, or is lifted. The player is told why.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DecideAppeal {
+    /// The appeal's id.
+    id: RecordId,
+    /// How it ends.
+    decision: AppealDecision,
+    /// Why; the player is told.
+    reason: Text,
+    /// Chosen by the caller: the same nonce twice is one decision; without it, a second one is a conflict.
+    #[serde(default)]
+    nonce: Option<Nonce>,
+}
+
+/// How an appeal ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AppealDecision {
+    /// The sanction stays.
+    Uphold,
+    /// The sanction is lifted.
+    Lift,
+}
+
+/// An appeal that is decided.
+#[derive(Serialize, JsonSchema)]
+pub struct AppealReply {
+    appeal: Appeal,
+}
+
+impl Action for DecideAppeal {
+    const ROUTE: Route = Route::post("/appeal/decide");
+    type Caller = Moderator;
+    type Reply = AppealReply;
+
+    async fn run(self, app: &App, by: Moderator) -> Result<AppealReply> {
+        let appeal = appeal::find(&app.db, self.id.as_str()).await?;
+        let player = PlayerId::parse(appeal.player_id).map_err(Error::internal)?;
+        let told = task::new(&Told { player, news: News::Appeal(appeal.id) })?;
+        let by = By { who: &by, nonce: self.nonce.as_ref().map(Nonce::as_str) };
+        let lifts = self.decision == AppealDecision::Lift;
+        let decided = (lifts, self.reason.as_str());
+        let appeal = appeal::decide(&app.db, self.id.as_str(), decided, &by, &told).await?;
+        audit::seal(&app.db).await?;
+        Ok(AppealReply { appeal })
+    }
+}

@@ -1,0 +1,266 @@
+//! `/case/*`: what moderators look at, and how they decide it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::api::action::{Action, Route};
+use crate::api::caller::Moderator;
+use crate::app::App;
+use crate::base::error::{Error, Result};
+use crate::base::random;
+use crate::chat::reports::Decision;
+use crate::chat::sanctions::{Ladder, SanctionKind, everywhere};
+use crate::chat::values::{ChannelId, Nonce, PageSize, Place, PlayerId, RecordId, SanctionSeconds, Text};
+use crate::store::channel::{self, Channel};
+use crate::store::moderation::case::{self, Case, Queue};
+use crate::store::moderation::decision::{self, Decided};
+use crate::store::moderation::report::{self, Report};
+use crate::store::moderation::sanction::{self, Given, NewSanction, Wanted};
+use crate::store::moderation::{By, audit};
+use crate::store::outbox::NewTask;
+use crate::work::task;
+use crate::work::tasks::told::{News, Told};
+
+/// Cases in a state, those that weigh most first, then the oldest, page by page.
+///
+/// A report weighs 2, and 1 where its author's reports were mostly dismissed.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CaseQueue {
+    /// Which.
+    #[serde(default)]
+    state: CaseState,
+    /// The last id of the page before.
+    #[serde(default)]
+    after: Option<RecordId>,
+    /// The page's size, 1 to 100.
+    #[serde(default)]
+    limit: PageSize,
+}
+
+/// How far a case is.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CaseState {
+    /// Nobody has it.
+    #[default]
+    Open,
+    /// Somebody has it, for half an hour at most.
+    Claimed,
+    /// It is over.
+    Decided,
+}
+
+impl From<CaseState> for Queue {
+    fn from(state: CaseState) -> Self {
+        match state {
+            CaseState::Open => Self::Open,
+            CaseState::Claimed => Self::Claimed,
+            CaseState::Decided => Self::Decided,
+        }
+    }
+}
+
+/// A page of cases.
+#[derive(Serialize, JsonSchema)]
+pub struct CasePage {
+    cases: Vec<Case>,
+    /// More follow: ask again after the last id.
+    more: bool,
+}
+
+impl Action for CaseQueue {
+    const ROUTE: Route = Route::get("/case/queue");
+    type Caller = Moderator;
+    type Reply = CasePage;
+
+    async fn run(self, app: &App, _: Moderator) -> Result<CasePage> {
+        let limit = self.limit.get();
+        let after = self.after.as_ref().map(RecordId::as_str);
+        // One more than asked tells whether there are more.
+        let mut cases = case::queue(&app.db, self.state.into(), after, limit + 1).await?;
+        let more = cases.len() as i64 > limit;
+        cases.truncate(limit as usize);
+        Ok(CasePage { cases, more })
+    }
+}
+
+/// One case: its reports, the evidence, the player's record, and what the ladder proposes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ShowCase {
+    /// The case's id.
+    id: RecordId,
+}
+
+/// All there is to decide a case by.
+#[derive(Serialize, JsonSchema)]
+pub struct WholeCase {
+    case: Case,
+    /// The first hundred.
+    reports: Vec<Report>,
+    /// The message as it was when the first report came, with what was written (`original`, where that was something else)
+    /// and ten entries before and after; none for a report about a player, or where it is not kept any more.
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
+    evidence: Option<Box<RawValue>>,
+    record: Record,
+    proposal: Proposal,
+}
+
+/// What is known of a player.
+#[derive(Serialize, JsonSchema)]
+pub struct Record {
+    /// Their last twenty sanctions, lifted ones too.
+    sanctions: Vec<Given>,
+    /// Reports about them, and by them.
+    reports_about: i64,
+    reports_by: i64,
+}
+
+/// What the ladder (`GUILDHALL_LADDER`) proposes for somebody with this record.
+#[derive(Serialize, JsonSchema)]
+pub struct Proposal {
+    kind: SanctionKind,
+    /// For how long; none is for good.
+    seconds: Option<i64>,
+}
+
+impl Action for ShowCase {
+    const ROUTE: Route = Route::get("/case/show");
+    type Caller = Moderator;
+    type Reply = WholeCase;
+
+    async fn run(self, app: &App, _: Moderator) -> Result<WholeCase> {
+        let db = &app.db;
+        let (case, evidence) = case::find(db, self.id.as_str()).await?;
+        let player = case.about.player.as_str();
+        let wanted = Wanted { player: Some(player), limit: 20, ..Wanted::default() };
+        let (reports_about, reports_by) = report::counts(db, player).await?;
+        let record = Record { sanctions: sanction::list(db, wanted).await?, reports_about, reports_by };
+        let since = db.now().await? - Ladder::RECORD_MS;
+        let step = app.config.ladder.after(sanction::count_since(db, player, since).await?);
+        let proposal = Proposal { kind: step.kind, seconds: step.for_ms.map(|ms| ms / 1_000) };
+        let reports = report::of_case(db, &case.id).await?;
+        Ok(WholeCase { case, reports, evidence, record, proposal })
+    }
+}
+
+/// Take a case, so that no two moderators work on it. A claim ends after half an hour.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimCase {
+    /// The case's id.
+    id: RecordId,
+    /// Chosen by the caller: the same nonce twice is one claim; without it, a second one is a conflict.
+    #[serde(default)]
+    nonce: Option<Nonce>,
+}
+
+/// A case.
+#[derive(Serialize, JsonSchema)]
+pub struct ClaimReply {
+    case: Case,
+}
+
+impl Action for ClaimCase {
+    const ROUTE: Route = Route::post("/case/claim");
+    type Caller = Moderator;
+    type Reply = ClaimReply;
+
+    async fn run(self, app: &App, by: Moderator) -> Result<ClaimReply> {
+        let nonce = self.nonce.as_ref().map(Nonce::as_str);
+        Ok(ClaimReply { case: case::claim(&app.db, self.id.as_str(), &By { who: &by, nonce }).await? })
+    }
+}
+
+/// Decide a case. Its reporters are told that it was looked at.
+///
+/// Every decision but `dismiss` takes the message back, where the case is about one. `warn`, `mute` and `ban` also give its
+/// author that sanction, who is told the reason.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DecideCase {
+    /// The case's id.
+    id: RecordId,
+    /// How it ends.
+    decision: Decision,
+    /// Where a sanction holds; everywhere, unless it says otherwise.
+    #[serde(default)]
+    r#where: Option<Place>,
+    /// For how long; without it for good.
+    #[serde(default)]
+    seconds: Option<SanctionSeconds>,
+    /// Why; a player who gets a sanction is told.
+    reason: Text,
+    /// What other moderators may know and the player is not told.
+    #[serde(default)]
+    note: Option<Text>,
+    /// Chosen by the caller: the same nonce twice is one decision; without it, a second one is a conflict.
+    #[serde(default)]
+    nonce: Option<Nonce>,
+}
+
+/// A case that is decided.
+#[derive(Serialize, JsonSchema)]
+pub struct DecideReply {
+    case: Case,
+    /// What its author got.
+    sanction: Option<Given>,
+}
+
+impl Action for DecideCase {
+    const ROUTE: Route = Route::post("/case/decide");
+    type Caller = Moderator;
+    type Reply = DecideReply;
+
+    async fn run(self, app: &App, by: Moderator) -> Result<DecideReply> {
+        let (case, _) = case::find(&app.db, self.id.as_str()).await?;
+        let channel = channel_of(app, &case).await?;
+        if self.decision == Decision::Recall && channel.is_none() {
+            return Err(Error::InvalidInput("decision: there is no message to recall".to_owned()));
+        }
+        let player = PlayerId::parse(case.about.player.clone()).map_err(Error::internal)?;
+        let sanction = self.decision.sanction().map(|kind| NewSanction {
+            id: random::id(),
+            player: player.clone(),
+            kind,
+            place: self.r#where.unwrap_or_else(everywhere).to_string(),
+            seconds: self.seconds.map(SanctionSeconds::get),
+            reason: self.reason.as_str().to_owned(),
+            note: self.note.as_ref().map(|note| note.as_str().to_owned()),
+        });
+        let told =
+            sanction.as_ref().map(|sanction| Told { player, news: News::Sanction(sanction.id.clone()) });
+        let (id, decision, reason) = (self.id.as_str(), self.decision, self.reason.as_str());
+        let decided = Decided { id, decision, reason, sanction, channel };
+        let nonce = self.nonce.as_ref().map(Nonce::as_str);
+        let tell = |reports: &[(String, String)]| tasks(told.as_ref(), reports);
+        let (case, sanction) = decision::decide(&app.db, &decided, &By { who: &by, nonce }, tell).await?;
+        audit::seal(&app.db).await?;
+        Ok(DecideReply { case, sanction })
+    }
+}
+
+async fn channel_of(app: &App, case: &Case) -> Result<Option<Channel>> {
+    match &case.about.channel {
+        Some(id) => {
+            let id = ChannelId::parse(id.clone()).map_err(Error::internal)?;
+            channel::find(&app.db, &id, None).await
+        }
+        None => Ok(None),
+    }
+}
+
+/// The player is told, and everybody who reported.
+fn tasks(told: Option<&Told>, reports: &[(String, String)]) -> Result<Vec<NewTask>> {
+    let mut tasks = Vec::new();
+    if let Some(told) = told {
+        tasks.push(task::new(told)?);
+    }
+    for (report, reporter) in reports {
+        let player = PlayerId::parse(reporter.clone()).map_err(Error::internal)?;
+        tasks.push(task::new(&Told { player, news: News::Report(report.clone()) })?);
+    }
+    Ok(tasks)
+}

@@ -1,0 +1,301 @@
+//! Cases: all open reports about one message or one player, with the evidence, from the first report to the decision.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::json;
+use serde_json::value::RawValue;
+use sqlx::FromRow;
+
+use super::By;
+use crate::base::clock::Millis;
+use crate::base::error::{Error, Result};
+use crate::base::random;
+use crate::store::Db;
+use crate::store::channel::Channel;
+use crate::store::engine::sql::{Sql, Tx, by_dialect, values};
+use crate::store::message::{self, Neighbours};
+
+/// How long a claim holds.
+pub(super) const CLAIM_MS: Millis = 30 * 60_000;
+/// Messages before and after a reported one that are kept with it.
+const AROUND: i64 = 10;
+
+/// What a report is about.
+#[derive(Debug)]
+pub struct About {
+    /// Whom it is about: whose message, or who.
+    pub player: String,
+    message: Option<(String, i64, String)>,
+}
+
+impl About {
+    /// A player, rather than something they said.
+    pub fn player(player: &str) -> Self {
+        Self { player: player.to_owned(), message: None }
+    }
+
+    /// A message, copied as it is now with what was said around it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where nothing was said under that number.
+    pub async fn message(db: &Db, channel: &Channel, seq: i64) -> Result<Self> {
+        let Neighbours { sender, message, original, before, after } =
+            message::neighbours(db, channel, seq, AROUND).await?;
+        let evidence = json!({ "message": message, "original": original, "before": before, "after": after });
+        Ok(Self { player: sender, message: Some((channel.id.clone(), seq, evidence.to_string())) })
+    }
+
+    /// Under which reports of the same find each other.
+    pub(super) fn subject(&self) -> String {
+        match &self.message {
+            Some((channel, seq, _)) => format!("message {channel} {seq}"),
+            None => format!("player {}", self.player),
+        }
+    }
+}
+
+/// Counts a report for the open case about a subject; the first one opens it. Says which case that is.
+pub(super) async fn join(tx: &mut Tx, about: &About, weight: i64, now: Millis) -> Result<String> {
+    const JOIN: &str = "UPDATE report_case SET reports = reports + 1, weight = weight + $2
+         WHERE subject = $1 AND state <> 'decided' RETURNING id";
+    let subject = about.subject();
+    if let Some((id,)) = tx.optional(JOIN, values![&subject, weight]).await? {
+        return Ok(id);
+    }
+    let message = about.message.as_ref();
+    let opened: Option<(String,)> = tx
+        .optional(
+            "INSERT INTO report_case (id, subject, player_id, channel, seq, state, opened_at, reports, weight, evidence)
+             VALUES ($1, $2, $3, $4, $5, 'open', $6, 1, $7, $8) ON CONFLICT DO NOTHING RETURNING id",
+            values![
+                &random::id(),
+                &subject,
+                &about.player,
+                message.map(|(channel, ..)| channel.as_str()),
+                message.map(|(_, seq, _)| *seq),
+                now,
+                weight,
+                message.map(|(.., evidence)| evidence.as_str())
+            ],
+        )
+        .await?;
+    if let Some((id,)) = opened {
+        return Ok(id);
+    }
+    // Another report opened it in the same moment.
+    let joined: Option<(String,)> = tx.optional(JOIN, values![&subject, weight]).await?;
+    joined.map(|(id,)| id).ok_or(Error::Unavailable("reports can't be stored now"))
+}
+
+#[derive(FromRow)]
+pub(super) struct Row {
+    pub(super) id: String,
+    pub(super) player_id: String,
+    pub(super) channel: Option<String>,
+    pub(super) seq: Option<i64>,
+    pub(super) state: String,
+    pub(super) opened_at: Millis,
+    pub(super) reports: i64,
+    pub(super) claimed_by: Option<String>,
+    pub(super) claimed_at: Option<Millis>,
+    pub(super) claim_nonce: Option<String>,
+    pub(super) decided_by: Option<String>,
+    pub(super) decided_at: Option<Millis>,
+    pub(super) decide_nonce: Option<String>,
+    pub(super) decision: Option<String>,
+    pub(super) reason: Option<String>,
+    pub(super) sanction_id: Option<String>,
+    pub(super) categories: Option<String>,
+}
+
+/// What a case is about.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Subject {
+    /// Whose message, or who.
+    pub player: String,
+    /// Where the message is; none for a report about a player.
+    pub channel: Option<String>,
+    /// The message's number.
+    pub seq: Option<i64>,
+}
+
+/// A case, as moderators see it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Case {
+    /// Its id.
+    pub id: String,
+    /// What it is about.
+    pub about: Subject,
+    /// How many reports there are.
+    pub reports: i64,
+    /// What they say is wrong.
+    pub categories: Vec<String>,
+    /// When the first came: milliseconds since 1970-01-01 UTC.
+    pub opened_at: Millis,
+    /// `open`, `claimed` or `decided`. A claim ends after half an hour.
+    pub state: String,
+    /// Who has it.
+    pub claimed_by: Option<String>,
+    /// How it was decided: `dismiss`, `recall`, `warn`, `mute` or `ban`.
+    pub decision: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// Who decided it.
+    pub decided_by: Option<String>,
+    /// When.
+    pub decided_at: Option<Millis>,
+    /// The sanction that was given.
+    pub sanction: Option<String>,
+}
+
+impl Row {
+    fn is_claimed(&self, now: Millis) -> bool {
+        self.state == "claimed" && self.claimed_at.is_some_and(|at| at > now - CLAIM_MS)
+    }
+
+    pub(super) fn shown(self, now: Millis) -> Case {
+        let claimed = self.is_claimed(now);
+        let state = if self.state == "claimed" && !claimed { "open".to_owned() } else { self.state };
+        Case {
+            id: self.id,
+            about: Subject { player: self.player_id, channel: self.channel, seq: self.seq },
+            reports: self.reports,
+            categories: self.categories.and_then(|list| serde_json::from_str(&list).ok()).unwrap_or_default(),
+            opened_at: self.opened_at,
+            claimed_by: self.claimed_by.filter(|_| claimed || state == "decided"),
+            state,
+            decision: self.decision,
+            reason: self.reason,
+            decided_by: self.decided_by,
+            decided_at: self.decided_at,
+            sanction: self.sanction_id,
+        }
+    }
+}
+
+macro_rules! select_case {
+    ($list:literal, $($rest:literal),+) => {
+        concat!(
+            "SELECT c.id, c.player_id, c.channel, c.seq, c.state, c.opened_at, c.reports, c.claimed_by, ",
+            "c.claimed_at, c.claim_nonce, c.decided_by, c.decided_at, c.decide_nonce, c.decision, c.reason, c.sanction_id, ",
+            "(SELECT ", $list, " FROM report r WHERE r.case_id = c.id) AS categories FROM report_case c ",
+            $($rest),+
+        )
+    };
+}
+macro_rules! of_cases {
+    ($($rest:literal),+) => {
+        by_dialect(
+            select_case!("json_group_array(DISTINCT r.category)", $($rest),+),
+            select_case!("json_agg(DISTINCT r.category)::text", $($rest),+),
+        )
+    };
+}
+
+const BY_ID: Sql = of_cases!("WHERE c.id = $1");
+
+pub(super) async fn row(db: &Db, id: &str) -> Result<Row> {
+    let row = db.optional(BY_ID, values![id]).await?;
+    row.ok_or(Error::NotFound("case"))
+}
+
+/// One case, with its evidence where that is still kept.
+///
+/// # Errors
+/// [`Error::NotFound`] where there is none.
+pub async fn find(db: &Db, id: &str) -> Result<(Case, Option<Box<RawValue>>)> {
+    let now = db.now().await?;
+    let case = row(db, id).await?.shown(now);
+    let sql = "SELECT evidence FROM report_case WHERE id = $1";
+    let evidence: Option<(Option<String>,)> = db.optional(sql, values![id]).await?;
+    let evidence = evidence.and_then(|(evidence,)| evidence).map(RawValue::from_string);
+    Ok((case, evidence.transpose().map_err(Error::internal)?))
+}
+
+/// Which cases to list.
+#[derive(Clone, Copy, Debug)]
+pub enum Queue {
+    /// Those that nobody has.
+    Open,
+    /// Those that somebody has.
+    Claimed,
+    /// Those that are over.
+    Decided,
+}
+
+macro_rules! queue {
+    ($which:literal) => {
+        of_cases!(
+            "LEFT JOIN report_case a ON a.id = $1 WHERE ",
+            $which,
+            " AND (a.id IS NULL OR c.weight < a.weight OR (c.weight = a.weight
+                AND (c.opened_at > a.opened_at OR (c.opened_at = a.opened_at AND c.id > a.id))))
+             ORDER BY c.weight DESC, c.opened_at, c.id LIMIT $3"
+        )
+    };
+}
+
+/// Cases: those that weigh most first, then the oldest; those behind one of the page before.
+///
+/// # Errors
+/// The database's.
+pub async fn queue(db: &Db, which: Queue, after: Option<&str>, limit: i64) -> Result<Vec<Case>> {
+    // A claim that is over is an open case again.
+    const OPEN: Sql = queue!("c.state <> 'decided' AND (c.state = 'open' OR c.claimed_at <= $2)");
+    const CLAIMED: Sql = queue!("c.state <> 'decided' AND c.state = 'claimed' AND c.claimed_at > $2");
+    const DECIDED: Sql = queue!("c.state = 'decided' AND $2 IS NOT NULL");
+    let sql = match which {
+        Queue::Open => OPEN,
+        Queue::Claimed => CLAIMED,
+        Queue::Decided => DECIDED,
+    };
+    let now = db.now().await?;
+    let rows: Vec<Row> = db.all(sql, values![after, now - CLAIM_MS, limit]).await?;
+    Ok(rows.into_iter().map(|row| row.shown(now)).collect())
+}
+
+/// Takes a case, so that no two moderators work on it.
+///
+/// # Errors
+/// [`Error::Conflict`] where somebody has it, or it is decided.
+pub async fn claim(db: &Db, id: &str, by: &By<'_>) -> Result<Case> {
+    let now = db.now().await?;
+    let claimed = db
+        .execute(
+            "UPDATE report_case SET state = 'claimed', claimed_by = $2, claimed_at = $3, claim_nonce = $4
+             WHERE id = $1 AND (state = 'open' OR (state = 'claimed' AND claimed_at <= $5))",
+            values![id, &*by.who.key(), now, by.nonce, now - CLAIM_MS],
+        )
+        .await?;
+    let row = row(db, id).await?;
+    let again = by.nonce.is_some()
+        && row.claim_nonce.as_deref() == by.nonce
+        && row.claimed_by.as_deref() == Some(&*by.who.key());
+    if claimed > 0 || again {
+        return Ok(row.shown(now));
+    }
+    Err(taken(&row))
+}
+
+pub(super) fn taken(row: &Row) -> Error {
+    let by = row.claimed_by.as_deref().unwrap_or("another moderator");
+    match row.state.as_str() {
+        "decided" => Error::Conflict("this case is decided".into()),
+        _ => Error::Conflict(format!("{by} has this case").into()),
+    }
+}
+
+/// Forgets the evidence of cases that were decided before a time. Says how many there were.
+///
+/// # Errors
+/// The database's.
+pub async fn forget_evidence(db: &Db, before: Millis, batch: i64) -> Result<u64> {
+    let forgotten = db
+        .execute(
+            "UPDATE report_case SET evidence = NULL WHERE id IN (
+                 SELECT id FROM report_case WHERE evidence IS NOT NULL AND decided_at < $1 ORDER BY decided_at LIMIT $2)",
+            values![before, batch],
+        )
+        .await?;
+    Ok(forgotten)
+}

@@ -1,0 +1,111 @@
+//! A decision on a case: what becomes of the message and of its author, and who is told, in one transaction.
+
+use serde_json::json;
+
+use super::By;
+use super::audit::{self, Entry};
+use super::case::{self, Case};
+use super::sanction::{self, Given, NewSanction};
+use crate::base::clock::Millis;
+use crate::base::error::Result;
+use crate::chat::reports::Decision;
+use crate::store::channel::Channel;
+use crate::store::engine::sql::values;
+use crate::store::outbox::{self, NewTask};
+use crate::store::{Db, message};
+
+/// A decision on a case.
+pub struct Decided<'a> {
+    /// Which case.
+    pub id: &'a str,
+    /// How it ends.
+    pub decision: Decision,
+    /// Why; a player who gets a sanction is told.
+    pub reason: &'a str,
+    /// What its author gets.
+    pub sanction: Option<NewSanction>,
+    /// Where the message is, if it is about one.
+    pub channel: Option<Channel>,
+}
+
+/// Decides a case: its message is taken back, its author gets what was decided, and all of it is in one transaction. `tell`
+/// makes the tasks that tell it, from the reports and who made them.
+///
+/// # Errors
+/// [`Conflict`](crate::base::error::Error::Conflict) where it is decided, or somebody else has it.
+pub async fn decide(
+    db: &Db,
+    decided: &Decided<'_>,
+    by: &By<'_>,
+    tell: impl FnOnce(&[(String, String)]) -> Result<Vec<NewTask>>,
+) -> Result<(Case, Option<Given>)> {
+    let now = db.now().await?;
+    let before = case::row(db, decided.id).await?;
+    let mut tx = db.begin().await?;
+    let seq = before.seq.filter(|_| decided.decision != Decision::Dismiss);
+    let mut told = None;
+    // Everything that takes several locks takes the channel's first.
+    if let Some((channel, seq)) = decided.channel.as_ref().zip(seq) {
+        tx.lock_channel(channel.key()).await?;
+        told = message::take_back(&mut tx, channel, seq, by.who, now).await?;
+    }
+    let key = by.who.key();
+    let won = tx
+        .execute(
+            "UPDATE report_case SET state = 'decided', decided_by = $2, decided_at = $3, decide_nonce = $4, decision = $5,
+                reason = $6, sanction_id = $7
+             WHERE id = $1 AND (state = 'open' OR (state = 'claimed' AND (claimed_by = $2 OR claimed_at <= $8)))",
+            values![
+                decided.id,
+                &*key,
+                now,
+                by.nonce,
+                decided.decision.as_str(),
+                decided.reason,
+                decided.sanction.as_ref().map(|sanction| sanction.id.as_str()),
+                now - case::CLAIM_MS
+            ],
+        )
+        .await?;
+    if won == 0 {
+        drop(tx);
+        return again(db, decided, by, now).await;
+    }
+    let mut given = None;
+    if let Some(new) = &decided.sanction {
+        given =
+            sanction::insert(&mut tx, new, &By { who: by.who, nonce: None }, Some(decided.id), now).await?;
+    }
+    let detail = json!({ "case": decided.id, "decision": decided.decision, "channel": before.channel, "seq": before.seq });
+    let player = Some(before.player_id.as_str());
+    let entry = Entry { action: "case.decide", player, detail, text: Some(decided.reason) };
+    audit::add(&mut tx, by.who, &entry, now).await?;
+    let sql = "SELECT id, reporter FROM report WHERE case_id = $1 ORDER BY id";
+    let reports: Vec<(String, String)> = tx.all(sql, values![decided.id]).await?;
+    for task in tell(&reports)? {
+        outbox::add(&mut tx, db, &task, now).await?;
+    }
+    tx.commit().await?;
+    if let Some((channel, number)) = decided.channel.as_ref().zip(told) {
+        db.hub().said(&channel.id, channel.key(), number);
+    }
+    sanction::told(db, &before.player_id);
+    Ok((case::row(db, decided.id).await?.shown(now), given))
+}
+
+/// What an earlier call with the nonce decided.
+async fn again(db: &Db, decided: &Decided<'_>, by: &By<'_>, now: Millis) -> Result<(Case, Option<Given>)> {
+    let row = case::row(db, decided.id).await?;
+    let same = by.nonce.is_some()
+        && row.decide_nonce.as_deref() == by.nonce
+        && row.decided_by.as_deref() == Some(&*by.who.key())
+        && row.decision.as_deref() == Some(decided.decision.as_str());
+    if !same {
+        return Err(case::taken(&row));
+    }
+    let given = match &row.sanction_id {
+        Some(id) => Some(sanction::find(db, id).await?),
+        None => None,
+    };
+    Ok((row.shown(now), given))
+}

@@ -1,0 +1,165 @@
+//! Reports: what players say is wrong. The first about a subject opens a case, later ones join it.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use sqlx::FromRow;
+
+use super::case::{self, About};
+use crate::base::clock::Millis;
+use crate::base::error::{Error, Result};
+use crate::base::random;
+use crate::chat::identity::Identity;
+use crate::chat::reports::Category;
+use crate::store::Db;
+use crate::store::engine::sql::values;
+
+/// Reports that a player may make in an hour.
+const AN_HOUR: i64 = 10;
+const HOUR_MS: Millis = 3_600_000;
+
+/// A report that is stored.
+#[derive(Clone, Debug, Serialize, JsonSchema, FromRow)]
+pub struct Reported {
+    /// Its id.
+    pub id: String,
+    /// When it was made: milliseconds since 1970-01-01 UTC.
+    pub at: Millis,
+}
+
+/// A report, as moderators see it.
+#[derive(Debug, Serialize, JsonSchema, FromRow)]
+pub struct Report {
+    /// Its id.
+    pub id: String,
+    /// Who made it.
+    pub reporter: String,
+    /// What is wrong.
+    pub category: String,
+    /// In the reporter's words.
+    pub text: Option<String>,
+    /// When it was made: milliseconds since 1970-01-01 UTC.
+    pub at: Millis,
+}
+
+/// Stores a report; a player's second one on a subject is their first.
+///
+/// # Errors
+/// [`Error::RateLimited`] for the eleventh in an hour.
+pub async fn report(
+    db: &Db,
+    reporter: &Identity,
+    about: &About,
+    (category, text): (Category, Option<&str>),
+) -> Result<Reported> {
+    let subject = about.subject();
+    if let Some(earlier) = earlier(db, reporter, &subject).await? {
+        return Ok(earlier);
+    }
+    let now = db.now().await?;
+    check_limit(db, reporter, now).await?;
+    let weight = weight(db, reporter).await?;
+    let mut tx = db.begin().await?;
+    let case_id = case::join(&mut tx, about, weight, now).await?;
+    let stored: Option<Reported> = tx
+        .optional(
+            "INSERT INTO report (id, reporter, subject, player_id, category, text, at, case_id)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING id, at",
+            values![
+                &random::id(),
+                reporter.id.as_str(),
+                &subject,
+                &about.player,
+                category.as_str(),
+                text,
+                now,
+                &case_id
+            ],
+        )
+        .await?;
+    match stored {
+        Some(stored) => {
+            tx.commit().await?;
+            Ok(stored)
+        }
+        // The same player's other call came first in the same moment; this one changes nothing.
+        None => {
+            drop(tx);
+            earlier(db, reporter, &subject).await?.ok_or(Error::Unavailable("reports can't be stored now"))
+        }
+    }
+}
+
+async fn earlier(db: &Db, reporter: &Identity, subject: &str) -> Result<Option<Reported>> {
+    let sql = "SELECT id, at FROM report WHERE reporter = $1 AND subject = $2";
+    Ok(db.optional(sql, values![reporter.id.as_str(), subject]).await?)
+}
+
+async fn check_limit(db: &Db, reporter: &Identity, now: Millis) -> Result<()> {
+    let newest: Vec<(Millis,)> = db
+        .all(
+            "SELECT at FROM report WHERE reporter = $1 AND at > $2 ORDER BY at DESC LIMIT $3",
+            values![reporter.id.as_str(), now - HOUR_MS, AN_HOUR],
+        )
+        .await?;
+    match newest.last() {
+        Some((oldest,)) if newest.len() as i64 == AN_HOUR => Err(Error::RateLimited {
+            reason: "reports",
+            message: "too many reports",
+            retry_after_s: (oldest + HOUR_MS - now).max(1).unsigned_abs().div_ceil(1_000),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Two, or one for somebody whose reports were mostly dismissed.
+async fn weight(db: &Db, reporter: &Identity) -> Result<i64> {
+    const ENOUGH: i64 = 4;
+    let row: Option<(i64, i64)> = db
+        .optional(
+            "SELECT count(*), count(CASE WHEN decision = 'dismiss' THEN 1 END) FROM (
+                 SELECT c.decision FROM report r JOIN report_case c ON c.id = r.case_id
+                 WHERE r.reporter = $1 AND c.state = 'decided' ORDER BY r.at DESC LIMIT 20) last",
+            values![reporter.id.as_str()],
+        )
+        .await?;
+    let (decided, dismissed) = row.unwrap_or_default();
+    Ok(if decided >= ENOUGH && dismissed * 2 > decided { 1 } else { 2 })
+}
+
+/// A case's reports, the first ones first.
+///
+/// # Errors
+/// The database's.
+pub async fn of_case(db: &Db, case_id: &str) -> Result<Vec<Report>> {
+    const MOST: i64 = 100;
+    let sql = "SELECT id, reporter, category, text, at FROM report WHERE case_id = $1 ORDER BY id LIMIT $2";
+    Ok(db.all(sql, values![case_id, MOST]).await?)
+}
+
+/// How a report ended, for the one who made it: the case's decision.
+///
+/// # Errors
+/// [`Error::NotFound`] where there is none.
+pub async fn decision(db: &Db, id: &str) -> Result<String> {
+    let row: Option<(Option<String>,)> = db
+        .optional(
+            "SELECT c.decision FROM report r JOIN report_case c ON c.id = r.case_id WHERE r.id = $1",
+            values![id],
+        )
+        .await?;
+    row.and_then(|(decision,)| decision).ok_or(Error::NotFound("report"))
+}
+
+/// How many reports there are about a player, and by them.
+///
+/// # Errors
+/// The database's.
+pub async fn counts(db: &Db, player: &str) -> Result<(i64, i64)> {
+    let row = db
+        .optional(
+            "SELECT (SELECT count(*) FROM report WHERE player_id = $1), (SELECT count(*) FROM report WHERE reporter = $1)",
+            values![player],
+        )
+        .await?;
+    Ok(row.unwrap_or_default())
+}
