@@ -35,6 +35,7 @@ pub const ACTIONS: &[Entry] = &[
     Entry::of::<message::ListMessages>(),
     Entry::of::<message::SyncMessages>(),
     Entry::of::<message::RecallMessage>(),
+    Entry::of::<message::MessageOriginals>(),
     Entry::of::<report::ReportMessage>(),
     Entry::of::<report::ReportPlayer>(),
     Entry::of::<case::CaseQueue>(),

@@ -20,8 +20,10 @@ use crate::store::wordlist_hit;
 use crate::work::task;
 use crate::work::tasks::webhook::Webhook;
 
+mod originals;
 mod sync;
 
+pub use originals::MessageOriginals;
 pub use sync::{SyncCursor, SyncMessages, SyncedChannel, news};
 
 /// Say something in a channel.

@@ -2,12 +2,53 @@
 
 use std::process::Output;
 
+use guildhall::api::action::{Entry, Verb};
+use guildhall::chat::identity::Scope;
+use guildhall::controllers::ACTIONS;
 use serde_json::{Value, json};
 
 use crate::database::{change, on_postgres};
 use crate::process::{Process, program, server_token};
 use crate::socket_client::{call, start};
 use crate::support::TestApp;
+
+/// Actions that do something to a player, or look at what is hidden: each writes a row.
+const AUDITED: &[&str] = &[
+    "/appeal/decide",
+    "/case/decide",
+    "/message/originals",
+    "/message/recall",
+    "/sanction/give",
+    "/sanction/lift",
+];
+
+/// Actions that do not, and why.
+const NOT_AUDITED: &[(&str, &str)] = &[
+    ("/case/claim", "says who looks at a case; the decision is what counts"),
+    ("/channel/create", "makes a place, and has no say over players"),
+    ("/channel/members-add", "the game's own groups, which the game keeps"),
+    ("/channel/members-remove", "the game's own groups, which the game keeps"),
+    ("/message/send", "is said in front of all"),
+    ("/message/sync", "reads"),
+    ("/task/submit", "is the program's own work"),
+    ("/wordlist/refresh", "is about words"),
+    ("/wordlist/test", "is about words"),
+];
+
+/// Whoever adds an action decides which it is.
+#[test]
+fn every_action_of_staff_is_audited_or_says_why_not() {
+    let is_staffs =
+        |entry: &&Entry| entry.scopes.contains(&Scope::Server) || entry.scopes == [Scope::Moderator];
+    let writes = |entry: &&Entry| entry.route.method == Verb::Post;
+    let mut actions: Vec<&str> =
+        ACTIONS.iter().filter(writes).filter(is_staffs).map(|entry| entry.route.path).collect();
+    actions.sort_unstable();
+    let mut known: Vec<&str> =
+        AUDITED.iter().copied().chain(NOT_AUDITED.iter().map(|(path, _)| *path)).collect();
+    known.sort_unstable();
+    assert_eq!(actions, known);
+}
 
 fn guildhall(data: &std::path::Path, arguments: &[&str]) -> Output {
     program(data).env("GUILDHALL_DATA", data).args(arguments).output().unwrap()
@@ -70,6 +111,56 @@ async fn a_row_says_who_did_what_to_whom_why_and_under_which_request() {
     assert_eq!(count("action=sanction.lift").await, (1, false));
     assert_eq!(count("limit=1").await, (1, true));
     assert_eq!(count(&format!("after={}", first["n"])).await, (1, false));
+}
+
+#[tokio::test]
+async fn what_moderators_read_and_take_back_is_in_it() {
+    let app = TestApp::new().await;
+    app.world("w", &["bob"]).await;
+    let bob = app.player("bob");
+    for n in 1..=3 {
+        let input = json!({ "channel": "w", "text": format!("badword {n}"), "payload": { "note": "badword", "big": 12_345_678_901_234_567_890_u64 } });
+        bob.post("/message/send", input).await.data();
+    }
+    let moderator = app.moderator("mod");
+    let read = async |seq: i64| {
+        let input = json!({ "channel": "w", "seq": seq, "reason": "the player asked why" });
+        moderator.post("/message/originals", input).await
+    };
+    let written = json!({ "text": "badword 1", "payload": { "note": "badword", "big": 12_345_678_901_234_567_890_u64 } });
+    assert_eq!(read(1).await.data(), written);
+    moderator.post("/message/recall", json!({ "channel": "w", "seq": 1 })).await.data();
+    assert_eq!(read(1).await.data(), written, "what was taken back is kept for moderators");
+    app.server().post("/message/send", json!({ "channel": "w", "text": "plain" })).await.data();
+    assert_eq!(read(5).await.data(), json!({ "text": "plain", "payload": null }));
+    assert_eq!(read(4).await.code(), "not_found", "the entry that took it back says nothing");
+    // One's own recall is nobody else's matter.
+    bob.post("/message/recall", json!({ "channel": "w", "seq": 2 })).await.data();
+    let refused = bob.post("/message/originals", json!({ "channel": "w", "seq": 3, "reason": "r" })).await;
+    assert_eq!(refused.code(), "forbidden");
+    let no_reason = moderator.post("/message/originals", json!({ "channel": "w", "seq": 3 })).await;
+    assert_eq!(no_reason.code(), "invalid_input");
+    let entries = moderator.get("/audit/list").await.data()["entries"].clone();
+    let rows: Vec<(&str, &str, &str)> = entries
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| {
+            (
+                row["action"].as_str().unwrap(),
+                row["player"].as_str().unwrap(),
+                row["text"].as_str().unwrap_or(""),
+            )
+        })
+        .collect();
+    let (asked, reason) = ("message.originals", "the player asked why");
+    let expected = [
+        (asked, "bob", reason),
+        ("message.recall", "bob", ""),
+        (asked, "bob", reason),
+        (asked, "server/game", reason),
+    ];
+    assert_eq!(rows, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]

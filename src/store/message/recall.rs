@@ -1,5 +1,6 @@
 //! Taking a message back: an entry about an entry.
 
+use serde_json::json;
 use sqlx::FromRow;
 
 use super::{Message, MessageKind, Sender, Stored, Written, by_key};
@@ -8,6 +9,7 @@ use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
 use crate::store::channel::Channel;
 use crate::store::engine::sql::{Sql, Tx, by_dialect, values};
+use crate::store::moderation::audit::{self, Entry};
 use crate::store::{Db, json};
 
 /// A message that somebody said, as [`recall`] reads it.
@@ -50,6 +52,11 @@ pub async fn recall(
     let seen: Message = serde_json::from_str(&said.shown).map_err(Error::internal)?;
     empty(&mut tx, channel.key, seen).await?;
     let (entry, number) = insert_recall(&mut tx, channel, seq, by, now).await?;
+    if said.sender_id != *by.key() {
+        let detail = json!({ "channel": channel.id, "seq": seq });
+        let audited = Entry { action: "message.recall", player: Some(&said.sender_id), detail, text: None };
+        audit::add(&mut tx, by, &audited, now).await?;
+    }
     tx.commit().await?;
     db.hub().said(&channel.id, channel.key, number);
     Ok(entry)

@@ -19,19 +19,19 @@ use crate::store::engine::sql::{Tx, values};
 use crate::store::{Db, is_twin};
 
 /// Something that was done.
-pub(super) struct Entry<'a> {
+pub(in crate::store) struct Entry<'a> {
     /// `sanction.give`, …
-    pub(super) action: &'static str,
+    pub(in crate::store) action: &'static str,
     /// To whom, where it was somebody.
-    pub(super) player: Option<&'a str>,
+    pub(in crate::store) player: Option<&'a str>,
     /// What, for programs; no free text.
-    pub(super) detail: Value,
+    pub(in crate::store) detail: Value,
     /// Why, in somebody's words.
-    pub(super) text: Option<&'a str>,
+    pub(in crate::store) text: Option<&'a str>,
 }
 
 /// Writes a row.
-pub(super) async fn add(tx: &mut Tx, by: &Identity, entry: &Entry<'_>, now: Millis) -> Result<()> {
+pub(in crate::store) async fn add(tx: &mut Tx, by: &Identity, entry: &Entry<'_>, now: Millis) -> Result<()> {
     let key = by.key();
     // Two who write at once make aliases in one order, so that none waits for the other.
     let mut named = [Some(&*key), entry.player];

@@ -1,5 +1,6 @@
 //! What moderators decide, and on what: a `report` opens a `case`, a case ends with a `decision`, which may be a
 //! `sanction`, which is `in_force` for a while and may meet an `appeal`; and the `audit` of all that.
+//! `original` shows what was really said.
 //!
 //! Whatever changes something about a player writes its row of the audit in the same transaction, and the task that
 //! tells the player.
@@ -11,6 +12,7 @@ pub mod audit;
 pub mod case;
 pub mod decision;
 pub mod in_force;
+pub mod original;
 pub mod report;
 pub mod sanction;
 
