@@ -6,6 +6,7 @@
 mod architecture;
 mod audit;
 mod auth;
+mod authorisation;
 mod blocklist;
 mod bus;
 mod cases;

@@ -124,3 +124,35 @@ async fn who_is_banned_hears_nothing_more_on_an_open_socket() {
     let again = named.ask("/live/follow", follow("g", 0)).await;
     assert_eq!(again["data"]["channels"][0]["error"], Value::Null);
 }
+
+/// A ban that ends by itself is told as one that is lifted.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_follows_all_is_back_when_a_ban_is_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = start(&folder.path().join("data"));
+    make(&process, "g", &["alice", "bob"]).await;
+    let mut before = Socket::of(&process, "alice").await;
+    before.ask("/live/follow", json!({ "all": true })).await;
+    let ban = json!({ "player": "alice", "kind": "ban", "where": "kind:guild", "seconds": 2, "reason": "r" });
+    call(&process, &server_token(), "/sanction/give", ban).await;
+    let mut during = Socket::of(&process, "alice").await;
+    let all = during.ask("/live/follow", json!({ "all": true })).await;
+    let channels = all["data"]["channels"].as_array().unwrap();
+    assert!(channels.iter().all(|channel| channel["channel"] != "g"), "{all}");
+    for socket in [&mut before, &mut during] {
+        loop {
+            let push = socket.push_of("membership").await;
+            if push["channel"] == "g" && push["change"] == "joined" {
+                break;
+            }
+        }
+    }
+    say(&process, "bob", "g", "welcome back").await;
+    for socket in [&mut before, &mut during] {
+        let mut heard = socket.push_of("messages").await;
+        while heard["channel"] != "g" {
+            heard = socket.push_of("messages").await; // the word that they are banned
+        }
+        assert_eq!(heard["messages"][0]["text"], "welcome back");
+    }
+}

@@ -40,6 +40,10 @@ pub(super) struct Following {
     /// Rung for, and not read since.
     due: HashSet<Arc<str>>,
     all: bool,
+    /// The name under which the caller's own matters are told, once something is followed.
+    own: Option<Arc<str>>,
+    /// When a ban of the caller's ends next: then they are in its channels again.
+    ban_ends: Option<tokio::time::Instant>,
 }
 
 /// Where the client stands.
@@ -69,18 +73,36 @@ impl News {
 impl Following {
     pub(super) fn new(app: &Arc<App>, feed: &Arc<Feed>, watch: Watch) -> Self {
         let (app, feed) = (Arc::clone(app), Arc::clone(feed));
-        Self { app, feed, watch, cursors: HashMap::new(), due: HashSet::new(), all: false }
+        let (cursors, due) = (HashMap::new(), HashSet::new());
+        Self { app, feed, watch, cursors, due, all: false, own: None, ban_ends: None }
     }
 
     /// Waits until something may be new.
     pub(super) async fn wait(&mut self) {
-        if self.due.is_empty() {
-            match self.watch.rung().await {
+        if !self.due.is_empty() {
+            return;
+        }
+        let ban_ends = async {
+            match self.ban_ends {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            rung = self.watch.rung() => match rung {
                 Some(rung) => self.due = rung,
                 // The server stops, and says so otherwise.
                 None => std::future::pending().await,
-            }
+            },
+            () = ban_ends => self.due.extend(self.own.clone()),
         }
+    }
+
+    /// The caller's bans. When one ends, they are looked at again.
+    async fn bans(&mut self, who: &Identity) -> Result<Bans> {
+        let bans = Bans::of(&self.app.db, who).await?;
+        self.ban_ends = bans.next_end().map(|left| tokio::time::Instant::now() + left);
+        Ok(bans)
     }
 
     /// Follows more, and says what is there; what is behind the cursors is due.
@@ -90,11 +112,13 @@ impl Following {
         if self.cursors.len() + named.len() > CHANNELS {
             return Err(Error::InvalidInput(format!("a socket follows at most {CHANNELS} channels")));
         }
-        self.watch.add(&Hub::of_player(who.id.as_str()));
+        let own = Hub::of_player(who.id.as_str());
+        self.watch.add(&own);
+        self.own = Some(own.into());
         if follow.all {
             self.all = true;
             let room = CHANNELS - self.cursors.len() - named.len();
-            let bans = Bans::of(&self.app.db, who).await?;
+            let bans = self.bans(who).await?;
             for (channel, _) in self.memberships(who, &bans).await?.into_iter().take(room) {
                 followed.push(found(&channel));
                 let after = channel.last_seq;
@@ -249,7 +273,7 @@ impl Following {
 
     /// Channels joined and left since they were looked at last, and those from which the caller is banned.
     async fn compare(&mut self, who: &Identity) -> Result<Vec<Utf8Bytes>> {
-        let bans = Bans::of(&self.app.db, who).await?;
+        let bans = self.bans(who).await?;
         let mut frames = self.leave(|id, place| bans.check(place.kind, id).is_err())?;
         if !self.all {
             return Ok(frames);

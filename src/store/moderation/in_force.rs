@@ -2,6 +2,8 @@
 //!
 //! Apart from `sanction`, as channels and sends look in here with every request.
 
+use std::time::Duration;
+
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
@@ -70,6 +72,14 @@ impl Bans {
             .await?;
         let ban = |(place, until, reason)| Sanction { kind: SanctionKind::Ban, place, until, reason };
         Ok(Self { bans: bans.into_iter().map(ban).collect(), now: db.now().await? })
+    }
+
+    /// How long it is until one of them ends, a day at most; none where none will.
+    pub fn next_end(&self) -> Option<Duration> {
+        const MOST_MS: Millis = 86_400_000;
+        let left = |ban: &Sanction| ban.until.map(|until| until - self.now).filter(|left| *left > 0);
+        let next = self.bans.iter().filter_map(left).min()?;
+        Some(Duration::from_millis(next.min(MOST_MS).unsigned_abs()))
     }
 
     /// May this channel be read?
