@@ -41,11 +41,11 @@ async fn a_mute_ends_by_itself() {
     app.world("w", &["bob"]).await;
     give(
         &app,
-        json!({ "player": "bob", "kind": "mute", "where": "everywhere", "seconds": 1, "reason": "r" }),
+        json!({ "player": "bob", "kind": "mute", "where": "everywhere", "seconds": 5, "reason": "r" }),
     )
     .await;
     assert_eq!(speak(&app, "bob", "w").await.code(), "muted");
-    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    tokio::time::sleep(std::time::Duration::from_millis(5_100)).await;
     speak(&app, "bob", "w").await.data();
 }
 

@@ -133,7 +133,7 @@ async fn who_follows_all_is_back_when_a_ban_is_over() {
     make(&process, "g", &["alice", "bob"]).await;
     let mut before = Socket::of(&process, "alice").await;
     before.ask("/live/follow", json!({ "all": true })).await;
-    let ban = json!({ "player": "alice", "kind": "ban", "where": "kind:guild", "seconds": 2, "reason": "r" });
+    let ban = json!({ "player": "alice", "kind": "ban", "where": "kind:guild", "seconds": 6, "reason": "r" });
     call(&process, &server_token(), "/sanction/give", ban).await;
     let mut during = Socket::of(&process, "alice").await;
     let all = during.ask("/live/follow", json!({ "all": true })).await;
