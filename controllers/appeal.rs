@@ -9,8 +9,8 @@ use crate::app::App;
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 use crate::chat::values::{Nonce, PageSize, PlayerId, RecordId, Text};
+use crate::store::moderation::By;
 use crate::store::moderation::appeal::{self, Appeal};
-use crate::store::moderation::{By, audit};
 use crate::work::task;
 use crate::work::tasks::told::{News, Told};
 
@@ -99,12 +99,10 @@ impl Action for OwnAppeals {
     type Reply = OwnAppealPage;
 
     async fn run(self, app: &App, player: Player) -> Result<OwnAppealPage> {
-        let limit = self.limit.get();
         let after = self.after.as_ref().map(RecordId::as_str);
-        // One more than asked tells whether there are more.
-        let mut appeals = appeal::of_player(&app.db, player.id.as_str(), after, limit + 1).await?;
-        let more = appeals.len() as i64 > limit;
-        appeals.truncate(limit as usize);
+        let (appeals, more) = self
+            .limit
+            .page(appeal::of_player(&app.db, player.id.as_str(), after, self.limit.and_one()).await?);
         Ok(OwnAppealPage { appeals: appeals.into_iter().map(OwnAppeal::from).collect(), more })
     }
 }
@@ -161,12 +159,9 @@ impl Action for AppealQueue {
     type Reply = AppealPage;
 
     async fn run(self, app: &App, _: Moderator) -> Result<AppealPage> {
-        let limit = self.limit.get();
         let after = self.after.as_ref().map(RecordId::as_str);
-        // One more than asked tells whether there are more.
-        let mut appeals = appeal::queue(&app.db, self.state.as_str(), after, limit + 1).await?;
-        let more = appeals.len() as i64 > limit;
-        appeals.truncate(limit as usize);
+        let (appeals, more) =
+            self.limit.page(appeal::queue(&app.db, self.state.as_str(), after, self.limit.and_one()).await?);
         Ok(AppealPage { appeals, more })
     }
 }
@@ -215,7 +210,6 @@ impl Action for DecideAppeal {
         let lifts = self.decision == AppealDecision::Lift;
         let decided = (lifts, self.reason.as_str());
         let appeal = appeal::decide(&app.db, self.id.as_str(), decided, &by, &told).await?;
-        audit::seal(&app.db).await?;
         Ok(AppealReply { appeal })
     }
 }

@@ -52,18 +52,14 @@ impl Action for ListAudit {
 
     async fn run(self, app: &App, _: Moderator) -> Result<AuditPage> {
         audit::seal(&app.db).await?;
-        let limit = self.limit.get();
         let wanted = Wanted {
             player: self.player.as_ref().map(PlayerId::as_str),
             by: self.by.as_ref().map(Name::as_str),
             action: self.action.as_ref().map(Name::as_str),
             after: self.after.get(),
-            // One more than asked tells whether there are more.
-            limit: limit + 1,
+            limit: self.limit.and_one(),
         };
-        let mut entries = audit::list(&app.db, wanted).await?;
-        let more = entries.len() as i64 > limit;
-        entries.truncate(limit as usize);
+        let (entries, more) = self.limit.page(audit::list(&app.db, wanted).await?);
         Ok(AuditPage { entries, more })
     }
 }

@@ -13,11 +13,11 @@ use crate::chat::reports::Decision;
 use crate::chat::sanctions::{Ladder, SanctionKind, everywhere};
 use crate::chat::values::{ChannelId, Nonce, PageSize, Place, PlayerId, RecordId, SanctionSeconds, Text};
 use crate::store::channel::{self, Channel};
+use crate::store::moderation::By;
 use crate::store::moderation::case::{self, Case, Queue};
 use crate::store::moderation::decision::{self, Decided};
 use crate::store::moderation::report::{self, Report};
 use crate::store::moderation::sanction::{self, Given, NewSanction, Wanted};
-use crate::store::moderation::{By, audit};
 use crate::store::outbox::NewTask;
 use crate::work::task;
 use crate::work::tasks::told::{News, Told};
@@ -76,12 +76,9 @@ impl Action for CaseQueue {
     type Reply = CasePage;
 
     async fn run(self, app: &App, _: Moderator) -> Result<CasePage> {
-        let limit = self.limit.get();
         let after = self.after.as_ref().map(RecordId::as_str);
-        // One more than asked tells whether there are more.
-        let mut cases = case::queue(&app.db, self.state.into(), after, limit + 1).await?;
-        let more = cases.len() as i64 > limit;
-        cases.truncate(limit as usize);
+        let (cases, more) =
+            self.limit.page(case::queue(&app.db, self.state.into(), after, self.limit.and_one()).await?);
         Ok(CasePage { cases, more })
     }
 }
@@ -133,7 +130,8 @@ impl Action for ShowCase {
 
     async fn run(self, app: &App, _: Moderator) -> Result<WholeCase> {
         let db = &app.db;
-        let (case, evidence) = case::find(db, self.id.as_str()).await?;
+        let case = case::find(db, self.id.as_str()).await?;
+        let evidence = case::evidence(db, &case.id).await?;
         let player = case.about.player.as_str();
         let wanted = Wanted { player: Some(player), limit: 20, ..Wanted::default() };
         let (reports_about, reports_by) = report::counts(db, player).await?;
@@ -215,7 +213,7 @@ impl Action for DecideCase {
     type Reply = DecideReply;
 
     async fn run(self, app: &App, by: Moderator) -> Result<DecideReply> {
-        let (case, _) = case::find(&app.db, self.id.as_str()).await?;
+        let case = case::find(&app.db, self.id.as_str()).await?;
         let channel = channel_of(app, &case).await?;
         if self.decision == Decision::Recall && channel.is_none() {
             return Err(Error::InvalidInput("decision: there is no message to recall".to_owned()));
@@ -237,7 +235,6 @@ impl Action for DecideCase {
         let nonce = self.nonce.as_ref().map(Nonce::as_str);
         let tell = |reports: &[(String, String)]| tasks(told.as_ref(), reports);
         let (case, sanction) = decision::decide(&app.db, &decided, &By { who: &by, nonce }, tell).await?;
-        audit::seal(&app.db).await?;
         Ok(DecideReply { case, sanction })
     }
 }

@@ -60,14 +60,14 @@ impl Action for OwnSanctions {
     type Reply = OwnSanctionPage;
 
     async fn run(self, app: &App, player: Player) -> Result<OwnSanctionPage> {
-        let limit = self.limit.get();
         let after = self.after.as_ref().map(RecordId::as_str);
-        // One more than asked tells whether there are more.
-        let wanted =
-            Wanted { player: Some(player.id.as_str()), after, limit: limit + 1, ..Wanted::default() };
-        let mut sanctions = sanction::list(&app.db, wanted).await?;
-        let more = sanctions.len() as i64 > limit;
-        sanctions.truncate(limit as usize);
+        let wanted = Wanted {
+            player: Some(player.id.as_str()),
+            after,
+            limit: self.limit.and_one(),
+            ..Wanted::default()
+        };
+        let (sanctions, more) = self.limit.page(sanction::list(&app.db, wanted).await?);
         let now = app.db.now().await?;
         let own = |given: Given| OwnSanction {
             active: given.holds(now),

@@ -10,8 +10,8 @@ use crate::base::error::Result;
 use crate::base::random;
 use crate::chat::sanctions::SanctionKind;
 use crate::chat::values::{Nonce, PageSize, Place, PlayerId, RecordId, SanctionSeconds, Text};
+use crate::store::moderation::By;
 use crate::store::moderation::sanction::{self, Given, NewSanction, Wanted};
-use crate::store::moderation::{By, audit};
 use crate::work::task;
 use crate::work::tasks::told::{News, Told};
 
@@ -67,7 +67,6 @@ impl Action for GiveSanction {
         };
         let nonce = self.nonce.as_ref().map(Nonce::as_str);
         let sanction = sanction::give(&app.db, &new, &By { who: &by, nonce }, &task::new(&told)?).await?;
-        audit::seal(&app.db).await?;
         Ok(SanctionReply { sanction })
     }
 }
@@ -96,7 +95,6 @@ impl Action for LiftSanction {
         let player = PlayerId::parse(given.player_id).map_err(crate::base::error::Error::internal)?;
         let told = task::new(&Told { player, news: News::Lifted(given.id) })?;
         let sanction = sanction::lift(&app.db, self.id.as_str(), self.reason.as_str(), &by, &told).await?;
-        audit::seal(&app.db).await?;
         Ok(SanctionReply { sanction })
     }
 }
@@ -147,18 +145,14 @@ impl Action for ListSanctions {
     type Reply = SanctionPage;
 
     async fn run(self, app: &App, _: Moderator) -> Result<SanctionPage> {
-        let limit = self.limit.get();
         let wanted = Wanted {
             player: self.player.as_ref().map(PlayerId::as_str),
             place: self.r#where.as_ref().map(Place::as_str),
             active: matches!(self.state, WhichSanctions::Active),
             after: self.after.as_ref().map(RecordId::as_str),
-            // One more than asked tells whether there are more.
-            limit: limit + 1,
+            limit: self.limit.and_one(),
         };
-        let mut sanctions = sanction::list(&app.db, wanted).await?;
-        let more = sanctions.len() as i64 > limit;
-        sanctions.truncate(limit as usize);
+        let (sanctions, more) = self.limit.page(sanction::list(&app.db, wanted).await?);
         Ok(SanctionPage { sanctions, more })
     }
 }

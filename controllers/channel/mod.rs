@@ -280,11 +280,9 @@ impl Action for ChannelMembers {
 
     async fn run(self, app: &App, caller: Known) -> Result<MemberPage> {
         let channel = channel::visible(&app.db, &self.channel, &caller).await?;
-        let limit = self.limit.get();
-        // One more than asked tells whether there are more.
-        let mut members = member::page(&app.db, &channel, self.after.as_ref(), limit + 1).await?;
-        let more = members.len() as i64 > limit;
-        members.truncate(limit as usize);
+        let (members, more) = self
+            .limit
+            .page(member::page(&app.db, &channel, self.after.as_ref(), self.limit.and_one()).await?);
         let members =
             members.into_iter().map(|m| MemberInfo { id: m.player_id, joined_at: m.joined_at }).collect();
         Ok(MemberPage { members, more })
@@ -338,11 +336,9 @@ impl Action for Inbox {
     type Reply = InboxReply;
 
     async fn run(self, app: &App, player: Player) -> Result<InboxReply> {
-        let limit = self.limit.get();
-        // One more than asked tells whether there are more.
-        let mut rows = member::inbox(&app.db, &player.id, self.after.as_ref(), limit + 1).await?;
-        let more = rows.len() as i64 > limit;
-        rows.truncate(limit as usize);
+        let (mut rows, more) = self
+            .limit
+            .page(member::inbox(&app.db, &player.id, self.after.as_ref(), self.limit.and_one()).await?);
         let next = rows.last().filter(|_| more).map(InboxRow::cursor);
         if rows.iter().any(|row| row.channel.asker_is_sanctioned()) {
             let bans = Bans::of(&app.db, &player).await?;

@@ -9,7 +9,6 @@ use crate::app::App;
 use crate::base::error::Result;
 use crate::chat::values::{ChannelId, Seq, Text};
 use crate::store::channel;
-use crate::store::moderation::audit;
 use crate::store::moderation::original::{self, Original};
 
 /// What somebody wrote, where others see it masked or taken back. Who reads it and why goes to the audit.
@@ -32,7 +31,6 @@ impl Action for MessageOriginals {
     async fn run(self, app: &App, by: Moderator) -> Result<Original> {
         let channel = channel::visible(&app.db, &self.channel, &by).await?;
         let original = original::read(&app.db, &channel, self.seq.get(), self.reason.as_str(), &by).await?;
-        audit::seal(&app.db).await?;
         Ok(original)
     }
 }

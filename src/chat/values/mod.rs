@@ -275,6 +275,18 @@ checked_number!(
 impl PageSize {
     /// The largest.
     pub const MAX: Self = Self(100);
+
+    /// What to ask for: one more than is shown tells whether there are more.
+    pub const fn and_one(self) -> i64 {
+        self.0 + 1
+    }
+
+    /// A page of what came, and whether there are more.
+    pub fn page<T>(self, mut rows: Vec<T>) -> (Vec<T>, bool) {
+        let more = rows.len() as i64 > self.0;
+        rows.truncate(self.0 as usize);
+        (rows, more)
+    }
 }
 
 impl Default for PageSize {

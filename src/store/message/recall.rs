@@ -39,7 +39,8 @@ pub async fn recall(
     tx.lock_channel(channel.key).await?;
     let said = said(&mut tx, channel, seq).await?.ok_or(Error::NotFound("message"))?;
     let forbidden = |reason, message: &str| Err(Error::Forbidden { reason, message: message.to_owned() });
-    if !by.is_staff() && said.sender_id != *by.key() {
+    let own = said.sender_id == *by.key();
+    if !by.is_staff() && !own {
         return forbidden("not_yours", "only your own messages can be recalled");
     }
     if let Some(entry) = said.recalled_by {
@@ -52,13 +53,16 @@ pub async fn recall(
     let seen: Message = serde_json::from_str(&said.shown).map_err(Error::internal)?;
     empty(&mut tx, channel.key, seen).await?;
     let (entry, number) = insert_recall(&mut tx, channel, seq, by, now).await?;
-    if said.sender_id != *by.key() {
+    if !own {
         let detail = json!({ "channel": channel.id, "seq": seq });
         let audited = Entry { action: "message.recall", player: Some(&said.sender_id), detail, text: None };
         audit::add(&mut tx, by, &audited, now).await?;
     }
     tx.commit().await?;
     db.hub().said(&channel.id, channel.key, number);
+    if !own {
+        audit::seal_behind(db).await;
+    }
     Ok(entry)
 }
 

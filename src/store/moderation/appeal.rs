@@ -150,5 +150,6 @@ pub async fn decide(
     outbox::add(&mut tx, db, tell, now).await?;
     tx.commit().await?;
     sanction::told(db, &before.player_id);
+    audit::seal_behind(db).await;
     find(db, id).await
 }

@@ -199,17 +199,24 @@ pub(super) async fn row(db: &Db, id: &str) -> Result<Row> {
     row.ok_or(Error::NotFound("case"))
 }
 
-/// One case, with its evidence where that is still kept.
+/// One case.
 ///
 /// # Errors
 /// [`Error::NotFound`] where there is none.
-pub async fn find(db: &Db, id: &str) -> Result<(Case, Option<Box<RawValue>>)> {
+pub async fn find(db: &Db, id: &str) -> Result<Case> {
     let now = db.now().await?;
-    let case = row(db, id).await?.shown(now);
+    Ok(row(db, id).await?.shown(now))
+}
+
+/// A case's evidence, where it has some and that is still kept.
+///
+/// # Errors
+/// The database's.
+pub async fn evidence(db: &Db, id: &str) -> Result<Option<Box<RawValue>>> {
     let sql = "SELECT evidence FROM report_case WHERE id = $1";
     let evidence: Option<(Option<String>,)> = db.optional(sql, values![id]).await?;
     let evidence = evidence.and_then(|(evidence,)| evidence).map(RawValue::from_string);
-    Ok((case, evidence.transpose().map_err(Error::internal)?))
+    evidence.transpose().map_err(Error::internal)
 }
 
 /// Which cases to list.

@@ -90,6 +90,7 @@ pub async fn decide(
         db.hub().said(&channel.id, channel.key(), number);
     }
     sanction::told(db, &before.player_id);
+    audit::seal_behind(db).await;
     Ok((case::row(db, decided.id).await?.shown(now), given))
 }
 

@@ -41,5 +41,6 @@ pub async fn read(db: &Db, channel: &Channel, seq: i64, reason: &str, by: &Ident
     let entry = Entry { action: "message.originals", player: Some(&sender), detail, text: Some(reason) };
     audit::add(&mut tx, by, &entry, now).await?;
     tx.commit().await?;
+    audit::seal_behind(db).await;
     serde_json::from_str(&written).map_err(Error::internal)
 }

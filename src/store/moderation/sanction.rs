@@ -93,13 +93,19 @@ impl NewSanction {
     }
 }
 
+macro_rules! with_columns {
+    ($before:literal, $($behind:literal),*) => {
+        concat!(
+            $before,
+            " id, player_id, kind, place, reason, note, given_by, given_at, until, automatic, case_id, lifted_at, ",
+            "lifted_by, lift_reason, digest ",
+            $($behind),*
+        )
+    };
+}
 macro_rules! select_sanction {
     ($rest:literal) => {
-        concat!(
-            "SELECT id, player_id, kind, place, reason, note, given_by, given_at, until, automatic, case_id, lifted_at, ",
-            "lifted_by, lift_reason, digest FROM sanction ",
-            $rest
-        )
+        with_columns!("SELECT", "FROM sanction ", $rest)
     };
 }
 
@@ -116,6 +122,7 @@ pub async fn give(db: &Db, new: &NewSanction, by: &By<'_>, tell: &NewTask) -> Re
     outbox::add(&mut tx, db, tell, now).await?;
     tx.commit().await?;
     told(db, &given.player_id);
+    audit::seal_behind(db).await;
     Ok(given)
 }
 
@@ -145,10 +152,10 @@ pub(super) async fn insert(
     let until = new.seconds.map(|seconds| now + seconds * 1_000);
     let given: Option<Given> = tx
         .optional(
-            "INSERT INTO sanction (id, player_id, kind, place, reason, note, given_by, given_at, until, automatic, case_id,
-                nonce, digest) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING
-             RETURNING id, player_id, kind, place, reason, note, given_by, given_at, until, automatic, case_id, lifted_at,
-                lifted_by, lift_reason, digest",
+            with_columns!(
+                "INSERT INTO sanction (id, player_id, kind, place, reason, note, given_by, given_at, until, automatic, case_id,
+                nonce, digest) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING RETURNING",
+            ),
             values![
                 &new.id,
                 new.player.as_str(),
@@ -187,6 +194,7 @@ pub async fn lift(db: &Db, id: &str, reason: &str, by: &Identity, tell: &NewTask
         outbox::add(&mut tx, db, tell, now).await?;
         tx.commit().await?;
         told(db, &lifted.player_id);
+        audit::seal_behind(db).await;
         return Ok(lifted);
     }
     drop(tx);
@@ -203,9 +211,9 @@ pub(super) async fn lift_in(
 ) -> Result<Option<Given>> {
     let lifted: Option<Given> = tx
         .optional(
-            "UPDATE sanction SET lifted_at = $2, lifted_by = $3, lift_reason = $4 WHERE id = $1 AND lifted_at IS NULL
-             RETURNING id, player_id, kind, place, reason, note, given_by, given_at, until, automatic, case_id, lifted_at,
-                lifted_by, lift_reason, digest",
+            with_columns!(
+                "UPDATE sanction SET lifted_at = $2, lifted_by = $3, lift_reason = $4 WHERE id = $1 AND lifted_at IS NULL RETURNING",
+            ),
             values![id, now, &*by.key(), reason],
         )
         .await?;

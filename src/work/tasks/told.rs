@@ -94,11 +94,8 @@ impl Task for Told {
             limit: None,
             follow_ups: Vec::new(),
         };
-        match sends::append(&app.db, draft).await {
-            Ok(_) => Ok(()),
-            Err(Error::Internal(source)) => Err(Failure::Retry(source.to_string())),
-            Err(error) => Err(Failure::Retry(error.to_string())),
-        }
+        sends::append(&app.db, draft).await?;
+        Ok(())
     }
 }
 
