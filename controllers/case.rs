@@ -174,8 +174,9 @@ impl Action for ClaimCase {
 
 /// Decide a case. Its reporters are told that it was looked at.
 ///
-/// Every decision but `dismiss` takes the message back, where the case is about one. `warn`, `mute` and `ban` also give its
-/// author that sanction, who is told the reason.
+/// Every decision but `dismiss` takes the message back, where the case is about one; `shadow` hides it from everybody but
+/// its author. `warn`, `mute`, `shadow` and `ban` also give its author that sanction, who is told the reason, but for
+/// `shadow`. `dismiss` shows a message again that was hidden by itself.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DecideCase {
@@ -227,9 +228,12 @@ impl Action for DecideCase {
             seconds: self.seconds.map(SanctionSeconds::get),
             reason: self.reason.as_str().to_owned(),
             note: self.note.as_ref().map(|note| note.as_str().to_owned()),
+            automatic: false,
         });
-        let told =
-            sanction.as_ref().map(|sanction| Told { player, news: News::Sanction(sanction.id.clone()) });
+        let told = sanction
+            .as_ref()
+            .filter(|sanction| sanction.kind.is_told())
+            .map(|sanction| Told { player, news: News::Sanction(sanction.id.clone()) });
         let (id, decision, reason) = (self.id.as_str(), self.decision, self.reason.as_str());
         let decided = Decided { id, decision, reason, sanction, channel };
         let nonce = self.nonce.as_ref().map(Nonce::as_str);

@@ -15,9 +15,10 @@ use crate::store::moderation::sanction::{self, Given, NewSanction, Wanted};
 use crate::work::task;
 use crate::work::tasks::told::{News, Told};
 
-/// Warn, mute or ban a player.
+/// Warn, mute, shadow or ban a player.
 ///
-/// `mute` keeps them from speaking, `ban` from reading too; `warn` only tells them. It holds from the next request on,
+/// `mute` keeps them from speaking, `ban` from reading too; `warn` only tells them. `shadow` lets them speak so that only
+/// they see it, and is told to nobody. It holds from the next request on,
 /// wherever that goes, and on open sockets within a second. Channels of kind `system` and `support` are never covered, and
 /// neither are moderators and the game's server. The player is told the reason in their own `system` channel.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -64,9 +65,11 @@ impl Action for GiveSanction {
             seconds: self.seconds.map(SanctionSeconds::get),
             reason: self.reason.as_str().to_owned(),
             note: self.note.map(|note| note.as_str().to_owned()),
+            automatic: false,
         };
         let nonce = self.nonce.as_ref().map(Nonce::as_str);
-        let sanction = sanction::give(&app.db, &new, &By { who: &by, nonce }, &task::new(&told)?).await?;
+        let told = self.kind.is_told().then(|| task::new(&told)).transpose()?;
+        let sanction = sanction::give(&app.db, &new, &By { who: &by, nonce }, told.as_ref()).await?;
         Ok(SanctionReply { sanction })
     }
 }
@@ -92,9 +95,12 @@ impl Action for LiftSanction {
 
     async fn run(self, app: &App, by: Moderator) -> Result<SanctionReply> {
         let given = sanction::find(&app.db, self.id.as_str()).await?;
+        let is_told = given.is_told();
         let player = PlayerId::parse(given.player_id).map_err(crate::base::error::Error::internal)?;
-        let told = task::new(&Told { player, news: News::Lifted(given.id) })?;
-        let sanction = sanction::lift(&app.db, self.id.as_str(), self.reason.as_str(), &by, &told).await?;
+        let told = Told { player, news: News::Lifted(given.id) };
+        let told = is_told.then(|| task::new(&told)).transpose()?;
+        let sanction =
+            sanction::lift(&app.db, self.id.as_str(), self.reason.as_str(), &by, told.as_ref()).await?;
         Ok(SanctionReply { sanction })
     }
 }
@@ -149,6 +155,7 @@ impl Action for ListSanctions {
             player: self.player.as_ref().map(PlayerId::as_str),
             place: self.r#where.as_ref().map(Place::as_str),
             active: matches!(self.state, WhichSanctions::Active),
+            told: false,
             after: self.after.as_ref().map(RecordId::as_str),
             limit: self.limit.and_one(),
         };

@@ -2,15 +2,16 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::api::action::{Action, Route};
-use crate::api::caller::Server;
+use crate::api::caller::{Moderator, Server};
 use crate::app::App;
 use crate::base::error::{Error, Result};
 use crate::base::random;
 use crate::chat::payload::Payload;
 use crate::chat::values::{Name, Nonce, PageSize};
-use crate::store::outbox;
+use crate::store::{outbox, task_progress};
 use crate::work::tasks::TASKS;
 
 /// Hand a slow job over: it is stored, and a worker runs it at least once.
@@ -77,6 +78,44 @@ impl Action for TaskStatus {
     async fn run(self, app: &App, _: Server) -> Result<StatusReply> {
         let outbox::Status { ready, sent, dead, oldest_ms } = outbox::status(&app.db).await?;
         Ok(StatusReply { ready, sent, dead, oldest_s: oldest_ms.max(0) / 1_000 })
+    }
+}
+
+/// How far a task is, such as a purge or an export.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ShowTask {
+    /// Its id, as the call that began it said.
+    id: Name,
+}
+
+/// A task.
+#[derive(Serialize, JsonSchema)]
+pub struct TaskView {
+    id: String,
+    /// Its name.
+    task: String,
+    /// `ready`, `sent`, `done` or `dead`.
+    state: String,
+    /// How often it was tried.
+    attempt: i64,
+    /// Why the last try failed.
+    reason: Option<String>,
+    /// What it says of itself; none for most tasks, and before one has begun.
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
+    progress: Option<Box<RawValue>>,
+}
+
+impl Action for ShowTask {
+    const ROUTE: Route = Route::get("/task/show");
+    type Caller = Moderator;
+    type Reply = TaskView;
+
+    async fn run(self, app: &App, _: Moderator) -> Result<TaskView> {
+        let outbox::Listed { id, task, state, attempt, reason, .. } =
+            outbox::find(&app.db, self.id.as_str()).await?;
+        let progress = task_progress::of(&app.db, &id).await?;
+        Ok(TaskView { id, task, state, attempt, reason, progress })
     }
 }
 

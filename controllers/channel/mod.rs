@@ -13,7 +13,7 @@ use crate::chat::values::{
 use crate::store::channel::{self, Channel};
 use crate::store::create::{self, DIRECT, NewChannel, OF_PLAYER};
 use crate::store::member::{self, InboxRow};
-use crate::store::message::{self, Message, Stored};
+use crate::store::message::{self, Message, Stored, Viewer};
 use crate::store::moderation::in_force::Bans;
 
 pub mod online;
@@ -345,7 +345,8 @@ impl Action for Inbox {
             rows.retain(|row| bans.check(row.channel.kind(), &row.channel.id).is_ok());
         }
         let channels: Vec<&Channel> = rows.iter().map(|row| &row.channel).collect();
-        let newest = message::newest(&app.db, &channels).await?;
+        let viewer = Viewer::of(&app.db, &player, rows.iter().any(|row| row.blocking)).await?;
+        let newest = message::newest(&app.db, &channels, &viewer).await?;
         let entry = |(row, last_message): (InboxRow, Option<Stored>)| InboxEntry {
             channel: row.channel.into(),
             last_message,

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -17,7 +18,7 @@ use crate::chat::identity::Identity;
 use crate::chat::values::{ChannelId, Cursor, Few, MAX_SYNC_CHANNELS, PageSize};
 use crate::hub::Watch;
 use crate::store::channel::{self, Standing};
-use crate::store::message::{self, Message, Stored};
+use crate::store::message::{self, Message, Stored, Viewer};
 
 /// What is new in many channels at once: the call that a client polls with.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -179,7 +180,8 @@ impl Question<'_> {
         }
         let ranges: Vec<_> = wanted.iter().map(|(_, key, seqs)| (*key, seqs.clone())).collect();
         // Where nothing is new, one question was enough.
-        let pages = if ranges.is_empty() { Vec::new() } else { message::ranges(&app.db, &ranges).await? };
+        let blocking = visible.values().any(|channel| channel.blocking);
+        let pages = if ranges.is_empty() { Vec::new() } else { self.seen(&ranges, blocking).await? };
         let mut room = SYNC_BYTES;
         for ((place, _, seqs), page) in wanted.iter().zip(pages) {
             let (page, whole) = page.within(room)?;
@@ -189,6 +191,16 @@ impl Question<'_> {
             replies[*place].more |= !whole;
         }
         Ok(SyncReply { channels: replies, wait_max_s: 0, retry_after_s: None, waited: false })
+    }
+}
+
+impl Question<'_> {
+    /// The messages of some ranges, as the caller sees them.
+    async fn seen(&self, ranges: &[(i64, RangeInclusive<i64>)], blocking: bool) -> Result<Vec<Stored>> {
+        let Self { app, caller, .. } = *self;
+        let lists = message::ranges(&app.db, ranges).await?;
+        let viewer = Viewer::of(&app.db, caller, blocking).await?;
+        message::seen(&app.db, &viewer, ranges.iter().map(|(key, _)| *key).zip(lists).collect()).await
     }
 }
 

@@ -55,6 +55,8 @@ pub enum Decision {
     Warn,
     /// The message is taken back and its author muted.
     Mute,
+    /// The message is hidden from everybody but its author, and so is what they say from now on.
+    Shadow,
     /// The message is taken back and its author banned.
     Ban,
 }
@@ -67,6 +69,7 @@ impl Decision {
             Self::Recall => "recall",
             Self::Warn => "warn",
             Self::Mute => "mute",
+            Self::Shadow => "shadow",
             Self::Ban => "ban",
         }
     }
@@ -77,6 +80,7 @@ impl Decision {
             Self::Dismiss | Self::Recall => None,
             Self::Warn => Some(SanctionKind::Warn),
             Self::Mute => Some(SanctionKind::Mute),
+            Self::Shadow => Some(SanctionKind::Shadow),
             Self::Ban => Some(SanctionKind::Ban),
         }
     }

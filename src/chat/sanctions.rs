@@ -14,21 +14,29 @@ pub enum SanctionKind {
     Warn,
     /// They can't speak.
     Mute,
+    /// They speak, and only they see it. They are not told.
+    Shadow,
     /// They can't speak or read.
     Ban,
 }
 
 impl SanctionKind {
     /// Every kind, the mildest first.
-    pub const ALL: [Self; 3] = [Self::Warn, Self::Mute, Self::Ban];
+    pub const ALL: [Self; 4] = [Self::Warn, Self::Mute, Self::Shadow, Self::Ban];
 
     /// The word in JSON, SQL and the environment.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Warn => "warn",
             Self::Mute => "mute",
+            Self::Shadow => "shadow",
             Self::Ban => "ban",
         }
+    }
+
+    /// Does the player learn of it?
+    pub const fn is_told(self) -> bool {
+        !matches!(self, Self::Shadow)
     }
 
     /// The kind that a word names.

@@ -21,12 +21,23 @@ pub struct Context<'a> {
     pub level: i64,
     /// The speaker's sanctions that cover this channel, also such as have ended.
     pub sanctions: &'a [Sanction],
+    /// Does one of the two players of a direct channel block the other?
+    pub blocked: bool,
     /// When the speaker last spoke in this channel; kept only where it has a slow mode.
     pub last_here: Option<Millis>,
     /// When the speaker last spoke anywhere, oldest first; as many as the limit counts.
     pub recent: &'a [Millis],
     /// The limit on all of a player's messages.
     pub limit: Option<Limit>,
+}
+
+/// Who hears somebody who may speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// Everybody who may read the channel.
+    ByAll,
+    /// Only the speaker, who is not told.
+    ByNobody,
 }
 
 /// Why somebody may not speak. Seconds are rounded up, at least 1.
@@ -54,9 +65,9 @@ pub enum Refusal {
 ///
 /// # Errors
 /// The first reason that holds.
-pub fn may_speak(context: &Context<'_>) -> Result<(), Refusal> {
+pub fn may_speak(context: &Context<'_>) -> Result<Heard, Refusal> {
     if context.staff {
-        return Ok(());
+        return Ok(Heard::ByAll);
     }
     let Settings { open, min_level, slow_mode_s, read_only } = context.settings;
     if !context.member && !open {
@@ -72,7 +83,8 @@ pub fn may_speak(context: &Context<'_>) -> Result<(), Refusal> {
     if let Some(mute) = sanction(SanctionKind::Mute) {
         return Err(Refusal::Muted(mute));
     }
-    if read_only {
+    // Being blocked is never told: it looks like a channel for reading.
+    if read_only || context.blocked {
         return Err(Refusal::ReadOnly);
     }
     if context.level < min_level.get() {
@@ -89,7 +101,7 @@ pub fn may_speak(context: &Context<'_>) -> Result<(), Refusal> {
         wait(oldest_that_counts + limit.window_ms, context.now)
             .map_or(Ok(()), |s| Err(Refusal::SendLimit(s)))?;
     }
-    Ok(())
+    Ok(if sanction(SanctionKind::Shadow).is_some() { Heard::ByNobody } else { Heard::ByAll })
 }
 
 /// Whole seconds from now until then, rounded up; `None` once it is then.
@@ -127,6 +139,7 @@ mod tests {
     use crate::chat::values::{Level, Seconds};
 
     const NOW: Millis = 1_000_000;
+    const ALL: Heard = Heard::ByAll;
 
     fn context() -> Context<'static> {
         Context {
@@ -136,6 +149,7 @@ mod tests {
             staff: false,
             level: 10,
             sanctions: &[],
+            blocked: false,
             last_here: None,
             recent: &[],
             limit: Some(Limit { count: 3, window_ms: 5_000 }),
@@ -159,8 +173,8 @@ mod tests {
         let aged: &[Millis] = &[NOW - 5_000, NOW - 2_000, NOW];
         let longer: &[Millis] = &[NOW - 9_000, NOW - 4_000, NOW - 2_000, NOW];
         let future: &[Millis] = &[NOW + 3_600_000, NOW + 3_600_001, NOW + 3_600_002];
-        let table: &[(&str, Context<'_>, Result<(), Refusal>)] = &[
-            ("a member speaks", context(), Ok(())),
+        let table: &[(&str, Context<'_>, Result<Heard, Refusal>)] = &[
+            ("a member speaks", context(), Ok(ALL)),
             ("a closed channel is unseen", Context { member: false, ..context() }, Err(Refusal::Unseen)),
             (
                 "an open one asks to join",
@@ -169,7 +183,7 @@ mod tests {
             ),
             ("read-only", Context { settings: read_only, ..context() }, Err(Refusal::ReadOnly)),
             ("a level too low", Context { settings: level_11, ..context() }, Err(Refusal::LevelTooLow(11))),
-            ("just the level", Context { settings: level_10, ..context() }, Ok(())),
+            ("just the level", Context { settings: level_10, ..context() }, Ok(ALL)),
             (
                 "slow mode, at once",
                 Context { settings: slow, last_here: Some(NOW), ..context() },
@@ -183,12 +197,17 @@ mod tests {
             (
                 "slow mode is over",
                 Context { settings: slow, last_here: Some(NOW - 30_000), ..context() },
-                Ok(()),
+                Ok(ALL),
             ),
-            ("slow mode was lifted", Context { last_here: Some(NOW), ..context() }, Ok(())),
-            ("below the limit", Context { recent: &full[1..], ..context() }, Ok(())),
+            ("slow mode was lifted", Context { last_here: Some(NOW), ..context() }, Ok(ALL)),
+            (
+                "a direct channel with a block in it",
+                Context { blocked: true, ..context() },
+                Err(Refusal::ReadOnly),
+            ),
+            ("below the limit", Context { recent: &full[1..], ..context() }, Ok(ALL)),
             ("at the limit", Context { recent: full, ..context() }, Err(Refusal::SendLimit(1))),
-            ("the oldest has aged", Context { recent: aged, ..context() }, Ok(())),
+            ("the oldest has aged", Context { recent: aged, ..context() }, Ok(ALL)),
             (
                 "only the last three count",
                 Context { recent: longer, ..context() },
@@ -197,9 +216,9 @@ mod tests {
             (
                 "a clock that stepped back holds nobody up",
                 Context { recent: future, last_here: Some(NOW + 3_600_000), settings: slow, ..context() },
-                Ok(()),
+                Ok(ALL),
             ),
-            ("no limit", Context { recent: full, limit: None, ..context() }, Ok(())),
+            ("no limit", Context { recent: full, limit: None, ..context() }, Ok(ALL)),
             (
                 "lasting before passing",
                 Context { settings: read_only, recent: full, ..context() },
@@ -208,13 +227,13 @@ mod tests {
             (
                 "staff",
                 Context { staff: true, member: false, settings: read_only, recent: full, ..context() },
-                Ok(()),
+                Ok(ALL),
             ),
         ];
         hold(table);
     }
 
-    fn hold(table: &[(&str, Context<'_>, Result<(), Refusal>)]) {
+    fn hold(table: &[(&str, Context<'_>, Result<Heard, Refusal>)]) {
         for (case, context, expected) in table {
             assert_eq!(may_speak(context), *expected, "{case}");
         }
@@ -229,6 +248,8 @@ mod tests {
         let mute = [sanction(SanctionKind::Mute, Some(NOW + 1))];
         let over = [sanction(SanctionKind::Mute, Some(NOW)), sanction(SanctionKind::Ban, Some(NOW - 1))];
         let both = [mute[0].clone(), sanction(SanctionKind::Ban, None)];
+        let shadow = [sanction(SanctionKind::Shadow, Some(NOW + 1))];
+        let ended = [sanction(SanctionKind::Shadow, Some(NOW))];
         let warned = [sanction(SanctionKind::Warn, None)];
         hold(&[
             ("muted", Context { sanctions: &mute, ..context() }, Err(Refusal::Muted(mute[0].clone()))),
@@ -237,8 +258,15 @@ mod tests {
                 Context { sanctions: &mute, settings: read_only, ..context() },
                 Err(Refusal::Muted(mute[0].clone())),
             ),
-            ("what ended holds nobody up", Context { sanctions: &over, ..context() }, Ok(())),
-            ("a warning is a word", Context { sanctions: &warned, ..context() }, Ok(())),
+            ("what ended holds nobody up", Context { sanctions: &over, ..context() }, Ok(ALL)),
+            ("a shadow speaks", Context { sanctions: &shadow, ..context() }, Ok(Heard::ByNobody)),
+            (
+                "a shadow is held to all limits",
+                Context { sanctions: &shadow, settings: read_only, ..context() },
+                Err(Refusal::ReadOnly),
+            ),
+            ("a shadow that ended", Context { sanctions: &ended, ..context() }, Ok(ALL)),
+            ("a warning is a word", Context { sanctions: &warned, ..context() }, Ok(ALL)),
             (
                 "a ban is more than a mute",
                 Context { sanctions: &both, ..context() },
@@ -254,7 +282,7 @@ mod tests {
                 Context { sanctions: &both, member: false, ..context() },
                 Err(Refusal::Unseen),
             ),
-            ("staff is never sanctioned", Context { sanctions: &both, staff: true, ..context() }, Ok(())),
+            ("staff is never sanctioned", Context { sanctions: &both, staff: true, ..context() }, Ok(ALL)),
         ]);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sqlx::FromRow;
 
+use super::block::blocking;
 use super::engine::sql::{Sql, by_dialect, values};
 use super::moderation::in_force::{Bans, sanctioned};
 use super::{Db, json};
@@ -175,6 +176,8 @@ pub struct Standing {
     pub last_seq: i64,
     /// The caller is banned here.
     pub banned: bool,
+    /// The caller blocks somebody.
+    pub blocking: bool,
 }
 
 impl Standing {
@@ -195,26 +198,31 @@ pub async fn standings(db: &Db, ids: &[&ChannelId], caller: &Identity) -> Result
         concat!(
             "SELECT c.key, c.id, c.kind, c.epoch, c.first_seq, c.last_seq, ",
             sanctioned!("$2"),
+            ", ",
+            blocking!("$2"),
             " FROM json_each($1) j JOIN channel c ON c.id = j.value
              WHERE $3 OR c.open OR EXISTS (SELECT 1 FROM member m WHERE m.channel_key = c.key AND m.player_id = $2)"
         ),
         concat!(
             "SELECT c.key, c.id, c.kind, c.epoch, c.first_seq, c.last_seq, ",
             sanctioned!("$2"),
+            ", ",
+            blocking!("$2"),
             " FROM json_array_elements_text($1::json) AS j (value) JOIN channel c ON c.id = j.value
              WHERE $3 OR c.open OR EXISTS (SELECT FROM member m WHERE m.channel_key = c.key AND m.player_id = $2)"
         ),
     );
-    let rows: Vec<(i64, String, String, String, i64, i64, bool)> =
+    type Row = (i64, String, String, String, i64, i64, bool, bool);
+    let rows: Vec<Row> =
         db.all(STANDINGS, values![&json(&ids)?, caller.id.as_str(), caller.is_staff()]).await?;
-    let bans = if rows.iter().any(|(.., sanctioned)| *sanctioned) {
+    let bans = if rows.iter().any(|(.., sanctioned, _)| *sanctioned) {
         Bans::of(db, caller).await?
     } else {
         Bans::default()
     };
-    let standing = |(key, id, kind, epoch, first_seq, last_seq, _): (_, String, String, _, _, _, _)| {
+    let standing = |(key, id, kind, epoch, first_seq, last_seq, _, blocking): Row| {
         let banned = Kind::from_word(&kind).is_some_and(|kind| bans.check(kind, &id).is_err());
-        Standing { key, id, epoch, first_seq, last_seq, banned }
+        Standing { key, id, epoch, first_seq, last_seq, banned, blocking }
     };
     Ok(rows.into_iter().map(standing).collect())
 }

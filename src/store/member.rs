@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use sqlx::FromRow;
 
+use super::block::blocking;
 use super::channel::Channel;
 use super::engine::sql::{Sql, Tx, by_dialect, values};
 use super::moderation::in_force::sanctioned;
@@ -129,6 +130,8 @@ pub struct InboxRow {
     /// Mentions of the member among them.
     pub unread_mentions: i64,
     last_at: Millis,
+    /// The member blocks somebody.
+    pub blocking: bool,
 }
 
 impl InboxRow {
@@ -146,6 +149,8 @@ macro_rules! select_inbox {
             "SELECT c.key, c.id, c.kind, c.name, c.open, c.min_level, c.slow_mode_s, c.read_only, c.epoch, c.last_seq, ",
             "c.first_seq, c.member_count, c.created_at, c.last_at, TRUE AS member, ",
             sanctioned!("$1"),
+            ", ",
+            blocking!("$1"),
             ", m.read_seq, ",
             $least, "(c.last_said - m.read_said, c.last_seq - ", $greatest, "(m.read_seq, c.first_seq - 1)) AS unread, ",
             "(SELECT count(*) FROM mention x ",

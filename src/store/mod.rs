@@ -23,6 +23,7 @@ use crate::base::error::{Error, Result};
 use crate::config::Config;
 use crate::hub::Hub;
 
+pub mod block;
 pub mod channel;
 pub mod create;
 mod engine;
@@ -36,6 +37,8 @@ pub mod process;
 pub mod retention;
 pub mod right_change;
 pub mod sends;
+pub mod spoken_in;
+pub mod task_progress;
 mod times;
 pub mod wordlist_hit;
 

@@ -124,6 +124,24 @@ pub(super) async fn add(tx: &mut Tx, db: &Db, new: &NewTask, now: Millis) -> sql
     Ok(())
 }
 
+/// Enqueues a task with what causes it, under an id; a second time is no task. Says whether it is new.
+pub(super) async fn add_once(
+    tx: &mut Tx,
+    db: &Db,
+    id: &str,
+    new: &NewTask,
+    now: Millis,
+) -> sqlx::Result<bool> {
+    let added = tx
+        .execute(
+            "INSERT INTO outbox (id, task, key, payload, created_at, not_before, stage, trace)
+             VALUES ($1, $2, $3, $4, $5, $5, $6, $7) ON CONFLICT DO NOTHING",
+            values![id, new.task, &new.key, &new.payload, now, db.stage, trace::current().as_deref()],
+        )
+        .await?;
+    Ok(added > 0)
+}
+
 /// Enqueues a task under an id of the caller's choice; a second time is no task. Says whether it is new.
 ///
 /// # Errors

@@ -7,10 +7,13 @@ use std::pin::Pin;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
 
 use crate::app::App;
 use crate::base::error::Error;
-use crate::base::trace;
+use crate::base::{random, trace};
+use crate::chat::identity::Identity;
+use crate::chat::values::Nonce;
 use crate::outside::envelope::Envelope;
 use crate::store::outbox::{FollowUp, NewTask};
 
@@ -81,6 +84,13 @@ async fn run<T: Task>(app: &App, envelope: &Envelope) -> Result<(), Failure> {
     let task: T = serde_json::from_str(envelope.payload.get())
         .map_err(|fault| Failure::GiveUp(format!("the payload is not this task's: {fault}")))?;
     task.run(app, &envelope.id).await
+}
+
+/// The id of a task that somebody asks for: the same for the same nonce of theirs.
+pub fn id_of(what: &str, by: &Identity, nonce: Option<&Nonce>) -> String {
+    let Some(nonce) = nonce else { return random::id() };
+    let hash = Sha256::new().chain_update(by.key().as_bytes()).chain_update([0]).chain_update(nonce.as_str());
+    format!("{what}:{}", random::to_hex(&hash.finalize()[..16]))
 }
 
 /// The task as something that is enqueued with what causes it.

@@ -18,6 +18,7 @@ const AUDITED: &[&str] = &[
     "/case/decide",
     "/message/originals",
     "/message/recall",
+    "/player/purge",
     "/sanction/give",
     "/sanction/lift",
 ];

@@ -14,8 +14,18 @@ use crate::support::{Actor, Reply, SECRET, TestApp, claims};
 
 const TABLE: &str = "tests/authorisation.md";
 
-const CALLERS: &[&str] =
-    &["nobody", "expired", "stranger", "member", "muted", "banned", "moderator", "server"];
+const CALLERS: &[&str] = &[
+    "nobody",
+    "expired",
+    "stranger",
+    "member",
+    "blocked",
+    "muted",
+    "shadowed",
+    "banned",
+    "moderator",
+    "server",
+];
 
 /// What is there to act on.
 struct Ids {
@@ -24,6 +34,8 @@ struct Ids {
     /// A sanction of the caller's, and one of somebody else's.
     own: Value,
     other: Value,
+    /// Some task.
+    task: Value,
 }
 
 /// One application for each kind of caller, so that what one does changes nothing for the others.
@@ -49,12 +61,18 @@ async fn prepare(caller: &str) -> (TestApp, Ids) {
     let (own, other) = (give("caller", "warn").await, give("eve", "warn").await);
     match caller {
         "muted" => drop(give("caller", "mute").await),
+        "shadowed" => drop(give("caller", "shadow").await),
+        "blocked" => {
+            app.player("bob").post("/player/block", json!({ "player": "caller" })).await.data();
+        }
         "banned" => drop(give("caller", "ban").await),
         _ => {}
     }
     let input = json!({ "sanction": other, "text": "it was not me" });
     let appeal = app.player("eve").post("/appeal/submit", input).await.data()["appeal"]["id"].clone();
-    (app, Ids { case, appeal, own, other })
+    let purge = json!({ "player": "carl", "since": 0, "reason": "r" });
+    let task = moderator.post("/player/purge", purge).await.data()["task"].clone();
+    (app, Ids { case, appeal, own, other, task })
 }
 
 fn actor<'a>(app: &'a TestApp, caller: &str) -> Actor<'a> {
@@ -93,6 +111,9 @@ fn input(path: &str, ids: &Ids) -> Value {
         "/appeal/decide" => json!({ "id": ids.appeal, "decision": "uphold", "reason": "r" }),
         "/sanction/give" => json!({ "player": "eve", "kind": "warn", "where": "everywhere", "reason": "r" }),
         "/sanction/lift" => json!({ "id": ids.other, "reason": "r" }),
+        "/player/block" | "/player/unblock" | "/player/record" => json!({ "player": "bob" }),
+        "/player/purge" => json!({ "player": "carl", "since": 0, "reason": "r" }),
+        "/task/show" => json!({ "id": ids.task }),
         "/wordlist/test" => json!({ "text": "hello" }),
         "/task/submit" => json!({ "task": "retention.v1", "payload": {} }),
         _ => json!({}),

@@ -254,6 +254,10 @@ checked_number!(
     Cursor, 0, MAX_EXACT, "a cursor is a whole number from 0"
 );
 checked_number!(
+    /// A moment: milliseconds since 1970-01-01 UTC.
+    Time, 0, MAX_EXACT, "a time is a whole number of milliseconds since 1970-01-01 UTC"
+);
+checked_number!(
     /// How many entries a page holds at most.
     PageSize, 1, 100, "limit is a whole number from 1 to 100"
 );

@@ -19,11 +19,12 @@ use crate::base::lock::lock;
 use crate::chat::identity::Identity;
 use crate::hub::{Hint, Hub, Watch};
 use crate::store::channel::{self, Channel};
+use crate::store::message::Viewer;
 use crate::store::{member, message};
 
 mod room;
 
-use room::{Follower, Numbered, Room, State, numbered};
+use room::{Entry, Follower, Room, State};
 
 /// Channels that are read at one time.
 const AT_ONCE: usize = 64;
@@ -133,9 +134,12 @@ impl Feed {
             .collect();
         let ranges: Vec<_> = wanted.iter().map(|(channel, seqs)| (channel.key(), seqs.clone())).collect();
         let pages = if wanted.is_empty() { Vec::new() } else { message::ranges(db, &ranges).await? };
-        let mut entries: HashMap<&str, Vec<(Numbered, Arc<str>)>> = HashMap::new();
-        for ((channel, _), page) in wanted.iter().zip(pages) {
-            entries.insert(&channel.id, numbered(page.as_str())?);
+        let keys = wanted.iter().map(|(channel, _)| channel.key());
+        let mut own = message::own_views(db, keys.zip(&pages)).await?;
+        let mut entries: HashMap<&str, Vec<Entry>> = HashMap::new();
+        for ((channel, _), page) in wanted.iter().zip(&pages) {
+            let own = |seq| own.remove(&(channel.key(), seq));
+            entries.insert(&channel.id, room::entries(page.as_str(), own)?);
         }
         // Behind the entries: whoever was removed before one of them was stored is not among those who may read.
         let changes: HashMap<&str, u64> = ids.iter().map(|id| (*id, hub.member_changes(id))).collect();
@@ -226,7 +230,7 @@ impl Following {
 
     /// What passed since so much had, where the follower may read the channel; and how much has by now. While rights are to
     /// be read again, nothing: the bell rings once they are.
-    pub(super) fn passed_since(&self, count: u64) -> (Vec<Utf8Bytes>, u64) {
+    pub(super) fn passed_since(&self, count: u64, viewer: &Viewer) -> (Vec<Utf8Bytes>, u64) {
         let hub = self.feed.app.db.hub();
         let changes = hub.member_changes(&self.room.name);
         let state = lock(&self.room.state);
@@ -239,13 +243,13 @@ impl Following {
             return (Vec::new(), count);
         }
         match state.followers.get(&self.player).filter(|follower| follower.may_read) {
-            Some(follower) => (state.passed_since(count, follower.who.id.as_str()), state.passed()),
+            Some(follower) => (state.passed_since(count, follower.who.id.as_str(), viewer), state.passed()),
             None => (Vec::new(), count),
         }
     }
 
     /// What lies behind a cursor.
-    pub(super) fn behind(&self, after: i64, epoch: Option<&str>) -> Behind {
+    pub(super) fn behind(&self, after: i64, epoch: Option<&str>, viewer: &Viewer) -> Behind {
         let mut state = lock(&self.room.state);
         let may_read = state.followers.get(&self.player).is_some_and(|follower| follower.may_read);
         if state.rights.is_some() && !may_read {
@@ -263,7 +267,7 @@ impl Following {
         if !same || state.begins_behind(after) {
             return Behind::Further;
         }
-        match state.frame(after) {
+        match state.frame(after, viewer) {
             Some((frame, reached)) => Behind::Frame(frame, reached, state.heard),
             None => Behind::Further,
         }

@@ -12,6 +12,7 @@ use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
 use crate::host::live::frame::Push;
 use crate::store::channel::Channel;
+use crate::store::message::{Kept, MessageKind, OwnView, Viewer};
 
 /// Entries of a channel that are kept, and that are read behind them at one time.
 const TAIL: usize = 64;
@@ -36,7 +37,7 @@ pub(super) struct Room {
 pub(super) struct State {
     /// What is known of the channel.
     pub(super) channel: Channel,
-    tail: VecDeque<(i64, Arc<str>)>,
+    tail: VecDeque<(i64, Kept)>,
     bytes: usize,
     /// The number up to which entries were read.
     pub(super) reached: i64,
@@ -92,13 +93,24 @@ pub(super) struct Numbered {
     pub(super) seq: i64,
     #[serde(rename = "ref")]
     reference: Option<i64>,
+    kind: MessageKind,
 }
 
-/// The entries of a list.
-pub(super) fn numbered(list: &str) -> Result<Vec<(Numbered, Arc<str>)>> {
+/// An entry that is to be kept.
+pub(super) struct Entry {
+    place: Numbered,
+    kept: Kept,
+}
+
+/// The entries of a list; `own` says what one player sees in place of some.
+pub(super) fn entries(list: &str, mut own: impl FnMut(i64) -> Option<OwnView>) -> Result<Vec<Entry>> {
     let entries: Vec<&RawValue> = serde_json::from_str(list).map_err(Error::internal)?;
-    let numbered = |entry: &&RawValue| Ok((serde_json::from_str(entry.get())?, entry.get().into()));
-    entries.iter().map(numbered).collect::<serde_json::Result<_>>().map_err(Error::internal)
+    let entry = |entry: &&RawValue| {
+        let place: Numbered = serde_json::from_str(entry.get()).map_err(Error::internal)?;
+        let kept = Kept::new(entry.get().into(), own(place.seq))?;
+        Ok(Entry { place, kept })
+    };
+    entries.iter().map(entry).collect()
 }
 
 impl State {
@@ -149,18 +161,21 @@ impl State {
         self.rights = (self.joined == joined).then(|| (changes, Instant::now()));
     }
 
-    pub(super) fn take_entries(&mut self, channel: &Channel, entries: Vec<(Numbered, Arc<str>)>) {
-        let goes_on = entries.first().is_none_or(|(first, _)| first.seq == self.reached + 1);
+    pub(super) fn take_entries(&mut self, channel: &Channel, entries: Vec<Entry>) {
+        let goes_on = entries.first().is_none_or(|first| first.place.seq == self.reached + 1);
         if !goes_on || self.channel.epoch != channel.epoch {
             self.drop_front(i64::MAX);
         }
-        for (Numbered { seq, reference }, json) in entries {
+        for Entry { place: Numbered { seq, reference, kind }, kept } in entries {
             // What is kept of the entry that this one changes is old: whoever still wants it reads the store.
             if let Some(changed) = reference {
                 self.drop_front(changed);
             }
-            self.bytes += json.len();
-            self.tail.push_back((seq, json));
+            if kind == MessageKind::Purge {
+                self.drop_front(i64::MAX);
+            }
+            self.bytes += kept.json().len();
+            self.tail.push_back((seq, kept));
         }
         while self.tail.len() > TAIL || self.bytes > TAIL_BYTES {
             let first = self.tail[0].0;
@@ -175,31 +190,36 @@ impl State {
     fn drop_front(&mut self, up_to: i64) {
         while self.tail.front().is_some_and(|(seq, _)| *seq <= up_to) {
             let gone = self.tail.pop_front();
-            self.bytes -= gone.map_or(0, |(_, json)| json.len());
+            self.bytes -= gone.map_or(0, |(_, kept)| kept.json().len());
         }
     }
 
-    /// The frame that tells the entries behind a number.
-    pub(super) fn frame(&mut self, after: i64) -> Option<(Utf8Bytes, i64)> {
+    /// The frame that tells somebody the entries behind a number.
+    pub(super) fn frame(&mut self, after: i64, viewer: &Viewer) -> Option<(Utf8Bytes, i64)> {
         // Nothing is kept behind it where retention took what came next.
         let last = self.tail.back().map(|(last, _)| *last).filter(|last| *last > after)?;
+        let new = || self.tail.iter().filter(|(seq, _)| *seq > after).map(|(_, kept)| kept);
+        if new().any(|kept| kept.is_otherwise_to(viewer)) {
+            let entries: Result<Vec<String>> = new().map(|kept| kept.seen_by(viewer)).collect();
+            return Some((self.telling(&entries.ok()?.join(",")), last));
+        }
         if let Some((from, to, frame)) = &self.frame
             && (*from, *to) == (after, last)
         {
             return Some((frame.clone(), last));
         }
-        let channel = &self.channel;
-        let entries = self.tail.iter().filter(|(seq, _)| *seq > after).map(|(_, json)| &**json);
-        let entries: Vec<&str> = entries.collect();
-        let frame = Utf8Bytes::from(format!(
-            r#"{{"push":"messages","channel":"{}","epoch":"{}","reset":false,"first_seq":{},"messages":[{}]}}"#,
-            channel.id,
-            channel.epoch,
-            channel.first_seq,
-            entries.join(",")
-        ));
+        let entries: Vec<&str> = new().map(Kept::json).collect();
+        let frame = self.telling(&entries.join(","));
         self.frame = Some((after, last, frame.clone()));
         Some((frame, last))
+    }
+
+    fn telling(&self, entries: &str) -> Utf8Bytes {
+        let Channel { id, epoch, first_seq, .. } = &self.channel;
+        format!(
+            r#"{{"push":"messages","channel":"{id}","epoch":"{epoch}","reset":false,"first_seq":{first_seq},"messages":[{entries}]}}"#
+        )
+        .into()
     }
 
     /// How long to wait before the followers are rung for; none where somebody waits to do so already.
@@ -263,10 +283,11 @@ impl State {
     }
 
     /// What passed since so much had, for one player. Whoever missed some gets the whole of who is online.
-    pub(super) fn passed_since(&self, count: u64, player: &str) -> Vec<Utf8Bytes> {
+    pub(super) fn passed_since(&self, count: u64, player: &str, viewer: &Viewer) -> Vec<Utf8Bytes> {
         let new = (self.passing.count - count) as usize;
         let frames = self.passing.frames.iter().rev().take(new).rev();
-        let frames = frames.filter(|(_, except)| except.as_deref() != Some(player));
+        let is_for = |except: &str| except != player && !viewer.blocks(except);
+        let frames = frames.filter(|(_, except)| except.as_deref().is_none_or(is_for));
         let mut frames: Vec<Utf8Bytes> = frames.map(|(frame, _)| frame.clone()).collect();
         if new > self.passing.frames.len()
             && let Some(online) = &self.online

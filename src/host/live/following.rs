@@ -19,6 +19,8 @@ use crate::controllers::message::{SyncCursor, SyncedChannel, news};
 use crate::host::feed::{self, Behind, Feed};
 use crate::host::shared::{Shared, Unsent};
 use crate::hub::{Hub, Watch};
+use crate::store::block::{self, Blocks};
+use crate::store::message::Viewer;
 use crate::store::moderation::in_force::Bans;
 use crate::store::{channel, member};
 
@@ -42,7 +44,11 @@ pub(super) struct Following {
     all: bool,
     /// The name under which the caller's own matters are told, once something is followed.
     own: Option<Arc<str>>,
-    /// When a ban of the caller's ends next: then they are in its channels again.
+    /// Who reads, with those whom they block.
+    viewer: Viewer,
+    /// What the caller may not do, as far as it is known.
+    rights: Bans,
+    /// When a sanction of the caller's ends next: then they are in its channels again.
     ban_ends: Option<tokio::time::Instant>,
 }
 
@@ -71,10 +77,11 @@ impl News {
 }
 
 impl Following {
-    pub(super) fn new(app: &Arc<App>, feed: &Arc<Feed>, watch: Watch) -> Self {
+    pub(super) fn new(app: &Arc<App>, feed: &Arc<Feed>, watch: Watch, who: &Identity) -> Self {
+        let (viewer, rights) = (Viewer::with(who, Blocks::default()), Bans::default());
         let (app, feed) = (Arc::clone(app), Arc::clone(feed));
         let (cursors, due) = (HashMap::new(), HashSet::new());
-        Self { app, feed, watch, cursors, due, all: false, own: None, ban_ends: None }
+        Self { app, feed, watch, cursors, due, all: false, own: None, viewer, rights, ban_ends: None }
     }
 
     /// Waits until something may be new.
@@ -98,11 +105,22 @@ impl Following {
         }
     }
 
-    /// The caller's bans. When one ends, they are looked at again.
-    async fn bans(&mut self, who: &Identity) -> Result<Bans> {
-        let bans = Bans::of(&self.app.db, who).await?;
-        self.ban_ends = bans.next_end().map(|left| tokio::time::Instant::now() + left);
-        Ok(bans)
+    /// What the caller may not do. When some of that ends, it is looked at again.
+    async fn look_at_rights(&mut self, who: &Identity) -> Result<()> {
+        let rights = Bans::of(&self.app.db, who).await?;
+        self.ban_ends = rights.next_end().map(|left| tokio::time::Instant::now() + left);
+        self.rights = rights;
+        Ok(())
+    }
+
+    /// Whom the caller blocks. Says whether those are others than before.
+    async fn look_at_blocks(&mut self, who: &Identity) -> Result<bool> {
+        let changed = self.viewer.now_blocks(block::of(&self.app.db, who).await?);
+        let is_changed = changed.is_some();
+        if let Some(viewer) = changed {
+            self.viewer = viewer;
+        }
+        Ok(is_changed)
     }
 
     /// Follows more, and says what is there; what is behind the cursors is due.
@@ -114,12 +132,16 @@ impl Following {
         }
         let own = Hub::of_player(who.id.as_str());
         self.watch.add(&own);
+        if self.own.is_none() {
+            self.look_at_blocks(who).await?;
+            self.look_at_rights(who).await?;
+        }
         self.own = Some(own.into());
         if follow.all {
             self.all = true;
             let room = CHANNELS - self.cursors.len() - named.len();
-            let bans = self.bans(who).await?;
-            for (channel, _) in self.memberships(who, &bans).await?.into_iter().take(room) {
+            self.look_at_rights(who).await?;
+            for (channel, _) in self.memberships(who).await?.into_iter().take(room) {
                 followed.push(found(&channel));
                 let after = channel.last_seq;
                 self.add(who, &channel, (after, Some(channel.epoch.clone())), true);
@@ -168,18 +190,18 @@ impl Following {
     }
 
     /// The caller's channels, but for those where they are banned.
-    async fn memberships(&self, who: &Identity, bans: &Bans) -> Result<Vec<(channel::Channel, i64)>> {
+    async fn memberships(&self, who: &Identity) -> Result<Vec<(channel::Channel, i64)>> {
         let mut joined = self.app.db.hub().look(member::channels(&self.app.db, &who.id, ALL)).await?;
-        joined.retain(|(channel, _)| bans.check(channel.kind(), &channel.id).is_ok());
+        joined.retain(|(channel, _)| self.rights.check(channel.kind(), &channel.id).is_ok());
         Ok(joined)
     }
 
     /// The client's player types in a channel that it follows.
     pub(super) fn types(&self, who: &Identity, id: &str) -> Result<()> {
-        if !self.cursors.contains_key(id) {
-            return Err(Error::NotFound("channel"));
+        let place = self.cursors.get(id).ok_or(Error::NotFound("channel"))?;
+        if self.rights.is_heard(place.kind, id) {
+            self.feed.types(id, who.id.as_str());
         }
-        self.feed.types(id, who.id.as_str());
         Ok(())
     }
 
@@ -196,7 +218,7 @@ impl Following {
         for name in &some {
             let Some(id) = name.strip_prefix(Feed::PREFIX) else { continue };
             let Some(place) = self.cursors.get_mut(id) else { continue };
-            match place.share.behind(place.after, place.epoch.as_deref()) {
+            match place.share.behind(place.after, place.epoch.as_deref(), &self.viewer) {
                 Behind::Nothing => {}
                 Behind::Hidden => {
                     self.forget(id);
@@ -209,7 +231,7 @@ impl Following {
                 Behind::Further => further.push(SyncCursor::new(id, place.after, place.epoch.as_deref())?),
             }
             if let Some(place) = self.cursors.get_mut(id) {
-                let (passing, passed) = place.share.passed_since(place.passed);
+                let (passing, passed) = place.share.passed_since(place.passed, &self.viewer);
                 place.passed = passed;
                 frames.extend(passing.into_iter().map(News::of));
             }
@@ -273,16 +295,29 @@ impl Following {
 
     /// Channels joined and left since they were looked at last, and those from which the caller is banned.
     async fn compare(&mut self, who: &Identity) -> Result<Vec<Utf8Bytes>> {
-        let bans = self.bans(who).await?;
-        let mut frames = self.leave(|id, place| bans.check(place.kind, id).is_err())?;
+        self.look_at_rights(who).await?;
+        let rights = &self.rights;
+        let banned = |id: &str, place: &Place| rights.check(place.kind, id).is_err();
+        let banned: Vec<Arc<str>> = self
+            .cursors
+            .iter()
+            .filter(|(id, place)| banned(id, place))
+            .map(|(id, _)| Arc::clone(id))
+            .collect();
+        let mut frames = self.leave(&banned)?;
+        if self.look_at_blocks(who).await? {
+            frames.push(text(&Push::Blocks)?);
+        }
         if !self.all {
             return Ok(frames);
         }
-        let now = self.memberships(who, &bans).await?;
+        let now = self.memberships(who).await?;
         let is_in = |id: &str| now.iter().any(|(channel, _)| channel.id == id);
         // The thousand most active ones may be others by now; those one is still in go on.
         let complete = now.len() < ALL as usize;
-        frames.extend(self.leave(|id, place| complete && place.by_all && !is_in(id))?);
+        let out = self.cursors.iter().filter(|(id, place)| complete && place.by_all && !is_in(id));
+        let out: Vec<Arc<str>> = out.map(|(id, _)| Arc::clone(id)).collect();
+        frames.extend(self.leave(&out)?);
         for (channel, joined_after) in &now {
             if !self.cursors.contains_key(channel.id.as_str()) && self.cursors.len() < CHANNELS {
                 self.add(who, channel, (*joined_after, Some(channel.epoch.clone())), true);
@@ -295,9 +330,7 @@ impl Following {
 
 impl Following {
     /// Leaves some channels, and says so.
-    fn leave(&mut self, leaves: impl Fn(&str, &Place) -> bool) -> Result<Vec<Utf8Bytes>> {
-        let left = self.cursors.iter().filter(|(id, place)| leaves(id, place));
-        let left: Vec<Arc<str>> = left.map(|(id, _)| Arc::clone(id)).collect();
+    fn leave(&mut self, left: &[Arc<str>]) -> Result<Vec<Utf8Bytes>> {
         left.iter().for_each(|id| self.forget(id));
         left.iter().map(|id| membership(id, Change::Left)).collect()
     }

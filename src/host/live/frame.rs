@@ -132,6 +132,8 @@ pub(in crate::host) enum Push<'a> {
     Typing { channel: &'a str, player: &'a str },
     /// Members who came and went. With `reset`, `online` is all who are there.
     Presence { channel: &'a str, reset: bool, online: Vec<&'a str>, offline: Vec<&'a str> },
+    /// Whom the caller blocks has changed: what is shown of them changes too, so read it again.
+    Blocks,
     /// The server closes.
     Bye { code: u16, retry_after_s: Option<u64> },
 }

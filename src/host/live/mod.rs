@@ -192,7 +192,7 @@ async fn greet(wire: &mut Wire, peer: Peer, shared: &Arc<Shared>) -> Result<Opti
         }
     };
     let place = shared.sockets.enter(&who.key());
-    let following = Following::new(app, &shared.feed, watch);
+    let following = Following::new(app, &shared.feed, watch, &who);
     // From here on, before the client knows that it is in: no word that comes later is missed.
     let mut moves = shared.moves.clone();
     moves.mark_unchanged();

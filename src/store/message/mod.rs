@@ -14,13 +14,20 @@ use crate::base::error::{Error, Result};
 use crate::chat::identity::{Identity, Scope};
 use crate::chat::values::PlayerId;
 
+mod change;
+mod hide;
 mod page;
+mod purge;
 mod recall;
+mod view;
 
+pub(super) use hide::{hide, unhide};
 pub(super) use page::Pages;
 pub use page::{Page, Which, page};
+pub use purge::{Purge, next_to_purge, purge_some, tell_purge};
 pub use recall::recall;
-pub(super) use recall::take_back;
+pub(super) use recall::{entry_of, take_back};
+pub use view::{Kept, OwnView, Viewer, own_views, seen};
 
 /// What an entry in a channel is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +41,26 @@ pub enum MessageKind {
     Recall,
     /// Somebody said something and it was taken back: text and payload are gone.
     Recalled,
+    /// Something that is not for this reader: who said it, text, payload and mentions are empty.
+    Hidden,
+    /// The message `ref` is `hidden` from now on, until a moderator has looked at it.
+    Hide,
+    /// The message `ref` is to be seen again: read it again.
+    Unhide,
+    /// What `payload.player` said before this and since `payload.since` is empty.
+    Purge,
+}
+
+impl MessageKind {
+    /// How an entry of this kind is told apart in the database; none for what was said, and for a recall.
+    const fn change(self) -> Option<&'static str> {
+        match self {
+            Self::Text | Self::System | Self::Recall | Self::Recalled | Self::Hidden => None,
+            Self::Hide => Some("hide"),
+            Self::Unhide => Some("unhide"),
+            Self::Purge => Some("purge"),
+        }
+    }
 }
 
 /// Who said it.
@@ -53,6 +80,16 @@ impl Sender {
     pub(super) fn of(who: &Identity, name: &str) -> Self {
         let scope = (who.scope == Scope::Server).then_some(Scope::Server);
         Self { id: who.id.to_string(), name: name.to_owned(), scope }
+    }
+
+    /// Nobody in particular.
+    const fn nobody() -> Self {
+        Self { id: String::new(), name: String::new(), scope: None }
+    }
+
+    /// The program itself.
+    fn us() -> Self {
+        Self { id: "guildhall".to_owned(), name: "Guildhall".to_owned(), scope: Some(Scope::Server) }
     }
 }
 
@@ -81,6 +118,33 @@ pub struct Message {
     pub reference: Option<i64>,
     /// Did the filter mask something?
     pub masked: bool,
+}
+
+impl Message {
+    /// As it looks to everybody from whom it is hidden, for whatever reason.
+    pub(super) fn hidden(self) -> Self {
+        Self {
+            kind: MessageKind::Hidden,
+            sender: Sender::nobody(),
+            text: String::new(),
+            payload: None,
+            mentions: Vec::new(),
+            reference: None,
+            masked: false,
+            ..self
+        }
+    }
+
+    /// As it looks once it was taken back.
+    fn recalled(self) -> Self {
+        let (text, payload, mentions) = (String::new(), None, Vec::new());
+        Self { kind: MessageKind::Recalled, text, payload, mentions, ..self }
+    }
+
+    /// What its sender wrote, as far as it can be told from what is shown.
+    fn written(&self) -> Result<String> {
+        json(&Written { text: &self.text, payload: self.payload.as_deref() })
+    }
 }
 
 /// What a sender wrote, as it is kept for moderators.
@@ -168,11 +232,11 @@ pub async fn ranges(db: &Db, wanted: &[(i64, RangeInclusive<i64>)]) -> Result<Ve
     lists.into_iter().map(|(list,)| Stored::list(list)).collect()
 }
 
-/// The newest message in each of several channels, in the order asked.
+/// The newest message in each of several channels as somebody sees it, in the order asked.
 ///
 /// # Errors
 /// The database's.
-pub async fn newest(db: &Db, channels: &[&Channel]) -> Result<Vec<Option<Stored>>> {
+pub async fn newest(db: &Db, channels: &[&Channel], viewer: &Viewer) -> Result<Vec<Option<Stored>>> {
     let keys: Vec<(i64, i64)> = channels.iter().map(|channel| (channel.key, channel.last_seq)).collect();
     const NEWEST: Sql = by_dialect(
         "SELECT m.shown FROM json_each($1) j
@@ -182,7 +246,12 @@ pub async fn newest(db: &Db, channels: &[&Channel]) -> Result<Vec<Option<Stored>
          FROM json_array_elements($1::json) WITH ORDINALITY AS j (value, n) ORDER BY j.n",
     );
     let messages: Vec<(Option<String>,)> = db.all(NEWEST, values![&json(&keys)?]).await?;
-    messages.into_iter().map(|(message,)| message.map(Stored::one).transpose()).collect()
+    let mut there = Vec::new();
+    for (channel, (message,)) in channels.iter().zip(&messages) {
+        there.extend(message.clone().map(Stored::one).transpose()?.map(|message| (channel.key, message)));
+    }
+    let mut seen = seen(db, viewer, there).await?.into_iter();
+    Ok(messages.into_iter().map(|(message,)| message.and_then(|_| seen.next())).collect())
 }
 
 /// One message by the channel's key and its number.
@@ -210,7 +279,8 @@ pub(super) struct Neighbours {
 pub(super) async fn neighbours(db: &Db, channel: &Channel, seq: i64, around: i64) -> Result<Neighbours> {
     let said: Option<(String, String, Option<String>)> = db
         .optional(
-            "SELECT sender_id, shown, original FROM message WHERE channel_key = $1 AND seq = $2 AND ref IS NULL",
+            "SELECT sender_id, shown, original FROM message
+             WHERE channel_key = $1 AND seq = $2 AND ref IS NULL AND change IS NULL",
             values![channel.key, seq],
         )
         .await?;
@@ -241,9 +311,10 @@ pub async fn get(db: &Db, channel: &str, seq: i64) -> Result<Stored> {
 /// The database's.
 pub async fn recent_texts(db: &Db, limit: i64) -> Result<Vec<String>> {
     const RECENT: Sql = by_dialect(
-        "SELECT coalesce(original ->> 'text', shown ->> 'text') FROM message WHERE ref IS NULL
+        "SELECT coalesce(original ->> 'text', shown ->> 'text') FROM message WHERE ref IS NULL AND change IS NULL
          ORDER BY sent_at DESC LIMIT $1",
-        "SELECT coalesce(original::json ->> 'text', shown::json ->> 'text') FROM message WHERE ref IS NULL
+        "SELECT coalesce(original::json ->> 'text', shown::json ->> 'text') FROM message
+         WHERE ref IS NULL AND change IS NULL
          ORDER BY sent_at DESC LIMIT $1",
     );
     let texts: Vec<(String,)> = db.all(RECENT, values![limit]).await?;
@@ -284,6 +355,7 @@ pub async fn delete_outlived(db: &Db, channel_key: i64, before: Millis, batch: i
     let mut deleted = 0; // the last statement's count
     for statement in [
         "DELETE FROM mention WHERE channel_key = $1 AND seq <= $2",
+        "DELETE FROM own_view WHERE channel_key = $1 AND seq <= $2",
         "UPDATE channel SET first_seq = $2 + 1 WHERE key = $1",
         "DELETE FROM message WHERE channel_key = $1 AND seq <= $2",
     ] {

@@ -11,10 +11,12 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use super::Stored;
+use super::view::{Viewer, is_veiled, seen};
 use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
 use crate::chat::values::{ChannelId, Kind, MAX_EXACT};
 use crate::store::Db;
+use crate::store::block::blocking;
 use crate::store::engine::sql::{Sql, by_dialect, values};
 use crate::store::moderation::in_force::{Bans, sanctioned};
 
@@ -112,7 +114,9 @@ macro_rules! select_page {
             $list_ends,
             ") END, c.kind, ",
             sanctioned!("$2"),
-            " FROM channel c LEFT JOIN member m ON m.channel_key = c.key AND m.player_id = $2 ",
+            ", ",
+            blocking!("$2"),
+            ", c.key FROM channel c LEFT JOIN member m ON m.channel_key = c.key AND m.player_id = $2 ",
             "WHERE c.id = $1 AND (c.open OR m.player_id IS NOT NULL OR $3)"
         )
     };
@@ -151,22 +155,33 @@ pub async fn page(db: &Db, id: &ChannelId, caller: &Identity, which: Which, limi
         known.map(|kept| kept.page.first_seq),
         known.map(|kept| kept.last_seq)
     ];
-    type Row = (String, i64, i64, Option<String>, String, bool);
+    type Row = (String, i64, i64, Option<String>, String, bool, bool, i64);
     let row: Option<Row> = db.optional(PAGE, values).await?;
-    let (epoch, first_seq, last_seq, joined, kind, sanctioned) = row.ok_or(Error::NotFound("channel"))?;
+    let (epoch, first_seq, last_seq, joined, kind, sanctioned, blocking, channel_key) =
+        row.ok_or(Error::NotFound("channel"))?;
     if sanctioned && let Some(kind) = Kind::from_word(&kind) {
         Bans::of(db, caller).await?.check(kind, id.as_str())?;
     }
-    if let Some(kept) = kept
-        && (&kept.page.epoch, kept.page.first_seq, kept.last_seq) == (&epoch, first_seq, last_seq)
-    {
-        return Ok(kept.page.clone());
-    }
-    let more = match which {
-        Which::After(after) => (after + 1).max(first_seq) + limit - 1 < last_seq,
-        Which::Before(before) => (before - 1).min(last_seq) - limit + 1 > first_seq,
+    let page = match kept {
+        Some(kept)
+            if (&kept.page.epoch, kept.page.first_seq, kept.last_seq) == (&epoch, first_seq, last_seq) =>
+        {
+            kept.page.clone()
+        }
+        _ => {
+            let more = match which {
+                Which::After(after) => (after + 1).max(first_seq) + limit - 1 < last_seq,
+                Which::Before(before) => (before - 1).min(last_seq) - limit + 1 > first_seq,
+            };
+            let page = Page { messages: Stored::list(joined)?, epoch, more, first_seq };
+            db.pages.keep(key, last_seq, page.clone());
+            page
+        }
     };
-    let page = Page { messages: Stored::list(joined)?, epoch, more, first_seq };
-    db.pages.keep(key, last_seq, page.clone());
-    Ok(page)
+    if !blocking && !is_veiled(page.messages.as_str()) {
+        return Ok(page);
+    }
+    let viewer = Viewer::of(db, caller, blocking).await?;
+    let messages = seen(db, &viewer, vec![(channel_key, page.messages)]).await?.pop();
+    Ok(Page { messages: messages.unwrap_or_else(Stored::none), ..page })
 }

@@ -3,23 +3,26 @@
 use serde_json::json;
 use sqlx::FromRow;
 
-use super::{Message, MessageKind, Sender, Stored, Written, by_key};
+use super::change::{Change, Seen, tell};
+use super::{Message, MessageKind, Sender, Stored};
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
 use crate::store::channel::Channel;
-use crate::store::engine::sql::{Sql, Tx, by_dialect, values};
+use crate::store::engine::sql::{Tx, values};
 use crate::store::moderation::audit::{self, Entry};
 use crate::store::{Db, json};
 
-/// A message that somebody said, as [`recall`] reads it.
+/// A message that somebody said, with what became of it.
 #[derive(FromRow)]
-struct Said {
-    sender_id: String,
+pub(super) struct Said {
+    pub(super) sender_id: String,
     sent_at: Millis,
-    shown: String,
+    pub(super) shown: String,
+    /// What its author sees, where it is hidden from everybody else.
+    pub(super) own: Option<String>,
     /// The entry that took it back, if there is one.
-    recalled_by: Option<i64>,
+    pub(super) recalled_by: Option<i64>,
 }
 
 /// Takes a message back: its text and payload go, and an entry that says so comes. Doing it again finds that entry.
@@ -45,14 +48,12 @@ pub async fn recall(
     }
     if let Some(entry) = said.recalled_by {
         drop(tx);
-        return by_key(db, channel.key, entry).await;
+        return entry_of(db, channel.key, entry).await;
     }
     if !by.is_staff() && now > said.sent_at + window_ms {
         return forbidden("too_late", "this message is too old to recall");
     }
-    let seen: Message = serde_json::from_str(&said.shown).map_err(Error::internal)?;
-    empty(&mut tx, channel.key, seen).await?;
-    let (entry, number) = insert_recall(&mut tx, channel, seq, by, now).await?;
+    let (entry, number) = empty(&mut tx, channel, seq, (&said, by), now).await?;
     if !own {
         let detail = json!({ "channel": channel.id, "seq": seq });
         let audited = Entry { action: "message.recall", player: Some(&said.sender_id), detail, text: None };
@@ -78,81 +79,71 @@ pub(in crate::store) async fn take_back(
     let Some(said) = said(tx, channel, seq).await?.filter(|said| said.recalled_by.is_none()) else {
         return Ok(None);
     };
-    let seen: Message = serde_json::from_str(&said.shown).map_err(Error::internal)?;
-    empty(tx, channel.key, seen).await?;
-    let (_, number) = insert_recall(tx, channel, seq, by, now).await?;
+    let (_, number) = empty(tx, channel, seq, (&said, by), now).await?;
     Ok(Some(number))
 }
 
-async fn said(tx: &mut Tx, channel: &Channel, seq: i64) -> sqlx::Result<Option<Said>> {
+pub(super) async fn said(tx: &mut Tx, channel: &Channel, seq: i64) -> sqlx::Result<Option<Said>> {
     tx.optional(
-        "SELECT m.sender_id, m.sent_at, m.shown, r.seq AS recalled_by FROM message m
-         LEFT JOIN message r ON r.channel_key = m.channel_key AND r.ref = m.seq
-         WHERE m.channel_key = $1 AND m.seq = $2 AND m.ref IS NULL",
+        "SELECT m.sender_id, m.sent_at, m.shown, o.shown AS own, r.seq AS recalled_by FROM message m
+         LEFT JOIN message r ON r.channel_key = m.channel_key AND r.ref = m.seq AND r.change IS NULL
+         LEFT JOIN own_view o ON o.channel_key = m.channel_key AND o.seq = m.seq
+         WHERE m.channel_key = $1 AND m.seq = $2 AND m.ref IS NULL AND m.change IS NULL",
         values![channel.key, seq],
     )
     .await
 }
 
-/// Empties what others see of a message; what was written stays, for moderators.
-async fn empty(tx: &mut Tx, channel_key: i64, seen: Message) -> Result<()> {
-    let written = Written { text: &seen.text, payload: seen.payload.as_deref() };
-    let written = serde_json::to_string(&written).map_err(Error::internal)?;
-    let emptied = Message {
-        kind: MessageKind::Recalled,
-        text: String::new(),
-        payload: None,
-        mentions: Vec::new(),
-        ..seen.clone()
-    };
-    tx.execute(
-        "UPDATE message SET shown = $3, original = coalesce(original, $4) WHERE channel_key = $1 AND seq = $2",
-        values![channel_key, seen.seq, &json(&emptied)?, &written],
-    )
-    .await?;
-    tx.execute("DELETE FROM mention WHERE channel_key = $1 AND seq = $2", values![channel_key, seen.seq])
-        .await?;
-    Ok(())
-}
-
-macro_rules! raise {
-    ($greatest:literal) => {
-        concat!(
-            "UPDATE channel SET last_seq = last_seq + 1, last_at = ",
-            $greatest,
-            "(last_at, $2) WHERE key = $1 RETURNING last_seq, last_said, last_at"
-        )
-    };
-}
-
-/// The channel's next number, for an entry that nobody said, and its time.
-const RAISE: Sql = by_dialect(raise!("max"), raise!("greatest"));
-
-async fn insert_recall(
+/// Empties what is seen of a message, and tells it; what was written stays, for moderators. Of what is hidden, only its
+/// author learns that they took it back.
+async fn empty(
     tx: &mut Tx,
     channel: &Channel,
     seq: i64,
-    by: &Identity,
+    (said, by): (&Said, &Identity),
     now: Millis,
 ) -> Result<(Stored, i64)> {
-    let (entry, said, now): (i64, i64, Millis) = tx.one(RAISE, values![channel.key, now]).await?;
-    let shown = json(&Message {
-        channel: channel.id.clone(),
-        seq: entry,
+    let seen: Message =
+        serde_json::from_str(said.own.as_ref().unwrap_or(&said.shown)).map_err(Error::internal)?;
+    let (written, emptied) = (seen.written()?, json(&seen.recalled())?);
+    let key = by.key();
+    let told_to = match &said.own {
+        None => {
+            tx.execute(
+                "UPDATE message SET shown = $3, original = coalesce(original, $4) WHERE channel_key = $1 AND seq = $2",
+                values![channel.key, seq, &emptied, &written],
+            )
+            .await?;
+            tx.execute("DELETE FROM mention WHERE channel_key = $1 AND seq = $2", values![channel.key, seq])
+                .await?;
+            Seen::ByAll
+        }
+        Some(_) => {
+            let sql = "UPDATE own_view SET shown = $3 WHERE channel_key = $1 AND seq = $2";
+            tx.execute(sql, values![channel.key, seq, &emptied]).await?;
+            if said.sender_id == *key { Seen::OnlyBy(&key) } else { Seen::ByAll }
+        }
+    };
+    let change = Change {
         kind: MessageKind::Recall,
-        sender: Sender::of(by, &by.name),
-        text: String::new(),
-        payload: None,
-        mentions: Vec::new(),
-        sent_at: now,
         reference: Some(seq),
-        masked: false,
-    })?;
-    tx.execute(
-        "INSERT INTO message (channel_key, seq, said, sender_id, sent_at, ref, shown)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        values![channel.key, entry, said, &*by.key(), now, seq, &shown],
-    )
-    .await?;
-    Ok((Stored::one(shown)?, entry))
+        payload: None,
+        by: Sender::of(by, &by.name),
+        by_key: &key,
+        seen: told_to,
+    };
+    tell(tx, channel, change, now).await
+}
+
+/// An entry as whoever made it sees it.
+pub(in crate::store) async fn entry_of(db: &Db, channel_key: i64, seq: i64) -> Result<Stored> {
+    let entry: Option<(String,)> = db
+        .optional(
+            "SELECT coalesce(o.shown, m.shown) FROM message m
+             LEFT JOIN own_view o ON o.channel_key = m.channel_key AND o.seq = m.seq AND o.player_id = m.sender_id
+             WHERE m.channel_key = $1 AND m.seq = $2",
+            values![channel_key, seq],
+        )
+        .await?;
+    Stored::one(entry.ok_or(Error::NotFound("message"))?.0)
 }

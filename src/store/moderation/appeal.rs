@@ -72,7 +72,7 @@ pub async fn find(db: &Db, id: &str) -> Result<Appeal> {
 /// [`Error::NotFound`] for what is no sanction of theirs, [`Error::Conflict`] where they objected in other words.
 pub async fn submit(db: &Db, player: &str, sanction_id: &str, text: &str) -> Result<Appeal> {
     let given = sanction::find(db, sanction_id).await?;
-    if given.player_id != player {
+    if given.player_id != player || !given.is_told() {
         return Err(Error::NotFound("sanction"));
     }
     if given.lifted_at.is_some() {

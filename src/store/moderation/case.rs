@@ -136,7 +136,7 @@ pub struct Case {
     pub state: String,
     /// Who has it.
     pub claimed_by: Option<String>,
-    /// How it was decided: `dismiss`, `recall`, `warn`, `mute` or `ban`.
+    /// How it was decided: `dismiss`, `recall`, `warn`, `mute`, `shadow` or `ban`.
     pub decision: Option<String>,
     /// Why.
     pub reason: Option<String>,

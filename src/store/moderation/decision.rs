@@ -42,12 +42,17 @@ pub async fn decide(
     let now = db.now().await?;
     let before = case::row(db, decided.id).await?;
     let mut tx = db.begin().await?;
-    let seq = before.seq.filter(|_| decided.decision != Decision::Dismiss);
     let mut told = None;
     // Everything that takes several locks takes the channel's first.
-    if let Some((channel, seq)) = decided.channel.as_ref().zip(seq) {
+    if let Some((channel, seq)) = decided.channel.as_ref().zip(before.seq) {
         tx.lock_channel(channel.key()).await?;
-        told = message::take_back(&mut tx, channel, seq, by.who, now).await?;
+        told = match decided.decision {
+            // It may have been hidden until somebody looked.
+            Decision::Dismiss => message::unhide(&mut tx, channel, seq, now).await?,
+            // Its author is not to see that anything was done.
+            Decision::Shadow => message::hide(&mut tx, channel, seq, now).await?,
+            _ => message::take_back(&mut tx, channel, seq, by.who, now).await?,
+        };
     }
     let key = by.who.key();
     let won = tx

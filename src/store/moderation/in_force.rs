@@ -47,10 +47,10 @@ macro_rules! sanctioned {
 }
 pub(in crate::store) use sanctioned;
 
-/// A player's bans that were not lifted, also those that have ended.
+/// A player's sanctions that were not lifted, also those that have ended: above all, their bans.
 #[derive(Debug, Default)]
 pub struct Bans {
-    bans: Vec<Sanction>,
+    all: Vec<Sanction>,
     now: Millis,
 }
 
@@ -63,23 +63,37 @@ impl Bans {
         if caller.is_staff() {
             return Ok(Self::default());
         }
-        let bans: Vec<(String, Option<Millis>, String)> = db
+        let rows: Vec<(String, String, Option<Millis>, String)> = db
             .all(
-                "SELECT place, until, reason FROM sanction
-                 WHERE player_id = $1 AND lifted_at IS NULL AND kind <> 'warn' AND kind = 'ban'",
+                "SELECT kind, place, until, reason FROM sanction
+                 WHERE player_id = $1 AND lifted_at IS NULL AND kind <> 'warn'",
                 values![caller.id.as_str()],
             )
             .await?;
-        let ban = |(place, until, reason)| Sanction { kind: SanctionKind::Ban, place, until, reason };
-        Ok(Self { bans: bans.into_iter().map(ban).collect(), now: db.now().await? })
+        let sanction = |(kind, place, until, reason): (String, _, _, _)| {
+            SanctionKind::from_word(&kind).map(|kind| Sanction { kind, place, until, reason })
+        };
+        Ok(Self { all: rows.into_iter().filter_map(sanction).collect(), now: db.now().await? })
     }
 
     /// How long it is until one of them ends, a day at most; none where none will.
     pub fn next_end(&self) -> Option<Duration> {
         const MOST_MS: Millis = 86_400_000;
-        let left = |ban: &Sanction| ban.until.map(|until| until - self.now).filter(|left| *left > 0);
-        let next = self.bans.iter().filter_map(left).min()?;
+        let left =
+            |sanction: &Sanction| sanction.until.map(|until| until - self.now).filter(|left| *left > 0);
+        let next = self.all.iter().filter_map(left).min()?;
         Some(Duration::from_millis(next.min(MOST_MS).unsigned_abs()))
+    }
+
+    fn covering(&self, what: SanctionKind, kind: Kind, channel: &str) -> Option<&Sanction> {
+        in_force(self.all.iter().filter(|sanction| sanction.covers(kind, channel)), what, self.now)
+    }
+
+    /// Would others hear this player here? As far as that was known when it was asked.
+    pub fn is_heard(&self, kind: Kind, channel: &str) -> bool {
+        [SanctionKind::Mute, SanctionKind::Shadow]
+            .into_iter()
+            .all(|silent| self.covering(silent, kind, channel).is_none())
     }
 
     /// May this channel be read?
@@ -87,8 +101,7 @@ impl Bans {
     /// # Errors
     /// [`Error::Banned`].
     pub fn check(&self, kind: Kind, channel: &str) -> Result<()> {
-        let covering = self.bans.iter().filter(|ban| ban.covers(kind, channel));
-        match in_force(covering, SanctionKind::Ban, self.now) {
+        match self.covering(SanctionKind::Ban, kind, channel) {
             Some(ban) => Err(Error::Banned { until: ban.until, why: ban.reason.clone() }),
             None => Ok(()),
         }

@@ -1,6 +1,6 @@
 //! What moderators decide, and on what: a `report` opens a `case`, a case ends with a `decision`, which may be a
 //! `sanction`, which is `in_force` for a while and may meet an `appeal`; and the `audit` of all that.
-//! `original` shows what was really said.
+//! `original` shows what was really said, `record` what is known of a player, and a `purge` takes back all that they said.
 //!
 //! Whatever changes something about a player writes its row of the audit in the same transaction, and the task that
 //! tells the player.
@@ -13,6 +13,9 @@ pub mod case;
 pub mod decision;
 pub mod in_force;
 pub mod original;
+pub mod purge;
+pub mod record;
+pub mod refusal;
 pub mod report;
 pub mod sanction;
 

@@ -30,7 +30,8 @@ pub async fn read(db: &Db, channel: &Channel, seq: i64, reason: &str, by: &Ident
     // Where others see what was written, that is kept once.
     let said: Option<(String, String)> = db
         .optional(
-            "SELECT sender_id, coalesce(original, shown) FROM message WHERE channel_key = $1 AND seq = $2 AND ref IS NULL",
+            "SELECT sender_id, coalesce(original, shown) FROM message 
+             WHERE channel_key = $1 AND seq = $2 AND ref IS NULL AND change IS NULL",
             values![channel.key(), seq],
         )
         .await?;

@@ -150,6 +150,48 @@ pub async fn decision(db: &Db, id: &str) -> Result<String> {
     row.and_then(|(decision,)| decision).ok_or(Error::NotFound("report"))
 }
 
+/// A report, as it stands in somebody's record.
+#[derive(Debug, Serialize, JsonSchema, FromRow)]
+pub struct MadeReport {
+    /// Its id.
+    pub id: String,
+    /// Who made it.
+    pub reporter: String,
+    /// Whom it is about.
+    pub player: String,
+    /// What is wrong.
+    pub category: String,
+    /// When it was made: milliseconds since 1970-01-01 UTC.
+    pub at: Millis,
+    /// Its case.
+    #[serde(rename = "case")]
+    pub case_id: String,
+}
+
+macro_rules! select_made {
+    ($rest:literal) => {
+        concat!("SELECT id, reporter, player_id AS player, category, at, case_id FROM report ", $rest)
+    };
+}
+
+/// The newest reports about a player.
+///
+/// # Errors
+/// The database's.
+pub async fn about(db: &Db, player: &str, limit: i64) -> Result<Vec<MadeReport>> {
+    let sql = select_made!("WHERE player_id = $1 ORDER BY id DESC LIMIT $2");
+    Ok(db.all(sql, values![player, limit]).await?)
+}
+
+/// The newest reports by a player.
+///
+/// # Errors
+/// The database's.
+pub async fn made_by(db: &Db, player: &str, limit: i64) -> Result<Vec<MadeReport>> {
+    let sql = select_made!("WHERE reporter = $1 ORDER BY at DESC LIMIT $2");
+    Ok(db.all(sql, values![player, limit]).await?)
+}
+
 /// How many reports there are about a player, and by them.
 ///
 /// # Errors

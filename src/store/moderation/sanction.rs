@@ -27,7 +27,7 @@ pub struct Given {
     /// Whom it is about.
     #[serde(rename = "player")]
     pub player_id: String,
-    /// `warn`, `mute` or `ban`.
+    /// `warn`, `mute`, `shadow` or `ban`.
     pub kind: String,
     /// `everywhere`, `kind:world`, or `channel:ID`.
     #[serde(rename = "where")]
@@ -59,6 +59,11 @@ pub struct Given {
 }
 
 impl Given {
+    /// May its player know of it?
+    pub fn is_told(&self) -> bool {
+        SanctionKind::from_word(&self.kind).is_none_or(SanctionKind::is_told)
+    }
+
     /// Does it hold now? A warning is over once it is said.
     pub fn holds(&self, now: Millis) -> bool {
         self.kind != SanctionKind::Warn.as_str()
@@ -85,6 +90,9 @@ pub struct NewSanction {
     pub reason: String,
     /// What they are not.
     pub note: Option<String>,
+    /// Given by the program rather than by somebody.
+    #[serde(skip)]
+    pub automatic: bool,
 }
 
 impl NewSanction {
@@ -113,13 +121,15 @@ macro_rules! select_sanction {
 ///
 /// # Errors
 /// [`Error::Conflict`] for a nonce that was used for another one.
-pub async fn give(db: &Db, new: &NewSanction, by: &By<'_>, tell: &NewTask) -> Result<Given> {
+pub async fn give(db: &Db, new: &NewSanction, by: &By<'_>, tell: Option<&NewTask>) -> Result<Given> {
     let now = db.now().await?;
     let mut tx = db.begin().await?;
     let Some(given) = insert(&mut tx, new, by, None, now).await? else {
         return earlier(&mut tx, new, by).await;
     };
-    outbox::add(&mut tx, db, tell, now).await?;
+    if let Some(tell) = tell {
+        outbox::add(&mut tx, db, tell, now).await?;
+    }
     tx.commit().await?;
     told(db, &given.player_id);
     audit::seal_behind(db).await;
@@ -166,7 +176,7 @@ pub(super) async fn insert(
                 &*by.who.key(),
                 now,
                 until,
-                false,
+                new.automatic,
                 case_id,
                 by.nonce,
                 &new.digest()?,
@@ -187,11 +197,13 @@ pub(super) async fn insert(
 ///
 /// # Errors
 /// [`Error::NotFound`] where there is none.
-pub async fn lift(db: &Db, id: &str, reason: &str, by: &Identity, tell: &NewTask) -> Result<Given> {
+pub async fn lift(db: &Db, id: &str, reason: &str, by: &Identity, tell: Option<&NewTask>) -> Result<Given> {
     let now = db.now().await?;
     let mut tx = db.begin().await?;
     if let Some(lifted) = lift_in(&mut tx, id, reason, by, now).await? {
-        outbox::add(&mut tx, db, tell, now).await?;
+        if let Some(tell) = tell {
+            outbox::add(&mut tx, db, tell, now).await?;
+        }
         tx.commit().await?;
         told(db, &lifted.player_id);
         audit::seal_behind(db).await;
@@ -244,6 +256,8 @@ pub struct Wanted<'a> {
     pub place: Option<&'a str>,
     /// Those that hold now.
     pub active: bool,
+    /// Those that their player knows of.
+    pub told: bool,
     /// Those behind the last one of the page before.
     pub after: Option<&'a str>,
     /// So many.
@@ -255,26 +269,26 @@ pub struct Wanted<'a> {
 /// # Errors
 /// The database's.
 pub async fn list(db: &Db, wanted: Wanted<'_>) -> Result<Vec<Given>> {
-    let Wanted { player, place, active, after, limit } = wanted;
+    let Wanted { player, place, active, told, after, limit } = wanted;
     // One statement for each way to find them, so that each has its index.
     let sql: &str = match (player, place) {
         (Some(_), _) => select_sanction!(
             "WHERE player_id = $1 AND ($2 IS NULL OR place = $2) AND ($3 IS NULL OR id < $3)
              AND (NOT $4 OR (kind <> 'warn' AND lifted_at IS NULL AND (until IS NULL OR until > $5)))
-             ORDER BY id DESC LIMIT $6"
+             AND (NOT $7 OR kind <> 'shadow') ORDER BY id DESC LIMIT $6"
         ),
         (None, Some(_)) => select_sanction!(
             "WHERE $1 IS NULL AND place = $2 AND ($3 IS NULL OR id < $3)
              AND (NOT $4 OR (kind <> 'warn' AND lifted_at IS NULL AND (until IS NULL OR until > $5)))
-             ORDER BY id DESC LIMIT $6"
+             AND (NOT $7 OR kind <> 'shadow') ORDER BY id DESC LIMIT $6"
         ),
         (None, None) => select_sanction!(
             "WHERE $1 IS NULL AND $2 IS NULL AND ($3 IS NULL OR id < $3)
              AND (NOT $4 OR (kind <> 'warn' AND lifted_at IS NULL AND (until IS NULL OR until > $5)))
-             ORDER BY id DESC LIMIT $6"
+             AND (NOT $7 OR kind <> 'shadow') ORDER BY id DESC LIMIT $6"
         ),
     };
-    Ok(db.all(sql, values![player, place, after, active, db.now().await?, limit]).await?)
+    Ok(db.all(sql, values![player, place, after, active, db.now().await?, limit, told]).await?)
 }
 
 /// How many sanctions a player was given since a time that were not lifted.

@@ -3,17 +3,19 @@
 //! Each is decided by itself, on what the database knew before and on what the batch has said so far, so limits hold
 //! within a batch too. How it is written is each database's own matter.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 use sqlx::FromRow;
 
 use super::draft::{Draft, Earlier, Pending, digest, nonce_conflict};
+use super::spoken::Spoken;
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
+use crate::chat::identity::Scope;
 use crate::chat::payload::Payload;
-use crate::chat::speaking::{self, Refusal, may_speak};
+use crate::chat::speaking::{self, Heard, Refusal, may_speak};
 use crate::chat::values::PlayerId;
 use crate::store::channel::stored_settings;
 use crate::store::message::{Message, Sender, Stored, Written};
@@ -55,6 +57,8 @@ pub(in crate::store) struct Facts {
     pace_version: i64,
     /// The sender's sanctions that cover this channel, as a JSON list; none where there are none.
     sanctions: Option<String>,
+    /// Does one of the two players of a direct channel block the other?
+    refused: bool,
     earlier_seq: Option<i64>,
     earlier_digest: Option<String>,
 }
@@ -78,6 +82,9 @@ pub(in crate::store) struct MessageRow<'a> {
     /// The message as JSON: what stands before its number, between that and its time, and behind.
     #[serde(flatten)]
     pub(in crate::store) shown: Pieces,
+    /// What its sender sees of it, where it is hidden from everybody else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::store) own: Option<Pieces>,
     pub(in crate::store) original: Option<String>,
     pub(in crate::store) wordlist: Option<&'a str>,
     pub(in crate::store) nonce: Option<&'a str>,
@@ -113,6 +120,8 @@ pub(in crate::store) struct Batch<'a> {
     pub(in crate::store) rows: Vec<MessageRow<'a>>,
     pub(in crate::store) tasks: Vec<outbox::NewRow>,
     pub(in crate::store) hits: Vec<wordlist_hit::OfRow<'a>>,
+    /// Players in channels, of whom it is not known that they have spoken there.
+    pub(in crate::store) spoken: BTreeSet<(&'a str, i64)>,
     pace: HashMap<&'a str, Pace>,
     /// (channel, player) -> when they last spoke there
     here: HashMap<(i64, &'a str), Millis>,
@@ -126,7 +135,12 @@ impl<'a> Batch<'a> {
         Self { now, ..Self::default() }
     }
 
-    pub(in crate::store) fn decide(&mut self, pending: &'a Pending, facts: &Facts) -> Result<Decision> {
+    pub(in crate::store) fn decide(
+        &mut self,
+        pending: &'a Pending,
+        facts: &Facts,
+        known: &Spoken,
+    ) -> Result<Decision> {
         let draft = &pending.draft;
         let key = facts.key.ok_or(Refusal::Unseen)?;
         let sender = pending.sender_key.as_str();
@@ -142,24 +156,35 @@ impl<'a> Batch<'a> {
             return replay(stored, Decision::Replay(Earlier { channel_key: key, seq }));
         }
         let here = self.here.get(&(key, sender)).copied().or(facts.last_sent_at);
-        self.check(pending, facts, here)?;
+        let heard = self.check(pending, facts, here)?;
+        let hidden = heard == Heard::ByNobody;
         self.here.insert((key, sender), self.now);
         let n = self.rows.len();
         if let Some(nonce) = nonce {
             self.nonces.insert(nonce, n);
         }
+        if draft.sender.scope != Scope::Server && !known.has_spoken(sender, key, self.now) {
+            self.spoken.insert((sender, key));
+        }
+        let message = message(draft)?;
+        let (shown, own) = if hidden {
+            (Pieces::of_message(&message.clone().hidden())?, Some(Pieces::of_message(&message)?))
+        } else {
+            (Pieces::of_message(&message)?, None)
+        };
         self.rows.push(MessageRow {
             n,
             key,
             id: sender,
             spoke: self.now,
             at: self.now,
-            shown: message(draft)?,
-            original: draft.shown.masked.then(|| written(draft)).transpose()?,
+            shown,
+            own,
+            original: (draft.shown.masked || hidden).then(|| written(draft)).transpose()?,
             wordlist: draft.shown.wordlist.as_deref(),
             nonce: pending.nonce(),
             digest,
-            mentions: &draft.said.mentions,
+            mentions: if hidden { &[] } else { &draft.said.mentions },
             member: facts.member,
             slow: facts.slow_mode_s.is_some_and(|seconds| seconds > 0),
             here,
@@ -168,13 +193,13 @@ impl<'a> Batch<'a> {
             said: 0,
         });
         self.hits.extend(draft.shown.hits.iter().map(|hit| wordlist_hit::OfRow { n, hit }));
-        self.tasks
-            .extend(draft.follow_ups.iter().map(|task| task.clone().into_row(n, pending.stage, self.now)));
+        let follow_ups = if hidden { [].as_slice() } else { &draft.follow_ups };
+        self.tasks.extend(follow_ups.iter().map(|task| task.clone().into_row(n, pending.stage, self.now)));
         Ok(Decision::Store(n))
     }
 
     /// Asks the one rule, and notes that the sender spoke.
-    fn check(&mut self, pending: &'a Pending, facts: &Facts, here: Option<Millis>) -> Result<(), Refusal> {
+    fn check(&mut self, pending: &'a Pending, facts: &Facts, here: Option<Millis>) -> Result<Heard, Refusal> {
         let (draft, sender) = (&pending.draft, pending.sender_key.as_str());
         let mut pace = self.pace.remove(sender).unwrap_or_else(|| Pace {
             recent: facts
@@ -196,6 +221,7 @@ impl<'a> Batch<'a> {
             staff: draft.sender.is_staff(),
             level: draft.sender.level.get(),
             sanctions: &in_force::read(facts.sanctions.as_deref()),
+            blocked: facts.refused,
             last_here: here,
             recent: &pace.recent,
             limit: draft.limit,
@@ -231,7 +257,7 @@ impl<'a> Batch<'a> {
             Decision::Store(n) => {
                 let (row, numbered) = (&self.rows[n], written[n]?);
                 let (channel_key, seq) = (row.key, numbered.seq);
-                let message = Stored::one(row.shown.with(numbered));
+                let message = Stored::one(row.own.as_ref().unwrap_or(&row.shown).with(numbered));
                 return Some(message.map(|message| Outcome::Stored { message, channel_key, seq }));
             }
         };
@@ -246,9 +272,9 @@ fn written(draft: &Draft) -> Result<String> {
 }
 
 /// What everybody sees, in JSON, without its number and its time.
-fn message(draft: &Draft) -> Result<Pieces> {
+fn message(draft: &Draft) -> Result<Message> {
     let raw = |text: &str| RawValue::from_string(text.to_owned()).map_err(Error::internal);
-    let message = json(&Message {
+    Ok(Message {
         channel: draft.said.channel.to_string(),
         seq: 0,
         kind: draft.kind,
@@ -259,8 +285,7 @@ fn message(draft: &Draft) -> Result<Pieces> {
         sent_at: 0,
         reference: None,
         masked: draft.shown.masked,
-    })?;
-    Pieces::of(&message).ok_or_else(|| Error::internal("a message has a number and a time"))
+    })
 }
 
 /// A message's JSON with places for its number and its time, which the commit gives.
@@ -279,6 +304,10 @@ pub(in crate::store) struct Numbered {
 }
 
 impl Pieces {
+    fn of_message(message: &Message) -> Result<Self> {
+        Self::of(&json(message)?).ok_or_else(|| Error::internal("a message has a number and a time"))
+    }
+
     fn of(message: &str) -> Option<Self> {
         // No channel's id has a quote, so the first place that reads so is the number's; behind the time stands nothing of
         // the client's, so the last place that reads so is the time's.

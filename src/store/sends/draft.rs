@@ -8,7 +8,6 @@ use crate::chat::identity::Identity;
 use crate::chat::said::{Said, Shown};
 use crate::chat::values::{Limit, Nonce};
 use crate::store::Db;
-use crate::store::engine::Pools;
 use crate::store::message::MessageKind;
 use crate::store::outbox::FollowUp;
 
@@ -32,7 +31,8 @@ pub struct Draft {
 /// A draft that waits for its commit.
 pub(in crate::store) struct Pending {
     pub(in crate::store) draft: Draft,
-    /// A nonce of ours, where the client gave none: after a broken connection, it tells whether the message is stored.
+    /// A nonce of ours, where the client gave none: after a broken connection, it tells whether the message is stored, and by
+    /// its index all is found that somebody said in a channel.
     own_nonce: Option<String>,
     /// Under which its sender's messages are stored.
     pub(in crate::store) sender_key: String,
@@ -46,9 +46,8 @@ impl Pending {
     }
 
     pub(in crate::store) fn new(db: &Db, draft: Draft) -> Self {
-        let wanted = draft.said.nonce.is_none() && matches!(db.pools, Pools::Postgres(_));
         // Longer than any that a client may give.
-        let own_nonce = wanted.then(|| format!("own:{:0>64}", random::id()));
+        let own_nonce = draft.said.nonce.is_none().then(|| format!("own:{:0>64}", random::id()));
         let sender_key = draft.sender.key().into_owned();
         Self { draft, own_nonce, sender_key, stage: db.stage }
     }

@@ -17,6 +17,7 @@ mod decide;
 mod draft;
 mod one_pass;
 mod postgres;
+mod spoken;
 mod sqlite;
 pub(in crate::store) mod writer;
 
@@ -73,6 +74,6 @@ pub async fn earlier(db: &Db, said: &Said, sender: &Identity) -> Result<Option<S
 }
 
 async fn replay(db: &Db, at: Earlier) -> Result<Sent> {
-    let message = message::by_key(db, at.channel_key, at.seq).await?;
+    let message = message::entry_of(db, at.channel_key, at.seq).await?;
     Ok(Sent { message, replayed: true })
 }

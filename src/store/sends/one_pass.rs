@@ -63,6 +63,10 @@ macro_rules! statement {
                 FROM base, unnest($4::bigint[], $5::int[], $6::bigint[], $7::text[], $8::text[], $9::text[], $10::text[],
                     $11::text[], $12::text[], $13::text[], $14::text[])
                     AS r (key, place, nth, id, head, middle, tail, original, wordlist, nonce, digest)
+            ), spoken AS (
+                INSERT INTO spoken_in (player_id, channel_key)
+                SELECT id, key FROM base, unnest($23::text[], $24::bigint[]) AS s (id, key)
+                ON CONFLICT DO NOTHING
             ), marked AS (
                 UPDATE member SET read_seq = greatest(read_seq, seqs[place] + nth),
                     read_said = greatest(read_said, saids[place] + nth)
@@ -78,6 +82,8 @@ macro_rules! statement {
                     CROSS JOIN json_array_elements_text(r.mentions) AS named (id)
                     JOIN member m ON m.channel_key = ($4::bigint[])[r.n + 1] AND m.player_id = named.id
                     WHERE named.id <> ($7::text[])[r.n + 1]
+                      AND NOT EXISTS (SELECT FROM block b WHERE b.player_id = named.id
+                                      AND b.blocked_id = ($7::text[])[r.n + 1])
                     ON CONFLICT DO NOTHING
                 )"
             ),
@@ -168,7 +174,7 @@ fn marks<'a>(batch: &'a Batch<'_>) -> Vec<(i64, &'a str, usize)> {
 
 /// Can it be written so?
 pub(super) fn fits(batch: &Batch<'_>) -> bool {
-    batch.rows.iter().all(|row| !row.slow)
+    batch.rows.iter().all(|row| !row.slow && row.own.is_none())
 }
 
 /// Was it decided on facts that are old, and nothing written?
@@ -217,6 +223,8 @@ pub(super) async fn write(
         .bind(json(&named)?)
         .bind(json(&batch.tasks)?)
         .bind(json(&batch.hits)?)
+        .bind(batch.spoken.iter().map(|(id, _)| *id).collect::<Vec<_>>())
+        .bind(batch.spoken.iter().map(|(_, key)| *key).collect::<Vec<_>>())
         .fetch_all(connection)
         .await;
     Ok(stored.map(|stored| {

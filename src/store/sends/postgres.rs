@@ -9,8 +9,10 @@ use sqlx::PgConnection;
 use super::decide::{self, Batch, Decision, Facts, Numbered, Outcome};
 use super::draft::Pending;
 use super::one_pass;
+use super::spoken::Spoken;
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Result};
+use crate::store::block::refused;
 use crate::store::engine::connections::Connections;
 use crate::store::engine::postgres;
 use crate::store::moderation::in_force::covering;
@@ -29,6 +31,7 @@ pub(in crate::store) enum NotWritten {
 pub(in crate::store) async fn commit(
     connections: &Connections,
     clock: &Clock,
+    spoken: &Spoken,
     drafts: &[Pending],
 ) -> Result<Vec<Result<Outcome>>, NotWritten> {
     let mut outcomes: Vec<Option<Result<Outcome>>> = drafts.iter().map(|_| None).collect();
@@ -39,7 +42,7 @@ pub(in crate::store) async fn commit(
             break;
         }
         let waiting: Vec<&Pending> = open.iter().map(|n| &drafts[*n]).collect();
-        match round(connections, clock, &waiting, round_number > 0).await {
+        match round(connections, (clock, spoken), &waiting, round_number > 0).await {
             Ok(found) => open.into_iter().zip(found).for_each(|(n, outcome)| outcomes[n] = outcome),
             // A twin, or one that waited for us while we waited for it, has committed: the facts are others now.
             Err(Fault::Database(error)) if is_twin(&error) || postgres::is_conflict(&error) => {}
@@ -77,12 +80,12 @@ impl From<Error> for Fault {
 /// Decides and writes once; none for those whose facts moved on.
 async fn round(
     connections: &Connections,
-    clock: &Clock,
+    known: (&Clock, &Spoken),
     drafts: &[&Pending],
     again: bool,
 ) -> Result<Vec<Option<Result<Outcome>>>, Fault> {
     let mut lent = connections.lend().await?;
-    let found = write(lent.connection(), clock, drafts, again).await;
+    let found = write(lent.connection(), known, drafts, again).await;
     if !matches!(&found, Err(Fault::Database(error)) if postgres::is_broken(error)) {
         lent.give_back();
     }
@@ -91,7 +94,7 @@ async fn round(
 
 async fn write(
     connection: &mut PgConnection,
-    clock: &Clock,
+    (clock, spoken): (&Clock, &Spoken),
     drafts: &[&Pending],
     again: bool,
 ) -> Result<Vec<Option<Result<Outcome>>>, Fault> {
@@ -104,7 +107,7 @@ async fn write(
         facts.first().and_then(|facts| facts.now).map_or_else(|| clock.now(), |now| now + clock.passed());
     let mut batch = Batch::at(now);
     let decisions: Vec<Result<Decision>> =
-        drafts.iter().zip(&facts).map(|(draft, facts)| batch.decide(draft, facts)).collect();
+        drafts.iter().zip(&facts).map(|(draft, facts)| batch.decide(draft, facts, spoken)).collect();
     let mut written = vec![None; batch.rows.len()];
     if batch.rows.is_empty() {
         // Nothing is to be stored.
@@ -121,11 +124,15 @@ async fn write(
             .bind(json(&batch.tasks)?)
             .bind(json(&batch.hits)?)
             .bind(batch.now)
+            .bind(json(&batch.spoken)?)
             .fetch_all(&mut *connection)
             .await?;
         for (n, seq, at) in stored {
             written[n as usize] = Some(Numbered { seq, at });
         }
+    }
+    if written.iter().all(Option::is_some) {
+        spoken.note(&batch.spoken, batch.now);
     }
     let outcome = |decision: Result<Decision>| match decision {
         Ok(decision) => batch.outcome(decision, &written),
@@ -139,6 +146,7 @@ const FACTS: &str = concat!("SELECT c.key, c.open, c.min_level, c.slow_mode_s, c
             m.player_id IS NOT NULL AS member, m.last_sent_at, p.recent, coalesce(p.version, 0) AS pace_version,
             e.seq AS earlier_seq, e.digest AS earlier_digest, ",
     covering!("json_agg(json_build_array(s.kind, s.place, s.until, s.reason))::text", "j.value ->> 1"),
+    ", ", refused!("(j.value ->> 1)"),
     "
      FROM json_array_elements($1::json) WITH ORDINALITY AS j (value, n)
      LEFT JOIN channel c ON c.id = j.value ->> 0
@@ -151,7 +159,7 @@ const FACTS: &str = concat!("SELECT c.key, c.open, c.min_level, c.slow_mode_s, c
 const WRITE: &str = r#"
 WITH r AS MATERIALIZED (
     SELECT * FROM json_to_recordset($1::json) AS r (n bigint, key bigint, id text, spoke bigint, at bigint, head text,
-        middle text, tail text,
+        middle text, tail text, own json,
         original text, wordlist text, nonce text, digest text, mentions json, member boolean, slow boolean,
         here bigint, limited boolean)
 ), paced AS (
@@ -170,18 +178,27 @@ WITH r AS MATERIALIZED (
     JOIN agreed a ON a.key = m.channel_key AND a.id = m.player_id AND a.slow
     WHERE (SELECT count(*) FROM locked) > 0 ORDER BY m.channel_key, m.player_id FOR UPDATE OF m
 ), ok AS MATERIALIZED (
-    SELECT a.*, l.last_seq + row_number() OVER w AS seq, l.last_said + row_number() OVER w AS said,
+    SELECT a.*, l.last_seq + row_number() OVER w AS seq, l.last_said + count(*) FILTER (WHERE a.own IS NULL) OVER w AS said,
         greatest(a.at, l.last_at) AS sent
     FROM agreed a JOIN locked l ON l.key = a.key
     WHERE NOT a.slow OR NOT a.member OR EXISTS (SELECT FROM slow s
         WHERE s.channel_key = a.key AND s.player_id = a.id AND s.last_sent_at IS NOT DISTINCT FROM a.here)
-    WINDOW w AS (PARTITION BY a.key ORDER BY a.n)
+    WINDOW w AS (PARTITION BY a.key ORDER BY a.n ROWS UNBOUNDED PRECEDING)
 ), bumped AS (
-    UPDATE channel SET last_seq = b.seq, last_said = b.said, last_at = b.sent
-    FROM (SELECT key, max(seq) AS seq, max(said) AS said, max(sent) AS sent FROM ok GROUP BY key) b WHERE channel.key = b.key
+    UPDATE channel SET last_seq = b.seq, last_said = b.said, last_at = coalesce(b.sent, last_at)
+    FROM (SELECT key, max(seq) AS seq, max(said) AS said, max(sent) FILTER (WHERE own IS NULL) AS sent FROM ok GROUP BY key) b WHERE channel.key = b.key
 ), stored AS (
     INSERT INTO message (channel_key, seq, said, sender_id, sent_at, shown, original, wordlist, nonce, digest)
     SELECT key, seq, said, id, sent, head || seq || middle || sent || tail, original, wordlist, nonce, digest FROM ok
+), hidden AS (
+    INSERT INTO own_view (channel_key, seq, player_id, shown, why)
+    SELECT key, seq, id, (own ->> 'head') || seq || (own ->> 'middle') || sent || (own ->> 'tail'), 'shadow'
+    FROM ok WHERE own IS NOT NULL
+), spoken AS (
+    INSERT INTO spoken_in (player_id, channel_key)
+    SELECT s.value ->> 0, (s.value ->> 1)::bigint FROM json_array_elements($6::json) AS s (value)
+    WHERE EXISTS (SELECT FROM ok WHERE ok.id = s.value ->> 0 AND ok.key = (s.value ->> 1)::bigint) ORDER BY 1, 2
+    ON CONFLICT DO NOTHING
 ), marked AS (
     UPDATE member SET read_seq = greatest(member.read_seq, b.seq), read_said = greatest(member.read_said, b.said),
         last_sent_at = CASE WHEN b.slow THEN b.spoke ELSE member.last_sent_at END
@@ -194,6 +211,7 @@ WITH r AS MATERIALIZED (
     CROSS JOIN json_array_elements_text(o.mentions) AS named (id)
     JOIN member m ON m.channel_key = o.key AND m.player_id = named.id
     WHERE named.id <> o.id
+      AND NOT EXISTS (SELECT FROM block b WHERE b.player_id = named.id AND b.blocked_id = o.id)
     ON CONFLICT DO NOTHING
 ), queued AS (
     INSERT INTO outbox (id, task, key, payload, trace, created_at, not_before, stage)

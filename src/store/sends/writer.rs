@@ -18,6 +18,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use super::decide::Outcome;
 use super::draft::Pending;
 use super::postgres::NotWritten;
+use super::spoken::Spoken;
 use super::{postgres, sqlite};
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Result};
@@ -70,10 +71,12 @@ pub(in crate::store) fn start(pools: Pools, clock: Clock, hub: Arc<Hub>) -> Queu
         Pools::Postgres(_) => WRITERS,
     };
     let locked = Arc::new(Semaphore::new(LOCKED));
+    let spoken = Arc::<Spoken>::default();
     let start = |_| {
         let (sender, receiver) = mpsc::channel(WAITING / writers);
         let (pools, clock, hub) = (pools.clone(), clock.clone(), Arc::clone(&hub));
-        let writer = Writer { pools, clock, hub, lanes: Arc::default(), locked: Arc::clone(&locked) };
+        let spoken = Arc::clone(&spoken);
+        let writer = Writer { pools, clock, hub, spoken, lanes: Arc::default(), locked: Arc::clone(&locked) };
         tokio::spawn(writer.run(receiver));
         sender
     };
@@ -85,6 +88,7 @@ struct Writer {
     pools: Pools,
     clock: Clock,
     hub: Arc<Hub>,
+    spoken: Arc<Spoken>,
     /// The channels that are aside.
     lanes: Arc<Mutex<HashMap<ChannelId, mpsc::Sender<Job>>>>,
     locked: Arc<Semaphore>,
@@ -137,9 +141,11 @@ impl Writer {
     async fn commit(&self, drafts: &[Pending]) -> Result<Vec<Result<Outcome>>, NotWritten> {
         match &self.pools {
             Pools::Sqlite { write, .. } => {
-                sqlite::commit(write, &self.clock, drafts).await.map_err(NotWritten::Fault)
+                sqlite::commit(write, &self.clock, &self.spoken, drafts).await.map_err(NotWritten::Fault)
             }
-            Pools::Postgres(connections) => postgres::commit(connections, &self.clock, drafts).await,
+            Pools::Postgres(connections) => {
+                postgres::commit(connections, &self.clock, &self.spoken, drafts).await
+            }
         }
     }
 

@@ -2,10 +2,17 @@
 
 use crate::work::task::Entry;
 
+pub mod purge;
 pub mod retention;
+pub mod spoken;
 pub mod told;
 pub mod webhook;
 
 /// Every task.
-pub const TASKS: &[Entry] =
-    &[Entry::of::<webhook::Webhook>(), Entry::of::<retention::Retention>(), Entry::of::<told::Told>()];
+pub const TASKS: &[Entry] = &[
+    Entry::of::<webhook::Webhook>(),
+    Entry::of::<retention::Retention>(),
+    Entry::of::<told::Told>(),
+    Entry::of::<purge::Purge>(),
+    Entry::of::<spoken::Spoken>(),
+];

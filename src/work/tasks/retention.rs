@@ -6,14 +6,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 use crate::base::clock::Millis;
-use crate::store::moderation::case;
-use crate::store::{channel, message, outbox, retention, right_change};
+use crate::chat::sanctions::Ladder;
+use crate::store::moderation::{case, refusal};
+use crate::store::{channel, message, outbox, retention, right_change, task_progress};
 use crate::work::task::{Failure, Task};
 
 /// Rows in one transaction.
 const BATCH: i64 = 500;
 /// How long a done task is remembered, so that a second delivery of it has no effect.
 const REMEMBER_DONE_MS: Millis = 7 * 86_400_000;
+
+/// How long it is remembered how far a task was.
+const REMEMBER_PROGRESS_MS: Millis = 30 * 86_400_000;
 
 /// How long it is remembered whose rights changed; processes read it within seconds.
 const REMEMBER_RIGHTS_MS: Millis = 3_600_000;
@@ -64,6 +68,9 @@ impl Task for Retention {
         while outbox::forget_done(&app.db, now - REMEMBER_DONE_MS, BATCH).await? == BATCH.unsigned_abs() {}
         let evidence_until = now - app.config.evidence_ms;
         while case::forget_evidence(&app.db, evidence_until, BATCH).await? == BATCH.unsigned_abs() {}
+        let refusals_until = now - Ladder::RECORD_MS;
+        while refusal::forget(&app.db, refusals_until, BATCH).await? == BATCH.unsigned_abs() {}
+        task_progress::forget(&app.db, now - REMEMBER_PROGRESS_MS).await?;
         right_change::forget(&app.db, now - REMEMBER_RIGHTS_MS).await?;
         retention::note(&app.db, now).await?;
         tracing::info!(deleted, "retention");

@@ -108,7 +108,8 @@ fn us() -> Result<Identity, Failure> {
 
 fn of_sanction(given: &Given, lifted: bool) -> (String, Value) {
     let what = match SanctionKind::from_word(&given.kind) {
-        Some(SanctionKind::Warn) | None => "You have been warned",
+        // Nobody is told of a shadow: no task for it is ever made.
+        Some(SanctionKind::Warn | SanctionKind::Shadow) | None => "You have been warned",
         Some(SanctionKind::Mute) => "You have been muted",
         Some(SanctionKind::Ban) => "You have been banned",
     };

@@ -1,4 +1,5 @@
-//! `/player/*`: what is about one player.
+//! `/player/*`: what is about one player. (`blocks` is whom they want to see nothing of; `record` and `purge` are for
+//! moderators.)
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,14 @@ use crate::base::clock::Millis;
 use crate::base::error::Result;
 use crate::chat::values::{PageSize, RecordId};
 use crate::store::moderation::sanction::{self, Given, Wanted};
+
+mod blocks;
+mod purge;
+mod record;
+
+pub use blocks::{BlockPlayer, OwnBlocks, UnblockPlayer};
+pub use purge::PurgePlayer;
+pub use record::PlayerRecord;
 
 /// The caller's own sanctions, the newest first, with the reasons that they were told. Nobody can be kept from this.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -63,6 +72,7 @@ impl Action for OwnSanctions {
         let after = self.after.as_ref().map(RecordId::as_str);
         let wanted = Wanted {
             player: Some(player.id.as_str()),
+            told: true,
             after,
             limit: self.limit.and_one(),
             ..Wanted::default()

@@ -1,0 +1,60 @@
+//! `/player/purge`: everything that a player said since a time, taken back at once.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::api::action::{Action, Route};
+use crate::api::caller::Moderator;
+use crate::app::App;
+use crate::base::error::Result;
+use crate::chat::values::{Nonce, PlayerId, Text, Time};
+use crate::store::moderation::purge::{self, NewPurge};
+use crate::work::task;
+use crate::work::tasks::purge::Purge;
+
+/// Empty everything that a player said since a time, wherever that was.
+///
+/// A task does it, channel by channel; each channel gets one entry of kind `purge` at the end, from whose number on nothing
+/// of it can be read. What was written stays for moderators, as with a recall.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PurgePlayer {
+    /// Whose words.
+    player: PlayerId,
+    /// Those since this time: milliseconds since 1970-01-01 UTC; 0 for all.
+    since: Time,
+    /// Why; it goes to the audit.
+    reason: Text,
+    /// Chosen by the caller: the same nonce twice is one purge.
+    #[serde(default)]
+    nonce: Option<Nonce>,
+}
+
+/// A task that will do it.
+#[derive(Serialize, JsonSchema)]
+pub struct TaskReply {
+    /// The task's id, for `/task/show`.
+    pub(super) task: String,
+}
+
+impl Action for PurgePlayer {
+    const ROUTE: Route = Route::post("/player/purge");
+    type Caller = Moderator;
+    type Reply = TaskReply;
+
+    async fn run(self, app: &App, by: Moderator) -> Result<TaskReply> {
+        let id = task::id_of("purge", &by, self.nonce.as_ref());
+        let name = app.screen(&app.blocklist.current(), &[]).name(&by);
+        let task = Purge {
+            player: self.player.clone(),
+            since: self.since.get(),
+            by: by.id.clone(),
+            scope: by.scope,
+            name,
+        };
+        let (player, since, reason) = (self.player.as_str(), self.since.get(), self.reason.as_str());
+        let new = NewPurge { id: &id, player, since, reason };
+        purge::begin(&app.db, &new, &by, &task::new(&task)?).await?;
+        Ok(TaskReply { task: id })
+    }
+}

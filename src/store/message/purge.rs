@@ -1,0 +1,196 @@
+//! Emptying all that a player said in a channel since a time.
+//!
+//! Rows are emptied a hundred at a time, while others go on sending; nobody who reads a page meanwhile sees more than
+//! before. Then, under the channel's lock, what came in between is emptied too and one entry tells all of it: from that
+//! number on, nothing of what it names can be read anywhere.
+
+use serde_json::json;
+use serde_json::value::to_raw_value;
+use sqlx::FromRow;
+
+use super::change::{Change, Seen, tell};
+use super::{Message, MessageKind, Sender};
+use crate::base::clock::Millis;
+use crate::base::error::{Error, Result};
+use crate::chat::identity::Identity;
+use crate::store::channel::Channel;
+use crate::store::engine::sql::{Sql, Tx, by_dialect, values};
+use crate::store::{Db, json as json_text};
+
+/// Rows that are emptied at one time: others wait for no more than that.
+const BATCH: i64 = 100;
+
+/// What is to be emptied.
+#[derive(Clone, Copy, Debug)]
+pub struct Purge<'a> {
+    /// The task's id: each channel is told once for it.
+    pub task: &'a str,
+    /// Whose words.
+    pub player: &'a str,
+    /// Those since this time.
+    pub since: Millis,
+}
+
+#[derive(FromRow)]
+struct Said {
+    seq: i64,
+    nonce: Option<String>,
+    shown: String,
+    own: Option<String>,
+}
+
+macro_rules! select_said {
+    ($rest:literal) => {
+        concat!(
+            "SELECT m.seq, m.nonce, m.shown, o.shown AS own FROM message m ",
+            "LEFT JOIN own_view o ON o.channel_key = m.channel_key AND o.seq = m.seq ",
+            "WHERE m.channel_key = $1 AND m.sender_id = $2 AND m.ref IS NULL AND m.change IS NULL AND m.sent_at >= $3 AND ",
+            $rest
+        )
+    };
+}
+
+/// The next ones in the order of their nonces, each of which every message has.
+const SOME: Sql = by_dialect(
+    select_said!("m.nonce > $4 ORDER BY m.nonce LIMIT $5"),
+    select_said!("m.nonce > $4 ORDER BY m.nonce LIMIT $5 FOR UPDATE OF m"),
+);
+
+/// Those that a channel got while it was emptied.
+const LATE: Sql = by_dialect(
+    select_said!("m.seq > $4 ORDER BY m.seq"),
+    select_said!("m.seq > $4 ORDER BY m.seq FOR UPDATE OF m"),
+);
+
+/// Where a player has spoken, by the channels' keys, behind one of them; and each channel.
+///
+/// # Errors
+/// The database's.
+pub async fn next_to_purge(db: &Db, player: &str, after_key: i64) -> Result<Option<(i64, Channel)>> {
+    let next: Option<(i64, String)> = db
+        .optional(
+            "SELECT s.channel_key, c.id FROM spoken_in s JOIN channel c ON c.key = s.channel_key
+             WHERE s.player_id = $1 AND s.channel_key > $2 ORDER BY s.channel_key LIMIT 1",
+            values![player, after_key],
+        )
+        .await?;
+    let Some((key, id)) = next else { return Ok(None) };
+    let channel = crate::store::channel::among(db, &[&id]).await?.pop().ok_or(Error::NotFound("channel"))?;
+    Ok(Some((key, channel)))
+}
+
+/// Empties some of what a player said in a channel, those whose nonces sort behind one. How many that were, and the last
+/// one's nonce; none where there are no more.
+///
+/// # Errors
+/// The database's.
+pub async fn purge_some(
+    db: &Db,
+    channel: &Channel,
+    purge: Purge<'_>,
+    after: &str,
+) -> Result<Option<(usize, String)>> {
+    let mut tx = db.begin().await?;
+    let some: Vec<Said> = tx.all(SOME, values![channel.key, purge.player, purge.since, after, BATCH]).await?;
+    let Some(last) = some.last().and_then(|said| said.nonce.clone()) else { return Ok(None) };
+    let emptied = empty(&mut tx, channel.key, &some).await?;
+    tx.commit().await?;
+    Ok(Some((emptied, last)))
+}
+
+/// Empties what was said in a channel since it was looked at too, and tells all of it by one entry; once for a task.
+/// Nothing is told where there was nothing to be `found`. How many more were emptied.
+///
+/// # Errors
+/// The database's.
+pub async fn tell_purge(
+    db: &Db,
+    channel: &Channel,
+    purge: Purge<'_>,
+    found: bool,
+    by: &Identity,
+) -> Result<usize> {
+    let now = db.now().await?;
+    let mut tx = db.begin().await?;
+    tx.lock_channel(channel.key).await?;
+    let told: Option<(i64,)> = tx
+        .optional(
+            "SELECT seq FROM purge_entry WHERE task_id = $1 AND channel_key = $2",
+            values![purge.task, channel.key],
+        )
+        .await?;
+    if told.is_some() {
+        return Ok(0);
+    }
+    let late: Vec<Said> =
+        tx.all(LATE, values![channel.key, purge.player, purge.since, channel.last_seq]).await?;
+    if !found && late.is_empty() {
+        return Ok(0);
+    }
+    let emptied = empty(&mut tx, channel.key, &late).await?;
+    let payload = to_raw_value(&json!({ "player": purge.player, "since": purge.since }));
+    let change = Change {
+        kind: MessageKind::Purge,
+        reference: None,
+        payload: Some(payload.map_err(Error::internal)?),
+        by: Sender::of(by, &by.name),
+        by_key: &by.key(),
+        seen: Seen::ByAll,
+    };
+    let (_, number) = tell(&mut tx, channel, change, now).await?;
+    tx.execute(
+        "INSERT INTO purge_entry (task_id, channel_key, seq) VALUES ($1, $2, $3)",
+        values![purge.task, channel.key, number],
+    )
+    .await?;
+    tx.commit().await?;
+    db.hub().said(&channel.id, channel.key, number);
+    Ok(emptied)
+}
+
+/// Empties what is seen of messages; what was written stays, for moderators. How many there were to empty.
+async fn empty(tx: &mut Tx, channel_key: i64, some: &[Said]) -> Result<usize> {
+    let mut rows = Vec::new();
+    let mut own_rows = Vec::new();
+    for said in some {
+        let seen: Message =
+            serde_json::from_str(said.own.as_ref().unwrap_or(&said.shown)).map_err(Error::internal)?;
+        if seen.kind == MessageKind::Recalled {
+            continue;
+        }
+        let written = seen.written()?;
+        let row = (said.seq, json_text(&seen.recalled())?, written);
+        if said.own.is_some() { own_rows.push(row) } else { rows.push(row) }
+    }
+    for (statements, rows) in [(EMPTY.as_slice(), &rows), (EMPTY_OWN.as_slice(), &own_rows)] {
+        if rows.is_empty() {
+            continue;
+        }
+        let list = json_text(rows)?;
+        for statement in statements {
+            tx.execute(*statement, values![channel_key, &list]).await?;
+        }
+    }
+    Ok(rows.len() + own_rows.len())
+}
+
+const EMPTY: [Sql; 2] = [
+    by_dialect(
+        "UPDATE message SET shown = j.value ->> 1, original = coalesce(original, j.value ->> 2)
+         FROM json_each($2) j WHERE channel_key = $1 AND seq = j.value ->> 0",
+        "UPDATE message SET shown = j.value ->> 1, original = coalesce(original, j.value ->> 2)
+         FROM json_array_elements($2::json) AS j (value)
+         WHERE channel_key = $1 AND seq = (j.value ->> 0)::bigint",
+    ),
+    by_dialect(
+        "DELETE FROM mention WHERE channel_key = $1 AND seq IN (SELECT value ->> 0 FROM json_each($2))",
+        "DELETE FROM mention WHERE channel_key = $1
+         AND seq IN (SELECT (value ->> 0)::bigint FROM json_array_elements($2::json) AS j (value))",
+    ),
+];
+
+const EMPTY_OWN: [Sql; 1] = [by_dialect(
+    "UPDATE own_view SET shown = j.value ->> 1 FROM json_each($2) j WHERE channel_key = $1 AND seq = j.value ->> 0",
+    "UPDATE own_view SET shown = j.value ->> 1 FROM json_array_elements($2::json) AS j (value)
+     WHERE channel_key = $1 AND seq = (j.value ->> 0)::bigint",
+)];

@@ -1,0 +1,216 @@
+//! What one reader sees otherwise than the others: entries that are hidden from everybody else, and nothing of players
+//! whom they block.
+//!
+//! What most see is stored as it is served. So a reader who blocks nobody, and a page on which nothing is hidden, cost
+//! nothing. Where something is hidden, the own views of it are asked for whoever reads: the time it takes tells nobody
+//! whose it is.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Message, MessageKind, Sender, Stored};
+use crate::base::error::{Error, Result};
+use crate::chat::identity::{Identity, Scope};
+use crate::store::block::{self, Blocks};
+use crate::store::engine::sql::{Sql, by_dialect, values};
+use crate::store::{Db, json};
+
+/// Somebody who reads.
+pub struct Viewer {
+    key: String,
+    blocks: Blocks,
+}
+
+impl Viewer {
+    /// A caller, with those they block where it is known that they block some.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn of(db: &Db, caller: &Identity, blocking: bool) -> Result<Self> {
+        let blocks = if blocking { block::of(db, caller).await? } else { Blocks::default() };
+        Ok(Self::with(caller, blocks))
+    }
+
+    /// Do they block this player?
+    pub fn blocks(&self, player: &str) -> bool {
+        self.blocks.has(player)
+    }
+
+    /// The same reader, who blocks others now. None where they are the same.
+    pub fn now_blocks(&self, blocks: Blocks) -> Option<Self> {
+        (self.blocks != blocks).then(|| Self { key: self.key.clone(), blocks })
+    }
+
+    /// A caller who blocks these.
+    pub fn with(caller: &Identity, blocks: Blocks) -> Self {
+        Self { key: caller.key().into_owned(), blocks }
+    }
+
+    /// What they see in place of an entry; none where they see what most do.
+    fn instead(&self, entry: &Glance<'_>, own: Option<&OwnView>, json: &str) -> Result<Option<String>> {
+        if let Some(own) = own.filter(|own| *own.player == *self.key) {
+            return Ok(Some(own.shown.to_string()));
+        }
+        if entry.sender.scope.is_some() || !self.blocks.has(entry.sender.id) {
+            return Ok(None);
+        }
+        let message: Message = serde_json::from_str(json).map_err(Error::internal)?;
+        let seen = match message.kind {
+            // That something is taken back is told all the same.
+            MessageKind::Recall => Message { sender: Sender::nobody(), ..message },
+            _ => message.hidden(),
+        };
+        super::json(&seen).map(Some)
+    }
+}
+
+/// What one player sees of an entry.
+#[derive(Clone, Debug)]
+pub struct OwnView {
+    player: Arc<str>,
+    shown: Arc<str>,
+}
+
+/// Own views, by the channel's key and the entry's number.
+pub(super) type OwnViews = HashMap<(i64, i64), OwnView>;
+
+/// What is looked at of an entry.
+#[derive(Deserialize)]
+struct Glance<'a> {
+    seq: i64,
+    kind: MessageKind,
+    #[serde(borrow)]
+    sender: GlanceOfSender<'a>,
+}
+
+#[derive(Deserialize)]
+struct GlanceOfSender<'a> {
+    id: &'a str,
+    #[serde(default)]
+    scope: Option<Scope>,
+}
+
+impl<'a> Glance<'a> {
+    fn of(json: &'a str) -> Result<Self> {
+        serde_json::from_str(json).map_err(Error::internal)
+    }
+
+    /// May somebody see it otherwise? The entry that tells of hiding looks like what it hides to whom it is about.
+    fn is_veiled(&self) -> bool {
+        matches!(self.kind, MessageKind::Hidden | MessageKind::Hide)
+    }
+}
+
+/// May there be something that somebody sees otherwise?
+pub(super) fn is_veiled(entries: &str) -> bool {
+    // In a string, quotes are escaped; in a payload it costs a look in vain.
+    entries.contains(r#""kind":"hid"#)
+}
+
+impl Stored {
+    /// Its entries, whether it is a list or one of them.
+    fn entries(&self) -> Result<Vec<&RawValue>> {
+        if self.is_list() {
+            serde_json::from_str(self.as_str()).map_err(Error::internal)
+        } else {
+            Ok(vec![&self.0])
+        }
+    }
+
+    fn is_list(&self) -> bool {
+        self.as_str().starts_with('[')
+    }
+}
+
+/// What single players see of entries that are hidden from all others.
+///
+/// # Errors
+/// The database's.
+pub async fn own_views(db: &Db, lists: impl Iterator<Item = (i64, &Stored)>) -> Result<OwnViews> {
+    const OWN: Sql = by_dialect(
+        "SELECT o.channel_key, o.seq, o.player_id, o.shown FROM json_each($1) j
+         JOIN own_view o ON o.channel_key = j.value ->> 0 AND o.seq = j.value ->> 1",
+        "SELECT o.channel_key, o.seq, o.player_id, o.shown FROM json_array_elements($1::json) AS j (value)
+         JOIN own_view o ON o.channel_key = (j.value ->> 0)::bigint AND o.seq = (j.value ->> 1)::bigint",
+    );
+    let mut wanted = Vec::new();
+    for (key, list) in lists.filter(|(_, list)| is_veiled(list.as_str())) {
+        for entry in list.entries()? {
+            let entry = Glance::of(entry.get())?;
+            wanted.extend(entry.is_veiled().then_some((key, entry.seq)));
+        }
+    }
+    if wanted.is_empty() {
+        return Ok(OwnViews::default());
+    }
+    let rows: Vec<(i64, i64, String, String)> = db.all(OWN, values![&json(&wanted)?]).await?;
+    let view = |(key, seq, player, shown): (_, _, String, String)| {
+        ((key, seq), OwnView { player: player.into(), shown: shown.into() })
+    };
+    Ok(rows.into_iter().map(view).collect())
+}
+
+/// Lists of entries of channels, by their keys, as somebody sees them. Single entries may stand for lists.
+///
+/// # Errors
+/// The database's.
+pub async fn seen(db: &Db, viewer: &Viewer, lists: Vec<(i64, Stored)>) -> Result<Vec<Stored>> {
+    let own = own_views(db, lists.iter().map(|(key, list)| (*key, list))).await?;
+    if own.is_empty() && viewer.blocks.is_empty() {
+        return Ok(lists.into_iter().map(|(_, list)| list).collect());
+    }
+    let seen = |(key, list): (i64, Stored)| {
+        let mut seen = Vec::new();
+        for entry in list.entries()? {
+            let glance = Glance::of(entry.get())?;
+            let instead = viewer.instead(&glance, own.get(&(key, glance.seq)), entry.get())?;
+            seen.push(instead.unwrap_or_else(|| entry.get().to_owned()));
+        }
+        let seen = seen.join(",");
+        if list.is_list() { Stored::list(Some(seen)) } else { Stored::one(seen) }
+    };
+    lists.into_iter().map(seen).collect()
+}
+
+/// An entry as it is kept for many readers, with what one of them sees instead.
+pub struct Kept {
+    json: Arc<str>,
+    /// A player, where it is one who said it.
+    sender: Option<Box<str>>,
+    own: Option<OwnView>,
+}
+
+impl Kept {
+    /// An entry.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn new(json: Arc<str>, own: Option<OwnView>) -> Result<Self> {
+        let Glance { sender, .. } = Glance::of(&json)?;
+        let sender = sender.scope.is_none().then(|| sender.id.into());
+        Ok(Self { json, sender, own })
+    }
+
+    /// As most see it.
+    pub fn json(&self) -> &str {
+        &self.json
+    }
+
+    /// Does this reader see it otherwise than most?
+    pub fn is_otherwise_to(&self, viewer: &Viewer) -> bool {
+        self.own.as_ref().is_some_and(|own| *own.player == *viewer.key)
+            || self.sender.as_ref().is_some_and(|sender| viewer.blocks.has(sender))
+    }
+
+    /// As this reader sees it.
+    ///
+    /// # Errors
+    /// It is no entry.
+    pub fn seen_by(&self, viewer: &Viewer) -> Result<String> {
+        let instead = viewer.instead(&Glance::of(&self.json)?, self.own.as_ref(), &self.json)?;
+        Ok(instead.unwrap_or_else(|| self.json.to_string()))
+    }
+}

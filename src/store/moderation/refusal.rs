@@ -1,0 +1,36 @@
+//! What the filter refused: how often, by player.
+
+use crate::base::clock::Millis;
+use crate::base::error::Result;
+use crate::store::Db;
+use crate::store::engine::sql::values;
+
+/// Notes that something of a player's was refused, and says how often that was since a time.
+///
+/// # Errors
+/// The database's.
+pub async fn note(db: &Db, player: &str, since: Millis) -> Result<i64> {
+    let now = db.now().await?;
+    let insert = "INSERT INTO refusal (player_id, at) VALUES ($1, $2)";
+    db.execute(insert, values![player, now]).await?;
+    count(db, player, since).await
+}
+
+/// How often something of a player's was refused since a time.
+///
+/// # Errors
+/// The database's.
+pub async fn count(db: &Db, player: &str, since: Millis) -> Result<i64> {
+    let sql = "SELECT count(*) FROM refusal WHERE player_id = $1 AND at > $2";
+    let count: Option<(i64,)> = db.optional(sql, values![player, since]).await?;
+    Ok(count.map_or(0, |(count,)| count))
+}
+
+/// Forgets those before a time. Says how many there were.
+///
+/// # Errors
+/// The database's.
+pub async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
+    let sql = "DELETE FROM refusal WHERE id IN (SELECT id FROM refusal WHERE at < $1 ORDER BY at LIMIT $2)";
+    Ok(db.execute(sql, values![before, batch]).await?)
+}

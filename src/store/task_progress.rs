@@ -1,0 +1,39 @@
+//! How far slow tasks are, and what came of them.
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::Db;
+use super::engine::sql::values;
+use crate::base::clock::Millis;
+use crate::base::error::{Error, Result};
+
+/// Notes how far a task is.
+///
+/// # Errors
+/// The database's.
+pub async fn note(db: &Db, task_id: &str, said: &Value) -> Result<()> {
+    let sql = "INSERT INTO task_progress (task_id, said, at) VALUES ($1, $2, $3)
+               ON CONFLICT (task_id) DO UPDATE SET said = excluded.said, at = excluded.at";
+    db.execute(sql, values![task_id, &said.to_string(), db.now().await?]).await?;
+    Ok(())
+}
+
+/// How far a task is; none where it said nothing yet.
+///
+/// # Errors
+/// The database's.
+pub async fn of(db: &Db, task_id: &str) -> Result<Option<Box<RawValue>>> {
+    let sql = "SELECT said FROM task_progress WHERE task_id = $1";
+    let said: Option<(String,)> = db.optional(sql, values![task_id]).await?;
+    said.map(|(said,)| RawValue::from_string(said)).transpose().map_err(Error::internal)
+}
+
+/// Forgets what was noted before a time.
+///
+/// # Errors
+/// The database's.
+pub async fn forget(db: &Db, before: Millis) -> Result<()> {
+    db.execute("DELETE FROM task_progress WHERE at < $1", values![before]).await?;
+    Ok(())
+}
