@@ -137,7 +137,7 @@ impl Action for ShowCase {
         let (reports_about, reports_by) = report::counts(db, player).await?;
         let record = Record { sanctions: sanction::list(db, wanted).await?, reports_about, reports_by };
         let since = db.now().await? - Ladder::RECORD_MS;
-        let step = app.config.ladder.after(sanction::count_since(db, player, since).await?);
+        let step = app.config.moderation.ladder.after(sanction::count_since(db, player, since).await?);
         let proposal = Proposal { kind: step.kind, seconds: step.for_ms.map(|ms| ms / 1_000) };
         let reports = report::of_case(db, &case.id).await?;
         Ok(WholeCase { case, reports, evidence, record, proposal })

@@ -12,6 +12,7 @@ use crate::chat::values::{ChannelId, Nonce, PlayerId, Seq, Text};
 use crate::store::channel;
 use crate::store::moderation::case::About;
 use crate::store::moderation::report::{self, Reported};
+use crate::work::automatic;
 
 /// Report a message. A copy of it, and of what was said around it, is kept for moderators, whatever becomes of it.
 ///
@@ -56,7 +57,9 @@ impl Action for ReportMessage {
             return Err(Error::InvalidInput("seq: this is a message of your own".to_owned()));
         }
         let text = self.text.as_ref().map(Text::as_str);
-        Ok(ReportReply { report: report::report(&app.db, &player, &about, (self.category, text)).await? })
+        let report = report::report(&app.db, &player, &about, (self.category, text)).await?;
+        automatic::after_report(app, &channel, self.seq.get(), &about).await?;
+        Ok(ReportReply { report })
     }
 }
 

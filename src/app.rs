@@ -7,6 +7,7 @@ use crate::access::token::Tokens;
 use crate::base::clock::Clock;
 use crate::base::error::StartError;
 use crate::chat::recent::RecentTexts;
+use crate::chat::repeats::Repeats;
 use crate::chat::screening::Screen;
 use crate::config::Config;
 use crate::config::data_folder::{self, Presence};
@@ -26,10 +27,14 @@ pub struct App {
     pub tokens: Tokens,
     /// How often callers may ask.
     pub rates: Rates,
+    /// How often players may join and leave.
+    pub joins: Rates,
     /// What may not be said.
     pub blocklist: Blocklist,
     /// What senders said a moment ago.
     pub recent: RecentTexts,
+    /// What players say again and again.
+    pub repeats: Repeats,
     /// What time it is.
     pub clock: Clock,
     /// Is this the only process on the embedded default's folder, as far as was known at its start?
@@ -76,10 +81,14 @@ impl App {
         };
         let bus = bus.transpose().map_err(|fault| StartError::new("preparing the bus's client", fault))?;
         let rates = Rates::new(config.rate);
+        let joins = Rates::of(("joins", "too much coming and going"), config.moderation.join_limit);
         let recent = RecentTexts::new(config.filter_window_ms);
+        let repeats = Repeats::new(config.moderation.repeats);
         Ok(Arc::new(Self {
             rates,
+            joins,
             recent,
+            repeats,
             config,
             db,
             tokens,

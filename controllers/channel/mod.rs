@@ -10,6 +10,7 @@ use crate::base::error::{Error, Result};
 use crate::chat::values::{
     ChannelId, Few, InboxCursor, Kind, MAX_MEMBERS, Name, PageSize, PlayerId, Seq, Settings, as_set,
 };
+use crate::config::moderation::{DirectFrom, Moderation};
 use crate::store::channel::{self, Channel};
 use crate::store::create::{self, DIRECT, NewChannel, OF_PLAYER};
 use crate::store::member::{self, InboxRow};
@@ -98,6 +99,9 @@ impl Action for CreateChannel {
 }
 
 /// The one direct channel of the caller and another player, made where there is none.
+///
+/// A player opens `GUILDHALL_DIRECT_LIMIT` in a day at most (`rate_limited`, reason `direct`); `GUILDHALL_DIRECT_FROM` says
+/// with whom (`forbidden`, reason `strangers`).
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DirectChannel {
@@ -116,7 +120,10 @@ impl Action for DirectChannel {
         }
         let channel = NewChannel::direct(player.id.clone(), self.player.clone()).id;
         Bans::of(&app.db, &player).await?.check(Kind::Direct, channel.as_str())?;
-        Ok(create::direct(&app.db, player.id.clone(), self.player).await?.into())
+        let Moderation { direct_from, direct_limit, .. } = app.config.moderation;
+        let limit = direct_limit.filter(|_| !player.is_staff());
+        let from = if player.is_staff() { DirectFrom::Anyone } else { direct_from };
+        Ok(create::direct(&app.db, player.id.clone(), self.player, (from, limit)).await?.into())
     }
 }
 
@@ -133,6 +140,7 @@ impl Action for JoinChannel {
     type Reply = ChannelView;
 
     async fn run(self, app: &App, player: Player) -> Result<ChannelView> {
+        app.joins.count_caller(&player, app.clock.now())?;
         let mut channel = channel::visible(&app.db, &self.channel, &player).await?;
         if !channel.member {
             if !channel.settings().open {
@@ -168,6 +176,7 @@ impl Action for LeaveChannel {
     type Reply = Changed;
 
     async fn run(self, app: &App, player: Player) -> Result<Changed> {
+        app.joins.count_caller(&player, app.clock.now())?;
         let channel = channel::visible(&app.db, &self.channel, &player).await?;
         if channel.kind() == Kind::Direct {
             return Err(Error::Forbidden {

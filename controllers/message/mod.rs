@@ -9,16 +9,18 @@ use crate::app::App;
 use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
 use crate::chat::payload::Payload;
-use crate::chat::said::Said;
+use crate::chat::said::{Said, Shown};
 use crate::chat::values::{
     ChannelId, Cursor, Few, MAX_EXACT, MAX_MENTIONS, Nonce, PageSize, PlayerId, Seq, Text, as_set,
 };
 use crate::store::channel;
 use crate::store::message::{self, Message, MessageKind, Page, Stored, Which};
+use crate::store::outbox::FollowUp;
 use crate::store::sends::{self, Draft, Sent};
 use crate::store::wordlist_hit;
-use crate::work::task;
+use crate::work::tasks::review::Review;
 use crate::work::tasks::webhook::Webhook;
+use crate::work::{automatic, task};
 
 mod originals;
 mod sync;
@@ -75,7 +77,10 @@ impl Action for SendMessage {
         let screen = app.screen(&list, &before);
         let Sent { message, replayed } = match screen.see(&said, &caller) {
             Ok(shown) => {
-                let follow_ups = webhook(app, &said.channel)?;
+                if let Some(earlier) = repeated(app, &said, &caller).await? {
+                    return Ok(SentReply { message: earlier.message, replayed: true });
+                }
+                let follow_ups = follow_ups(app, &said.channel, &shown)?;
                 let limit = app.config.send_limit;
                 let sender = Identity::clone(&caller);
                 let sent = sends::append(
@@ -84,6 +89,9 @@ impl Action for SendMessage {
                 )
                 .await?;
                 app.recent.note(&said, &caller, app.clock.now());
+                if !sent.replayed && !caller.is_staff() {
+                    app.repeats.note(caller.id.as_str(), said.text.as_str(), app.clock.now());
+                }
                 sent
             }
             // A retry learns what came of the first try, even if today's wordlist would refuse it.
@@ -91,6 +99,7 @@ impl Action for SendMessage {
                 Some(sent) => sent,
                 None => {
                     wordlist_hit::count_refused(&app.db, &refused.hits).await?;
+                    automatic::after_refusal(app, &caller).await?;
                     return Err(refused.into());
                 }
             },
@@ -99,9 +108,31 @@ impl Action for SendMessage {
     }
 }
 
-fn webhook(app: &App, channel: &ChannelId) -> Result<Vec<crate::store::outbox::FollowUp>> {
-    let wanted = app.webhooks.is_some().then(|| Webhook { channel: channel.to_string(), seq: 0 });
-    wanted.iter().map(task::following).collect()
+/// What the same nonce stored before, where this is said too often; none where it may be said.
+async fn repeated(app: &App, said: &Said, caller: &Identity) -> Result<Option<Sent>> {
+    if caller.is_staff() {
+        return Ok(None);
+    }
+    match app.repeats.wait(caller.id.as_str(), said.text.as_str(), app.clock.now()) {
+        None => Ok(None),
+        Some(retry_after_s) => match sends::earlier(&app.db, said, caller).await? {
+            Some(sent) => Ok(Some(sent)),
+            None => Err(Error::RateLimited {
+                reason: "repeats",
+                message: "you have just said that",
+                retry_after_s,
+            }),
+        },
+    }
+}
+
+fn follow_ups(app: &App, channel: &ChannelId, shown: &Shown) -> Result<Vec<FollowUp>> {
+    let channel = || channel.to_string();
+    let webhook = app.webhooks.is_some().then(|| Webhook { channel: channel(), seq: 0 });
+    let reviewed = shown.review && app.config.moderation.review_cases;
+    let review = reviewed.then(|| Review { channel: channel(), seq: 0 });
+    let webhook = webhook.iter().map(task::following);
+    webhook.chain(review.iter().map(task::following)).collect()
 }
 
 /// A page of a channel's messages, ascending.

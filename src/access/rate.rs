@@ -1,4 +1,5 @@
-//! How often somebody may ask: a limit on requests by player, and by address where there is no token.
+//! How often somebody may ask: a limit on requests by player, and by address where there is no token; and one on joining
+//! and leaving.
 //!
 //! Kept in memory, by each process for itself: with several behind one name, a player may make as many times the limit.
 //! It is there against abuse; what must hold exactly (messages) is counted in the database.
@@ -26,6 +27,8 @@ enum Who {
 
 /// The counts.
 pub struct Rates {
+    /// What clients are told is limited: for programs, and for people.
+    what: (&'static str, &'static str),
     limit: Option<Limit>,
     /// By whom: when all that was asked for would be paid off at the limit's pace, in microseconds.
     paid_off: Cache<Who, Arc<AtomicI64>>,
@@ -34,7 +37,12 @@ pub struct Rates {
 impl Rates {
     /// Without a limit, nothing is counted.
     pub fn new(limit: Option<Limit>) -> Self {
-        Self { limit, paid_off: Cache::new(REMEMBERED) }
+        Self::of(("rate", "too many requests"), limit)
+    }
+
+    /// A limit of something that players do.
+    pub fn of(what: (&'static str, &'static str), limit: Option<Limit>) -> Self {
+        Self { what, limit, paid_off: Cache::new(REMEMBERED) }
     }
 
     /// Counts a request of somebody with a token. Moderators and the game's server are not held to it.
@@ -68,8 +76,8 @@ impl Rates {
             (owed + cost <= now + window).then_some(owed + cost)
         });
         counted.map(drop).map_err(|until| Error::RateLimited {
-            reason: "rate",
-            message: "too many requests",
+            reason: self.what.0,
+            message: self.what.1,
             retry_after_s: (until + cost - now - window).unsigned_abs().div_ceil(1_000_000).max(1),
         })
     }

@@ -78,7 +78,7 @@ pub enum Error {
     /// Too often.
     #[error("{message}; try again in {retry_after_s} s")]
     RateLimited {
-        /// Which limit: `send_limit` or `slow_mode`.
+        /// Which limit: `send_limit`, `slow_mode`, `rate`, …
         reason: &'static str,
         /// For people.
         message: &'static str,

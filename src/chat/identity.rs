@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Millis;
-use crate::chat::values::{Level, PlayerId};
+use crate::chat::values::{Level, MAX_EXACT, PlayerId};
 
 /// What a token allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -54,6 +54,13 @@ impl Identity {
             Scope::Server => format!("server/{}", self.id).into(),
             Scope::Player | Scope::Moderator => self.id.as_str().into(),
         }
+    }
+
+    /// The program itself: what it does by itself, and what it tells.
+    pub fn us() -> Self {
+        let id = PlayerId::parse("guildhall").expect("it is an id");
+        let (level, scope) = (Level::default(), Scope::Server);
+        Self { id, name: "Guildhall".to_owned(), level, scope, until: MAX_EXACT }
     }
 
     /// Moderators and the game's server: no limits on reading or speaking.

@@ -3,13 +3,14 @@
 //! `values` and `payload` are checked when they are read; `said` is a send as it came and as it is shown; `identity` is
 //! who somebody is; `sanctions` and `reports` say what moderators may do to whom, and
 //! on what; `speaking` decides who may speak when, by one pure function; `screening` lets the filter see what is
-//! said; `recent` remembers what senders said a moment ago.
+//! said; `recent` remembers what senders said a moment ago, and `repeats` whether they say it again and again.
 //!
 //! Knows the filter and `base`; no settings, no database, no request.
 
 pub mod identity;
 pub mod payload;
 pub mod recent;
+pub mod repeats;
 pub mod reports;
 pub mod said;
 pub mod sanctions;

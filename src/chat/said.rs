@@ -33,6 +33,8 @@ pub struct Shown {
     pub masked: bool,
     /// The version of the wordlist that judged it; none where nothing did.
     pub wordlist: Option<String>,
+    /// Is a moderator to look at it?
+    pub review: bool,
     /// The entries that hit.
     pub hits: Vec<Hit>,
 }

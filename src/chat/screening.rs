@@ -55,11 +55,13 @@ impl Screen<'_> {
                 payload,
                 masked: false,
                 wordlist: None,
+                review: false,
                 hits: Vec::new(),
             });
         }
         let before: Vec<&str> = self.before.iter().map(String::as_str).collect();
-        let mut filtering = Filtering { masked: false, hits: Vec::new(), safe: self.display_safety };
+        let mut filtering =
+            Filtering { masked: false, review: false, hits: Vec::new(), safe: self.display_safety };
         let text = filtering.see(&self.filter.judge_after(&before, text), text, false)?;
         let payload = payload.map(|payload| {
             payload.rewrite(|piece| {
@@ -73,6 +75,7 @@ impl Screen<'_> {
             payload: payload.transpose()?.map(|payload| payload.as_str().to_owned()),
             masked: filtering.masked,
             wordlist: Some(self.wordlist.to_owned()),
+            review: filtering.review,
             hits: filtering.hits,
         })
     }
@@ -97,6 +100,7 @@ impl Screen<'_> {
 /// What was found in one send so far.
 struct Filtering {
     masked: bool,
+    review: bool,
     hits: Vec<Hit>,
     safe: bool,
 }
@@ -124,6 +128,7 @@ impl Filtering {
             });
         }
         self.masked |= worst.action == Action::Mask;
+        self.review |= verdict.hits.iter().any(|hit| hit.action == Action::Review);
         Ok(self.safe(verdict.masked(text)))
     }
 

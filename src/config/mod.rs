@@ -12,19 +12,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::base::clock::Millis;
-use crate::chat::sanctions::Ladder;
 use crate::chat::values::Limit;
 
 pub(crate) mod data_folder;
 mod kafka;
 mod log;
-mod moderation;
+pub mod moderation;
 mod parse;
 mod platform;
 mod services;
 mod strangers;
 mod values;
 
+use moderation::Moderation;
 pub use values::*;
 
 /// The program's settings. One field a variable; the variable's documentation is in `Config::read`.
@@ -78,10 +78,8 @@ pub struct Config {
     pub recall_window_ms: Millis,
     /// How long messages are kept, by channel kind; absent is forever.
     pub retention: Retention,
-    /// What a case's author gets, by what is on their record.
-    pub ladder: Ladder,
-    /// How long evidence is kept behind a case's decision.
-    pub evidence_ms: Millis,
+    /// What moderators go by, and what is done by itself.
+    pub moderation: Moderation,
     /// Where events are posted, and how.
     pub webhook: Option<WebhookConfig>,
     /// Most requests at once.
@@ -278,8 +276,7 @@ impl Config {
                 "how long messages are kept by channel kind; kinds not named keep theirs; `off` keeps all",
                 parse::retention,
             ),
-            ladder: moderation::ladder(env),
-            evidence_ms: moderation::evidence(env),
+            moderation: moderation::read(env),
             webhook: services::webhook(env),
             max_in_flight: env.get(
                 "GUILDHALL_MAX_IN_FLIGHT",

@@ -10,6 +10,7 @@ use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 use crate::base::random;
 use crate::chat::values::{ChannelId, Kind, Name, PlayerId, Settings, as_set};
+use crate::config::moderation::DirectFrom;
 
 /// What the ids of direct channels begin with.
 pub const DIRECT: &str = "direct:";
@@ -140,19 +141,77 @@ async fn insert(tx: &mut Tx, new: &NewChannel, digest: &str, now: Millis) -> sql
     Ok(key)
 }
 
-/// The one direct channel of two players, made where there is none.
+/// Direct channels are counted over so long.
+const DAY_MS: Millis = 86_400_000;
+
+/// The one direct channel of two players, made where there is none and the first of them may do so.
 ///
 /// # Errors
-/// The database's.
-pub async fn direct(db: &Db, one: PlayerId, other: PlayerId) -> Result<Channel> {
+/// [`Error::Forbidden`] with somebody whom they may not write to, [`Error::RateLimited`] beyond their limit of a day.
+pub async fn direct(
+    db: &Db,
+    one: PlayerId,
+    other: PlayerId,
+    (from, limit): (DirectFrom, Option<usize>),
+) -> Result<Channel> {
     let viewer = one.clone();
     let new = NewChannel::direct(one, other);
     match channel::of_pair(db, &pair(&new.members), &viewer).await? {
         Some(channel) => Ok(channel),
         None => {
+            let [one, other] = new.members.as_slice() else { return Err(Error::NotFound("player")) };
+            let other = if *one == viewer { other } else { one };
+            check_stranger(db, &viewer, other, from).await?;
+            count_opened(db, &viewer, other, limit).await?;
             let mut channel = create(db, new).await?;
             channel.member = true;
             Ok(channel)
         }
     }
+}
+
+async fn check_stranger(db: &Db, player: &PlayerId, other: &PlayerId, from: DirectFrom) -> Result<()> {
+    const SHARED: &str = "SELECT CAST(1 AS BIGINT) FROM member a
+        JOIN member b ON b.channel_key = a.channel_key AND b.player_id = $2
+        JOIN channel c ON c.key = a.channel_key AND c.kind NOT IN ('direct', 'system', 'support')
+        WHERE a.player_id = $1 LIMIT 1";
+    let may = match from {
+        DirectFrom::Anyone => true,
+        DirectFrom::SharedChannel => {
+            let shared: Option<(i64,)> =
+                db.optional(SHARED, values![player.as_str(), other.as_str()]).await?;
+            shared.is_some()
+        }
+        DirectFrom::Nobody => false,
+    };
+    let message = || "this player can't be written to".to_owned();
+    if may { Ok(()) } else { Err(Error::Forbidden { reason: "strangers", message: message() }) }
+}
+
+/// Counts a direct channel that a player opens with another, once for each other in a day.
+async fn count_opened(db: &Db, player: &PlayerId, other: &PlayerId, limit: Option<usize>) -> Result<()> {
+    let Some(limit) = limit else { return Ok(()) };
+    let now = db.now().await?;
+    let mut tx = db.begin().await?;
+    tx.lock_name(&format!("direct {player}")).await?;
+    let forget = "DELETE FROM direct_opened WHERE player_id = $1 AND at <= $2";
+    tx.execute(forget, values![player.as_str(), now - DAY_MS]).await?;
+    tx.execute(
+        "INSERT INTO direct_opened (player_id, other_id, at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        values![player.as_str(), other.as_str(), now],
+    )
+    .await?;
+    let (opened, oldest): (i64, Option<Millis>) = tx
+        .one("SELECT count(*), min(at) FROM direct_opened WHERE player_id = $1", values![player.as_str()])
+        .await?;
+    if opened > limit as i64 {
+        let left = oldest.unwrap_or(now) + DAY_MS - now;
+        return Err(Error::RateLimited {
+            reason: "direct",
+            message: "too many direct channels were opened today",
+            retry_after_s: left.max(1).unsigned_abs().div_ceil(1_000),
+        });
+    }
+    tx.commit().await?;
+    Ok(())
 }

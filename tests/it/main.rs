@@ -7,6 +7,7 @@ mod architecture;
 mod audit;
 mod auth;
 mod authorisation;
+mod automatic;
 mod blocklist;
 mod bus;
 mod cases;

@@ -167,6 +167,15 @@ impl Tx {
         self.conn().execute(sql.into(), values).await
     }
 
+    /// Makes all who name the same wait for each other, until the commit.
+    pub(in crate::store) async fn lock_name(&mut self, name: &str) -> sqlx::Result<()> {
+        if matches!(self, Self::Postgres(_)) {
+            let lock = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
+            self.execute(lock, &[Value::from(name)]).await?;
+        }
+        Ok(())
+    }
+
     /// Takes a channel's row, so that what follows is done one after the other. `SQLite` has one writer anyway.
     /// Everything that takes several locks takes the channel's first.
     pub(in crate::store) async fn lock_channel(&mut self, channel_key: i64) -> sqlx::Result<()> {

@@ -62,29 +62,44 @@ pub(super) async fn join(tx: &mut Tx, about: &About, weight: i64, now: Millis) -
     if let Some((id,)) = tx.optional(JOIN, values![&subject, weight]).await? {
         return Ok(id);
     }
-    let message = about.message.as_ref();
-    let opened: Option<(String,)> = tx
-        .optional(
-            "INSERT INTO report_case (id, subject, player_id, channel, seq, state, opened_at, reports, weight, evidence)
-             VALUES ($1, $2, $3, $4, $5, 'open', $6, 1, $7, $8) ON CONFLICT DO NOTHING RETURNING id",
-            values![
-                &random::id(),
-                &subject,
-                &about.player,
-                message.map(|(channel, ..)| channel.as_str()),
-                message.map(|(_, seq, _)| *seq),
-                now,
-                weight,
-                message.map(|(.., evidence)| evidence.as_str())
-            ],
-        )
-        .await?;
-    if let Some((id,)) = opened {
+    if let Some(id) = open(tx, about, (1, weight), now).await? {
         return Ok(id);
     }
     // Another report opened it in the same moment.
     let joined: Option<(String,)> = tx.optional(JOIN, values![&subject, weight]).await?;
     joined.map(|(id,)| id).ok_or(Error::Unavailable("reports can't be stored now"))
+}
+
+/// Opens a case that nobody reported, which weighs less than any that somebody did. None where there is one.
+pub(super) async fn open_unreported(tx: &mut Tx, about: &About, now: Millis) -> Result<Option<String>> {
+    open(tx, about, (0, 0), now).await
+}
+
+async fn open(
+    tx: &mut Tx,
+    about: &About,
+    (reports, weight): (i64, i64),
+    now: Millis,
+) -> Result<Option<String>> {
+    let message = about.message.as_ref();
+    let opened: Option<(String,)> = tx
+        .optional(
+            "INSERT INTO report_case (id, subject, player_id, channel, seq, state, opened_at, reports, weight, evidence)
+             VALUES ($1, $2, $3, $4, $5, 'open', $6, $7, $8, $9) ON CONFLICT DO NOTHING RETURNING id",
+            values![
+                &random::id(),
+                &about.subject(),
+                &about.player,
+                message.map(|(channel, ..)| channel.as_str()),
+                message.map(|(_, seq, _)| *seq),
+                now,
+                reports,
+                weight,
+                message.map(|(.., evidence)| evidence.as_str())
+            ],
+        )
+        .await?;
+    Ok(opened.map(|(id,)| id))
 }
 
 #[derive(FromRow)]

@@ -11,7 +11,7 @@ use crate::base::random;
 use crate::chat::identity::Identity;
 use crate::chat::reports::Category;
 use crate::store::Db;
-use crate::store::engine::sql::values;
+use crate::store::engine::sql::{Tx, values};
 
 /// Reports that a player may make in an hour.
 const AN_HOUR: i64 = 10;
@@ -56,9 +56,10 @@ pub async fn report(
         return Ok(earlier);
     }
     let now = db.now().await?;
-    check_limit(db, reporter, now).await?;
     let weight = weight(db, reporter).await?;
     let mut tx = db.begin().await?;
+    tx.lock_name(&format!("report {}", reporter.id)).await?;
+    check_limit(&mut tx, reporter, now).await?;
     let case_id = case::join(&mut tx, about, weight, now).await?;
     let stored: Option<Reported> = tx
         .optional(
@@ -94,8 +95,8 @@ async fn earlier(db: &Db, reporter: &Identity, subject: &str) -> Result<Option<R
     Ok(db.optional(sql, values![reporter.id.as_str(), subject]).await?)
 }
 
-async fn check_limit(db: &Db, reporter: &Identity, now: Millis) -> Result<()> {
-    let newest: Vec<(Millis,)> = db
+async fn check_limit(tx: &mut Tx, reporter: &Identity, now: Millis) -> Result<()> {
+    let newest: Vec<(Millis,)> = tx
         .all(
             "SELECT at FROM report WHERE reporter = $1 AND at > $2 ORDER BY at DESC LIMIT $3",
             values![reporter.id.as_str(), now - HOUR_MS, AN_HOUR],
@@ -109,6 +110,21 @@ async fn check_limit(db: &Db, reporter: &Identity, now: Millis) -> Result<()> {
         }),
         _ => Ok(()),
     }
+}
+
+/// How many players have reported a subject since a time, in its open case.
+///
+/// # Errors
+/// The database's.
+pub async fn reporters_since(db: &Db, about: &About, since: Millis) -> Result<usize> {
+    let count: Option<(i64,)> = db
+        .optional(
+            "SELECT count(*) FROM report_case c JOIN report r ON r.case_id = c.id
+             WHERE c.subject = $1 AND c.state <> 'decided' AND r.at > $2",
+            values![&about.subject(), since],
+        )
+        .await?;
+    Ok(count.map_or(0, |(count,)| count as usize))
 }
 
 /// Two, or one for somebody whose reports were mostly dismissed.

@@ -4,6 +4,7 @@ use crate::work::task::Entry;
 
 pub mod purge;
 pub mod retention;
+pub mod review;
 pub mod spoken;
 pub mod told;
 pub mod webhook;
@@ -14,5 +15,6 @@ pub const TASKS: &[Entry] = &[
     Entry::of::<retention::Retention>(),
     Entry::of::<told::Told>(),
     Entry::of::<purge::Purge>(),
+    Entry::of::<review::Review>(),
     Entry::of::<spoken::Spoken>(),
 ];

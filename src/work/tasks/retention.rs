@@ -66,7 +66,7 @@ impl Task for Retention {
             }
         }
         while outbox::forget_done(&app.db, now - REMEMBER_DONE_MS, BATCH).await? == BATCH.unsigned_abs() {}
-        let evidence_until = now - app.config.evidence_ms;
+        let evidence_until = now - app.config.moderation.evidence_ms;
         while case::forget_evidence(&app.db, evidence_until, BATCH).await? == BATCH.unsigned_abs() {}
         let refusals_until = now - Ladder::RECORD_MS;
         while refusal::forget(&app.db, refusals_until, BATCH).await? == BATCH.unsigned_abs() {}

@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::base::error::Error;
-use crate::chat::identity::{Identity, Scope};
+use crate::chat::identity::Identity;
 use crate::chat::payload::Payload;
 use crate::chat::reports::Decision;
 use crate::chat::said::{Said, Shown};
 use crate::chat::sanctions::SanctionKind;
-use crate::chat::values::{ChannelId, Level, MAX_EXACT, MAX_TEXT_BYTES, Nonce, PlayerId, Text};
+use crate::chat::values::{ChannelId, MAX_TEXT_BYTES, Nonce, PlayerId, Text};
 use crate::store::create::{self, NewChannel};
 use crate::store::message::MessageKind;
 use crate::store::moderation::appeal::{self, Appeal};
@@ -77,6 +77,7 @@ impl Task for Told {
             payload: Some(payload.clone()),
             masked: false,
             wordlist: None,
+            review: false,
             hits: Vec::new(),
         };
         let said = Said {
@@ -90,20 +91,13 @@ impl Task for Told {
             kind: MessageKind::System,
             said,
             shown,
-            sender: us()?,
+            sender: Identity::us(),
             limit: None,
             follow_ups: Vec::new(),
         };
         sends::append(&app.db, draft).await?;
         Ok(())
     }
-}
-
-/// The program itself, as who says it.
-fn us() -> Result<Identity, Failure> {
-    let id = PlayerId::parse("guildhall").map_err(|fault| Failure::GiveUp(fault.to_owned()))?;
-    let (level, scope) = (Level::default(), Scope::Server);
-    Ok(Identity { id, name: "Guildhall".to_owned(), level, scope, until: MAX_EXACT })
 }
 
 fn of_sanction(given: &Given, lifted: bool) -> (String, Value) {
