@@ -52,6 +52,8 @@ pub const ACTIONS: &[Entry] = &[
     Entry::of::<player::OwnBlocks>(),
     Entry::of::<player::PlayerRecord>(),
     Entry::of::<player::PurgePlayer>(),
+    Entry::of::<player::ExportPlayer>(),
+    Entry::of::<player::ErasePlayer>(),
     Entry::of::<sanction::GiveSanction>(),
     Entry::of::<sanction::LiftSanction>(),
     Entry::of::<sanction::ListSanctions>(),

@@ -1,5 +1,5 @@
 //! `/player/*`: what is about one player. (`blocks` is whom they want to see nothing of; `record` and `purge` are for
-//! moderators.)
+//! moderators, `rights` is for the game's server.)
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,10 +15,12 @@ use crate::store::moderation::sanction::{self, Given, Wanted};
 mod blocks;
 mod purge;
 mod record;
+mod rights;
 
 pub use blocks::{BlockPlayer, OwnBlocks, UnblockPlayer};
 pub use purge::PurgePlayer;
 pub use record::PlayerRecord;
+pub use rights::{ErasePlayer, ExportPlayer};
 
 /// The caller's own sanctions, the newest first, with the reasons that they were told. Nobody can be kept from this.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -2,13 +2,14 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::api::action::{Action, Route};
 use crate::api::caller::Moderator;
 use crate::app::App;
 use crate::base::error::Result;
 use crate::chat::values::{Nonce, PlayerId, Text, Time};
-use crate::store::moderation::purge::{self, NewPurge};
+use crate::store::moderation::started::{self, NewWork};
 use crate::work::task;
 use crate::work::tasks::purge::Purge;
 
@@ -53,8 +54,9 @@ impl Action for PurgePlayer {
             name,
         };
         let (player, since, reason) = (self.player.as_str(), self.since.get(), self.reason.as_str());
-        let new = NewPurge { id: &id, player, since, reason };
-        purge::begin(&app.db, &new, &by, &task::new(&task)?).await?;
+        let detail = json!({ "since": since });
+        let new = NewWork { action: "player.purge", id: &id, player, detail, reason: Some(reason) };
+        started::begin(&app.db, new, &by, &task::new(&task)?).await?;
         Ok(TaskReply { task: id })
     }
 }

@@ -57,7 +57,7 @@ impl TaskCommand {
             Self::List { state, limit } => {
                 let tasks = outbox::list(&app.db, &state, limit).await.map_err(fault)?;
                 tasks.iter().try_for_each(|task| {
-                    let Listed { id, task, state, attempt, reason, payload } = task;
+                    let Listed { id, task, state, attempt, reason, payload, .. } = task;
                     let reason = reason.as_deref().unwrap_or_default();
                     say(&format!("{id}  {task}  {state}  tries {attempt}  {reason}  {payload}"))
                 })
@@ -86,7 +86,7 @@ impl TaskCommand {
 }
 
 async fn show(app: &App, id: &str) -> Result<(), StartError> {
-    let Listed { id, task, state, attempt, reason, payload } =
+    let Listed { id, task, state, attempt, reason, payload, .. } =
         outbox::find(&app.db, id).await.map_err(fault)?;
     let reason = reason.unwrap_or_else(|| "-".to_owned());
     say(&format!(

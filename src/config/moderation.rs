@@ -1,7 +1,7 @@
 //! What moderators go by, what is done without them, and limits on what players do to each other.
 
 use super::parse::{age, limit, number, switch};
-use super::{Parsed, Reader};
+use super::{Location, Parsed, Reader};
 use crate::base::clock::Millis;
 use crate::chat::sanctions::{Ladder, SanctionKind, Step};
 use crate::chat::values::Limit;
@@ -27,6 +27,8 @@ pub struct Moderation {
     pub direct_from: DirectFrom,
     /// How often a player may join and leave in a time.
     pub join_limit: Option<Limit>,
+    /// Where archives of players' data are written, if not in the data folder.
+    pub exports: Option<Location>,
 }
 
 /// Whom a player may open a direct channel with.
@@ -95,6 +97,12 @@ pub(super) fn read(env: &mut Reader<'_>) -> Moderation {
             "30/60s",
             "how often a player may join and leave channels in a time; `off` lifts it",
             |text| limit(text, 1_000),
+        ),
+        exports: env.optional(
+            "GUILDHALL_EXPORTS",
+            "exports in the data folder",
+            "folder, or `s3://bucket/prefix`, for archives of players' data (`/player/export`); keep it private, and let it delete what is old",
+            str::parse,
         ),
     }
 }

@@ -18,6 +18,8 @@ const AUDITED: &[&str] = &[
     "/case/decide",
     "/message/originals",
     "/message/recall",
+    "/player/erase",
+    "/player/export",
     "/player/purge",
     "/sanction/give",
     "/sanction/lift",

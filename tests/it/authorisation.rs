@@ -111,7 +111,9 @@ fn input(path: &str, ids: &Ids) -> Value {
         "/appeal/decide" => json!({ "id": ids.appeal, "decision": "uphold", "reason": "r" }),
         "/sanction/give" => json!({ "player": "eve", "kind": "warn", "where": "everywhere", "reason": "r" }),
         "/sanction/lift" => json!({ "id": ids.other, "reason": "r" }),
-        "/player/block" | "/player/unblock" | "/player/record" => json!({ "player": "bob" }),
+        "/player/block" | "/player/unblock" | "/player/record" | "/player/export" | "/player/erase" => {
+            json!({ "player": "bob" })
+        }
         "/player/purge" => json!({ "player": "carl", "since": 0, "reason": "r" }),
         "/task/show" => json!({ "id": ids.task }),
         "/wordlist/test" => json!({ "text": "hello" }),

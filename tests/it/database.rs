@@ -85,3 +85,34 @@ pub async fn change(data: &Path, statement: &str) {
         }
     }
 }
+
+/// Every row of every table as text, with its table's name.
+pub async fn everything(config: &Config) -> Vec<(String, String)> {
+    const TABLES: &str =
+        "SELECT table_name::text FROM information_schema.tables WHERE table_schema = current_schema()";
+    const SQLITE_TABLES: &str =
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
+    let mut all = Vec::new();
+    if let Some(url) = &config.database_url {
+        let mut connection = PgConnection::connect(url.expose()).await.unwrap();
+        let tables: Vec<String> = sqlx::query_scalar(TABLES).fetch_all(&mut connection).await.unwrap();
+        for table in tables {
+            let sql = sqlx::AssertSqlSafe(format!("SELECT t::text FROM {table} t"));
+            let rows: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap();
+            all.extend(rows.into_iter().map(|row| (table.clone(), row)));
+        }
+    } else {
+        let url = format!("sqlite://{}", config.data.join(guildhall::store::EMBEDDED_FILE).display());
+        let mut connection = SqliteConnection::connect(&url).await.unwrap();
+        let tables: Vec<String> = sqlx::query_scalar(SQLITE_TABLES).fetch_all(&mut connection).await.unwrap();
+        for table in tables {
+            let sql = sqlx::AssertSqlSafe(format!("SELECT name FROM pragma_table_info('{table}')"));
+            let columns: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap();
+            let columns: Vec<String> = columns.iter().map(|column| format!("quote(\"{column}\")")).collect();
+            let sql = sqlx::AssertSqlSafe(format!("SELECT {} FROM {table}", columns.join(" || ' ' || ")));
+            let rows: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap();
+            all.extend(rows.into_iter().map(|row| (table.clone(), row)));
+        }
+    }
+    all
+}

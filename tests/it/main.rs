@@ -49,6 +49,7 @@ mod purge;
 mod registry;
 mod release_aws;
 mod release_plain;
+mod rights;
 mod rude_clients;
 mod s3;
 mod sanctions;

@@ -4,7 +4,9 @@
 //! the tag that was seen keeps two writers from overwriting each other.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use crate::base::clock::Millis;
 use crate::config::{Location, S3Config};
 
 mod folder;
@@ -98,6 +100,20 @@ impl Objects {
         match &self.0 {
             Place::Folder(folder) => folder::put(folder, name, &bytes, when),
             Place::Bucket(bucket) => bucket.put(name, bytes, when).await,
+        }
+    }
+
+    /// Where anybody who knows it can get an object, for so long; a folder has no such end.
+    ///
+    /// # Errors
+    /// There is no way to say it.
+    pub async fn link(&self, name: &str, for_ms: Millis) -> Result<String, String> {
+        match &self.0 {
+            Place::Folder(folder) => {
+                let path = std::path::absolute(folder.join(name)).map_err(|fault| fault.to_string())?;
+                Ok(format!("file://{}", path.display()))
+            }
+            Place::Bucket(bucket) => bucket.link(name, Duration::from_millis(for_ms.unsigned_abs())).await,
         }
     }
 

@@ -10,6 +10,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
 
 use super::{Found, PutError, When};
@@ -108,6 +109,12 @@ impl Bucket {
             Err(error) if matches!(status(&error), Some(409 | 412)) => Err(PutError::Changed),
             Err(error) => Err(PutError::Fault(told(error))),
         }
+    }
+
+    pub(super) async fn link(&self, name: &str, for_time: Duration) -> Result<String, String> {
+        let ends = PresigningConfig::expires_in(for_time).map_err(|fault| fault.to_string())?;
+        let request = self.client.get_object().bucket(&self.bucket).key(self.key(name));
+        request.presigned(ends).await.map(|request| request.uri().to_owned()).map_err(told)
     }
 
     pub(super) async fn list(&self, prefix: &str) -> Result<Vec<String>, String> {

@@ -141,6 +141,29 @@ impl Message {
         Self { kind: MessageKind::Recalled, text, payload, mentions, ..self }
     }
 
+    /// As it looks once its sender is forgotten: what they said is gone, and what they took back is taken back by nobody.
+    pub(super) fn erased(self, pseudonym: &str) -> Self {
+        let sender = Sender { id: pseudonym.to_owned(), ..Sender::nobody() };
+        match self.kind {
+            MessageKind::Hidden => self,
+            MessageKind::Text | MessageKind::System | MessageKind::Recalled => {
+                Self { sender, masked: false, ..self.recalled() }
+            }
+            _ => Self { sender, ..self },
+        }
+    }
+
+    /// With another name for a player whom it calls; none where it does not.
+    pub(super) fn naming(mut self, player: &PlayerId, pseudonym: &str) -> Result<Option<Self>> {
+        let named = self.mentions.iter().any(|named| named == player);
+        let pseudonym = PlayerId::parse(pseudonym.to_owned()).map_err(Error::internal)?;
+        self.mentions
+            .iter_mut()
+            .filter(|named| *named == player)
+            .for_each(|named| *named = pseudonym.clone());
+        Ok(named.then_some(self))
+    }
+
     /// What its sender wrote, as far as it can be told from what is shown.
     fn written(&self) -> Result<String> {
         json(&Written { text: &self.text, payload: self.payload.as_deref() })

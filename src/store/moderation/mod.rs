@@ -1,7 +1,7 @@
 //! What moderators decide, and on what: a `report` opens a `case`, a case ends with a `decision`, which may be a
 //! `sanction`, which is `in_force` for a while and may meet an `appeal`; and the `audit` of all that.
 //! `original` shows what was really said, `record` what is known of a player, and a `purge` takes back all that they said.
-//! `automatic` is what the program does by itself.
+//! `automatic` is what the program does by itself. `export` and `erase` are players' rights.
 //!
 //! Whatever changes something about a player writes its row of the audit in the same transaction, and the task that
 //! tells the player.
@@ -13,13 +13,15 @@ pub mod audit;
 pub mod automatic;
 pub mod case;
 pub mod decision;
+pub mod erase;
+pub mod export;
 pub mod in_force;
 pub mod original;
-pub mod purge;
 pub mod record;
 pub mod refusal;
 pub mod report;
 pub mod sanction;
+pub mod started;
 
 /// Somebody's word on something, to be done once.
 pub struct By<'a> {

@@ -2,6 +2,8 @@
 
 use crate::work::task::Entry;
 
+pub mod erase;
+pub mod export;
 pub mod purge;
 pub mod retention;
 pub mod review;
@@ -15,6 +17,9 @@ pub const TASKS: &[Entry] = &[
     Entry::of::<retention::Retention>(),
     Entry::of::<told::Told>(),
     Entry::of::<purge::Purge>(),
+    Entry::of::<export::Export>(),
+    Entry::of::<erase::Erase>(),
+    Entry::of::<erase::Erased>(),
     Entry::of::<review::Review>(),
     Entry::of::<spoken::Spoken>(),
 ];

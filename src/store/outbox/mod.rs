@@ -10,13 +10,17 @@ use serde_json::{Map, Value, json};
 use sqlx::FromRow;
 
 use super::Db;
-use super::engine::sql::{Tx, values};
+use super::engine::sql::values;
 use super::sends::Numbered;
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 use crate::base::random;
-use crate::base::trace;
 use crate::outside::envelope::Envelope;
+
+mod enqueue;
+
+pub use enqueue::{NewTask, enqueue_later, enqueue_once};
+pub(super) use enqueue::{add, add_once};
 
 /// A row as it leaves the table.
 #[derive(FromRow)]
@@ -101,62 +105,6 @@ pub(super) const INSERT_SQLITE: &str =
     "INSERT INTO outbox (id, task, key, payload, trace, created_at, not_before, stage)
      SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 5, value ->> 6
      FROM json_each($1)";
-
-/// A task that follows something else than a message.
-#[derive(Debug)]
-pub struct NewTask {
-    /// The task's name.
-    pub task: &'static str,
-    /// Its key.
-    pub key: String,
-    /// Its fields, as JSON.
-    pub payload: String,
-}
-
-/// Enqueues a task with what causes it.
-pub(super) async fn add(tx: &mut Tx, db: &Db, new: &NewTask, now: Millis) -> sqlx::Result<()> {
-    tx.execute(
-        "INSERT INTO outbox (id, task, key, payload, created_at, not_before, stage, trace)
-         VALUES ($1, $2, $3, $4, $5, $5, $6, $7)",
-        values![&random::id(), new.task, &new.key, &new.payload, now, db.stage, trace::current().as_deref()],
-    )
-    .await?;
-    Ok(())
-}
-
-/// Enqueues a task with what causes it, under an id; a second time is no task. Says whether it is new.
-pub(super) async fn add_once(
-    tx: &mut Tx,
-    db: &Db,
-    id: &str,
-    new: &NewTask,
-    now: Millis,
-) -> sqlx::Result<bool> {
-    let added = tx
-        .execute(
-            "INSERT INTO outbox (id, task, key, payload, created_at, not_before, stage, trace)
-             VALUES ($1, $2, $3, $4, $5, $5, $6, $7) ON CONFLICT DO NOTHING",
-            values![id, new.task, &new.key, &new.payload, now, db.stage, trace::current().as_deref()],
-        )
-        .await?;
-    Ok(added > 0)
-}
-
-/// Enqueues a task under an id of the caller's choice; a second time is no task. Says whether it is new.
-///
-/// # Errors
-/// The database's.
-pub async fn enqueue_once(db: &Db, id: &str, task: &str, key: &str, payload: &str) -> Result<bool> {
-    let added = db
-        .execute(
-            "INSERT INTO outbox (id, task, key, payload, created_at, not_before, stage, trace)
-         VALUES ($1, $2, $3, $4, $5, $5, $6, $7) ON CONFLICT DO NOTHING",
-            values![id, task, key, payload, db.now().await?, db.stage, trace::current().as_deref()],
-        )
-        .await?;
-    db.note_enqueued();
-    Ok(added > 0)
-}
 
 /// Takes up to `limit` due tasks for `lease_ms`: the oldest of each key that nobody works on.
 ///
@@ -283,6 +231,8 @@ pub async fn forget_done(db: &Db, before: Millis, batch: i64) -> Result<u64> {
 pub struct Listed {
     /// Its id.
     pub id: String,
+    /// Tasks of one key run one after the other.
+    pub key: String,
     /// Its name.
     pub task: String,
     /// `ready`, `done` or `dead`.
@@ -302,7 +252,7 @@ pub struct Listed {
 pub async fn list(db: &Db, state: &str, limit: i64) -> Result<Vec<Listed>> {
     let tasks = db
         .all(
-            "SELECT id, task, state, attempt, reason, payload FROM outbox WHERE state = $1 AND stage = $3
+            "SELECT id, task, key, state, attempt, reason, payload FROM outbox WHERE state = $1 AND stage = $3
              ORDER BY created_at DESC, id DESC LIMIT $2",
             values![state, limit, db.stage],
         )
@@ -332,7 +282,10 @@ pub async fn revive(db: &Db, id: &str) -> Result<()> {
 /// [`Error::NotFound`] where there is none.
 pub async fn find(db: &Db, id: &str) -> Result<Listed> {
     let task = db
-        .optional("SELECT id, task, state, attempt, reason, payload FROM outbox WHERE id = $1", values![id])
+        .optional(
+            "SELECT id, task, key, state, attempt, reason, payload FROM outbox WHERE id = $1",
+            values![id],
+        )
         .await?;
     task.ok_or(Error::NotFound("task"))
 }

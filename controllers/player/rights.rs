@@ -1,0 +1,82 @@
+//! `/player/export` and `/player/erase`: players' rights to what is kept about them, asked for by the game's server.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::purge::TaskReply;
+use crate::api::action::{Action, Route};
+use crate::api::caller::Server;
+use crate::app::App;
+use crate::base::error::Result;
+use crate::base::random;
+use crate::chat::values::{Nonce, PlayerId};
+use crate::store::moderation::started::{self, NewWork};
+use crate::work::task;
+use crate::work::tasks::erase::Erase;
+use crate::work::tasks::export::Export;
+
+/// Write what is kept about a player into object storage (`GUILDHALL_EXPORTS`).
+///
+/// `/task/show` says how far it is, and in the end has the `links` to the archive's parts, which hold for a day. A part has
+/// one JSON object a line: the `table`, and the `row`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExportPlayer {
+    /// Whose data.
+    player: PlayerId,
+    /// Chosen by the caller: the same nonce twice is one export.
+    #[serde(default)]
+    nonce: Option<Nonce>,
+}
+
+impl Action for ExportPlayer {
+    const ROUTE: Route = Route::post("/player/export");
+    type Caller = Server;
+    type Reply = TaskReply;
+
+    async fn run(self, app: &App, by: Server) -> Result<TaskReply> {
+        let id = task::id_of("export", &by, self.nonce.as_ref());
+        let (player, detail) = (self.player.as_str(), json!({}));
+        let new = NewWork { action: "player.export", id: &id, player, detail, reason: None };
+        let task = task::new(&Export { player: self.player.clone() })?;
+        started::begin(&app.db, new, &by, &task).await?;
+        Ok(TaskReply { task: id })
+    }
+}
+
+/// Forget a player: their words, their name, their memberships and what is kept about them.
+///
+/// What has to stay (that something was said, sanctions, evidence) stays under a pseudonym. Each channel gets one entry of
+/// kind `purge` that names them, so that clients forget too; after thirty days the name goes from there. Give them no more
+/// tokens first: who speaks after that is remembered again.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ErasePlayer {
+    /// Who is forgotten.
+    player: PlayerId,
+    /// Chosen by the caller: the same nonce twice is one erasure.
+    #[serde(default)]
+    nonce: Option<Nonce>,
+}
+
+impl Action for ErasePlayer {
+    const ROUTE: Route = Route::post("/player/erase");
+    type Caller = Server;
+    type Reply = TaskReply;
+
+    async fn run(self, app: &App, by: Server) -> Result<TaskReply> {
+        let id = task::id_of("erase", &by, self.nonce.as_ref());
+        let pseudonym = format!("erased:{}", random::hex::<8>());
+        let new = NewWork {
+            action: "player.erase",
+            id: &id,
+            player: self.player.as_str(),
+            detail: json!({}),
+            reason: None,
+        };
+        let task = task::new(&Erase { player: self.player.clone(), pseudonym })?;
+        started::begin(&app.db, new, &by, &task).await?;
+        Ok(TaskReply { task: id })
+    }
+}

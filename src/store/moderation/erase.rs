@@ -1,0 +1,293 @@
+//! Forgetting a player: their words, their name and what is kept about them, in small steps that can be done twice.
+//!
+//! Whatever has to stay (that something was said, a sanction, evidence) stays under a pseudonym. Rows are changed a hundred
+//! at a time, so that others wait for no more than that.
+
+use serde_json::Value;
+use sqlx::FromRow;
+
+use crate::base::clock::Millis;
+use crate::base::error::{Error, Result};
+use crate::chat::values::PlayerId;
+use crate::store::create::NewChannel;
+use crate::store::engine::sql::{Sql, by_dialect, values};
+use crate::store::message::Message;
+use crate::store::{Db, json};
+
+/// Rows that are changed at one time, and numbers that are looked through.
+const BATCH: i64 = 100;
+const RANGE: i64 = 1_000;
+
+/// Who is forgotten.
+#[derive(Clone, Copy, Debug)]
+pub struct Erasure<'a> {
+    /// Their id.
+    pub player: &'a PlayerId,
+    /// What stands in its place.
+    pub pseudonym: &'a str,
+}
+
+#[derive(FromRow)]
+struct Row {
+    seq: i64,
+    shown: String,
+}
+
+const SAID: Sql = by_dialect(
+    "SELECT seq, shown FROM message WHERE channel_key = $1 AND sender_id = $2 AND nonce > '' ORDER BY nonce LIMIT $3",
+    "SELECT seq, shown FROM message WHERE channel_key = $1 AND sender_id = $2 AND nonce > '' ORDER BY nonce LIMIT $3
+     FOR UPDATE",
+);
+
+const RECALLS: Sql = by_dialect(
+    "SELECT seq, shown FROM message WHERE channel_key = $1 AND sender_id = $2 AND change IS NULL
+     AND ref IN (SELECT value ->> 0 FROM json_each($3))",
+    "SELECT seq, shown FROM message WHERE channel_key = $1 AND sender_id = $2 AND change IS NULL
+     AND ref IN (SELECT (value ->> 0)::bigint FROM json_array_elements($3::json) AS j (value))",
+);
+
+const REWRITE: Sql = by_dialect(
+    "UPDATE message SET shown = j.value ->> 1, sender_id = $3, original = NULL, digest = NULL
+     FROM json_each($2) j WHERE channel_key = $1 AND seq = j.value ->> 0",
+    "UPDATE message SET shown = j.value ->> 1, sender_id = $3, original = NULL, digest = NULL
+     FROM json_array_elements($2::json) AS j (value) WHERE channel_key = $1 AND seq = (j.value ->> 0)::bigint",
+);
+
+const DROP_OWN: Sql = by_dialect(
+    "DELETE FROM own_view WHERE channel_key = $1 AND seq IN (SELECT value ->> 0 FROM json_each($2))",
+    "DELETE FROM own_view WHERE channel_key = $1
+     AND seq IN (SELECT (value ->> 0)::bigint FROM json_array_elements($2::json) AS j (value))",
+);
+
+/// Empties some of what a player said in a channel and what they took back, and puts the pseudonym there. False where
+/// there is nothing left.
+///
+/// # Errors
+/// The database's.
+pub async fn erase_some(db: &Db, channel_key: i64, erasure: Erasure<'_>) -> Result<bool> {
+    let Erasure { player, pseudonym } = erasure;
+    let mut tx = db.begin().await?;
+    let said: Vec<Row> = tx.all(SAID, values![channel_key, player.as_str(), BATCH]).await?;
+    if said.is_empty() {
+        return Ok(false);
+    }
+    let seqs: Vec<[i64; 1]> = said.iter().map(|row| [row.seq]).collect();
+    let recalls: Vec<Row> = tx.all(RECALLS, values![channel_key, player.as_str(), &json(&seqs)?]).await?;
+    let mut rows = Vec::new();
+    for row in said.iter().chain(&recalls) {
+        let message: Message = serde_json::from_str(&row.shown).map_err(Error::internal)?;
+        rows.push((row.seq, json(&message.erased(pseudonym))?));
+    }
+    let rows = json(&rows)?;
+    tx.execute(REWRITE, values![channel_key, &rows, pseudonym]).await?;
+    tx.execute(DROP_OWN, values![channel_key, &rows]).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// Puts the pseudonym into others' mentions, in the next numbers of a channel behind one. Which number that is; none behind
+/// the last.
+///
+/// # Errors
+/// The database's.
+pub async fn erase_mentions(
+    db: &Db,
+    channel_key: i64,
+    after: i64,
+    erasure: Erasure<'_>,
+) -> Result<Option<i64>> {
+    let Erasure { player, pseudonym } = erasure;
+    let next: Option<(Option<i64>,)> = db
+        .optional(
+            "SELECT min(seq) FROM message WHERE channel_key = $1 AND seq > $2",
+            values![channel_key, after],
+        )
+        .await?;
+    let Some(first) = next.and_then(|(first,)| first) else { return Ok(None) };
+    let last = first + RANGE;
+    let named: Vec<Row> = db
+        .all(
+            "SELECT seq, shown FROM message WHERE channel_key = $1 AND seq BETWEEN $2 AND $3 AND shown LIKE $4",
+            values![channel_key, first, last, &format!("%\"mentions\":[%\"{player}\"%")],
+        )
+        .await?;
+    for row in named {
+        let message: Message = serde_json::from_str(&row.shown).map_err(Error::internal)?;
+        if let Some(message) = message.naming(player, pseudonym)? {
+            // Only as it was: it may have been taken back since.
+            db.execute(
+                "UPDATE message SET shown = $3 WHERE channel_key = $1 AND seq = $2 AND shown = $4",
+                values![channel_key, row.seq, &json(&message)?, &row.shown],
+            )
+            .await?;
+        }
+    }
+    Ok(Some(last))
+}
+
+/// The next channel behind one, by its key, in which a player is or has spoken; and whether it is a direct one.
+///
+/// # Errors
+/// The database's.
+pub async fn next_place(db: &Db, player: &PlayerId, after_key: i64) -> Result<Option<(i64, String, bool)>> {
+    let next = db
+        .optional(
+            "SELECT c.key, c.id, c.kind = 'direct' FROM channel c WHERE c.key > $2
+             AND (EXISTS (SELECT 1 FROM member m WHERE m.channel_key = c.key AND m.player_id = $1)
+                  OR EXISTS (SELECT 1 FROM spoken_in s WHERE s.channel_key = c.key AND s.player_id = $1))
+             AND c.id <> $3 ORDER BY c.key LIMIT 1",
+            values![player.as_str(), after_key, NewChannel::of_player(player).id.as_str()],
+        )
+        .await?;
+    Ok(next)
+}
+
+/// Puts the pseudonym into a direct channel, which stays the other's.
+///
+/// # Errors
+/// The database's.
+pub async fn rename_in_direct(db: &Db, channel_key: i64, erasure: Erasure<'_>) -> Result<()> {
+    let Erasure { player, pseudonym } = erasure;
+    let mut tx = db.begin().await?;
+    tx.lock_channel(channel_key).await?;
+    let pair: Option<(String,)> =
+        tx.optional("SELECT pair FROM channel WHERE key = $1", values![channel_key]).await?;
+    let Some((pair,)) = pair else { return Ok(()) };
+    let mut pair: Vec<&str> =
+        pair.split(' ').map(|id| if id == player.as_str() { pseudonym } else { id }).collect();
+    pair.sort_unstable();
+    let sql = "UPDATE channel SET pair = $2, name = NULL WHERE key = $1";
+    tx.execute(sql, values![channel_key, &pair.join(" ")]).await?;
+    let sql = "UPDATE member SET player_id = $3 WHERE channel_key = $1 AND player_id = $2";
+    tx.execute(sql, values![channel_key, player.as_str(), pseudonym]).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// `$1` is the player, `$2` the pseudonym.
+const REST: &[&str] = &[
+    "DELETE FROM mention WHERE player_id = $1 AND $2 <> ''",
+    "DELETE FROM pace WHERE player_id = $1 AND $2 <> ''",
+    "DELETE FROM online WHERE player_id = $1 AND $2 <> ''",
+    "DELETE FROM block WHERE (player_id = $1 OR blocked_id = $1) AND $2 <> ''",
+    "DELETE FROM spoken_in WHERE player_id = $1 AND $2 <> ''",
+    "DELETE FROM direct_opened WHERE (player_id = $1 OR other_id = $1) AND $2 <> ''",
+    "DELETE FROM refusal WHERE player_id = $1 AND $2 <> ''",
+    "DELETE FROM own_view WHERE player_id = $1 AND $2 <> ''",
+    "UPDATE sanction SET player_id = $2 WHERE player_id = $1",
+    "UPDATE appeal SET player_id = $2, text = '' WHERE player_id = $1",
+    "UPDATE report SET reporter = $2, text = NULL WHERE reporter = $1",
+    "UPDATE report SET player_id = $2 WHERE player_id = $1",
+    "UPDATE report SET subject = 'player ' || $2 WHERE subject = 'player ' || $1",
+    "UPDATE report_case SET player_id = $2 WHERE player_id = $1",
+    "UPDATE report_case SET subject = 'player ' || $2 WHERE subject = 'player ' || $1",
+    // What the program was to tell them, or has told.
+    "DELETE FROM outbox WHERE key IN ('told:' || $1, 'purge:' || $1, 'export:' || $1) AND $2 <> ''",
+    // Reasons that stand beside nobody else.
+    "DELETE FROM audit_text WHERE $2 <> ''
+       AND EXISTS (SELECT 1 FROM audit a JOIN audit_alias n ON n.alias = a.alias
+                   WHERE n.player_id = $1 AND a.text = audit_text.digest)
+       AND NOT EXISTS (SELECT 1 FROM audit a WHERE a.text = audit_text.digest
+                       AND (a.alias IS NULL OR a.alias NOT IN (SELECT alias FROM audit_alias WHERE player_id = $1)))",
+    "DELETE FROM audit_alias WHERE player_id = $1 AND $2 <> ''",
+];
+
+/// Forgets or renames a player in everything but messages.
+///
+/// # Errors
+/// The database's.
+pub async fn erase_rest(db: &Db, erasure: Erasure<'_>) -> Result<()> {
+    let Erasure { player, pseudonym } = erasure;
+    erase_own_channel(db, player).await?;
+    erase_evidence(db, erasure).await?;
+    for statement in REST {
+        db.execute(*statement, values![player.as_str(), pseudonym]).await?;
+    }
+    Ok(())
+}
+
+/// The channel in which the game told them what is about them alone.
+async fn erase_own_channel(db: &Db, player: &PlayerId) -> Result<()> {
+    let id = NewChannel::of_player(player).id;
+    let mut tx = db.begin().await?;
+    let key: Option<(i64,)> =
+        tx.optional("SELECT key FROM channel WHERE id = $1", values![id.as_str()]).await?;
+    let Some((key,)) = key else { return Ok(()) };
+    tx.lock_channel(key).await?;
+    for statement in [
+        "DELETE FROM mention WHERE channel_key = $1",
+        "DELETE FROM member WHERE channel_key = $1",
+        "DELETE FROM message WHERE channel_key = $1",
+        "DELETE FROM channel WHERE key = $1",
+    ] {
+        tx.execute(statement, values![key]).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Evidence stays, with the pseudonym in it.
+async fn erase_evidence(db: &Db, erasure: Erasure<'_>) -> Result<()> {
+    let Erasure { player, pseudonym } = erasure;
+    let cases: Vec<(String, String)> = db
+        .all(
+            "SELECT id, evidence FROM report_case WHERE evidence IS NOT NULL AND evidence LIKE $1",
+            values![&format!("%\"{player}\"%")],
+        )
+        .await?;
+    for (id, evidence) in cases {
+        let mut evidence: Value = serde_json::from_str(&evidence).map_err(Error::internal)?;
+        rename(&mut evidence, player, pseudonym);
+        let sql = "UPDATE report_case SET evidence = $2 WHERE id = $1";
+        db.execute(sql, values![&id, &evidence.to_string()]).await?;
+    }
+    Ok(())
+}
+
+/// Renames a player wherever an entry says who said it, or calls them.
+fn rename(value: &mut Value, player: &PlayerId, pseudonym: &str) {
+    match value {
+        Value::Object(fields) => {
+            if let Some(sender) = fields.get_mut("sender").filter(|sender| sender["id"] == player.as_str()) {
+                sender["id"] = pseudonym.into();
+                sender["name"] = "".into();
+            }
+            if let Some(Value::Array(mentions)) = fields.get_mut("mentions") {
+                mentions
+                    .iter_mut()
+                    .filter(|id| **id == player.as_str())
+                    .for_each(|id| *id = pseudonym.into());
+            }
+            fields.values_mut().for_each(|field| rename(field, player, pseudonym));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| rename(item, player, pseudonym)),
+        _ => {}
+    }
+}
+
+/// Takes the player's id out of the entries that told clients of an erasure, and forgets its task. Says how many entries
+/// there were.
+///
+/// # Errors
+/// The database's.
+pub async fn forget_told(db: &Db, task: &str, pseudonym: &str) -> Result<usize> {
+    let told: Vec<(i64, i64, String)> = db
+        .all(
+            "SELECT m.channel_key, m.seq, m.shown FROM purge_entry p
+             JOIN message m ON m.channel_key = p.channel_key AND m.seq = p.seq WHERE p.task_id = $1",
+            values![task],
+        )
+        .await?;
+    for (channel_key, seq, shown) in &told {
+        let mut entry: Value = serde_json::from_str(shown).map_err(Error::internal)?;
+        entry["payload"]["player"] = pseudonym.into();
+        let entry: Message = serde_json::from_value(entry).map_err(Error::internal)?;
+        let sql = "UPDATE message SET shown = $3 WHERE channel_key = $1 AND seq = $2";
+        db.execute(sql, values![*channel_key, *seq, &json(&entry)?]).await?;
+    }
+    db.execute("DELETE FROM outbox WHERE id = $1", values![task]).await?;
+    Ok(told.len())
+}
+
+/// How long clients that were away can still learn whose words are gone.
+pub const TOLD_MS: Millis = 30 * 86_400_000;

@@ -1,0 +1,47 @@
+//! Slow work about a player, as somebody begins it: its task, and its row of the audit.
+
+use serde_json::Value;
+
+use super::audit::{self, Entry};
+use crate::base::error::{Error, Result};
+use crate::chat::identity::Identity;
+use crate::store::Db;
+use crate::store::outbox::{self, NewTask};
+
+/// Work that is to begin.
+pub struct NewWork<'a> {
+    /// What it is called in the audit: `player.purge`, …
+    pub action: &'static str,
+    /// Its task's id.
+    pub id: &'a str,
+    /// About whom.
+    pub player: &'a str,
+    /// What, for programs.
+    pub detail: Value,
+    /// Why, where that was said.
+    pub reason: Option<&'a str>,
+}
+
+/// Begins it; under an id that was used it is what was begun.
+///
+/// # Errors
+/// [`Error::Conflict`] for the id of another one.
+pub async fn begin(db: &Db, new: NewWork<'_>, by: &Identity, task: &NewTask) -> Result<()> {
+    let now = db.now().await?;
+    let mut tx = db.begin().await?;
+    if !outbox::add_once(&mut tx, db, new.id, task, now).await? {
+        drop(tx);
+        let same = outbox::find(db, new.id).await?.key == task.key;
+        return same
+            .then_some(())
+            .ok_or_else(|| Error::Conflict("this nonce was used for another player".into()));
+    }
+    let mut detail = new.detail;
+    detail["task"] = new.id.into();
+    let entry = Entry { action: new.action, player: Some(new.player), detail, text: new.reason };
+    audit::add(&mut tx, by, &entry, now).await?;
+    tx.commit().await?;
+    db.note_enqueued();
+    audit::seal_behind(db).await;
+    Ok(())
+}

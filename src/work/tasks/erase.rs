@@ -1,0 +1,95 @@
+//! Forget a player: what they said, their name, and what is kept about them. What must stay, stays under a pseudonym.
+//!
+//! Safe to run twice: what is forgotten stays so, and each channel is told once.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::app::App;
+use crate::chat::identity::Identity;
+use crate::chat::values::PlayerId;
+use crate::store::message::{self, Purge};
+use crate::store::moderation::erase::{self, Erasure};
+use crate::store::{channel, member, outbox, task_progress};
+use crate::work::task::{self, Failure, Task};
+
+/// A player.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Erase {
+    /// Who is forgotten.
+    pub player: PlayerId,
+    /// What stands in their place.
+    pub pseudonym: String,
+}
+
+impl Task for Erase {
+    const NAME: &'static str = "erase.v1";
+    const ATTEMPTS: i64 = 20;
+
+    fn key(&self) -> String {
+        format!("erase:{}", self.player)
+    }
+
+    async fn run(self, app: &App, id: &str) -> Result<(), Failure> {
+        let erasure = Erasure { player: &self.player, pseudonym: &self.pseudonym };
+        let (mut after_key, mut channels) = (0, 0);
+        while let Some((key, name, direct)) = erase::next_place(&app.db, &self.player, after_key).await? {
+            erase_in(app, id, &name, erasure).await?;
+            if direct {
+                erase::rename_in_direct(&app.db, key, erasure).await?;
+            } else if let Some(channel) = channel::among(&app.db, &[&name]).await?.pop() {
+                member::remove(&app.db, &channel, std::slice::from_ref(&self.player)).await?;
+            }
+            (after_key, channels) = (key, channels + 1);
+            task_progress::note(&app.db, id, &json!({ "done": false, "channels": channels })).await?;
+        }
+        erase::erase_rest(&app.db, erasure).await?;
+        let later = task::new(&Erased { task: id.to_owned(), pseudonym: self.pseudonym.clone() })?;
+        let at = app.db.now().await? + erase::TOLD_MS;
+        outbox::enqueue_later(&app.db, &format!("{id}:told"), &later, at).await?;
+        let progress = json!({ "done": true, "channels": channels, "pseudonym": self.pseudonym });
+        Ok(task_progress::note(&app.db, id, &progress).await?)
+    }
+}
+
+/// One channel: what the player said, one entry that tells it, what they said meanwhile, and who calls them.
+async fn erase_in(app: &App, id: &str, name: &str, erasure: Erasure<'_>) -> Result<(), Failure> {
+    let Some(channel) = channel::among(&app.db, &[name]).await?.pop() else { return Ok(()) };
+    let mut found = false;
+    while erase::erase_some(&app.db, channel.key(), erasure).await? {
+        found = true;
+    }
+    let purge = Purge { task: id, player: erasure.player.as_str(), since: 0 };
+    message::tell_purge(&app.db, &channel, purge, found, &Identity::us()).await?;
+    while erase::erase_some(&app.db, channel.key(), erasure).await? {}
+    let mut after = 0;
+    while let Some(last) = erase::erase_mentions(&app.db, channel.key(), after, erasure).await? {
+        after = last;
+    }
+    Ok(())
+}
+
+/// The entries that told clients whose words are gone, thirty days later.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Erased {
+    /// The task that wrote them.
+    pub task: String,
+    /// What stands in the player's place.
+    pub pseudonym: String,
+}
+
+impl Task for Erased {
+    const NAME: &'static str = "erased.v1";
+    const ATTEMPTS: i64 = 20;
+
+    fn key(&self) -> String {
+        format!("erased:{}", self.task)
+    }
+
+    async fn run(self, app: &App, _: &str) -> Result<(), Failure> {
+        erase::forget_told(&app.db, &self.task, &self.pseudonym).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,95 @@
+//! Write what is kept about a player into object storage, as one archive in parts, for the game to hand to them.
+//!
+//! Safe to run twice: the same parts are written again.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::app::App;
+use crate::base::clock::Millis;
+use crate::chat::values::PlayerId;
+use crate::config::Location;
+use crate::outside::objects::{Objects, When};
+use crate::store::moderation::{erase, export};
+use crate::store::task_progress;
+use crate::work::task::{Failure, Task};
+
+/// A part is written once it has so many bytes.
+const PART: usize = 4 << 20;
+/// How long links hold.
+const LINK_MS: Millis = 86_400_000;
+
+/// A player.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Export {
+    /// Whose data.
+    pub player: PlayerId,
+}
+
+impl Task for Export {
+    const NAME: &'static str = "export.v1";
+    const ATTEMPTS: i64 = 10;
+
+    fn key(&self) -> String {
+        format!("export:{}", self.player)
+    }
+
+    async fn run(self, app: &App, id: &str) -> Result<(), Failure> {
+        let place = app.config.moderation.exports.clone();
+        let place = place.unwrap_or_else(|| Location::Folder(app.config.data.join("exports")));
+        let mut archive = Archive {
+            objects: Objects::at(&place, &app.config.s3).await,
+            // Nobody who knows a task's id can guess where its archive is.
+            folder: format!("{}-{}", id.replace(':', "-"), crate::base::random::hex::<16>()),
+            part: export::rest(&app.db, &self.player).await?,
+            names: Vec::new(),
+            messages: 0,
+        };
+        let mut after_key = 0;
+        while let Some((key, ..)) = erase::next_place(&app.db, &self.player, after_key).await? {
+            let mut after = String::new();
+            while let Some((lines, last)) = export::said(&app.db, &self.player, key, &after).await? {
+                after = last;
+                archive.add(&lines).await?;
+                let progress =
+                    json!({ "done": false, "messages": archive.messages, "parts": archive.names.len() });
+                task_progress::note(&app.db, id, &progress).await?;
+            }
+            after_key = key;
+        }
+        archive.write().await?;
+        let mut links = Vec::new();
+        for name in &archive.names {
+            links.push(archive.objects.link(name, LINK_MS).await.map_err(Failure::Retry)?);
+        }
+        let until = app.db.now().await? + LINK_MS;
+        let progress = json!({ "done": true, "messages": archive.messages, "links": links, "until": until });
+        Ok(task_progress::note(&app.db, id, &progress).await?)
+    }
+}
+
+struct Archive {
+    objects: Objects,
+    folder: String,
+    part: String,
+    names: Vec<String>,
+    messages: usize,
+}
+
+impl Archive {
+    async fn add(&mut self, lines: &str) -> Result<(), Failure> {
+        self.part += lines;
+        self.messages += lines.lines().count();
+        if self.part.len() >= PART { self.write().await } else { Ok(()) }
+    }
+
+    async fn write(&mut self) -> Result<(), Failure> {
+        let name = format!("{}/{:04}.ndjson", self.folder, self.names.len() + 1);
+        let bytes = std::mem::take(&mut self.part).into_bytes();
+        let put = self.objects.put(&name, bytes, When::Always).await;
+        put.map_err(|fault| Failure::Retry(String::from(fault)))?;
+        self.names.push(name);
+        Ok(())
+    }
+}
