@@ -7,7 +7,7 @@ use crate::api::action::{Action, Route};
 use crate::api::caller::{Moderator, Server};
 use crate::app::App;
 use crate::base::error::Result;
-use crate::chat::values::{PageSize, Text};
+use crate::chat::values::{Kind, PageSize, Text};
 use crate::store::wordlist_hit;
 use crate::wordlist::in_use::{Origin, Status};
 
@@ -72,6 +72,9 @@ impl Action for RefreshWordlist {
 pub struct TestWordlist {
     /// The text: 1 to 2000 bytes.
     text: Text,
+    /// In a channel of this kind, as the policy has it; as the list says where absent.
+    #[serde(default)]
+    kind: Option<Kind>,
 }
 
 /// A verdict.
@@ -110,7 +113,10 @@ impl Action for TestWordlist {
 
     async fn run(self, app: &App, _: Moderator) -> Result<TestReply> {
         let list = app.blocklist.current();
-        let verdict = list.filter.judge(self.text.as_str());
+        let mut verdict = list.filter.judge(self.text.as_str());
+        if let Some(strictness) = self.kind.and_then(|kind| list.policy.of(kind.as_str())) {
+            strictness.apply(&mut verdict);
+        }
         let hits = verdict.hits.iter().map(|hit| HitReply {
             start: hit.span.start,
             end: hit.span.end,

@@ -105,6 +105,13 @@ impl App {
     /// What a send is screened by now.
     pub fn screen<'a>(&self, list: &'a Loaded, before: &'a [String]) -> Screen<'a> {
         let Config { display_safety, filter_names, .. } = self.config;
-        Screen { filter: &list.filter, wordlist: &list.version, before, display_safety, names: filter_names }
+        Screen {
+            filter: &list.filter,
+            wordlist: &list.version,
+            before,
+            display_safety,
+            names: filter_names,
+            strictness: None,
+        }
     }
 }

@@ -10,9 +10,11 @@ use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
 use crate::chat::payload::Payload;
 use crate::chat::said::{Said, Shown};
+use crate::chat::screening::{Refused, Screen};
 use crate::chat::values::{
     ChannelId, Cursor, Few, MAX_EXACT, MAX_MENTIONS, Nonce, PageSize, PlayerId, Seq, Text, as_set,
 };
+use crate::filter::policy::Policy;
 use crate::store::channel;
 use crate::store::message::{self, Message, MessageKind, Page, Stored, Which};
 use crate::store::outbox::FollowUp;
@@ -75,7 +77,7 @@ impl Action for SendMessage {
         };
         let (list, before) = (app.blocklist.current(), app.recent.of(&said, &caller, app.clock.now()));
         let screen = app.screen(&list, &before);
-        let Sent { message, replayed } = match screen.see(&said, &caller) {
+        let Sent { message, replayed } = match judged(app, &screen, &list.policy, &said, &caller).await? {
             Ok(shown) => {
                 if let Some(earlier) = repeated(app, &said, &caller).await? {
                     return Ok(SentReply { message: earlier.message, replayed: true });
@@ -106,6 +108,29 @@ impl Action for SendMessage {
         };
         Ok(SentReply { message, replayed })
     }
+}
+
+/// What becomes of a send: where the filter found something, as its place wants it.
+async fn judged(
+    app: &App,
+    screen: &Screen<'_>,
+    policy: &Policy,
+    said: &Said,
+    caller: &Identity,
+) -> Result<Result<Shown, Refused>> {
+    let judged = screen.see(said, caller);
+    let hits = match &judged {
+        Ok(shown) => &shown.hits,
+        Err(refused) => &refused.hits,
+    };
+    if hits.is_empty() {
+        return Ok(judged);
+    }
+    let strictness = channel::strictness(&app.db, &said.channel, policy).await?;
+    if strictness.is_empty() {
+        return Ok(judged);
+    }
+    Ok(Screen { strictness: Some(&strictness), ..*screen }.see(said, caller))
 }
 
 /// What the same nonce stored before, where this is said too often; none where it may be said.

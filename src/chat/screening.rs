@@ -6,6 +6,7 @@ use crate::base::error::Error;
 use crate::chat::identity::{Identity, Scope};
 use crate::chat::said::Hit;
 use crate::chat::said::{Said, Shown};
+use crate::filter::policy::Strictness;
 use crate::filter::{Action, Filter, Verdict, display};
 
 /// A send that the filter refused.
@@ -36,6 +37,8 @@ pub struct Screen<'a> {
     pub display_safety: bool,
     /// Are blocked words in names masked?
     pub names: bool,
+    /// What is wanted here, where that is known to be something else than what the list says.
+    pub strictness: Option<&'a Strictness>,
 }
 
 impl Screen<'_> {
@@ -60,12 +63,17 @@ impl Screen<'_> {
             });
         }
         let before: Vec<&str> = self.before.iter().map(String::as_str).collect();
-        let mut filtering =
-            Filtering { masked: false, review: false, hits: Vec::new(), safe: self.display_safety };
-        let text = filtering.see(&self.filter.judge_after(&before, text), text, false)?;
+        let mut filtering = Filtering {
+            masked: false,
+            review: false,
+            hits: Vec::new(),
+            safe: self.display_safety,
+            strictness: self.strictness,
+        };
+        let text = filtering.see(self.filter.judge_after(&before, text), text, false)?;
         let payload = payload.map(|payload| {
             payload.rewrite(|piece| {
-                let shown = filtering.see(&self.filter.judge(&piece.text), &piece.text, piece.is_key)?;
+                let shown = filtering.see(self.filter.judge(&piece.text), &piece.text, piece.is_key)?;
                 Ok((shown != piece.text).then(|| shown.into_owned()))
             })
         });
@@ -98,21 +106,25 @@ impl Screen<'_> {
 }
 
 /// What was found in one send so far.
-struct Filtering {
+struct Filtering<'s> {
     masked: bool,
     review: bool,
     hits: Vec<Hit>,
     safe: bool,
+    strictness: Option<&'s Strictness>,
 }
 
-impl Filtering {
+impl Filtering<'_> {
     /// One string as others will see it.
     fn see<'t>(
         &mut self,
-        verdict: &Verdict<'_>,
+        mut verdict: Verdict<'_>,
         text: &'t str,
         is_key: bool,
     ) -> Result<Cow<'t, str>, Refused> {
+        if let Some(strictness) = self.strictness {
+            strictness.apply(&mut verdict);
+        }
         let Some(worst) = verdict.worst() else { return Ok(self.safe(Cow::Borrowed(text))) };
         self.hits.extend(
             verdict

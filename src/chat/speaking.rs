@@ -12,7 +12,7 @@ pub struct Context<'a> {
     /// Now.
     pub now: Millis,
     /// The channel's settings.
-    pub settings: Settings,
+    pub settings: &'a Settings,
     /// Is the speaker a member?
     pub member: bool,
     /// A moderator or the game's server: held to nothing below.
@@ -69,7 +69,7 @@ pub fn may_speak(context: &Context<'_>) -> Result<Heard, Refusal> {
     if context.staff {
         return Ok(Heard::ByAll);
     }
-    let Settings { open, min_level, slow_mode_s, read_only } = context.settings;
+    let Settings { open, min_level, slow_mode_s, read_only, filter: _ } = *context.settings;
     if !context.member && !open {
         return Err(Refusal::Unseen);
     }
@@ -135,16 +135,19 @@ impl From<Refusal> for Error {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
     use crate::chat::values::{Level, Seconds};
 
     const NOW: Millis = 1_000_000;
     const ALL: Heard = Heard::ByAll;
+    static PLAIN: LazyLock<Settings> = LazyLock::new(Settings::default);
 
     fn context() -> Context<'static> {
         Context {
             now: NOW,
-            settings: Settings::default(),
+            settings: &PLAIN,
             member: true,
             staff: false,
             level: 10,
@@ -178,25 +181,25 @@ mod tests {
             ("a closed channel is unseen", Context { member: false, ..context() }, Err(Refusal::Unseen)),
             (
                 "an open one asks to join",
-                Context { member: false, settings: open, ..context() },
+                Context { member: false, settings: &open, ..context() },
                 Err(Refusal::NotMember),
             ),
-            ("read-only", Context { settings: read_only, ..context() }, Err(Refusal::ReadOnly)),
-            ("a level too low", Context { settings: level_11, ..context() }, Err(Refusal::LevelTooLow(11))),
-            ("just the level", Context { settings: level_10, ..context() }, Ok(ALL)),
+            ("read-only", Context { settings: &read_only, ..context() }, Err(Refusal::ReadOnly)),
+            ("a level too low", Context { settings: &level_11, ..context() }, Err(Refusal::LevelTooLow(11))),
+            ("just the level", Context { settings: &level_10, ..context() }, Ok(ALL)),
             (
                 "slow mode, at once",
-                Context { settings: slow, last_here: Some(NOW), ..context() },
+                Context { settings: &slow, last_here: Some(NOW), ..context() },
                 Err(Refusal::SlowMode(30)),
             ),
             (
                 "slow mode rounds up",
-                Context { settings: slow, last_here: Some(NOW - 29_999), ..context() },
+                Context { settings: &slow, last_here: Some(NOW - 29_999), ..context() },
                 Err(Refusal::SlowMode(1)),
             ),
             (
                 "slow mode is over",
-                Context { settings: slow, last_here: Some(NOW - 30_000), ..context() },
+                Context { settings: &slow, last_here: Some(NOW - 30_000), ..context() },
                 Ok(ALL),
             ),
             ("slow mode was lifted", Context { last_here: Some(NOW), ..context() }, Ok(ALL)),
@@ -215,18 +218,18 @@ mod tests {
             ),
             (
                 "a clock that stepped back holds nobody up",
-                Context { recent: future, last_here: Some(NOW + 3_600_000), settings: slow, ..context() },
+                Context { recent: future, last_here: Some(NOW + 3_600_000), settings: &slow, ..context() },
                 Ok(ALL),
             ),
             ("no limit", Context { recent: full, limit: None, ..context() }, Ok(ALL)),
             (
                 "lasting before passing",
-                Context { settings: read_only, recent: full, ..context() },
+                Context { settings: &read_only, recent: full, ..context() },
                 Err(Refusal::ReadOnly),
             ),
             (
                 "staff",
-                Context { staff: true, member: false, settings: read_only, recent: full, ..context() },
+                Context { staff: true, member: false, settings: &read_only, recent: full, ..context() },
                 Ok(ALL),
             ),
         ];
@@ -255,14 +258,14 @@ mod tests {
             ("muted", Context { sanctions: &mute, ..context() }, Err(Refusal::Muted(mute[0].clone()))),
             (
                 "muted, and the channel is for reading",
-                Context { sanctions: &mute, settings: read_only, ..context() },
+                Context { sanctions: &mute, settings: &read_only, ..context() },
                 Err(Refusal::Muted(mute[0].clone())),
             ),
             ("what ended holds nobody up", Context { sanctions: &over, ..context() }, Ok(ALL)),
             ("a shadow speaks", Context { sanctions: &shadow, ..context() }, Ok(Heard::ByNobody)),
             (
                 "a shadow is held to all limits",
-                Context { sanctions: &shadow, settings: read_only, ..context() },
+                Context { sanctions: &shadow, settings: &read_only, ..context() },
                 Err(Refusal::ReadOnly),
             ),
             ("a shadow that ended", Context { sanctions: &ended, ..context() }, Ok(ALL)),
@@ -274,7 +277,7 @@ mod tests {
             ),
             (
                 "a ban is told to who did not join",
-                Context { sanctions: &both, member: false, settings: open, ..context() },
+                Context { sanctions: &both, member: false, settings: &open, ..context() },
                 Err(Refusal::Banned(both[1].clone())),
             ),
             (

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -12,6 +13,7 @@ use super::{say, say_aside};
 use crate::base::clock::Clock;
 use crate::base::error::StartError;
 use crate::config::{Config, Location};
+use crate::filter::policy::PLACES;
 use crate::filter::{Filter, Verdict, View, Wordlist};
 use crate::outside::objects::Objects;
 use crate::store::{Db, EMBEDDED_FILE, message};
@@ -67,6 +69,9 @@ pub(super) enum WordlistCommand {
     Test {
         /// The text.
         text: String,
+        /// In a channel of this kind, as `policy.toml` has it: world, guild, party, direct or support.
+        #[arg(long = "in", value_name = "KIND", value_parser = PossibleValuesParser::new(PLACES))]
+        place: Option<String>,
         /// The folder; the configured one where absent.
         #[arg(long)]
         folder: Option<PathBuf>,
@@ -169,10 +174,13 @@ impl WordlistCommand {
                 }
                 if json { print_json(&diff) } else { say(&diff.to_text()) }
             }
-            Self::Test { text, folder, json } => {
+            Self::Test { text, place, folder, json } => {
                 let list = parse(&read_folder(&configured(folder)?).map_err(fault)?)?;
                 let filter = Filter::build(&list).map_err(fault)?;
-                let verdict = filter.judge(&text);
+                let mut verdict = filter.judge(&text);
+                if let Some(strictness) = place.and_then(|place| list.policy.of(&place)) {
+                    strictness.apply(&mut verdict);
+                }
                 if json { print_json(&verdict_json(&verdict, &text)) } else { say(&drawn(&verdict, &text)) }
             }
             Self::Publish { folder, to, force } => publish(&folder, &to, force, config).await,

@@ -15,9 +15,11 @@ use aho_corasick::BuildError;
 use unicode_segmentation::UnicodeSegmentation;
 
 mod accept;
+mod action;
 mod build;
 pub mod display;
 mod fold;
+pub mod policy;
 mod readings;
 mod suspicion;
 mod variants;

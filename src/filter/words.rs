@@ -2,31 +2,8 @@
 //!
 //! Every fault names its file and line and says the mend, and all faults of a list are told together.
 
-/// What happens to a text that an entry hits; later is stronger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Action {
-    /// It passes, and a moderator looks at it.
-    Review,
-    /// It passes with the word masked.
-    Mask,
-    /// It is refused.
-    Reject,
-}
-
-impl Action {
-    /// The word in lists, cases and figures.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Review => "review",
-            Self::Mask => "mask",
-            Self::Reject => "reject",
-        }
-    }
-
-    fn from_word(word: &str) -> Option<Self> {
-        [Self::Review, Self::Mask, Self::Reject].into_iter().find(|action| action.as_str() == word)
-    }
-}
+pub use super::action::Action;
+use super::policy::{POLICY_FILE, Policy};
 
 /// Where an entry must stand to count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +84,8 @@ pub struct Wordlist {
     pub allow: Vec<String>,
     /// The planners' examples: a list that fails its own is not used.
     pub cases: Vec<Case>,
+    /// What they want in which place.
+    pub policy: Policy,
 }
 
 /// One of the planners' examples.
@@ -160,8 +139,17 @@ impl Wordlist {
                     let line = bytes[..fault.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
                     faults.push(format!("{name}:{line}: not UTF-8; save the file as UTF-8"));
                 }
+                Ok(text) if name == POLICY_FILE => match Policy::parse(text) {
+                    Ok(policy) => list.policy = policy,
+                    Err(fault) => faults.push(fault),
+                },
                 Ok(text) => list.read_file(name, text.strip_prefix('\u{feff}').unwrap_or(text), &mut faults),
             }
+        }
+        let is_there =
+            |category: &str| files.iter().any(|(name, _)| name.strip_suffix(".txt") == Some(category));
+        if let Some((place, category)) = list.policy.unknown(is_there) {
+            faults.push(format!("{POLICY_FILE}: [{place}] names {category}, and there is no {category}.txt"));
         }
         if list.entries.is_empty() && faults.is_empty() {
             faults.push("no entries: a list that blocks nothing is most likely a mistake".to_owned());

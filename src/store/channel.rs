@@ -13,6 +13,7 @@ use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
 use crate::chat::values::{ChannelId, Kind, Level, PlayerId, Seconds, Settings};
+use crate::filter::policy::{Policy, Strictness};
 
 /// A channel as it is kept, with what it is to the one who asked for it.
 #[derive(Clone, Debug, FromRow)]
@@ -27,6 +28,7 @@ pub struct Channel {
     min_level: i64,
     slow_mode_s: i64,
     read_only: bool,
+    filter: Option<String>,
     /// Changes when numbering starts over.
     pub epoch: String,
     /// The last message's number, 0 before the first.
@@ -56,7 +58,9 @@ impl Channel {
 
     /// How it behaves.
     pub fn settings(&self) -> Settings {
-        stored_settings(self.open, self.min_level, self.slow_mode_s, self.read_only)
+        let filter = self.filter.as_deref().and_then(|filter| serde_json::from_str(filter).ok());
+        let settings = stored_settings(self.open, self.min_level, self.slow_mode_s, self.read_only);
+        Settings { filter, ..settings }
     }
 
     /// Does the one who asked have a sanction, here or elsewhere?
@@ -82,6 +86,7 @@ pub(super) fn stored_settings(open: bool, min_level: i64, slow_mode_s: i64, read
         min_level: Level::try_from(min_level).unwrap_or_default(),
         slow_mode_s: Seconds::try_from(slow_mode_s).unwrap_or_default(),
         read_only,
+        filter: None,
     }
 }
 
@@ -89,7 +94,7 @@ pub(super) fn stored_settings(open: bool, min_level: i64, slow_mode_s: i64, read
 macro_rules! select_channel {
     ($rest:literal) => {
         concat!(
-            "SELECT c.key, c.id, c.kind, c.name, c.open, c.min_level, c.slow_mode_s, c.read_only, c.epoch, c.last_seq, ",
+            "SELECT c.key, c.id, c.kind, c.name, c.open, c.min_level, c.slow_mode_s, c.read_only, c.filter, c.epoch, c.last_seq, ",
             "c.first_seq, c.member_count, c.created_at, m.player_id IS NOT NULL AS member, ",
             sanctioned!("$2"),
             " ",
@@ -159,6 +164,28 @@ pub async fn visible_among(db: &Db, ids: &[&ChannelId], caller: &Identity) -> Re
         channels.retain(|channel| bans.check(channel.kind(), &channel.id).is_ok());
     }
     Ok(channels)
+}
+
+/// How strict the filter is in a channel: as the channel says, and else as the policy has it for its kind. A channel stays
+/// what it was made to be, so this is asked once.
+///
+/// # Errors
+/// The database's.
+pub async fn strictness(db: &Db, id: &ChannelId, policy: &Policy) -> Result<Strictness> {
+    let place = match db.places.get(id.as_str()) {
+        Some(place) => place,
+        None => {
+            let sql = "SELECT kind, filter FROM channel WHERE id = $1";
+            let row: Option<(String, Option<String>)> = db.optional(sql, values![id.as_str()]).await?;
+            let Some((kind, filter)) = row else { return Ok(Strictness::default()) };
+            let filter = filter.and_then(|filter| serde_json::from_str(&filter).ok()).unwrap_or_default();
+            let place = Arc::new((kind, filter));
+            db.places.insert(id.to_string(), Arc::clone(&place));
+            place
+        }
+    };
+    let (kind, own): &(String, Strictness) = &place;
+    Ok(policy.of(kind).map_or_else(|| own.clone(), |of_kind| own.over(of_kind)))
 }
 
 /// Where a channel stands: all that a poll asks about.

@@ -119,10 +119,11 @@ async fn create_once(db: &Db, new: &NewChannel, digest: &str, now: Millis) -> Re
 }
 
 async fn insert(tx: &mut Tx, new: &NewChannel, digest: &str, now: Millis) -> sqlx::Result<i64> {
+    let filter = new.settings.filter.as_ref().map(|filter| serde_json::json!(filter).to_string());
     let (key,) = tx
         .one(
-            "INSERT INTO channel (id, kind, name, open, min_level, slow_mode_s, read_only, pair, digest, epoch, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING key",
+            "INSERT INTO channel (id, kind, name, open, min_level, slow_mode_s, read_only, pair, digest, epoch, created_at, filter)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING key",
             values![
                 new.id.as_str(),
                 new.kind.as_str(),
@@ -135,6 +136,7 @@ async fn insert(tx: &mut Tx, new: &NewChannel, digest: &str, now: Millis) -> sql
                 digest,
                 &random::hex::<8>(),
                 now,
+                filter.as_deref(),
             ],
         )
         .await?;

@@ -146,7 +146,7 @@ impl InboxRow {
 macro_rules! select_inbox {
     ($least:literal, $greatest:literal) => {
         concat!(
-            "SELECT c.key, c.id, c.kind, c.name, c.open, c.min_level, c.slow_mode_s, c.read_only, c.epoch, c.last_seq, ",
+            "SELECT c.key, c.id, c.kind, c.name, c.open, c.min_level, c.slow_mode_s, c.read_only, c.filter, c.epoch, c.last_seq, ",
             "c.first_seq, c.member_count, c.created_at, c.last_at, TRUE AS member, ",
             sanctioned!("$1"),
             ", ",
@@ -241,7 +241,7 @@ struct Joined {
 pub async fn channels(db: &Db, player: &PlayerId, limit: i64) -> Result<Vec<(Channel, i64)>> {
     let joined: Vec<Joined> = db
         .all(
-            "SELECT c.key, c.id, c.kind, c.name, c.open, c.min_level, c.slow_mode_s, c.read_only, c.epoch, c.last_seq,
+            "SELECT c.key, c.id, c.kind, c.name, c.open, c.min_level, c.slow_mode_s, c.read_only, c.filter, c.epoch, c.last_seq,
                     c.first_seq, c.member_count, c.created_at, TRUE AS member, FALSE AS sanctioned, m.read_seq
              FROM member m JOIN channel c ON c.key = m.channel_key WHERE m.player_id = $1
              ORDER BY c.last_at DESC, c.id LIMIT $2",

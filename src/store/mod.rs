@@ -21,6 +21,7 @@ use quick_cache::sync::Cache;
 use crate::base::clock::{Clock, Millis};
 use crate::base::error::{Error, Result};
 use crate::config::Config;
+use crate::filter::policy::Strictness;
 use crate::hub::Hub;
 
 pub mod block;
@@ -57,6 +58,9 @@ pub const EMBEDDED_FILE: &str = "guildhall.db";
 /// How long it is believed that writing works, or does not.
 const PULSE: Duration = Duration::from_secs(1);
 
+/// Channels of which it is remembered what they are.
+const PLACES: usize = 16_384;
+
 /// Channels whose count of members online is remembered.
 const COUNTS: usize = 1_024;
 
@@ -76,6 +80,8 @@ pub struct Db {
     /// How many members of a channel were online, and when that was, by the channel's key.
     online: Cache<i64, (Instant, i64)>,
     pages: message::Pages,
+    /// What channels are, and how strict they want the filter to be, by their ids.
+    places: Cache<String, Arc<(String, Strictness)>>,
 }
 
 impl Db {
@@ -109,6 +115,7 @@ impl Db {
             hub,
             online: Cache::new(COUNTS),
             pages: message::Pages::default(),
+            places: Cache::new(PLACES),
         })
     }
 

@@ -24,6 +24,10 @@ pub struct Diff {
     pub allowed: Vec<String>,
     /// Phrases that are not allowed any more.
     pub disallowed: Vec<String>,
+    /// What is newly wanted where, by the policy.
+    pub policy_added: Vec<String>,
+    /// What is wanted there no more.
+    pub policy_removed: Vec<String>,
     /// Texts that both lists judged.
     pub texts: usize,
     /// What would newly be hit, by entry.
@@ -95,6 +99,8 @@ pub fn diff(
         removed: only(&old_lines, &new_lines),
         allowed: phrases(&new.allow, &old.allow),
         disallowed: phrases(&old.allow, &new.allow),
+        policy_added: phrases(&new.policy.lines(), &old.policy.lines()),
+        policy_removed: phrases(&old.policy.lines(), &new.policy.lines()),
         texts: texts.len(),
         newly_hit: changes(hit),
         newly_passing: changes(passing),
@@ -152,6 +158,10 @@ impl Diff {
             }
         };
         section("files gone", self.files_gone.clone());
+        let signed =
+            |sign: &str, lines: &[String]| lines.iter().map(|line| format!("{sign} {line}")).collect();
+        section("newly wanted by the policy", signed("+", &self.policy_added));
+        section("no more wanted by the policy", signed("-", &self.policy_removed));
         section("added", self.added.iter().map(line('+')).collect());
         section("removed", self.removed.iter().map(line('-')).collect());
         section("newly allowed", self.allowed.iter().map(|phrase| format!("+ {phrase}")).collect());

@@ -16,6 +16,7 @@ use tokio::sync::Mutex;
 use crate::base::clock::{Clock, Millis};
 use crate::base::random;
 use crate::config::{Config, Location, Platform};
+use crate::filter::policy::Policy;
 use crate::filter::{Filter, Wordlist};
 use crate::outside::objects::Objects;
 use crate::wordlist::published::{self, Looked, Pointer};
@@ -29,6 +30,7 @@ const BUILT_IN: &[(&str, &[u8])] = &[
     ("fraud.txt", include_bytes!("../../wordlists/fraud.txt")),
     ("hate.txt", include_bytes!("../../wordlists/hate.txt")),
     ("insults.txt", include_bytes!("../../wordlists/insults.txt")),
+    ("policy.toml", include_bytes!("../../wordlists/policy.toml")),
     ("politics.txt", include_bytes!("../../wordlists/politics.txt")),
     ("self-harm.txt", include_bytes!("../../wordlists/self-harm.txt")),
     ("sexual.txt", include_bytes!("../../wordlists/sexual.txt")),
@@ -47,6 +49,8 @@ const LATE_MS: Millis = 1_000;
 pub struct Loaded {
     /// Judges.
     pub filter: Filter,
+    /// How strict it is where.
+    pub policy: Policy,
     /// The first half of the SHA-256 of all its files, in hex.
     pub version: String,
     /// How many entries it blocks.
@@ -335,6 +339,7 @@ fn load(files: &Files, pointer: Option<(Pointer, String)>) -> Result<Loaded, Str
     }
     Ok(Loaded {
         filter,
+        policy: list.policy,
         version: wordlist::version(files),
         entries: list.entries.len(),
         vanished: Vec::new(),

@@ -14,6 +14,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use crate::base::random;
+use crate::filter::policy::POLICY_FILE;
 use crate::filter::words::{CASES_FILE, MAX_BYTES};
 
 pub mod check;
@@ -37,7 +38,8 @@ pub fn read_folder(folder: &Path) -> Result<Files, String> {
     for file in fs::read_dir(folder).map_err(fault)? {
         let file = file.map_err(fault)?;
         let Ok(name) = file.file_name().into_string() else { continue };
-        let belongs = name == CASES_FILE || (name.ends_with(".txt") && !name.starts_with('.'));
+        let belongs =
+            name == CASES_FILE || name == POLICY_FILE || (name.ends_with(".txt") && !name.starts_with('.'));
         let size = file.metadata().map_err(fault)?.len() as usize;
         if belongs {
             left =

@@ -25,6 +25,8 @@ impl Diff {
             lines(&self.removed, "del"),
             phrases(&self.allowed, "add"),
             phrases(&self.disallowed, "del"),
+            phrases(&self.policy_added, "add"),
+            phrases(&self.policy_removed, "del"),
         ]
         .concat();
         let summary =

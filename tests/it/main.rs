@@ -39,6 +39,7 @@ mod package;
 mod pages;
 mod paths;
 mod payloads;
+mod policy;
 mod postgres;
 mod postgres_faults;
 mod postgres_indexes;

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Level, Seconds};
+use crate::filter::policy::Strictness;
 
 /// What a channel is for. Decides how long its messages are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -57,7 +58,7 @@ impl Kind {
 }
 
 /// How a channel behaves.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Anyone may join and read.
@@ -68,4 +69,7 @@ pub struct Settings {
     pub slow_mode_s: Seconds,
     /// Only moderators and the game's server speak.
     pub read_only: bool,
+    /// How strict the word filter is here; what it does not name is as the wordlist's policy has it for the kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filter: Option<Strictness>,
 }

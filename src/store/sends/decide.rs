@@ -209,14 +209,15 @@ impl<'a> Batch<'a> {
                 .unwrap_or_default(),
             version: facts.pace_version,
         });
+        let settings = stored_settings(
+            facts.open == Some(true),
+            facts.min_level.unwrap_or_default(),
+            facts.slow_mode_s.unwrap_or_default(),
+            facts.read_only == Some(true),
+        );
         let verdict = may_speak(&speaking::Context {
             now: self.now,
-            settings: stored_settings(
-                facts.open == Some(true),
-                facts.min_level.unwrap_or_default(),
-                facts.slow_mode_s.unwrap_or_default(),
-                facts.read_only == Some(true),
-            ),
+            settings: &settings,
             member: facts.member,
             staff: draft.sender.is_staff(),
             level: draft.sender.level.get(),

@@ -5,3 +5,6 @@ CREATE TABLE direct_opened (
     at        BIGINT NOT NULL,
     PRIMARY KEY (player_id, other_id)
 );
+
+-- How strict the word filter is in a channel, as JSON; null where it is as for all of its kind.
+ALTER TABLE channel ADD COLUMN filter TEXT;

@@ -5,3 +5,6 @@ CREATE TABLE direct_opened (
     at        INTEGER NOT NULL,
     PRIMARY KEY (player_id, other_id)
 ) WITHOUT ROWID;
+
+-- How strict the word filter is in a channel, as JSON; null where it is as for all of its kind.
+ALTER TABLE channel ADD COLUMN filter TEXT;
