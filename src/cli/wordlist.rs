@@ -175,13 +175,7 @@ impl WordlistCommand {
                 if json { print_json(&diff) } else { say(&diff.to_text()) }
             }
             Self::Test { text, place, folder, json } => {
-                let list = parse(&read_folder(&configured(folder)?).map_err(fault)?)?;
-                let filter = Filter::build(&list).map_err(fault)?;
-                let mut verdict = filter.judge(&text);
-                if let Some(strictness) = place.and_then(|place| list.policy.of(&place)) {
-                    strictness.apply(&mut verdict);
-                }
-                if json { print_json(&verdict_json(&verdict, &text)) } else { say(&drawn(&verdict, &text)) }
+                test(&text, place.as_deref(), &configured(folder)?, json)
             }
             Self::Publish { folder, to, force } => publish(&folder, &to, force, config).await,
             Self::Fetch { from, file } => {
@@ -243,6 +237,17 @@ async fn stored(config: &Config, recent: i64) -> Result<Vec<String>, StartError>
     }
     let db = Db::open(config, clock).await.map_err(|why| StartError::new("opening the database", why))?;
     message::recent_texts(&db, recent).await.map_err(fault)
+}
+
+/// What a text hits, in any place or in one.
+fn test(text: &str, place: Option<&str>, folder: &Path, json: bool) -> Done {
+    let list = parse(&read_folder(folder).map_err(fault)?)?;
+    let filter = Filter::build(&list).map_err(fault)?;
+    let mut verdict = filter.judge(text);
+    if let Some(strictness) = place.and_then(|place| list.policy.of(place)) {
+        strictness.apply(&mut verdict);
+    }
+    if json { print_json(&verdict_json(&verdict, text)) } else { say(&drawn(&verdict, text)) }
 }
 
 async fn publish(folder: &Path, to: &Place, force: bool, config: &Config) -> Done {

@@ -157,7 +157,7 @@ impl Policy {
     }
 
     /// A category that it names and that is none of these.
-    pub(super) fn unknown<'p>(&'p self, is_known: impl Fn(&str) -> bool) -> Option<(&'p str, &'p str)> {
+    pub(super) fn unknown(&self, is_known: impl Fn(&str) -> bool) -> Option<(&str, &str)> {
         let named = self.0.iter().flat_map(|(place, strictness)| {
             strictness.categories.keys().map(move |category| (place.as_str(), category.as_str()))
         });
