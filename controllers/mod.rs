@@ -28,6 +28,7 @@ pub const ACTIONS: &[Entry] = &[
     Entry::of::<channel::RemoveMembers>(),
     Entry::of::<channel::ChannelInfo>(),
     Entry::of::<channel::ChannelMembers>(),
+    Entry::of::<channel::role::ChannelRole>(),
     Entry::of::<channel::online::ChannelOnline>(),
     Entry::of::<channel::Inbox>(),
     Entry::of::<channel::MarkRead>(),

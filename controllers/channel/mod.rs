@@ -17,7 +17,11 @@ use crate::store::member::{self, InboxRow};
 use crate::store::message::{self, Message, Stored, Viewer};
 use crate::store::moderation::in_force::Bans;
 
+mod members;
 pub mod online;
+pub mod role;
+
+pub use members::{AddMembers, ChannelMembers, RemoveMembers};
 
 /// A channel, as those see it who may.
 #[derive(Serialize, JsonSchema)]
@@ -188,54 +192,6 @@ impl Action for LeaveChannel {
     }
 }
 
-/// Add players to a channel.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AddMembers {
-    channel: ChannelId,
-    /// Players, 1000 at most.
-    members: Few<PlayerId, MAX_MEMBERS>,
-}
-
-impl Action for AddMembers {
-    const ROUTE: Route = Route::post("/channel/members-add");
-    type Caller = Server;
-    type Reply = Changed;
-
-    async fn run(self, app: &App, server: Server) -> Result<Changed> {
-        let channel = changeable(app, &self.channel, &server).await?;
-        Ok(Changed { changed: member::add(&app.db, &channel, &self.members.into_vec()).await? })
-    }
-}
-
-/// Remove players from a channel.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RemoveMembers {
-    channel: ChannelId,
-    /// Players, 1000 at most.
-    members: Few<PlayerId, MAX_MEMBERS>,
-}
-
-impl Action for RemoveMembers {
-    const ROUTE: Route = Route::post("/channel/members-remove");
-    type Caller = Server;
-    type Reply = Changed;
-
-    async fn run(self, app: &App, server: Server) -> Result<Changed> {
-        let channel = changeable(app, &self.channel, &server).await?;
-        Ok(Changed { changed: member::remove(&app.db, &channel, &self.members.into_vec()).await? })
-    }
-}
-
-async fn changeable(app: &App, id: &ChannelId, server: &Server) -> Result<Channel> {
-    let channel = channel::visible(&app.db, id, server).await?;
-    if channel.kind() == Kind::Direct {
-        return Err(Error::Conflict("a direct channel keeps its two members".into()));
-    }
-    Ok(channel)
-}
-
 /// What a channel is.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -250,51 +206,6 @@ impl Action for ChannelInfo {
 
     async fn run(self, app: &App, caller: Known) -> Result<ChannelView> {
         Ok(channel::visible(&app.db, &self.channel, &caller).await?.into())
-    }
-}
-
-/// Who is in a channel, page by page, sorted by id.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ChannelMembers {
-    channel: ChannelId,
-    /// The last id of the page before; none for the first.
-    #[serde(default)]
-    after: Option<PlayerId>,
-    #[serde(default)]
-    limit: PageSize,
-}
-
-/// A page of members.
-#[derive(Serialize, JsonSchema)]
-pub struct MemberPage {
-    members: Vec<MemberInfo>,
-    /// More follow: ask again after the last id.
-    more: bool,
-}
-
-/// A member.
-#[derive(Serialize, JsonSchema)]
-pub struct MemberInfo {
-    /// The player's id.
-    id: String,
-    /// Milliseconds since 1970-01-01 UTC.
-    joined_at: i64,
-}
-
-impl Action for ChannelMembers {
-    const ROUTE: Route = Route::get("/channel/members");
-    type Caller = Known;
-    type Reply = MemberPage;
-
-    async fn run(self, app: &App, caller: Known) -> Result<MemberPage> {
-        let channel = channel::visible(&app.db, &self.channel, &caller).await?;
-        let (members, more) = self
-            .limit
-            .page(member::page(&app.db, &channel, self.after.as_ref(), self.limit.and_one()).await?);
-        let members =
-            members.into_iter().map(|m| MemberInfo { id: m.player_id, joined_at: m.joined_at }).collect();
-        Ok(MemberPage { members, more })
     }
 }
 

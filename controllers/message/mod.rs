@@ -14,6 +14,7 @@ use crate::chat::screening::{Refused, Screen};
 use crate::chat::values::{
     ChannelId, Cursor, Few, MAX_EXACT, MAX_MENTIONS, Nonce, PageSize, PlayerId, Seq, Text, as_set,
 };
+use crate::controllers::channel::role;
 use crate::filter::policy::Policy;
 use crate::store::channel;
 use crate::store::message::{self, Message, MessageKind, Page, Stored, Which};
@@ -215,8 +216,8 @@ impl Action for ListMessages {
 
 /// Take a message back: its text and payload go, and an entry with `ref` tells everybody.
 ///
-/// Players take back their own, within a configured time; moderators and the game's server any. Doing it again
-/// finds the same entry.
+/// Players take back their own, within a configured time; moderators, the game's server and a channel's officers any.
+/// Doing it again finds the same entry.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RecallMessage {
@@ -243,6 +244,8 @@ impl Action for RecallMessage {
         let window = app.config.recall_window_ms;
         let name = app.screen(&app.blocklist.current(), &[]).name(&caller);
         let by = Identity { name, ..Identity::clone(&caller) };
+        let keeps_order = by.is_staff() || role::is_officer(app, &channel, &by).await?;
+        let window = (!keeps_order).then_some(window);
         let message = message::recall(&app.db, &channel, self.seq.get(), &by, window).await?;
         Ok(RecallReply { message })
     }

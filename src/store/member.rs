@@ -9,11 +9,13 @@ use sqlx::FromRow;
 use super::block::blocking;
 use super::channel::Channel;
 use super::engine::sql::{Sql, Tx, by_dialect, values};
+use super::moderation::audit::{self, Entry};
 use super::moderation::in_force::sanctioned;
 use super::{Db, json, right_change};
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
-use crate::chat::values::{InboxCursor, MAX_EXACT, PlayerId};
+use crate::chat::identity::Identity;
+use crate::chat::values::{InboxCursor, MAX_EXACT, PlayerId, Role};
 use crate::hub::Hub;
 
 /// A member, as the list shows one.
@@ -23,6 +25,8 @@ pub struct Member {
     pub player_id: String,
     /// When they joined.
     pub joined_at: Millis,
+    /// `officer`, for one who keeps order here.
+    pub role: Option<String>,
 }
 
 /// Adds members; those who are in stay as they are. Says how many are new.
@@ -109,12 +113,52 @@ async fn count(tx: &mut Tx, channel_key: i64, change: i64) -> sqlx::Result<()> {
 pub async fn page(db: &Db, channel: &Channel, after: Option<&PlayerId>, limit: i64) -> Result<Vec<Member>> {
     let members = db
         .all(
-            "SELECT player_id, joined_at FROM member WHERE channel_key = $1 AND player_id > $2
+            "SELECT player_id, joined_at, role FROM member WHERE channel_key = $1 AND player_id > $2
              ORDER BY player_id LIMIT $3",
             values![channel.key, after.map_or("", PlayerId::as_str), limit],
         )
         .await?;
     Ok(members)
+}
+
+/// What a member of a channel is; none for one who is no member.
+///
+/// # Errors
+/// The database's.
+pub async fn role(db: &Db, channel_key: i64, player: &str) -> Result<Option<Role>> {
+    let row: Option<(Option<String>,)> = db
+        .optional(
+            "SELECT role FROM member WHERE channel_key = $1 AND player_id = $2",
+            values![channel_key, player],
+        )
+        .await?;
+    Ok(row.map(|(role,)| Role::of(role.as_deref())))
+}
+
+/// Makes a member an officer, or one like all others again; in the audit.
+///
+/// # Errors
+/// [`Error::NotFound`] for one who is no member.
+pub async fn set_role(
+    db: &Db,
+    channel: &Channel,
+    player: &PlayerId,
+    role: Role,
+    by: &Identity,
+) -> Result<()> {
+    let now = db.now().await?;
+    let mut tx = db.begin().await?;
+    let word = (role == Role::Officer).then_some("officer");
+    let sql = "UPDATE member SET role = $3 WHERE channel_key = $1 AND player_id = $2";
+    if tx.execute(sql, values![channel.key, player.as_str(), word]).await? == 0 {
+        return Err(Error::NotFound("member"));
+    }
+    let detail = serde_json::json!({ "channel": channel.id, "role": role });
+    let entry = Entry { action: "channel.role", player: Some(player.as_str()), detail, text: None };
+    audit::add(&mut tx, by, &entry, now).await?;
+    tx.commit().await?;
+    audit::seal_behind(db).await;
+    Ok(())
 }
 
 /// One channel in an inbox.

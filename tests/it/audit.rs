@@ -16,6 +16,7 @@ use crate::support::TestApp;
 const AUDITED: &[&str] = &[
     "/appeal/decide",
     "/case/decide",
+    "/channel/role",
     "/message/originals",
     "/message/recall",
     "/player/erase",

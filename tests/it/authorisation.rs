@@ -93,6 +93,7 @@ fn input(path: &str, ids: &Ids) -> Value {
     match path {
         "/channel/create" => json!({ "id": "new", "kind": "guild" }),
         "/channel/direct" => json!({ "player": "bob" }),
+        "/channel/role" => json!({ "channel": "g", "player": "eve", "role": "member" }),
         "/channel/join" => json!({ "channel": "open" }),
         "/channel/leave" => json!({ "channel": "l" }),
         "/channel/members-add" | "/channel/members-remove" => json!({ "channel": "g", "members": ["carl"] }),

@@ -165,6 +165,29 @@ fn documents_can_be_read_without_scrolling_sideways() {
     }
 }
 
+/// What the page of risks names as holding them is there.
+#[test]
+fn the_security_page_names_tests_that_there_are() {
+    let mut tests = String::new();
+    for file in fs::read_dir("tests/it").unwrap() {
+        let path = file.unwrap().path();
+        if path.is_file() {
+            tests.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+    let page = read("docs/security.md");
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| API")).collect();
+    assert_eq!(rows.len(), 10);
+    for row in rows {
+        let held_by = row.rsplit('|').nth(1).unwrap();
+        let names: Vec<&str> = held_by.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "{row}");
+        for name in names {
+            assert!(tests.contains(&format!("fn {name}(")), "no test is named {name}");
+        }
+    }
+}
+
 #[test]
 fn links_between_documents_lead_somewhere() {
     for name in DOCUMENTS {

@@ -57,6 +57,23 @@ impl Kind {
     }
 }
 
+/// What a member of a channel is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// One like all others.
+    Member,
+    /// One who keeps order in this channel: takes messages back, and mutes.
+    Officer,
+}
+
+impl Role {
+    /// From its word, as it is stored.
+    pub fn of(word: Option<&str>) -> Self {
+        if word == Some("officer") { Self::Officer } else { Self::Member }
+    }
+}
+
 /// How a channel behaves.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -12,7 +12,7 @@ use crate::filter::display::shows_something;
 
 mod kind;
 
-pub use kind::{Kind, Settings};
+pub use kind::{Kind, Role, Settings};
 
 /// The largest whole number that every JSON reader keeps exact (2^53 - 1).
 pub const MAX_EXACT: i64 = 9_007_199_254_740_991;
