@@ -1,0 +1,225 @@
+//! What moderation costs those who did nothing: sends, pages and syncs on a server with ten thousand sanctions and a
+//! hundred blocks of each player, beside one with none, in turns; and sends while ten thousand messages are purged.
+//!
+//! `scripts/load --moderated` runs it.
+
+#![expect(clippy::unwrap_used, reason = "a measurement that meets a fault has nothing to print")]
+#![expect(clippy::disallowed_methods, reason = "DATABASE_URL says what is measured")]
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use guildhall::chat::identity::Scope;
+
+#[path = "support/asking.rs"]
+mod asking;
+#[path = "support/server.rs"]
+mod server;
+
+use asking::load;
+use server::{Asked, Connection, Server, quantile_ms, schema, token};
+
+/// Compares a server with much moderation to one with none.
+#[derive(Parser)]
+struct Options {
+    /// Seconds a measurement takes.
+    #[arg(long, default_value_t = 4)]
+    seconds: u64,
+    /// Turns; their medians are compared.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Sanctions in force.
+    #[arg(long, default_value_t = 10_000)]
+    sanctions: usize,
+    /// Players whom each player blocks.
+    #[arg(long, default_value_t = 100)]
+    blocks: usize,
+    /// Messages that are purged.
+    #[arg(long, default_value_t = 10_000)]
+    purged: usize,
+    /// Given by `cargo bench`; means nothing here.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+const CLIENTS: usize = 64;
+const CHANNELS: usize = 100;
+
+fn main() -> ExitCode {
+    server::measured(run(Options::parse()))
+}
+
+async fn run(options: Options) -> bool {
+    let folder = tempfile::tempdir_in(".").unwrap();
+    let plain = start(&folder.path().join("plain")).await;
+    let moderated = start(&folder.path().join("moderated")).await;
+    let started = Instant::now();
+    moderate(&moderated, &options).await;
+    println!(
+        "{} sanctions and {} blocks, given in {:.0} s",
+        options.sanctions,
+        options.blocks * CLIENTS,
+        started.elapsed().as_secs_f64()
+    );
+    let tokens: Vec<String> = (0..CLIENTS).map(|n| token(&player(n), Scope::Player)).collect();
+    println!(
+        "{:<34} {:>9} {:>9} {:>8} {:>12} {:>12} {:>8} {:>12}",
+        "medians", "per s", "with", "ratio", "CPU us", "with", "ratio", "generator's"
+    );
+    let time = Duration::from_secs(options.seconds);
+    for (what, ask) in ASKED {
+        let (mut rates, mut cpu, mut own) = ([vec![], vec![]], [vec![], vec![]], Vec::new());
+        for round in 0..options.rounds * 2 {
+            // Neither comes first more often than the other.
+            let which = (round + round / 2) % 2;
+            let server = if which == 0 { &plain } else { &moderated };
+            let loaded = load(server, time, &tokens, ask).await;
+            rates[which].push(loaded.per_s);
+            cpu[which].push(loaded.cpu_us);
+            own.push(loaded.own_us);
+        }
+        let ([without, with], [cpu_without, cpu_with]) = (rates.map(median), cpu.map(median));
+        println!(
+            "{what:<34} {without:>9.0} {with:>9.0} {:>8.3} {cpu_without:>12.1} {cpu_with:>12.1} {:>8.3} {:>12.1}",
+            with / without,
+            cpu_with / cpu_without,
+            median(own)
+        );
+    }
+    println!("memory: {:.1} MB without, {:.1} MB with", plain.resident_mb(), moderated.resident_mb());
+    purge(&plain, &tokens, &options).await;
+    true
+}
+
+fn player(n: usize) -> String {
+    format!("player-{n}")
+}
+
+fn median(mut rates: Vec<f64>) -> f64 {
+    rates.sort_by(f64::total_cmp);
+    rates[rates.len() / 2]
+}
+
+/// Each send is another one, in whatever round.
+static SENT: AtomicUsize = AtomicUsize::new(0);
+
+type Ask = fn(usize, usize) -> Asked;
+const ASKED: [(&str, Ask); 3] = [
+    ("durable sends, many channels", |client, _| {
+        let n = SENT.fetch_add(1, Ordering::Relaxed);
+        let channel = (client + n * 7) % CHANNELS;
+        let body =
+            format!(r#"{{"channel":"channel-{channel}","text":"nice one {n}","nonce":"{client}-{n}"}}"#);
+        ("POST", "/message/send".to_owned(), body)
+    }),
+    ("pages of 50", |_, _| ("GET", "/message/list?channel=channel-0&limit=50".to_owned(), String::new())),
+    ("sync of 20 quiet channels", |_, _| {
+        let cursors: Vec<String> =
+            (0..20).map(|n| format!(r#"{{"channel":"quiet-{n}","after":0}}"#)).collect();
+        ("POST", "/message/sync".to_owned(), format!(r#"{{"channels":[{}]}}"#, cursors.join(",")))
+    }),
+];
+
+async fn start(folder: &Path) -> Server {
+    std::fs::create_dir_all(folder).unwrap();
+    let database = match std::env::var("DATABASE_URL") {
+        Ok(url) => Some(schema(&url).await),
+        Err(_) => None,
+    };
+    let server = Server::start_with(folder, database.as_deref(), None, &[]);
+    let mut connection = Connection::open(server.port).await;
+    let game = token("game", Scope::Server);
+    let members: Vec<String> = (0..CLIENTS).map(player).collect();
+    for (kind, count) in [("channel", CHANNELS), ("quiet", 20)] {
+        for n in 0..count {
+            let body =
+                serde_json::json!({ "id": format!("{kind}-{n}"), "kind": "world", "members": members });
+            let asked = ("POST", "/channel/create".to_owned(), body.to_string());
+            assert_eq!(connection.ask(&asked, &game).await, 200);
+        }
+    }
+    server
+}
+
+/// Sanctions of others, and blocks of everybody.
+async fn moderate(server: &Server, options: &Options) {
+    let moderator = token("mod", Scope::Moderator);
+    let sanctions = (0..options.sanctions).map(|n| {
+        let body = format!(
+            r#"{{"player":"offender-{n}","kind":"mute","where":"everywhere","seconds":86400,"reason":"r"}}"#
+        );
+        (moderator.clone(), "/sanction/give", body)
+    });
+    let blocks = (0..CLIENTS).flat_map(|client| {
+        let token = token(&player(client), Scope::Player);
+        (0..options.blocks)
+            .map(move |n| (token.clone(), "/player/block", format!(r#"{{"player":"nuisance-{n}"}}"#)))
+    });
+    let all: Vec<_> = sanctions.chain(blocks).collect();
+    let mut asking = tokio::task::JoinSet::new();
+    for part in all.chunks(all.len().div_ceil(16)) {
+        let (part, port) = (part.to_vec(), server.port);
+        asking.spawn(async move {
+            let mut connection = Connection::open(port).await;
+            for (token, path, body) in part {
+                assert_eq!(connection.ask(&("POST", path.to_owned(), body), &token).await, 200);
+            }
+        });
+    }
+    asking.join_all().await;
+}
+
+/// Sends of others while one player's messages are emptied, beside sends with nothing going on.
+async fn purge(server: &Server, tokens: &[String], options: &Options) {
+    let each = options.purged.div_ceil(CLIENTS);
+    let (spammer, moderator) = (token(&player(0), Scope::Player), token("mod", Scope::Moderator));
+    let mut spamming = tokio::task::JoinSet::new();
+    for part in 0..CLIENTS {
+        let (spammer, port) = (spammer.clone(), server.port);
+        spamming.spawn(async move {
+            let mut connection = Connection::open(port).await;
+            for n in 0..each {
+                let channel = (part + n) % CHANNELS;
+                let body =
+                    format!(r#"{{"channel":"channel-{channel}","text":"buy {n}","nonce":"s{part}-{n}"}}"#);
+                let asked = ("POST", "/message/send".to_owned(), body);
+                assert_eq!(connection.ask(&asked, &spammer).await, 200);
+            }
+        });
+    }
+    spamming.join_all().await;
+    // At half the top rate, as a full queue would hide what a purge adds.
+    let senders = &tokens[1..9];
+    let (_, ask) = ASKED[0];
+    let usual = load(server, Duration::from_secs(options.seconds), senders, ask).await;
+    let mut connection = Connection::open(server.port).await;
+    let body = format!(r#"{{"player":"{}","since":0,"reason":"spam","nonce":"purge"}}"#, player(0));
+    assert_eq!(connection.ask(&("POST", "/player/purge".to_owned(), body), &moderator).await, 200);
+    let id = answer(&connection)["data"]["task"].as_str().unwrap().to_owned();
+    let (started, mut took, mut progress) = (Instant::now(), Vec::new(), serde_json::Value::Null);
+    while progress["done"] != true {
+        took.extend(load(server, Duration::from_millis(100), senders, ask).await.took);
+        let show = ("GET", format!("/task/show?id={id}"), String::new());
+        assert_eq!(connection.ask(&show, &moderator).await, 200);
+        progress = answer(&connection)["data"]["progress"].clone();
+    }
+    took.sort_unstable();
+    println!(
+        "{} messages in {} channels purged in {:.1} s; sends meanwhile: p50 {:.2} ms, p99 {:.2} ms; usual: p50 {:.2} ms, p99 {:.2} ms",
+        progress["messages"],
+        progress["channels"],
+        started.elapsed().as_secs_f64(),
+        quantile_ms(&took, 0.5),
+        quantile_ms(&took, 0.99),
+        quantile_ms(&usual.took, 0.5),
+        quantile_ms(&usual.took, 0.99)
+    );
+}
+
+fn answer(connection: &Connection) -> serde_json::Value {
+    let body = connection.buffer.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
+    serde_json::from_slice(&connection.buffer[body..]).unwrap()
+}
