@@ -37,6 +37,7 @@ pub const ACTIONS: &[Entry] = &[
     Entry::of::<message::SyncMessages>(),
     Entry::of::<message::RecallMessage>(),
     Entry::of::<message::MessageOriginals>(),
+    Entry::of::<message::GetOriginals>(),
     Entry::of::<report::ReportMessage>(),
     Entry::of::<report::ReportPlayer>(),
     Entry::of::<case::CaseQueue>(),

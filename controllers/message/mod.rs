@@ -28,7 +28,7 @@ use crate::work::{automatic, task};
 mod originals;
 mod sync;
 
-pub use originals::MessageOriginals;
+pub use originals::{GetOriginals, MessageOriginals};
 pub use sync::{SyncCursor, SyncMessages, SyncedChannel, news};
 
 /// Say something in a channel.

@@ -17,3 +17,4 @@ pub mod invoke;
 pub mod openapi;
 pub mod path;
 pub mod router;
+mod routes;

@@ -20,10 +20,8 @@ pub fn document(entries: &[Entry], latest: bool) -> Value {
     let mut paths = Map::new();
     for entry in entries.iter().filter(|entry| latest || !entry.preview) {
         let operation = operation(entry, &mut inputs, &mut replies);
-        paths.insert(
-            entry.route.path.to_owned(),
-            json!({ entry.route.method.as_str().to_lowercase(): operation }),
-        );
+        let path = paths.entry(entry.route.path).or_insert_with(|| json!({}));
+        path[entry.route.method.as_str().to_lowercase()] = operation;
     }
     let mut schemas = replies.take_definitions(true);
     schemas.extend(inputs.take_definitions(true));

@@ -20,6 +20,7 @@ use crate::api::body::{MAX_BODY_BYTES, MAX_SERVER_BODY_BYTES, collect, late};
 use crate::api::cors;
 use crate::api::head::{Invocation, REQUEST_ID, client_ip, drop_platform_headers, request_id};
 use crate::api::path;
+use crate::api::routes::Routes;
 use crate::app::App;
 use crate::base::error::{Error, Result};
 use crate::base::random;
@@ -47,7 +48,7 @@ pub struct Summary {
 
 /// Everything between a host and the actions.
 pub struct Router {
-    routes: matchit::Router<&'static Entry>,
+    routes: Routes,
     app: Arc<App>,
     version: HeaderValue,
     cold: AtomicBool,
@@ -95,12 +96,9 @@ impl Router {
     /// A router over a registry; its preview actions are reached in the newest code only.
     ///
     /// # Panics
-    /// Two entries have one path: a test over the registry finds that.
+    /// Two entries have one path and one method: a test over the registry finds that.
     pub fn new(entries: &'static [Entry], app: Arc<App>) -> Self {
-        let mut routes = matchit::Router::new();
-        for entry in entries.iter().filter(|entry| !entry.preview || app.config.is_latest()) {
-            routes.insert(entry.route.path, entry).expect("paths in the registry are unique");
-        }
+        let routes = Routes::of(entries.iter().filter(|entry| !entry.preview || app.config.is_latest()));
         let version =
             HeaderValue::from_str(&app.config.version).unwrap_or(HeaderValue::from_static("unknown"));
         Self { routes, app, version, cold: AtomicBool::new(true), reads: AtomicU64::new(0) }
@@ -229,10 +227,10 @@ impl Router {
         path::normalize(path, None, &self.app.config.base_path).starts_with("/health/")
     }
 
-    /// The method of a path's action; reading, where there is none.
+    /// The method of a path's action, writing where it has both; reading, where there is none.
     pub(super) fn verb(&self, path: &str) -> Verb {
         let path = path::normalize(path, None, &self.app.config.base_path);
-        self.routes.at(path).map_or(Verb::Get, |found| found.value.route.method)
+        self.routes.at(path).map_or(Verb::Get, |methods| methods.first().route.method)
     }
 
     /// Is this where sockets are opened?
@@ -244,11 +242,8 @@ impl Router {
         let Exchange { parts, invocation, .. } = exchange;
         let stage = invocation.and_then(|invocation| invocation.stage.as_deref());
         let path = path::normalize(parts.uri.path(), stage, &self.app.config.base_path);
-        let entry = *self.routes.at(path).map_err(|_| Error::NotFound("action"))?.value;
-        if !entry.route.method.matches(&parts.method) {
-            return Err(Error::MethodNotAllowed { allow: entry.route.method.as_str() });
-        }
-        Ok(entry)
+        let methods = self.routes.at(path).ok_or(Error::NotFound("action"))?;
+        methods.of(&parts.method).ok_or(Error::MethodNotAllowed { allow: methods.allowed() })
     }
 
     async fn run(&self, entry: &Entry, exchange: &Exchange<'_>, body: Result<Bytes>) -> Result<Bytes> {

@@ -154,7 +154,7 @@ fn one_vendor_one_home() {
         ("sqlx::", &["src/store/"][..]),
         ("lambda_http", &["src/host/lambda.rs"]),
         ("async_nats", &["src/outside/bus.rs"]),
-        ("matchit", &["src/api/router.rs"]),
+        ("matchit", &["src/api/routes.rs"]),
         ("aho_corasick", &["src/filter/"]),
         ("jsonwebtoken", &["src/access/token.rs"]),
         ("reqwest", &["src/outside/webhooks.rs", "src/config/", "src/host/scf.rs"]),

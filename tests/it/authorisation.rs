@@ -129,8 +129,9 @@ async fn ask(actor: &Actor<'_>, entry: &Entry, input: Value) -> Reply {
         return actor.post(path, input).await;
     }
     let fields = input.as_object().unwrap().iter();
-    let query: Vec<String> =
-        fields.map(|(name, value)| format!("{name}={}", value.as_str().unwrap())).collect();
+    let query: Vec<String> = fields
+        .map(|(name, value)| format!("{name}={}", value.as_str().map_or(value.to_string(), str::to_owned)))
+        .collect();
     actor.get(&format!("{path}?{}", query.join("&"))).await
 }
 

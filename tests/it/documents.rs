@@ -68,10 +68,14 @@ async fn the_served_document_is_the_committed_one_and_knows_every_action() {
             entry.route.path
         );
     }
-    assert_eq!(served["paths"].as_object().unwrap().len(), published().count());
+    let operations = |served: &Value| -> usize {
+        let paths = served["paths"].as_object().unwrap();
+        paths.values().map(|path| path.as_object().unwrap().len()).sum()
+    };
+    assert_eq!(operations(&served), published().count());
     let latest = TestApp::with(&[("GUILDHALL_VERSION", "$LATEST")]).await;
     let served = latest.nobody().get("/meta/openapi").await.data();
-    assert_eq!(served["paths"].as_object().unwrap().len(), ACTIONS.len());
+    assert_eq!(operations(&served), ACTIONS.len());
 }
 
 /// Every `$ref` leads somewhere, or client generators stop.
