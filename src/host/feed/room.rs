@@ -12,7 +12,7 @@ use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
 use crate::host::live::frame::Push;
 use crate::store::channel::Channel;
-use crate::store::message::{Kept, MessageKind, OwnView, Viewer};
+use crate::store::message::{Kept, OwnView, Viewer};
 
 /// Entries of a channel that are kept, and that are read behind them at one time.
 const TAIL: usize = 64;
@@ -93,7 +93,8 @@ pub(super) struct Numbered {
     pub(super) seq: i64,
     #[serde(rename = "ref")]
     reference: Option<i64>,
-    kind: MessageKind,
+    /// One that a later version knows is no fault.
+    kind: String,
 }
 
 /// An entry that is to be kept.
@@ -171,7 +172,7 @@ impl State {
             if let Some(changed) = reference {
                 self.drop_front(changed);
             }
-            if kind == MessageKind::Purge {
+            if kind == "purge" {
                 self.drop_front(i64::MAX);
             }
             self.bytes += kept.json().len();

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Message, MessageKind, Sender, Stored};
+use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 use crate::chat::identity::{Identity, Scope};
 use crate::store::block::{self, Blocks};
@@ -50,20 +51,18 @@ impl Viewer {
     }
 
     /// What they see in place of an entry; none where they see what most do.
-    fn instead(&self, entry: &Glance<'_>, own: Option<&OwnView>, json: &str) -> Result<Option<String>> {
+    fn instead(&self, entry: &Glance<'_>, own: Option<&OwnView>) -> Result<Option<String>> {
         if let Some(own) = own.filter(|own| *own.player == *self.key) {
             return Ok(Some(own.shown.to_string()));
         }
         if entry.sender.scope.is_some() || !self.blocks.has(entry.sender.id) {
             return Ok(None);
         }
-        let message: Message = serde_json::from_str(json).map_err(Error::internal)?;
-        let seen = match message.kind {
-            // That something is taken back is told all the same.
-            MessageKind::Recall => Message { sender: Sender::nobody(), ..message },
-            _ => message.hidden(),
-        };
-        super::json(&seen).map(Some)
+        // That something is taken back is told all the same.
+        let is_recall = entry.kind == "recall";
+        let kind = if is_recall { MessageKind::Recall } else { MessageKind::Hidden };
+        let reference = entry.reference.filter(|_| is_recall);
+        super::json(&entry.without_content(kind, reference)).map(Some)
     }
 }
 
@@ -77,13 +76,17 @@ pub struct OwnView {
 /// Own views, by the channel's key and the entry's number.
 pub(super) type OwnViews = HashMap<(i64, i64), OwnView>;
 
-/// What is looked at of an entry.
+/// What is looked at of an entry. Its kind may be one that a later version knows.
 #[derive(Deserialize)]
 struct Glance<'a> {
+    channel: &'a str,
     seq: i64,
-    kind: MessageKind,
+    kind: &'a str,
     #[serde(borrow)]
     sender: GlanceOfSender<'a>,
+    sent_at: Millis,
+    #[serde(rename = "ref")]
+    reference: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -100,7 +103,22 @@ impl<'a> Glance<'a> {
 
     /// May somebody see it otherwise? The entry that tells of hiding looks like what it hides to whom it is about.
     fn is_veiled(&self) -> bool {
-        matches!(self.kind, MessageKind::Hidden | MessageKind::Hide)
+        matches!(self.kind, "hidden" | "hide")
+    }
+
+    fn without_content(&self, kind: MessageKind, reference: Option<i64>) -> Message {
+        Message {
+            channel: self.channel.to_owned(),
+            seq: self.seq,
+            kind,
+            sender: Sender::nobody(),
+            text: String::new(),
+            payload: None,
+            mentions: Vec::new(),
+            sent_at: self.sent_at,
+            reference,
+            masked: false,
+        }
     }
 }
 
@@ -166,7 +184,7 @@ pub async fn seen(db: &Db, viewer: &Viewer, lists: Vec<(i64, Stored)>) -> Result
         let mut seen = Vec::new();
         for entry in list.entries()? {
             let glance = Glance::of(entry.get())?;
-            let instead = viewer.instead(&glance, own.get(&(key, glance.seq)), entry.get())?;
+            let instead = viewer.instead(&glance, own.get(&(key, glance.seq)))?;
             seen.push(instead.unwrap_or_else(|| entry.get().to_owned()));
         }
         let seen = seen.join(",");
@@ -210,7 +228,7 @@ impl Kept {
     /// # Errors
     /// It is no entry.
     pub fn seen_by(&self, viewer: &Viewer) -> Result<String> {
-        let instead = viewer.instead(&Glance::of(&self.json)?, self.own.as_ref(), &self.json)?;
+        let instead = viewer.instead(&Glance::of(&self.json)?, self.own.as_ref())?;
         Ok(instead.unwrap_or_else(|| self.json.to_string()))
     }
 }
