@@ -64,6 +64,7 @@ async fn run(options: Options) -> bool {
         options.blocks * CLIENTS,
         started.elapsed().as_secs_f64()
     );
+    until_told(&moderated).await;
     let tokens: Vec<String> = (0..CLIENTS).map(|n| token(&player(n), Scope::Player)).collect();
     println!(
         "{:<34} {:>9} {:>9} {:>8} {:>12} {:>12} {:>8} {:>12}",
@@ -170,6 +171,19 @@ async fn moderate(server: &Server, options: &Options) {
         });
     }
     asking.join_all().await;
+}
+
+/// Waits until the players were told, which is work of its own.
+async fn until_told(server: &Server) {
+    let (game, mut connection) = (token("game", Scope::Server), Connection::open(server.port).await);
+    loop {
+        let status = ("GET", "/task/status".to_owned(), String::new());
+        assert_eq!(connection.ask(&status, &game).await, 200);
+        if answer(&connection)["data"]["ready"] == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 /// Sends of others while one player's messages are emptied, beside sends with nothing going on.

@@ -265,7 +265,7 @@ impl Action for Inbox {
             rows.retain(|row| bans.check(row.channel.kind(), &row.channel.id).is_ok());
         }
         let channels: Vec<&Channel> = rows.iter().map(|row| &row.channel).collect();
-        let viewer = Viewer::of(&app.db, &player, rows.iter().any(|row| row.blocking)).await?;
+        let viewer = Viewer::of(&app.db, &player, rows.iter().find_map(|row| row.block_version)).await?;
         let newest = message::newest(&app.db, &channels, &viewer).await?;
         let entry = |(row, last_message): (InboxRow, Option<Stored>)| InboxEntry {
             channel: row.channel.into(),

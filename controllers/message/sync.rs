@@ -180,8 +180,8 @@ impl Question<'_> {
         }
         let ranges: Vec<_> = wanted.iter().map(|(_, key, seqs)| (*key, seqs.clone())).collect();
         // Where nothing is new, one question was enough.
-        let blocking = visible.values().any(|channel| channel.blocking);
-        let pages = if ranges.is_empty() { Vec::new() } else { self.seen(&ranges, blocking).await? };
+        let block_version = visible.values().find_map(|channel| channel.block_version);
+        let pages = if ranges.is_empty() { Vec::new() } else { self.seen(&ranges, block_version).await? };
         let mut room = SYNC_BYTES;
         for ((place, _, seqs), page) in wanted.iter().zip(pages) {
             let (page, whole) = page.within(room)?;
@@ -196,10 +196,14 @@ impl Question<'_> {
 
 impl Question<'_> {
     /// The messages of some ranges, as the caller sees them.
-    async fn seen(&self, ranges: &[(i64, RangeInclusive<i64>)], blocking: bool) -> Result<Vec<Stored>> {
+    async fn seen(
+        &self,
+        ranges: &[(i64, RangeInclusive<i64>)],
+        block_version: Option<i64>,
+    ) -> Result<Vec<Stored>> {
         let Self { app, caller, .. } = *self;
         let lists = message::ranges(&app.db, ranges).await?;
-        let viewer = Viewer::of(&app.db, caller, blocking).await?;
+        let viewer = Viewer::of(&app.db, caller, block_version).await?;
         message::seen(&app.db, &viewer, ranges.iter().map(|(key, _)| *key).zip(lists).collect()).await
     }
 }

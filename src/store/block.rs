@@ -3,11 +3,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
 use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::FromRow;
 
-use super::engine::sql::values;
+use super::engine::sql::{Tx, values};
 use super::{Db, right_change};
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
@@ -28,19 +30,29 @@ impl Blocks {
         self.0.is_none()
     }
 
+    /// Did one of these say something in some entries, as far as a look at them tells? It may say yes too often.
+    pub(super) fn are_in(&self, entries: &str) -> bool {
+        const SENDER: &str = r#""sender":{"id":""#;
+        let Some(blocked) = &self.0 else { return false };
+        entries.match_indices(SENDER).any(|(at, _)| {
+            let id = &entries[at + SENDER.len()..];
+            id.split_once('"').is_some_and(|(id, _)| blocked.contains(id))
+        })
+    }
+
     /// Is it this player?
     pub fn has(&self, player: &str) -> bool {
         self.0.as_ref().is_some_and(|blocked| blocked.contains(player))
     }
 }
 
-/// Does somebody block anybody? Most block nobody, and then nothing more is asked.
-macro_rules! blocking {
+/// Which of somebody's blocks hold now: a number that grows, and none for most, who never blocked anybody.
+macro_rules! block_version {
     ($who:literal) => {
-        concat!("EXISTS (SELECT 1 FROM block b WHERE b.player_id = ", $who, ") AS blocking")
+        concat!("(SELECT v.version FROM block_version v WHERE v.player_id = ", $who, ") AS block_version")
     };
 }
-pub(in crate::store) use blocking;
+pub(in crate::store) use block_version;
 
 /// Does one of the two players of the direct channel `c` block the other? `$who` is one of them.
 macro_rules! refused {
@@ -59,7 +71,59 @@ macro_rules! refused {
 }
 pub(in crate::store) use refused;
 
-/// Whom a caller blocks; the game's server blocks nobody.
+/// Blocks that were read before, by player, with their number.
+pub(in crate::store) struct KnownBlocks(Cache<String, (i64, Blocks), Size>);
+
+#[derive(Clone)]
+struct Size;
+
+impl Weighter<String, (i64, Blocks)> for Size {
+    fn weight(&self, player: &String, (_, Blocks(blocked)): &(i64, Blocks)) -> u64 {
+        const EACH: usize = 96;
+        (EACH + player.len() + blocked.as_ref().map_or(0, |blocked| blocked.len() * EACH)) as u64
+    }
+}
+
+impl Default for KnownBlocks {
+    fn default() -> Self {
+        const BYTES: u64 = 16 << 20;
+        const PLAYERS: usize = 4_096;
+        Self(Cache::with_weighter(PLAYERS, BYTES, Size))
+    }
+}
+
+/// Whom a caller blocks, where that has this number; the game's server blocks nobody.
+///
+/// # Errors
+/// The database's.
+pub(in crate::store) async fn at_version(db: &Db, caller: &Identity, version: Option<i64>) -> Result<Blocks> {
+    let Some(version) = version.filter(|_| caller.scope != Scope::Server) else {
+        return Ok(Blocks::default());
+    };
+    if let Some((known, blocks)) = db.blocks.0.get(caller.id.as_str())
+        && known == version
+    {
+        return Ok(blocks);
+    }
+    let (version, blocks) = read(db, caller.id.as_str()).await?;
+    db.blocks.0.insert(caller.id.to_string(), (version, blocks.clone()));
+    Ok(blocks)
+}
+
+async fn read(db: &Db, player: &str) -> Result<(i64, Blocks)> {
+    let rows: Vec<(i64, Option<String>)> = db
+        .all(
+            "SELECT v.version, b.blocked_id FROM block_version v LEFT JOIN block b ON b.player_id = v.player_id
+             WHERE v.player_id = $1",
+            values![player],
+        )
+        .await?;
+    let version = rows.first().map_or(0, |(version, _)| *version);
+    let blocked: HashSet<String> = rows.into_iter().filter_map(|(_, id)| id).collect();
+    Ok((version, Blocks((!blocked.is_empty()).then(|| Arc::new(blocked)))))
+}
+
+/// Whom a caller blocks now; the game's server blocks nobody.
 ///
 /// # Errors
 /// The database's.
@@ -67,10 +131,15 @@ pub async fn of(db: &Db, caller: &Identity) -> Result<Blocks> {
     if caller.scope == Scope::Server {
         return Ok(Blocks::default());
     }
-    let sql = "SELECT blocked_id FROM block WHERE player_id = $1";
-    let blocked: Vec<(String,)> = db.all(sql, values![caller.id.as_str()]).await?;
-    let blocked: HashSet<String> = blocked.into_iter().map(|(id,)| id).collect();
-    Ok(Blocks((!blocked.is_empty()).then(|| Arc::new(blocked))))
+    Ok(read(db, caller.id.as_str()).await?.1)
+}
+
+/// Somebody's blocks are others now.
+async fn changed(tx: &mut Tx, player: &str) -> sqlx::Result<()> {
+    let sql = "INSERT INTO block_version (player_id, version) VALUES ($1, 1)
+               ON CONFLICT (player_id) DO UPDATE SET version = block_version.version + 1";
+    tx.execute(sql, values![player]).await?;
+    Ok(())
 }
 
 /// A player who is blocked.
@@ -111,6 +180,7 @@ pub async fn add(db: &Db, player: &PlayerId, blocked: &PlayerId) -> Result<Block
             values![player.as_str(), blocked.as_str()],
         )
         .await?;
+        changed(&mut tx, player.as_str()).await?;
         right_change::note_player(&mut tx, player.as_str(), now).await?;
     }
     tx.commit().await?;
@@ -128,6 +198,7 @@ pub async fn remove(db: &Db, player: &PlayerId, blocked: &PlayerId) -> Result<bo
     let sql = "DELETE FROM block WHERE player_id = $1 AND blocked_id = $2";
     let removed = tx.execute(sql, values![player.as_str(), blocked.as_str()]).await? > 0;
     if removed {
+        changed(&mut tx, player.as_str()).await?;
         right_change::note_player(&mut tx, player.as_str(), now).await?;
         tx.commit().await?;
         db.hub().tell(&Hub::of_player(player.as_str()));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sqlx::FromRow;
 
-use super::block::blocking;
+use super::block::block_version;
 use super::engine::sql::{Sql, by_dialect, values};
 use super::moderation::in_force::{Bans, sanctioned};
 use super::{Db, json};
@@ -203,8 +203,8 @@ pub struct Standing {
     pub last_seq: i64,
     /// The caller is banned here.
     pub banned: bool,
-    /// The caller blocks somebody.
-    pub blocking: bool,
+    /// Which of the caller's blocks hold now.
+    pub block_version: Option<i64>,
 }
 
 impl Standing {
@@ -226,7 +226,7 @@ pub async fn standings(db: &Db, ids: &[&ChannelId], caller: &Identity) -> Result
             "SELECT c.key, c.id, c.kind, c.epoch, c.first_seq, c.last_seq, ",
             sanctioned!("$2"),
             ", ",
-            blocking!("$2"),
+            block_version!("$2"),
             " FROM json_each($1) j JOIN channel c ON c.id = j.value
              WHERE $3 OR c.open OR EXISTS (SELECT 1 FROM member m WHERE m.channel_key = c.key AND m.player_id = $2)"
         ),
@@ -234,12 +234,12 @@ pub async fn standings(db: &Db, ids: &[&ChannelId], caller: &Identity) -> Result
             "SELECT c.key, c.id, c.kind, c.epoch, c.first_seq, c.last_seq, ",
             sanctioned!("$2"),
             ", ",
-            blocking!("$2"),
+            block_version!("$2"),
             " FROM json_array_elements_text($1::json) AS j (value) JOIN channel c ON c.id = j.value
              WHERE $3 OR c.open OR EXISTS (SELECT FROM member m WHERE m.channel_key = c.key AND m.player_id = $2)"
         ),
     );
-    type Row = (i64, String, String, String, i64, i64, bool, bool);
+    type Row = (i64, String, String, String, i64, i64, bool, Option<i64>);
     let rows: Vec<Row> =
         db.all(STANDINGS, values![&json(&ids)?, caller.id.as_str(), caller.is_staff()]).await?;
     let bans = if rows.iter().any(|(.., sanctioned, _)| *sanctioned) {
@@ -247,9 +247,9 @@ pub async fn standings(db: &Db, ids: &[&ChannelId], caller: &Identity) -> Result
     } else {
         Bans::default()
     };
-    let standing = |(key, id, kind, epoch, first_seq, last_seq, _, blocking): Row| {
+    let standing = |(key, id, kind, epoch, first_seq, last_seq, _, block_version): Row| {
         let banned = Kind::from_word(&kind).is_some_and(|kind| bans.check(kind, &id).is_err());
-        Standing { key, id, epoch, first_seq, last_seq, banned, blocking }
+        Standing { key, id, epoch, first_seq, last_seq, banned, block_version }
     };
     Ok(rows.into_iter().map(standing).collect())
 }

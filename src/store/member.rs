@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use sqlx::FromRow;
 
-use super::block::blocking;
+use super::block::block_version;
 use super::channel::Channel;
 use super::engine::sql::{Sql, Tx, by_dialect, values};
 use super::moderation::audit::{self, Entry};
@@ -174,8 +174,8 @@ pub struct InboxRow {
     /// Mentions of the member among them.
     pub unread_mentions: i64,
     last_at: Millis,
-    /// The member blocks somebody.
-    pub blocking: bool,
+    /// Which of the member's blocks hold now.
+    pub block_version: Option<i64>,
 }
 
 impl InboxRow {
@@ -194,7 +194,7 @@ macro_rules! select_inbox {
             "c.first_seq, c.member_count, c.created_at, c.last_at, TRUE AS member, ",
             sanctioned!("$1"),
             ", ",
-            blocking!("$1"),
+            block_version!("$1"),
             ", m.read_seq, ",
             $least, "(c.last_said - m.read_said, c.last_seq - ", $greatest, "(m.read_seq, c.first_seq - 1)) AS unread, ",
             "(SELECT count(*) FROM mention x ",

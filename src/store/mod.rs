@@ -80,6 +80,7 @@ pub struct Db {
     /// How many members of a channel were online, and when that was, by the channel's key.
     online: Cache<i64, (Instant, i64)>,
     pages: message::Pages,
+    blocks: block::KnownBlocks,
     /// What channels are, and how strict they want the filter to be, by their ids.
     places: Cache<String, Arc<(String, Strictness)>>,
 }
@@ -115,6 +116,7 @@ impl Db {
             hub,
             online: Cache::new(COUNTS),
             pages: message::Pages::default(),
+            blocks: block::KnownBlocks::default(),
             places: Cache::new(PLACES),
         })
     }

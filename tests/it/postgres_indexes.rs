@@ -24,6 +24,7 @@ const FILL: &str = "
     INSERT INTO pace (player_id, recent, version) SELECT 'player-' || n, '[]', 1 FROM generate_series(1, 50000) AS s (n);
     INSERT INTO block (player_id, blocked_id, at)
         SELECT 'player-' || p, 'player-' || b, 0 FROM generate_series(1, 500) AS p, generate_series(250, 350) AS b WHERE p <> b;
+    INSERT INTO block_version (player_id, version) SELECT 'player-' || n, 1 FROM generate_series(1, 5000) AS s (n);
     INSERT INTO spoken_in (player_id, channel_key)
         SELECT 'player-' || n, c.key FROM channel c CROSS JOIN generate_series(1, 200) AS s (n) WHERE c.key <= 50;
     INSERT INTO own_view (channel_key, seq, player_id, shown, why)
@@ -62,9 +63,18 @@ async fn requests_stay_index_scans_at_a_million_messages() {
         tokio::time::sleep(Duration::from_millis(100)).await;
         let log = server.log();
         let plans = &log[before..];
-        for table in
-            ["message", "member", "mention", "pace", "channel", "block", "spoken_in", "own_view", "sanction"]
-        {
+        for table in [
+            "message",
+            "member",
+            "mention",
+            "pace",
+            "channel",
+            "block",
+            "block_version",
+            "spoken_in",
+            "own_view",
+            "sanction",
+        ] {
             let scanned =
                 plans.split("duration:").find(|plan| plan.contains(&format!("Seq Scan on {table}")));
             assert_eq!(scanned, None, "round {n}, {table}");

@@ -16,7 +16,7 @@ use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
 use crate::chat::values::{ChannelId, Kind, MAX_EXACT};
 use crate::store::Db;
-use crate::store::block::blocking;
+use crate::store::block::block_version;
 use crate::store::engine::sql::{Sql, by_dialect, values};
 use crate::store::moderation::in_force::{Bans, sanctioned};
 
@@ -115,7 +115,7 @@ macro_rules! select_page {
             ") END, c.kind, ",
             sanctioned!("$2"),
             ", ",
-            blocking!("$2"),
+            block_version!("$2"),
             ", c.key FROM channel c LEFT JOIN member m ON m.channel_key = c.key AND m.player_id = $2 ",
             "WHERE c.id = $1 AND (c.open OR m.player_id IS NOT NULL OR $3)"
         )
@@ -155,9 +155,9 @@ pub async fn page(db: &Db, id: &ChannelId, caller: &Identity, which: Which, limi
         known.map(|kept| kept.page.first_seq),
         known.map(|kept| kept.last_seq)
     ];
-    type Row = (String, i64, i64, Option<String>, String, bool, bool, i64);
+    type Row = (String, i64, i64, Option<String>, String, bool, Option<i64>, i64);
     let row: Option<Row> = db.optional(PAGE, values).await?;
-    let (epoch, first_seq, last_seq, joined, kind, sanctioned, blocking, channel_key) =
+    let (epoch, first_seq, last_seq, joined, kind, sanctioned, block_version, channel_key) =
         row.ok_or(Error::NotFound("channel"))?;
     if sanctioned && let Some(kind) = Kind::from_word(&kind) {
         Bans::of(db, caller).await?.check(kind, id.as_str())?;
@@ -178,10 +178,10 @@ pub async fn page(db: &Db, id: &ChannelId, caller: &Identity, which: Which, limi
             page
         }
     };
-    if !blocking && !is_veiled(page.messages.as_str()) {
+    if block_version.is_none() && !is_veiled(page.messages.as_str()) {
         return Ok(page);
     }
-    let viewer = Viewer::of(db, caller, blocking).await?;
+    let viewer = Viewer::of(db, caller, block_version).await?;
     let messages = seen(db, &viewer, vec![(channel_key, page.messages)]).await?.pop();
     Ok(Page { messages: messages.unwrap_or_else(Stored::none), ..page })
 }

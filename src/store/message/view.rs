@@ -26,13 +26,12 @@ pub struct Viewer {
 }
 
 impl Viewer {
-    /// A caller, with those they block where it is known that they block some.
+    /// A caller, with those they block, by the number that these have now.
     ///
     /// # Errors
     /// The database's.
-    pub async fn of(db: &Db, caller: &Identity, blocking: bool) -> Result<Self> {
-        let blocks = if blocking { block::of(db, caller).await? } else { Blocks::default() };
-        Ok(Self::with(caller, blocks))
+    pub async fn of(db: &Db, caller: &Identity, block_version: Option<i64>) -> Result<Self> {
+        Ok(Self::with(caller, block::at_version(db, caller, block_version).await?))
     }
 
     /// Do they block this player?
@@ -177,10 +176,10 @@ pub async fn own_views(db: &Db, lists: impl Iterator<Item = (i64, &Stored)>) -> 
 /// The database's.
 pub async fn seen(db: &Db, viewer: &Viewer, lists: Vec<(i64, Stored)>) -> Result<Vec<Stored>> {
     let own = own_views(db, lists.iter().map(|(key, list)| (*key, list))).await?;
-    if own.is_empty() && viewer.blocks.is_empty() {
-        return Ok(lists.into_iter().map(|(_, list)| list).collect());
-    }
     let seen = |(key, list): (i64, Stored)| {
+        if !is_veiled(list.as_str()) && !viewer.blocks.are_in(list.as_str()) {
+            return Ok(list);
+        }
         let mut seen = Vec::new();
         for entry in list.entries()? {
             let glance = Glance::of(entry.get())?;

@@ -169,6 +169,9 @@ const REST: &[&str] = &[
     "DELETE FROM mention WHERE player_id = $1 AND $2 <> ''",
     "DELETE FROM pace WHERE player_id = $1 AND $2 <> ''",
     "DELETE FROM online WHERE player_id = $1 AND $2 <> ''",
+    "UPDATE block_version SET version = version + 1 WHERE $2 <> ''
+       AND player_id IN (SELECT player_id FROM block WHERE blocked_id = $1)",
+    "DELETE FROM block_version WHERE player_id = $1 AND $2 <> ''",
     "DELETE FROM block WHERE (player_id = $1 OR blocked_id = $1) AND $2 <> ''",
     "DELETE FROM spoken_in WHERE player_id = $1 AND $2 <> ''",
     "DELETE FROM direct_opened WHERE (player_id = $1 OR other_id = $1) AND $2 <> ''",

@@ -29,6 +29,12 @@ CREATE TABLE block (
 ) WITHOUT ROWID;
 CREATE INDEX block_blocked ON block (blocked_id);
 
+-- Grows with each change of somebody's blocks, so that those which were read before need not be read again.
+CREATE TABLE block_version (
+    player_id TEXT    NOT NULL PRIMARY KEY,
+    version   INTEGER NOT NULL
+);
+
 -- Where a player has spoken.
 CREATE TABLE spoken_in (
     player_id   TEXT    NOT NULL,
