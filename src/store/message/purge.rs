@@ -1,6 +1,6 @@
 //! Emptying all that a player said in a channel since a time.
 //!
-//! Rows are emptied a hundred at a time, while others go on sending; nobody who reads a page meanwhile sees more than
+//! Rows are emptied a few at a time, while others go on sending; nobody who reads a page meanwhile sees more than
 //! before. Then, under the channel's lock, what came in between is emptied too and one entry tells all of it: from that
 //! number on, nothing of what it names can be read anywhere.
 
@@ -18,7 +18,7 @@ use crate::store::engine::sql::{Sql, Tx, by_dialect, values};
 use crate::store::{Db, json as json_text};
 
 /// Rows that are emptied at one time: others wait for no more than that.
-const BATCH: i64 = 100;
+const BATCH: i64 = 25;
 
 /// What is to be emptied.
 #[derive(Clone, Copy, Debug)]
@@ -176,8 +176,11 @@ async fn empty(tx: &mut Tx, channel_key: i64, some: &[Said]) -> Result<usize> {
 
 const EMPTY: [Sql; 2] = [
     by_dialect(
-        "UPDATE message SET shown = j.value ->> 1, original = coalesce(original, j.value ->> 2)
-         FROM json_each($2) j WHERE channel_key = $1 AND seq = j.value ->> 0",
+        // With the list joined, SQLite would walk through the whole channel.
+        "UPDATE message SET
+             shown = (SELECT value ->> 1 FROM json_each($2) WHERE value ->> 0 = seq),
+             original = coalesce(original, (SELECT value ->> 2 FROM json_each($2) WHERE value ->> 0 = seq))
+         WHERE channel_key = $1 AND seq IN (SELECT value ->> 0 FROM json_each($2))",
         "UPDATE message SET shown = j.value ->> 1, original = coalesce(original, j.value ->> 2)
          FROM json_array_elements($2::json) AS j (value)
          WHERE channel_key = $1 AND seq = (j.value ->> 0)::bigint",
@@ -190,7 +193,8 @@ const EMPTY: [Sql; 2] = [
 ];
 
 const EMPTY_OWN: [Sql; 1] = [by_dialect(
-    "UPDATE own_view SET shown = j.value ->> 1 FROM json_each($2) j WHERE channel_key = $1 AND seq = j.value ->> 0",
+    "UPDATE own_view SET shown = (SELECT value ->> 1 FROM json_each($2) WHERE value ->> 0 = seq)
+     WHERE channel_key = $1 AND seq IN (SELECT value ->> 0 FROM json_each($2))",
     "UPDATE own_view SET shown = j.value ->> 1 FROM json_array_elements($2::json) AS j (value)
      WHERE channel_key = $1 AND seq = (j.value ->> 0)::bigint",
 )];

@@ -1,7 +1,7 @@
 //! Forgetting a player: their words, their name and what is kept about them, in small steps that can be done twice.
 //!
-//! Whatever has to stay (that something was said, a sanction, evidence) stays under a pseudonym. Rows are changed a hundred
-//! at a time, so that others wait for no more than that.
+//! Whatever has to stay (that something was said, a sanction, evidence) stays under a pseudonym. Rows are changed a few at a
+//! time, so that others wait for no more than that.
 
 use serde_json::Value;
 use sqlx::FromRow;
@@ -15,7 +15,7 @@ use crate::store::message::Message;
 use crate::store::{Db, json};
 
 /// Rows that are changed at one time, and numbers that are looked through.
-const BATCH: i64 = 100;
+const BATCH: i64 = 25;
 const RANGE: i64 = 1_000;
 
 /// Who is forgotten.
@@ -40,15 +40,18 @@ const SAID: Sql = by_dialect(
 );
 
 const RECALLS: Sql = by_dialect(
-    "SELECT seq, shown FROM message WHERE channel_key = $1 AND sender_id = $2 AND change IS NULL
-     AND ref IN (SELECT value ->> 0 FROM json_each($3))",
+    // CROSS keeps the order: each message's recall is looked up.
+    "SELECT m.seq, m.shown FROM json_each($3) j CROSS JOIN message m
+     WHERE m.channel_key = $1 AND m.ref = j.value ->> 0 AND m.ref IS NOT NULL AND m.change IS NULL AND m.sender_id = $2",
     "SELECT seq, shown FROM message WHERE channel_key = $1 AND sender_id = $2 AND change IS NULL
      AND ref IN (SELECT (value ->> 0)::bigint FROM json_array_elements($3::json) AS j (value))",
 );
 
 const REWRITE: Sql = by_dialect(
-    "UPDATE message SET shown = j.value ->> 1, sender_id = $3, original = NULL, digest = NULL
-     FROM json_each($2) j WHERE channel_key = $1 AND seq = j.value ->> 0",
+    // With the list joined, SQLite would walk through the whole channel.
+    "UPDATE message SET shown = (SELECT value ->> 1 FROM json_each($2) WHERE value ->> 0 = seq),
+         sender_id = $3, original = NULL, digest = NULL
+     WHERE channel_key = $1 AND seq IN (SELECT value ->> 0 FROM json_each($2))",
     "UPDATE message SET shown = j.value ->> 1, sender_id = $3, original = NULL, digest = NULL
      FROM json_array_elements($2::json) AS j (value) WHERE channel_key = $1 AND seq = (j.value ->> 0)::bigint",
 );
@@ -132,10 +135,10 @@ pub async fn erase_mentions(
 pub async fn next_place(db: &Db, player: &PlayerId, after_key: i64) -> Result<Option<(i64, String, bool)>> {
     let next = db
         .optional(
-            "SELECT c.key, c.id, c.kind = 'direct' FROM channel c WHERE c.key > $2
-             AND (EXISTS (SELECT 1 FROM member m WHERE m.channel_key = c.key AND m.player_id = $1)
-                  OR EXISTS (SELECT 1 FROM spoken_in s WHERE s.channel_key = c.key AND s.player_id = $1))
-             AND c.id <> $3 ORDER BY c.key LIMIT 1",
+            "SELECT c.key, c.id, c.kind = 'direct' FROM (
+                 SELECT channel_key FROM member WHERE player_id = $1 AND channel_key > $2
+                 UNION SELECT channel_key FROM spoken_in WHERE player_id = $1 AND channel_key > $2) place
+             JOIN channel c ON c.key = place.channel_key WHERE c.id <> $3 ORDER BY c.key LIMIT 1",
             values![player.as_str(), after_key, NewChannel::of_player(player).id.as_str()],
         )
         .await?;
@@ -184,12 +187,9 @@ const REST: &[&str] = &[
     "UPDATE report SET subject = 'player ' || $2 WHERE subject = 'player ' || $1",
     "UPDATE report_case SET player_id = $2 WHERE player_id = $1",
     "UPDATE report_case SET subject = 'player ' || $2 WHERE subject = 'player ' || $1",
-    // What the program was to tell them, or has told.
-    "DELETE FROM outbox WHERE key IN ('told:' || $1, 'purge:' || $1, 'export:' || $1) AND $2 <> ''",
     // Reasons that stand beside nobody else.
     "DELETE FROM audit_text WHERE $2 <> ''
-       AND EXISTS (SELECT 1 FROM audit a JOIN audit_alias n ON n.alias = a.alias
-                   WHERE n.player_id = $1 AND a.text = audit_text.digest)
+       AND digest IN (SELECT a.text FROM audit a JOIN audit_alias n ON n.alias = a.alias WHERE n.player_id = $1)
        AND NOT EXISTS (SELECT 1 FROM audit a WHERE a.text = audit_text.digest
                        AND (a.alias IS NULL OR a.alias NOT IN (SELECT alias FROM audit_alias WHERE player_id = $1)))",
     "DELETE FROM audit_alias WHERE player_id = $1 AND $2 <> ''",
@@ -203,8 +203,24 @@ pub async fn erase_rest(db: &Db, erasure: Erasure<'_>) -> Result<()> {
     let Erasure { player, pseudonym } = erasure;
     erase_own_channel(db, player).await?;
     erase_evidence(db, erasure).await?;
+    erase_tasks(db, player).await?;
     for statement in REST {
         db.execute(*statement, values![player.as_str(), pseudonym]).await?;
+    }
+    Ok(())
+}
+
+/// What the program was to do about them, or has done.
+async fn erase_tasks(db: &Db, player: &PlayerId) -> Result<()> {
+    // Done tasks are many, and no index knows their keys: looking for them holds nobody up.
+    let ids: Vec<(String,)> = db
+        .all(
+            "SELECT id FROM outbox WHERE key IN ('told:' || $1, 'purge:' || $1, 'export:' || $1)",
+            values![player.as_str()],
+        )
+        .await?;
+    for (id,) in ids {
+        db.execute("DELETE FROM outbox WHERE id = $1", values![&id]).await?;
     }
     Ok(())
 }

@@ -2,6 +2,8 @@
 //!
 //! Safe to run twice: what is empty stays so, and each channel is told once for a task.
 
+use std::time::Instant;
+
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -12,6 +14,9 @@ use crate::chat::values::{Level, MAX_EXACT, PlayerId};
 use crate::store::message::{self, Purge as Emptying};
 use crate::store::task_progress;
 use crate::work::task::{Failure, Task};
+
+/// So many times as long as a step takes, it rests.
+const PAUSE: u32 = 3;
 
 /// What a player said since a time.
 #[derive(Debug, Serialize, Deserialize)]
@@ -46,10 +51,15 @@ impl Task for Purge {
         while let Some((key, channel)) = message::next_to_purge(&app.db, player.as_str(), after_key).await? {
             let (mut after, mut here) = (String::new(), 0);
             let mut found = false;
-            while let Some((emptied, last)) = message::purge_some(&app.db, &channel, purge, &after).await? {
+            loop {
+                let started = Instant::now();
+                let some = message::purge_some(&app.db, &channel, purge, &after).await?;
+                let Some((emptied, last)) = some else { break };
                 (after, here, found) = (last, here + emptied, true);
                 let progress = json!({ "done": false, "channels": channels, "messages": messages + here });
                 task_progress::note(&app.db, id, &progress).await?;
+                // Others, who wait for the disk too, get more of the time than this.
+                tokio::time::sleep(started.elapsed() * PAUSE).await;
             }
             here += message::tell_purge(&app.db, &channel, purge, found, &by).await?;
             (after_key, channels, messages) = (key, channels + 1, messages + here);
