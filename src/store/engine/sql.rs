@@ -13,6 +13,13 @@ pub(in crate::store) struct Sql {
     postgres: &'static str,
 }
 
+#[cfg(test)]
+impl Sql {
+    pub(in crate::store) const fn sqlite(self) -> &'static str {
+        self.sqlite
+    }
+}
+
 impl From<&'static str> for Sql {
     fn from(both: &'static str) -> Self {
         Self { sqlite: both, postgres: both }

@@ -85,3 +85,15 @@ pub(in crate::store) fn is_passing(error: &sqlx::Error) -> bool {
         _ => false,
     }
 }
+
+/// How SQLite would carry a statement out, a line a step.
+#[cfg(test)]
+pub(in crate::store) async fn plan(sql: &str) -> Vec<String> {
+    use sqlx::Connection;
+    let mut connection = sqlx::SqliteConnection::connect("sqlite::memory:").await.unwrap();
+    MIGRATIONS.run(&mut connection).await.unwrap();
+    let explain: &str = Box::leak(format!("EXPLAIN QUERY PLAN {sql}").into_boxed_str());
+    let steps: Vec<(i64, i64, i64, String)> =
+        sqlx::query_as(explain).fetch_all(&mut connection).await.unwrap();
+    steps.into_iter().map(|(.., step)| step).collect()
+}

@@ -198,3 +198,19 @@ const EMPTY_OWN: [Sql; 1] = [by_dialect(
     "UPDATE own_view SET shown = j.value ->> 1 FROM json_array_elements($2::json) AS j (value)
      WHERE channel_key = $1 AND seq = (j.value ->> 0)::bigint",
 )];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::engine::sqlite;
+
+    /// A channel may hold millions of messages: each statement finds its rows by more than the channel.
+    #[tokio::test]
+    async fn no_statement_walks_through_a_channel() {
+        for sql in [SOME, LATE, EMPTY[0], EMPTY[1], EMPTY_OWN[0]] {
+            let plan = sqlite::plan(sql.sqlite()).await;
+            let walks = |step: &&String| step.ends_with("(channel_key=?)") || step.starts_with("SCAN m");
+            assert_eq!(plan.iter().find(walks), None, "{}", sql.sqlite());
+        }
+    }
+}

@@ -310,3 +310,19 @@ pub async fn forget_told(db: &Db, task: &str, pseudonym: &str) -> Result<usize> 
 
 /// How long clients that were away can still learn whose words are gone.
 pub const TOLD_MS: Millis = 30 * 86_400_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::engine::sqlite;
+
+    /// A channel may hold millions of messages: each statement finds its rows by more than the channel.
+    #[tokio::test]
+    async fn no_statement_walks_through_a_channel() {
+        for sql in [SAID, RECALLS, REWRITE, DROP_OWN] {
+            let plan = sqlite::plan(sql.sqlite()).await;
+            let walks = |step: &&String| step.ends_with("(channel_key=?)") || step.starts_with("SCAN m");
+            assert_eq!(plan.iter().find(walks), None, "{}", sql.sqlite());
+        }
+    }
+}
