@@ -305,7 +305,8 @@ pub async fn among(db: &Db, asked: &[(&str, Vec<String>)]) -> Result<HashSet<(St
          JOIN member m ON m.channel_key = c.key AND m.player_id = j.value ->> 1",
         "SELECT c.id, m.player_id FROM json_array_elements($1::json) j (value)
          JOIN channel c ON c.id = j.value ->> 0
-         JOIN member m ON m.channel_key = c.key AND m.player_id = j.value ->> 1",
+         CROSS JOIN LATERAL (SELECT player_id FROM member
+             WHERE channel_key = c.key AND player_id = j.value ->> 1 LIMIT 1) m",
     );
     let pairs: Vec<(&str, &str)> = asked
         .iter()
