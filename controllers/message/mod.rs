@@ -209,7 +209,7 @@ impl Action for ListMessages {
             (before, None) => Which::Before(before.map_or(MAX_EXACT, Seq::get)),
         };
         let page = message::page(&app.db, &self.channel, &caller, which, limit).await?;
-        let Page { messages, epoch, more, first_seq } = page;
+        let Page { messages, epoch, more, first_seq, .. } = page;
         Ok(MessagePage { messages, epoch, more, first_seq })
     }
 }

@@ -81,7 +81,10 @@ impl Repeats {
 
     /// Notes what was said.
     pub fn note(&self, player: &str, text: &str, now: Millis) {
-        let (Some(_), Some(likeness)) = (self.limit, Likeness::of(text)) else { return };
+        if self.limit.is_none() {
+            return;
+        }
+        let Some(likeness) = Likeness::of(text) else { return };
         let Ok(last) = self.last.get_or_insert_with(player, || Ok::<_, ()>(Last::default())) else { return };
         let mut last = lock(&last);
         last.push((now, likeness));

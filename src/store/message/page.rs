@@ -87,6 +87,8 @@ pub struct Page {
     pub more: bool,
     /// Where history begins.
     pub first_seq: i64,
+    /// Somebody may see some of it otherwise.
+    veiled: bool,
 }
 
 /// `$4` is what to begin after, or nothing; `$5` what to end before, and `$6` the page's size. There are no messages
@@ -173,12 +175,14 @@ pub async fn page(db: &Db, id: &ChannelId, caller: &Identity, which: Which, limi
                 Which::After(after) => (after + 1).max(first_seq) + limit - 1 < last_seq,
                 Which::Before(before) => (before - 1).min(last_seq) - limit + 1 > first_seq,
             };
-            let page = Page { messages: Stored::list(joined)?, epoch, more, first_seq };
+            let messages = Stored::list(joined)?;
+            let veiled = is_veiled(messages.as_str());
+            let page = Page { messages, epoch, more, first_seq, veiled };
             db.pages.keep(key, last_seq, page.clone());
             page
         }
     };
-    if block_version.is_none() && !is_veiled(page.messages.as_str()) {
+    if block_version.is_none() && !page.veiled {
         return Ok(page);
     }
     let viewer = Viewer::of(db, caller, block_version).await?;
