@@ -68,6 +68,8 @@ pub(super) async fn tell(
         reference: change.reference,
         masked: false,
     };
+    // A message is recalled once, which an index over this column holds; it can be hidden as often as it takes.
+    let reference = change.reference.filter(|_| change.kind == MessageKind::Recall);
     let (plain, hidden) = (json(&told)?, json(&told.hidden())?);
     let (shown, own) = match change.seen {
         Seen::ByAll => (&plain, None),
@@ -77,16 +79,7 @@ pub(super) async fn tell(
     tx.execute(
         "INSERT INTO message (channel_key, seq, said, sender_id, sent_at, ref, change, shown)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        values![
-            channel.key,
-            seq,
-            said,
-            change.by_key,
-            sent_at,
-            change.reference,
-            change.kind.change(),
-            shown
-        ],
+        values![channel.key, seq, said, change.by_key, sent_at, reference, change.kind.change(), shown],
     )
     .await?;
     if let Some((player, own)) = own {

@@ -1,7 +1,8 @@
 -- What some see otherwise: entries that are hidden from all but one, and players whom somebody wants to see nothing of.
 -- And where players have spoken, so that what one of them said is found without looking everywhere.
 
--- Which change an entry with a `ref` is, or one that names a player; null for a recall and for what somebody said.
+-- Which change an entry tells; null for a recall and for what somebody said. Only a recall has a `ref`, as a message has one
+-- at most: what else is about a message names it in `shown` alone.
 ALTER TABLE message ADD COLUMN change TEXT;
 
 -- What one player sees of an entry where everybody else sees the message's `shown`.
