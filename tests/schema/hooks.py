@@ -1,6 +1,6 @@
 """Values that are there: without them, hardly a generated call would get beyond "no such channel".
 
-scripts/schema makes the channels, players, messages, sanctions, cases and appeals before, and writes down their ids. One value in five stays what was generated.
+scripts/schema makes the channels, players, messages, sanctions, cases, appeals and tasks before, and writes down their ids. One value in five stays what was generated.
 """
 
 import collections
@@ -21,7 +21,7 @@ IDS = collections.defaultdict(list)
 with open(os.environ["GUILDHALL_SCHEMA_IDS"]) as lines:
     for line in lines:
         IDS[line.split()[0]].append(line.split()[1])
-OF = {"/sanction/lift": "sanction", "/case/show": "case", "/case/claim": "case", "/case/decide": "case", "/appeal/decide": "appeal"}
+OF = {"/sanction/lift": "sanction", "/case/show": "case", "/case/claim": "case", "/case/decide": "case", "/appeal/decide": "appeal", "/task/show": "task"}
 
 # Who leaves a channel can't read in it any more: one channel is enough for that.
 LEAVING = ("/channel/leave", "/channel/members-remove")
