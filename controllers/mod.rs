@@ -37,7 +37,7 @@ pub const ACTIONS: &[Entry] = &[
     Entry::of::<message::SyncMessages>(),
     Entry::of::<message::RecallMessage>(),
     Entry::of::<message::MessageOriginals>(),
-    Entry::of::<message::GetOriginals>(),
+    Entry::by_get_too::<message::MessageOriginals>(),
     Entry::of::<report::ReportMessage>(),
     Entry::of::<report::ReportPlayer>(),
     Entry::of::<case::CaseQueue>(),

@@ -14,7 +14,7 @@ use crate::store::member;
 
 /// Make a member an officer of a channel, or one like all others again.
 ///
-/// An officer takes back any message there (`/message/recall`), mutes other members there for a week at most
+/// An officer takes back any player's message there (`/message/recall`), mutes other members there for a week at most
 /// (`/sanction/give` with `where` being that channel), and lifts what an officer gave (`/sanction/lift`).
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -28,7 +28,7 @@ use crate::work::{automatic, task};
 mod originals;
 mod sync;
 
-pub use originals::{GetOriginals, MessageOriginals};
+pub use originals::MessageOriginals;
 pub use sync::{SyncCursor, SyncMessages, SyncedChannel, news};
 
 /// Say something in a channel.
@@ -216,8 +216,8 @@ impl Action for ListMessages {
 
 /// Take a message back: its text and payload go, and an entry with `ref` tells everybody.
 ///
-/// Players take back their own, within a configured time; moderators, the game's server and a channel's officers any.
-/// Doing it again finds the same entry.
+/// Players take back their own, within a configured time; moderators and the game's server any, a channel's officers any
+/// player's. Doing it again finds the same entry.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RecallMessage {

@@ -29,35 +29,7 @@ impl Action for MessageOriginals {
     type Reply = Original;
 
     async fn run(self, app: &App, by: Moderator) -> Result<Original> {
-        let Self { channel, seq, reason } = self;
-        read(app, &channel, seq, &reason, &by).await
+        let channel = channel::visible(&app.db, &self.channel, &by).await?;
+        original::read(&app.db, &channel, self.seq.get(), self.reason.as_str(), &by).await
     }
-}
-
-/// The same, for tools that ask by GET.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct GetOriginals {
-    /// Where it is.
-    channel: ChannelId,
-    /// Its number.
-    seq: Seq,
-    /// Why it has to be read.
-    reason: Text,
-}
-
-impl Action for GetOriginals {
-    const ROUTE: Route = Route::get("/message/originals");
-    type Caller = Moderator;
-    type Reply = Original;
-
-    async fn run(self, app: &App, by: Moderator) -> Result<Original> {
-        let Self { channel, seq, reason } = self;
-        read(app, &channel, seq, &reason, &by).await
-    }
-}
-
-async fn read(app: &App, channel: &ChannelId, seq: Seq, reason: &Text, by: &Moderator) -> Result<Original> {
-    let channel = channel::visible(&app.db, channel, by).await?;
-    original::read(&app.db, &channel, seq.get(), reason.as_str(), by).await
 }

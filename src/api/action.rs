@@ -157,7 +157,17 @@ impl Entry {
             reply: |generator| generator.subschema_for::<A::Reply>(),
             preview: false,
             waits: A::WAITS,
-            call: |app, call| Box::pin(run::<A>(app, call)),
+            call: |app, call| Box::pin(run::<A>(app, call, A::ROUTE.method)),
+        }
+    }
+
+    /// A second row of an action that writes, for tools that ask by GET, with its input in the query.
+    pub const fn by_get_too<A: Action>() -> Self {
+        Self {
+            route: Route::get(A::ROUTE.path),
+            name: || format!("Get{}", A::schema_name()).into(),
+            call: |app, call| Box::pin(run::<A>(app, call, Verb::Get)),
+            ..Self::of::<A>()
         }
     }
 
@@ -169,7 +179,7 @@ impl Entry {
 }
 
 /// Who asks, what they ask, doing it, saying so.
-async fn run<A: Action>(app: &App, call: Call<'_>) -> Result<Bytes> {
+async fn run<A: Action>(app: &App, call: Call<'_>, method: Verb) -> Result<Bytes> {
     let recognised = A::Caller::recognise(app, call.headers);
     if !A::ROUTE.is_health() {
         count(app, &call, recognised.as_ref().ok().and_then(|(_, identity)| identity.as_ref()))?;
@@ -178,7 +188,7 @@ async fn run<A: Action>(app: &App, call: Call<'_>) -> Result<Bytes> {
     if let Some(identity) = identity {
         let _ = call.notes.caller.set(identity);
     }
-    let input: A = match A::ROUTE.method {
+    let input: A = match method {
         Verb::Get => parse_query(call.query)?,
         Verb::Post => parse_body(call.headers, call.body)?,
     };

@@ -328,6 +328,14 @@ mod tests {
     }
 
     #[test]
+    fn a_latin_letter_alone_may_be_the_middle_of_a_chinese_word() {
+        let list = Wordlist::parse(&[("w.txt".to_owned(), "敏d敏".into())]).unwrap();
+        let filter = Filter::build(&list).unwrap();
+        assert_eq!(filter.judge("感敏 d 敏3").hits.len(), 1);
+        assert!(filter.judge("感敏 d敏3").hits.is_empty());
+    }
+
+    #[test]
     fn two_brackets_at_the_end_are_a_letter() {
         let list = Wordlist::parse(&[("w.txt".to_owned(), b"oo\nbado\n".to_vec())]).unwrap();
         let filter = Filter::build(&list).unwrap();

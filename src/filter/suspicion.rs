@@ -73,6 +73,8 @@ struct Seen {
     /// Letters since the last gap, and how many letters in a row stood apart.
     letters: u32,
     apart: u32,
+    /// The last letter before the last gap.
+    word_before: char,
     /// A sign that no sentence has there, right behind a letter or another sign.
     sign: bool,
 }
@@ -92,12 +94,17 @@ impl Seen {
             self.letters += 1;
             suspicious
         } else {
+            // Chinese has no words that a space ends: one Latin letter alone may be the middle of an entry.
+            let among_latin = self.last.is_ascii() && self.word_before.is_ascii();
             self.apart = match self.letters {
                 0 => self.apart,
-                1 if self.last.is_ascii() => self.apart + 1,
+                1 if among_latin => self.apart + 1,
                 1 => 2,
                 _ => 0,
             };
+            if self.letters > 0 {
+                self.word_before = self.last;
+            }
             // Behind a letter that is an o, and no other letter need follow to make it one.
             let ring = self.last == '(' && character == ')' && self.sign;
             self.sign = (self.sign || self.letters > 0) && !is_of_a_sentence(character);

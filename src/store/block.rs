@@ -135,10 +135,11 @@ pub async fn of(db: &Db, caller: &Identity) -> Result<Blocks> {
 }
 
 /// Somebody's blocks are others now.
-async fn changed(tx: &mut Tx, player: &str) -> sqlx::Result<()> {
-    let sql = "INSERT INTO block_version (player_id, version) VALUES ($1, 1)
+async fn changed(tx: &mut Tx, player: &str, now: Millis) -> sqlx::Result<()> {
+    // From the time on: who was erased and comes back has no number again that is known.
+    let sql = "INSERT INTO block_version (player_id, version) VALUES ($1, $2)
                ON CONFLICT (player_id) DO UPDATE SET version = block_version.version + 1";
-    tx.execute(sql, values![player]).await?;
+    tx.execute(sql, values![player, now]).await?;
     Ok(())
 }
 
@@ -180,7 +181,7 @@ pub async fn add(db: &Db, player: &PlayerId, blocked: &PlayerId) -> Result<Block
             values![player.as_str(), blocked.as_str()],
         )
         .await?;
-        changed(&mut tx, player.as_str()).await?;
+        changed(&mut tx, player.as_str(), now).await?;
         right_change::note_player(&mut tx, player.as_str(), now).await?;
     }
     tx.commit().await?;
@@ -198,7 +199,7 @@ pub async fn remove(db: &Db, player: &PlayerId, blocked: &PlayerId) -> Result<bo
     let sql = "DELETE FROM block WHERE player_id = $1 AND blocked_id = $2";
     let removed = tx.execute(sql, values![player.as_str(), blocked.as_str()]).await? > 0;
     if removed {
-        changed(&mut tx, player.as_str()).await?;
+        changed(&mut tx, player.as_str(), now).await?;
         right_change::note_player(&mut tx, player.as_str(), now).await?;
         tx.commit().await?;
         db.hub().tell(&Hub::of_player(player.as_str()));

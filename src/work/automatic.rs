@@ -3,7 +3,7 @@
 
 use crate::app::App;
 use crate::base::clock::Millis;
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use crate::base::random;
 use crate::chat::identity::Identity;
 use crate::chat::sanctions::{SanctionKind, everywhere};
@@ -47,8 +47,11 @@ pub async fn after_refusal(app: &App, player: &Identity) -> Result<()> {
     // Once in that time, whichever process saw the last refusal.
     let nonce = format!("{}:{}", now / REFUSALS_MS, player.id);
     let by = By { who: &Identity::us(), nonce: Some(&nonce) };
-    sanction::give(&app.db, &new, &by, Some(&task::new(&told)?)).await?;
-    Ok(())
+    match sanction::give(&app.db, &new, &by, Some(&task::new(&told)?)).await {
+        // It was given under other settings.
+        Ok(_) | Err(Error::Conflict(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// A message was reported: that may be once too often.

@@ -123,6 +123,28 @@ async fn who_is_refused_again_and_again_is_muted_for_a_while() {
     assert_eq!(record["hits"]["refused"], 4);
 }
 
+/// The setting was changed meanwhile: a refused send is still answered as one.
+#[tokio::test]
+async fn a_mute_that_was_given_under_another_setting_is_one_mute() {
+    let (app, lists) = strict(&[("GUILDHALL_MUTE_AFTER", "1:1h")]).await;
+    app.world("w", &["bob"]).await;
+    let refused = json!({ "channel": "w", "text": "badword" });
+    assert_eq!(app.player("bob").post("/message/send", refused.clone()).await.code(), "rejected");
+    let data = app.folder.path().join("data").to_str().unwrap().to_owned();
+    let mut variables = vec![
+        ("GUILDHALL_WORDLISTS", lists.path().to_str().unwrap()),
+        ("GUILDHALL_MUTE_AFTER", "1:2h"),
+        ("GUILDHALL_DATA", &data),
+    ];
+    if let Some(url) = &app.app.config.database_url {
+        variables.push(("DATABASE_URL", url.expose()));
+    }
+    let other = TestApp::with(&variables).await;
+    assert_eq!(other.player("bob").post("/message/send", refused).await.code(), "rejected");
+    let own = other.player("bob").get("/player/sanctions").await.data();
+    assert_eq!(own["sanctions"].as_array().unwrap().len(), 1);
+}
+
 #[tokio::test]
 async fn what_is_to_be_looked_at_opens_a_case_that_weighs_less_than_any_report() {
     let (app, _lists) = strict(&[("GUILDHALL_REVIEW_CASES", "on")]).await;

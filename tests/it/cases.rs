@@ -40,7 +40,7 @@ async fn told(app: &TestApp, player: &str) -> Vec<Value> {
 }
 
 /// Something that no action can do, in the database.
-async fn by_hand(app: &TestApp, statement: &str) {
+pub async fn by_hand(app: &TestApp, statement: &str) {
     match &app.app.config.database_url {
         Some(url) => database::execute(url.expose(), statement).await,
         None => database::change(&app.folder.path().join("data"), statement).await,

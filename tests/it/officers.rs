@@ -102,6 +102,9 @@ async fn an_officer_takes_back_any_message_of_their_channel() {
     recall("g").await.data();
     assert_eq!(app.player("eve").history("g").await[0]["kind"], "recalled");
     assert_eq!(reason(&recall("h").await), "not_yours");
+    app.server().say("g", "the gates open").await;
+    let of_game = json!({ "channel": "g", "seq": 3 });
+    assert_eq!(reason(&app.player("olga").post("/message/recall", of_game).await), "not_yours");
     let audit = app.moderator("mod").get("/audit/list?action=message.recall").await.data();
     assert_eq!((&audit["entries"][0]["by"], &audit["entries"][0]["player"]), (&json!("olga"), &json!("bob")));
 }

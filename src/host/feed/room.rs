@@ -107,8 +107,14 @@ pub(super) struct Entry {
 pub(super) fn entries(list: &str, mut own: impl FnMut(i64) -> Option<OwnView>) -> Result<Vec<Entry>> {
     let entries: Vec<&RawValue> = serde_json::from_str(list).map_err(Error::internal)?;
     let entry = |entry: &&RawValue| {
-        let place: Numbered = serde_json::from_str(entry.get()).map_err(Error::internal)?;
-        let kept = Kept::new(entry.get().into(), own(place.seq))?;
+        let read = |json| serde_json::from_str::<Numbered>(json).map_err(Error::internal);
+        let mut place = read(entry.get())?;
+        let own = own(place.seq);
+        // What somebody took back of what only they see is changed in the tail too.
+        if let Some(own) = &own {
+            place.reference = place.reference.or(read(own.shown())?.reference);
+        }
+        let kept = Kept::new(entry.get().into(), own)?;
         Ok(Entry { place, kept })
     };
     entries.iter().map(entry).collect()

@@ -115,12 +115,7 @@ impl Following {
 
     /// Whom the caller blocks. Says whether those are others than before.
     async fn look_at_blocks(&mut self, who: &Identity) -> Result<bool> {
-        let changed = self.viewer.now_blocks(block::of(&self.app.db, who).await?);
-        let is_changed = changed.is_some();
-        if let Some(viewer) = changed {
-            self.viewer = viewer;
-        }
-        Ok(is_changed)
+        Ok(self.viewer.block(block::of(&self.app.db, who).await?))
     }
 
     /// Follows more, and says what is there; what is behind the cursors is due.
@@ -134,13 +129,14 @@ impl Following {
         self.watch.add(&own);
         if self.own.is_none() {
             self.look_at_blocks(who).await?;
+        }
+        if self.own.is_none() || follow.all {
             self.look_at_rights(who).await?;
         }
         self.own = Some(own.into());
         if follow.all {
             self.all = true;
             let room = CHANNELS - self.cursors.len() - named.len();
-            self.look_at_rights(who).await?;
             for (channel, _) in self.memberships(who).await?.into_iter().take(room) {
                 followed.push(found(&channel));
                 let after = channel.last_seq;
@@ -296,14 +292,7 @@ impl Following {
     /// Channels joined and left since they were looked at last, and those from which the caller is banned.
     async fn compare(&mut self, who: &Identity) -> Result<Vec<Utf8Bytes>> {
         self.look_at_rights(who).await?;
-        let rights = &self.rights;
-        let banned = |id: &str, place: &Place| rights.check(place.kind, id).is_err();
-        let banned: Vec<Arc<str>> = self
-            .cursors
-            .iter()
-            .filter(|(id, place)| banned(id, place))
-            .map(|(id, _)| Arc::clone(id))
-            .collect();
+        let banned = self.those(|id, place| self.rights.check(place.kind, id).is_err());
         let mut frames = self.leave(&banned)?;
         if self.look_at_blocks(who).await? {
             frames.push(text(&Push::Blocks)?);
@@ -315,8 +304,7 @@ impl Following {
         let is_in = |id: &str| now.iter().any(|(channel, _)| channel.id == id);
         // The thousand most active ones may be others by now; those one is still in go on.
         let complete = now.len() < ALL as usize;
-        let out = self.cursors.iter().filter(|(id, place)| complete && place.by_all && !is_in(id));
-        let out: Vec<Arc<str>> = out.map(|(id, _)| Arc::clone(id)).collect();
+        let out = self.those(|id, place| complete && place.by_all && !is_in(id));
         frames.extend(self.leave(&out)?);
         for (channel, joined_after) in &now {
             if !self.cursors.contains_key(channel.id.as_str()) && self.cursors.len() < CHANNELS {
@@ -329,6 +317,11 @@ impl Following {
 }
 
 impl Following {
+    /// Some of the channels that are followed.
+    fn those(&self, is_one: impl Fn(&str, &Place) -> bool) -> Vec<Arc<str>> {
+        self.cursors.iter().filter(|(id, place)| is_one(id, place)).map(|(id, _)| Arc::clone(id)).collect()
+    }
+
     /// Leaves some channels, and says so.
     fn leave(&mut self, left: &[Arc<str>]) -> Result<Vec<Utf8Bytes>> {
         left.iter().for_each(|id| self.forget(id));

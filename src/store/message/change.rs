@@ -88,6 +88,22 @@ pub(super) async fn tell(
     Ok((Stored::one(plain)?, seq))
 }
 
+/// Shows everybody something else of a message, and calls nobody by it any more; what was written stays, for moderators.
+pub(super) async fn replace(
+    tx: &mut Tx,
+    (channel_key, seq): (i64, i64),
+    shown: &str,
+    written: &str,
+) -> Result<()> {
+    tx.execute(
+        "UPDATE message SET shown = $3, original = coalesce(original, $4) WHERE channel_key = $1 AND seq = $2",
+        values![channel_key, seq, shown, written],
+    )
+    .await?;
+    tx.execute("DELETE FROM mention WHERE channel_key = $1 AND seq = $2", values![channel_key, seq]).await?;
+    Ok(())
+}
+
 /// Notes what one player sees of an entry.
 pub(super) async fn show_only(
     tx: &mut Tx,

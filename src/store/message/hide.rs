@@ -1,16 +1,14 @@
 //! Hiding a message from everybody but its author, and showing it again: for what many report, until somebody has looked.
 
-use super::change::{Change, Seen, show_only, tell};
+use super::change::{Change, Seen, replace, show_only, tell};
 use super::recall::said;
 use super::{Message, MessageKind, Sender};
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
+use crate::chat::identity::Identity;
 use crate::store::channel::Channel;
 use crate::store::engine::sql::{Tx, values};
 use crate::store::json;
-
-/// The key under which the program's own entries are stored.
-const OUR_KEY: &str = "server/guildhall";
 
 /// Hides a message, in a transaction that holds its channel. The number of the entry that says so; none where there is
 /// nothing to hide. Its author sees neither.
@@ -27,12 +25,7 @@ pub(in crate::store) async fn hide(
     let seen: Message = serde_json::from_str(&said.shown).map_err(Error::internal)?;
     let written = seen.written()?;
     show_only(tx, (channel.key, seq), &said.sender_id, &said.shown, "hide").await?;
-    tx.execute(
-        "UPDATE message SET shown = $3, original = coalesce(original, $4) WHERE channel_key = $1 AND seq = $2",
-        values![channel.key, seq, &json(&seen.hidden())?, &written],
-    )
-    .await?;
-    tx.execute("DELETE FROM mention WHERE channel_key = $1 AND seq = $2", values![channel.key, seq]).await?;
+    replace(tx, (channel.key, seq), &json(&seen.hidden())?, &written).await?;
     change(tx, channel, (MessageKind::Hide, seq), &said.sender_id, now).await.map(Some)
 }
 
@@ -70,8 +63,9 @@ async fn change(
         MessageKind::Hide => Seen::ByAllBut(author),
         _ => Seen::ByAll,
     };
-    let by = Sender::us();
-    let change = Change { kind, reference: Some(seq), payload: None, by, by_key: OUR_KEY, seen };
+    let us = Identity::us();
+    let by = Sender::of(&us, &us.name);
+    let change = Change { kind, reference: Some(seq), payload: None, by, by_key: &us.key(), seen };
     let (_, number) = tell(tx, channel, change, now).await?;
     Ok(number)
 }

@@ -86,11 +86,6 @@ impl Sender {
     const fn nobody() -> Self {
         Self { id: String::new(), name: String::new(), scope: None }
     }
-
-    /// The program itself.
-    fn us() -> Self {
-        Self { id: "guildhall".to_owned(), name: "Guildhall".to_owned(), scope: Some(Scope::Server) }
-    }
 }
 
 /// One entry in a channel, as everybody sees it.

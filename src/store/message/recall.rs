@@ -3,7 +3,7 @@
 use serde_json::json;
 use sqlx::FromRow;
 
-use super::change::{Change, Seen, tell};
+use super::change::{Change, Seen, replace, tell};
 use super::{Message, MessageKind, Sender, Stored};
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
@@ -43,7 +43,9 @@ pub async fn recall(
     let said = said(&mut tx, channel, seq).await?.ok_or(Error::NotFound("message"))?;
     let forbidden = |reason, message: &str| Err(Error::Forbidden { reason, message: message.to_owned() });
     let own = said.sender_id == *by.key();
-    if window_ms.is_some() && !own {
+    // What the game itself says is not an officer's to take back.
+    let is_staffs = said.sender_id.contains('/') && !by.is_staff();
+    if (window_ms.is_some() || is_staffs) && !own {
         return forbidden("not_yours", "only your own messages can be recalled");
     }
     if let Some(entry) = said.recalled_by {
@@ -109,13 +111,7 @@ async fn empty(
     let key = by.key();
     let told_to = match &said.own {
         None => {
-            tx.execute(
-                "UPDATE message SET shown = $3, original = coalesce(original, $4) WHERE channel_key = $1 AND seq = $2",
-                values![channel.key, seq, &emptied, &written],
-            )
-            .await?;
-            tx.execute("DELETE FROM mention WHERE channel_key = $1 AND seq = $2", values![channel.key, seq])
-                .await?;
+            replace(tx, (channel.key, seq), &emptied, &written).await?;
             Seen::ByAll
         }
         Some(_) => {

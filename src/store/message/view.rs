@@ -39,9 +39,11 @@ impl Viewer {
         self.blocks.has(player)
     }
 
-    /// The same reader, who blocks others now. None where they are the same.
-    pub fn now_blocks(&self, blocks: Blocks) -> Option<Self> {
-        (self.blocks != blocks).then(|| Self { key: self.key.clone(), blocks })
+    /// They block these from now on. Says whether those are others than before.
+    pub fn block(&mut self, blocks: Blocks) -> bool {
+        let changed = self.blocks != blocks;
+        self.blocks = blocks;
+        changed
     }
 
     /// A caller who blocks these.
@@ -70,6 +72,13 @@ impl Viewer {
 pub struct OwnView {
     player: Arc<str>,
     shown: Arc<str>,
+}
+
+impl OwnView {
+    /// The entry, as they see it.
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
 }
 
 /// Own views, by the channel's key and the entry's number.

@@ -5,15 +5,21 @@ use crate::base::error::Result;
 use crate::store::Db;
 use crate::store::engine::sql::values;
 
+/// Refusals of one player that are noted in a time: who goes on and on fills no table.
+const MOST: i64 = 1_000;
+
 /// Notes that something of a player's was refused, and says how often that was since a time.
 ///
 /// # Errors
 /// The database's.
 pub async fn note(db: &Db, player: &str, since: Millis) -> Result<i64> {
     let now = db.now().await?;
-    let insert = "INSERT INTO refusal (player_id, at) VALUES ($1, $2)";
-    db.execute(insert, values![player, now]).await?;
-    count(db, player, since).await
+    let before = count(db, player, since).await?;
+    if before >= MOST {
+        return Ok(before);
+    }
+    db.execute("INSERT INTO refusal (player_id, at) VALUES ($1, $2)", values![player, now]).await?;
+    Ok(before + 1)
 }
 
 /// How often something of a player's was refused since a time.

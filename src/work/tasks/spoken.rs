@@ -23,7 +23,10 @@ impl Task for Spoken {
 
     async fn run(self, app: &App, _: &str) -> Result<(), Failure> {
         let mut after_key = 0;
-        while let Some(key) = spoken_in::fill_in(&app.db, after_key).await? {
+        while let Some((key, mut from, last)) = spoken_in::next_channel(&app.db, after_key).await? {
+            while from <= last {
+                from = spoken_in::fill_in(&app.db, key, from).await?;
+            }
             after_key = key;
         }
         Ok(())
