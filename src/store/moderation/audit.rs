@@ -15,8 +15,8 @@ use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 use crate::base::{random, trace};
 use crate::chat::identity::Identity;
+use crate::store::Db;
 use crate::store::engine::sql::{Tx, values};
-use crate::store::{Db, is_twin};
 
 /// Something that was done.
 pub(in crate::store) struct Entry<'a> {
@@ -117,20 +117,13 @@ impl Row {
 /// Rows that are sealed in one transaction.
 const BATCH: i64 = 500;
 
-/// Seals what was written since; several at once do it once.
+/// Seals what was written since; of several at once, each seals what the others left.
 ///
 /// # Errors
 /// The database's.
 pub async fn seal(db: &Db) -> Result<()> {
-    loop {
-        match seal_some(db).await {
-            Ok(sealed) if sealed < BATCH as usize => return Ok(()),
-            Ok(_) => {}
-            // Another sealed the same rows in the same moment.
-            Err(error) if is_twin(&error) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
+    while seal_some(db).await? == BATCH as usize {}
+    Ok(())
 }
 
 /// Seals behind a commit. What was done is done: where this fails now, the next one makes it good.
@@ -141,32 +134,26 @@ pub(in crate::store) async fn seal_behind(db: &Db) {
 }
 
 async fn seal_some(db: &Db) -> sqlx::Result<usize> {
-    let rows: Vec<Row> = db
-        .all(
-            "SELECT a.n, a.at, a.by_alias, a.scope, a.action, a.alias, a.detail, a.text, a.request_id FROM audit a
-             WHERE a.n > coalesce((SELECT n FROM audit_seal ORDER BY place DESC LIMIT 1), 0) - $2
-               AND NOT EXISTS (SELECT 1 FROM audit_seal s WHERE s.n = a.n) ORDER BY a.n LIMIT $1",
-            values![BATCH, LATE],
-        )
-        .await?;
-    if rows.is_empty() {
-        return Ok(0);
-    }
     let mut tx = db.begin().await?;
-    let head: Option<(i64, String)> =
-        tx.optional("SELECT place, hash FROM audit_seal ORDER BY place DESC LIMIT 1", values![]).await?;
-    let (mut place, mut hash) = head.unwrap_or_default();
-    for row in &rows {
-        (place, hash) = (place + 1, row.hash(&hash));
-        let put = "INSERT INTO audit_seal (place, n, hash) VALUES ($1, $2, $3)";
-        tx.execute(put, values![place, row.n, &hash]).await?;
+    tx.lock_name("audit_seal").await?;
+    let open: Vec<(i64,)> = tx.all("SELECT n FROM audit_open ORDER BY n LIMIT $1", values![BATCH]).await?;
+    let head = "SELECT place, hash FROM audit_seal ORDER BY place DESC LIMIT 1";
+    let (mut place, mut hash) = tx.optional::<(i64, String)>(head, values![]).await?.unwrap_or_default();
+    for (n,) in &open {
+        // A server of the version before seals rows and leaves them open.
+        if let Some(row) = tx.optional::<Row>(UNSEALED, values![*n]).await? {
+            (place, hash) = (place + 1, row.hash(&hash));
+            let put = "INSERT INTO audit_seal (place, n, hash) VALUES ($1, $2, $3)";
+            tx.execute(put, values![place, *n, &hash]).await?;
+        }
+        tx.execute("DELETE FROM audit_open WHERE n = $1", values![*n]).await?;
     }
     tx.commit().await?;
-    Ok(rows.len())
+    Ok(open.len())
 }
 
-/// By how many numbers a row may become visible behind one that was written later.
-const LATE: i64 = 10_000;
+const UNSEALED: &str = "SELECT n, at, by_alias, scope, action, alias, detail, text, request_id FROM audit
+     WHERE n = $1 AND NOT EXISTS (SELECT 1 FROM audit_seal s WHERE s.n = $1)";
 
 /// A row of the audit, as it is shown.
 #[derive(Debug, Serialize, JsonSchema)]
