@@ -306,7 +306,7 @@ pub async fn among(db: &Db, asked: &[(&str, Vec<String>)]) -> Result<HashSet<(St
         "SELECT c.id, m.player_id FROM json_array_elements($1::json) j (value)
          JOIN channel c ON c.id = j.value ->> 0
          CROSS JOIN LATERAL (SELECT player_id FROM member
-             WHERE channel_key = c.key AND player_id = j.value ->> 1 LIMIT 1) m",
+             WHERE channel_key = c.key AND player_id = j.value ->> 1 OFFSET 0) m",
     );
     let pairs: Vec<(&str, &str)> = asked
         .iter()

@@ -79,9 +79,7 @@ async fn requests_stay_index_scans_at_a_million_messages() {
                 plans.split("duration:").find(|plan| plan.contains(&format!("Seq Scan on {table}")));
             assert_eq!(scanned, None, "round {n}, {table}");
         }
-        for index in
-            ["message_pkey", "message_nonce", "member_player", "member_pkey", "mention_pkey", "pace_pkey"]
-        {
+        for index in ["message_pkey", "message_nonce", "member_player", "mention_pkey", "pace_pkey"] {
             assert!(plans.contains(index), "round {n}: {index} was not used: {plans}");
         }
         // An inbox of a thousand channels looks the newest message of each up, and reads no history.
@@ -111,4 +109,42 @@ async fn moderators_look(server: &PostgresServer, app: &TestApp) {
     let log = server.log();
     let scanned = log[before..].split("duration:").find(|plan| plan.contains("Seq Scan on message"));
     assert_eq!(scanned, None);
+}
+
+/// Of most channels one player's own, with a message or two, what PostgreSQL knows of the table says little of a large one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_channel_among_thousands_of_tiny_ones_is_not_read_through() {
+    const TINY: &str = "
+        INSERT INTO channel (id, kind, open, min_level, slow_mode_s, read_only, digest, epoch, last_seq, last_said, created_at)
+            SELECT 'tiny-' || n, 'world', TRUE, 0, 0, FALSE, 'd', 'e', 1, 1, 0 FROM generate_series(1, 5000) AS s (n);
+        INSERT INTO message (channel_key, seq, said, sender_id, sent_at, shown, nonce, digest)
+            SELECT key, 1, 1, 'game', 0, '{}', 'n', 'd' FROM channel;
+        INSERT INTO member (channel_key, player_id, joined_at, read_seq, read_said)
+            SELECT key, 'player-' || key, 0, 0, 0 FROM channel";
+    const LARGE: &str = "
+        INSERT INTO channel (id, kind, open, min_level, slow_mode_s, read_only, digest, epoch, last_seq, last_said, created_at)
+            VALUES ('large', 'world', TRUE, 0, 0, FALSE, 'd', 'e', 1000, 1000, 0);
+        INSERT INTO message (channel_key, seq, said, sender_id, sent_at, shown, nonce, digest)
+            SELECT c.key, n, n, 'player-' || n % 500, n, '{}', 'n' || n, 'd'
+            FROM channel c, generate_series(1, 1000) AS s (n) WHERE c.id = 'large';
+        INSERT INTO member (channel_key, player_id, joined_at, read_seq, read_said)
+            SELECT c.key, 'player-' || n, 0, 0, 0 FROM channel c, generate_series(1, 1000) AS s (n) WHERE c.id = 'large'";
+    let server = PostgresServer::start(
+        "session_preload_libraries = 'auto_explain'\nauto_explain.log_min_duration = 0\nauto_explain.log_analyze = on\n\
+         fsync = off\nautovacuum = off\n",
+    );
+    Db::migrate(&database::config(&server.url())).await.unwrap();
+    for statement in [TINY, "ANALYZE", LARGE] {
+        database::execute(&server.url(), statement).await;
+    }
+    let app =
+        TestApp::with(&[("DATABASE_URL", &server.url()), ("GUILDHALL_DATABASE_CONNECTIONS", "1")]).await;
+    for n in 1..=8 {
+        app.player(&format!("player-{n}")).say("large", &format!("word {n}")).await;
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let log = server.log();
+    let passed_over = log.lines().filter_map(|line| line.trim().strip_prefix("Rows Removed by Filter: "));
+    let most = passed_over.map(|rows| rows.parse::<i64>().unwrap()).max().unwrap_or_default();
+    assert!(log.contains("message_nonce") && most < 100, "{most} rows passed over: {log}");
 }

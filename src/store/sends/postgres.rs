@@ -150,12 +150,12 @@ const FACTS: &str = concat!("SELECT c.key, c.open, c.min_level, c.slow_mode_s, c
     "
      FROM json_array_elements($1::json) WITH ORDINALITY AS j (value, n)
      LEFT JOIN channel c ON c.id = j.value ->> 0
-     -- Each by itself: joined, a plan that thinks of small channels reads all members of a large one.
+     -- OFFSET: each by itself. Joined, a plan that thinks of small channels reads all members of a large one.
      LEFT JOIN LATERAL (SELECT player_id, last_sent_at FROM member
-         WHERE channel_key = c.key AND player_id = j.value ->> 1 LIMIT 1) m ON TRUE
+         WHERE channel_key = c.key AND player_id = j.value ->> 1 OFFSET 0) m ON TRUE
      LEFT JOIN pace p ON p.player_id = j.value ->> 1
      LEFT JOIN LATERAL (SELECT seq, digest FROM message
-         WHERE channel_key = c.key AND sender_id = j.value ->> 1 AND nonce = j.value ->> 2 LIMIT 1) e ON TRUE
+         WHERE channel_key = c.key AND sender_id = j.value ->> 1 AND nonce = j.value ->> 2 OFFSET 0) e ON TRUE
      ORDER BY j.n");
 
 const WRITE: &str = r#"
