@@ -13,6 +13,7 @@ pub mod health;
 pub mod message;
 pub mod meta;
 pub mod player;
+pub mod rank;
 pub mod report;
 pub mod sanction;
 pub mod task;
@@ -38,6 +39,7 @@ pub const ACTIONS: &[Entry] = &[
     Entry::of::<message::RecallMessage>(),
     Entry::of::<message::MessageOriginals>(),
     Entry::by_get_too::<message::MessageOriginals>(),
+    Entry::of::<rank::ReportRank>(),
     Entry::of::<report::ReportMessage>(),
     Entry::of::<report::ReportPlayer>(),
     Entry::of::<case::CaseQueue>(),

@@ -9,10 +9,11 @@ use crate::base::error::StartError;
 use crate::chat::recent::RecentTexts;
 use crate::chat::repeats::Repeats;
 use crate::chat::screening::Screen;
-use crate::config::Config;
 use crate::config::data_folder::{self, Presence};
+use crate::config::{Config, RankConfig};
 use crate::outside::broker::Queue;
 use crate::outside::bus::Bus;
+use crate::outside::pace::Paced;
 use crate::outside::webhooks::Poster;
 use crate::store::Db;
 use crate::wordlist::in_use::{Blocklist, Loaded};
@@ -45,6 +46,8 @@ pub struct App {
     pub queue: Option<Queue>,
     /// Posts events to the game's server.
     pub webhooks: Option<Poster>,
+    /// Tells ranks, so many a second.
+    pub ranks: Option<Paced<Poster>>,
     _presence: Option<Presence>,
 }
 
@@ -73,6 +76,11 @@ impl App {
         let blocklist = Blocklist::start(&config, clock.clone()).await;
         let webhooks = config.webhook.clone().map(Poster::new).transpose();
         let webhooks = webhooks.map_err(|fault| StartError::new("preparing webhooks", fault))?;
+        let paced = |rank: &RankConfig| {
+            Poster::new(rank.provider.clone()).map(|poster| Paced::new(poster, rank.per_s))
+        };
+        let ranks = config.rank.as_ref().map(paced).transpose();
+        let ranks = ranks.map_err(|fault| StartError::new("preparing reports of ranks", fault))?;
         let queue = config.kafka.as_ref().map(Queue::new).transpose();
         let queue = queue.map_err(|fault| StartError::new("preparing the broker's client", fault))?;
         let bus = match &config.bus {
@@ -97,6 +105,7 @@ impl App {
             bus,
             queue,
             webhooks,
+            ranks,
             alone,
             _presence: presence,
         }))

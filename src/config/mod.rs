@@ -82,6 +82,8 @@ pub struct Config {
     pub moderation: Moderation,
     /// Where events are posted, and how.
     pub webhook: Option<WebhookConfig>,
+    /// Where ranks are reported to, if anywhere.
+    pub rank: Option<RankConfig>,
     /// Most requests at once.
     pub max_in_flight: usize,
     /// Connections that one address may hold.
@@ -278,6 +280,7 @@ impl Config {
             ),
             moderation: moderation::read(env),
             webhook: services::webhook(env),
+            rank: services::rank(env),
             max_in_flight: env.get(
                 "GUILDHALL_MAX_IN_FLIGHT",
                 "512",

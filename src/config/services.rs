@@ -1,6 +1,8 @@
-//! The variables of object storage, of the game's server and of the bus.
+//! The variables of object storage, of the game's server, of ranks and of the bus.
 
-use super::{BusConfig, Parsed, Password, Reader, S3Config, Secret, WebhookConfig, parse};
+use std::time::Duration;
+
+use super::{BusConfig, Parsed, Password, RankConfig, Reader, S3Config, Secret, WebhookConfig, parse};
 
 pub(super) fn s3(env: &mut Reader<'_>) -> S3Config {
     let endpoint = env.optional(
@@ -42,13 +44,52 @@ pub(super) fn webhook(env: &mut Reader<'_>) -> Option<WebhookConfig> {
             parse::seconds(text, 1, 60)
         });
     match (url, secret) {
-        (Some(url), Some(secret)) => Some(WebhookConfig { url, secret, timeout }),
+        (Some(url), secret @ Some(_)) => Some(WebhookConfig { url, secret, timeout }),
         (Some(_), None) if env.is_absent("GUILDHALL_WEBHOOK_SECRET") => {
             env.fault("GUILDHALL_WEBHOOK_SECRET", "is required where GUILDHALL_WEBHOOK_URL is set");
             None
         }
         _ => None,
     }
+}
+
+/// None where ranks are told to nobody.
+pub(super) fn rank(env: &mut Reader<'_>) -> Option<RankConfig> {
+    let url = env.optional(
+        "GUILDHALL_RANK_URL",
+        "off",
+        "`http://` or `https://` address that is told of ranks, by signed posts like the game server's",
+        parse::http_url,
+    );
+    let secret = env.optional(
+        "GUILDHALL_RANK_SECRET",
+        "none: they carry no signature",
+        "signs what is posted there, 32 bytes or more",
+        |text| Secret::new(text),
+    );
+    let by_players = env.get(
+        "GUILDHALL_RANK_FROM",
+        "server",
+        "who reports ranks: `server`, or `players` for their own too, who may cheat",
+        |text| match text {
+            "server" => Ok(false),
+            "players" => Ok(true),
+            _ => Err(format!("is '{text}', not server or players")),
+        },
+    );
+    let gather_ms = env.get(
+        "GUILDHALL_RANK_GATHER",
+        "60s",
+        "how long a player's reports for a board are gathered before one is told, 10 minutes at most",
+        |text| {
+            parse::age(text).and_then(|ms| if ms > 600_000 { Err("is over 10m".to_owned()) } else { Ok(ms) })
+        },
+    );
+    let per_s = env.get("GUILDHALL_RANK_RATE", "20", "such posts a second and worker, 1 to 1000", |text| {
+        parse::number(text, 1, 1_000)
+    });
+    let provider = WebhookConfig { url: url?, secret, timeout: Duration::from_secs(5) };
+    Some(RankConfig { provider, by_players, gather_ms, per_s })
 }
 
 /// None where no bus is named.

@@ -126,10 +126,23 @@ impl Proxies {
 pub struct WebhookConfig {
     /// The game server's address.
     pub url: reqwest::Url,
-    /// Signs the events.
-    pub secret: Secret,
+    /// Signs the events; without it they carry no signature.
+    pub secret: Option<Secret>,
     /// How long one post may take.
     pub timeout: Duration,
+}
+
+/// Where ranks are reported to, and how.
+#[derive(Clone, Debug)]
+pub struct RankConfig {
+    /// Who takes them.
+    pub provider: WebhookConfig,
+    /// May players report their own? Else only the game's server reports.
+    pub by_players: bool,
+    /// How long reports of a player and board are gathered.
+    pub gather_ms: Millis,
+    /// Posts a second and worker at most.
+    pub per_s: u64,
 }
 
 /// Where wordlists lie.

@@ -49,14 +49,17 @@ impl Poster {
     /// # Errors
     /// It was not taken.
     pub async fn post(&self, id: &str, unix_seconds: i64, body: String) -> Result<(), PostError> {
-        let signature = sign(&self.config.secret, id, unix_seconds, &body);
-        let response = self
+        let mut request = self
             .client
             .post(self.config.url.clone())
             .header("content-type", "application/json")
             .header("webhook-id", id)
-            .header("webhook-timestamp", unix_seconds)
-            .header("webhook-signature", format!("v1,{signature}"))
+            .header("webhook-timestamp", unix_seconds);
+        if let Some(secret) = &self.config.secret {
+            let signature = sign(secret, id, unix_seconds, &body);
+            request = request.header("webhook-signature", format!("v1,{signature}"));
+        }
+        let response = request
             .body(body)
             .send()
             .await

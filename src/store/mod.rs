@@ -35,6 +35,7 @@ pub mod moderation;
 pub mod online;
 pub mod outbox;
 pub mod process;
+pub mod rank;
 pub mod retention;
 pub mod right_change;
 pub mod sends;

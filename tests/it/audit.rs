@@ -34,6 +34,7 @@ const NOT_AUDITED: &[(&str, &str)] = &[
     ("/channel/members-remove", "the game's own groups, which the game keeps"),
     ("/message/send", "is said in front of all"),
     ("/message/sync", "reads"),
+    ("/rank/report", "passes on what the game knows"),
     ("/task/submit", "is the program's own work"),
     ("/wordlist/refresh", "is about words"),
     ("/wordlist/test", "is about words"),

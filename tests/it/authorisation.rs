@@ -40,7 +40,12 @@ struct Ids {
 
 /// One application for each kind of caller, so that what one does changes nothing for the others.
 async fn prepare(caller: &str) -> (TestApp, Ids) {
-    let app = TestApp::with(&[("GUILDHALL_VERSION", "$LATEST")]).await;
+    let app = TestApp::with(&[
+        ("GUILDHALL_VERSION", "$LATEST"),
+        ("GUILDHALL_RANK_URL", "http://127.0.0.1:9/"),
+        ("GUILDHALL_RANK_FROM", "players"),
+    ])
+    .await;
     let members: &[&str] = if caller == "stranger" { &["bob", "eve"] } else { &["bob", "eve", "caller"] };
     for channel in ["g", "l"] {
         app.guild(channel, members).await;
@@ -117,6 +122,7 @@ fn input(path: &str, ids: &Ids) -> Value {
         }
         "/player/purge" => json!({ "player": "carl", "since": 0, "reason": "r" }),
         "/task/show" => json!({ "id": ids.task }),
+        "/rank/report" => json!({ "board": "b", "player": "caller", "value": 1, "keep": "newest" }),
         "/wordlist/test" => json!({ "text": "hello" }),
         "/task/submit" => json!({ "task": "retention.v1", "payload": {} }),
         _ => json!({}),

@@ -49,6 +49,7 @@ mod postgres_server;
 mod presence;
 mod process;
 mod purge;
+mod rank;
 mod registry;
 mod release_aws;
 mod release_plain;

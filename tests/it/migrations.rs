@@ -32,6 +32,10 @@ fn faults(name: &str, sql: &str) -> Vec<String> {
         for (what, instead) in UNSAFE {
             let allowed = what.starts_with("DROP") && name.ends_with("_drop.sql");
             // What a statement names is tested, not what a column's name holds.
+            // What the planner is told of a column changes no row.
+            if *what == "ALTER COLUMN" && statement.contains(" SET (N_DISTINCT") {
+                continue;
+            }
             if statement.starts_with(what) || statement.contains(&format!(" {what}")) && !allowed {
                 let said_in_row_clause = *what == "UPDATE " && !statement.starts_with("UPDATE ");
                 if !allowed && !said_in_row_clause {

@@ -48,7 +48,14 @@ async fn live(app: &TestApp) {
     let hidden = json!({ "channel": "w", "text": "only I see this", "mentions": [NAME, "bob"] });
     zoe.post("/message/send", hidden).await.data();
     moderator.post("/sanction/lift", json!({ "id": shadow, "reason": "r" })).await.data();
+    let rank = json!({ "board": "b", "player": NAME, "value": 4_711, "keep": "highest" });
+    app.server().post("/rank/report", rank).await.data();
     app.run_tasks().await;
+}
+
+/// One that passes ranks on, to nobody.
+async fn app() -> TestApp {
+    TestApp::with(&[("GUILDHALL_RANK_URL", "http://127.0.0.1:9/")]).await
 }
 
 async fn begin(app: &TestApp, path: &str) -> Value {
@@ -73,16 +80,25 @@ async fn found(app: &TestApp) -> BTreeMap<String, usize> {
     found
 }
 
+/// Some of those that hold the name before.
+const TABLES: [&str; 9] = [
+    "message",
+    "member",
+    "block",
+    "sanction",
+    "report",
+    "report_case",
+    "own_view",
+    "audit_alias",
+    "rank_report",
+];
+
 #[tokio::test]
 async fn who_is_forgotten_is_in_no_table_and_others_see_that_something_was_said() {
-    let app = TestApp::new().await;
+    let app = app().await;
     live(&app).await;
     let before = found(&app).await;
-    for table in
-        ["message", "member", "block", "sanction", "report", "report_case", "own_view", "audit_alias"]
-    {
-        assert!(before.contains_key(table), "{table}: {before:?}");
-    }
+    assert!(TABLES.iter().all(|table| before.contains_key(*table)), "{before:?}");
     let shown = begin(&app, "/player/erase").await;
     let pseudonym = shown["progress"]["pseudonym"].as_str().unwrap();
     let after = found(&app).await;
@@ -146,7 +162,7 @@ async fn who_is_forgotten_is_in_no_table_and_others_see_that_something_was_said(
 
 #[tokio::test]
 async fn the_audits_chain_stays_whole_when_somebody_is_forgotten() {
-    let app = TestApp::new().await;
+    let app = app().await;
     live(&app).await;
     begin(&app, "/player/erase").await;
     guildhall::store::moderation::audit::seal(&app.app.db).await.unwrap();
@@ -177,12 +193,13 @@ fn hold(archive: &str) {
     assert_eq!(tables["block"][0]["player"], "eve");
     assert_eq!((tables["sanction"].len(), &tables["sanction"][0]["appeal"]["text"]), (1, &json!("not me")));
     assert_eq!(tables["report"][0]["text"], "he said something");
+    assert_eq!((&tables["rank"][0]["board"], &tables["rank"][0]["value"]), (&json!("b"), &json!(4_711)));
     assert!(!archive.contains("careful") && !archive.contains("I hear you"), "notes, and others' words");
 }
 
 #[tokio::test]
 async fn who_asks_gets_what_is_kept_about_them() {
-    let app = TestApp::new().await;
+    let app = app().await;
     live(&app).await;
     let shown = begin(&app, "/player/export").await;
     let links = shown["progress"]["links"].as_array().unwrap();
@@ -195,8 +212,12 @@ async fn who_asks_gets_what_is_kept_about_them() {
 async fn an_archive_in_a_bucket_has_a_link_that_anybody_can_follow() {
     let place = format!("s3://{}/archives", s3::bucket().await);
     let endpoint = s3::endpoint();
-    let variables =
-        [("GUILDHALL_EXPORTS", place.as_str()), ("S3_ENDPOINT", endpoint.as_str()), ("S3_PATH_STYLE", "on")];
+    let variables = [
+        ("GUILDHALL_EXPORTS", place.as_str()),
+        ("S3_ENDPOINT", endpoint.as_str()),
+        ("S3_PATH_STYLE", "on"),
+        ("GUILDHALL_RANK_URL", "http://127.0.0.1:9/"),
+    ];
     let app = TestApp::with(&variables).await;
     live(&app).await;
     let shown = begin(&app, "/player/export").await;

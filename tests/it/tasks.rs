@@ -38,7 +38,8 @@ pub struct Receiver {
     status: Arc<AtomicU16>,
     /// The ids of those that were taken.
     pub taken: Arc<Mutex<Vec<String>>>,
-    events: Arc<Mutex<Vec<(http::HeaderMap, String)>>>,
+    /// All that came, refused or not.
+    pub events: Arc<Mutex<Vec<(http::HeaderMap, String)>>>,
 }
 
 impl Receiver {

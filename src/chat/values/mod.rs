@@ -11,8 +11,10 @@ use crate::base::clock::Millis;
 use crate::filter::display::shows_something;
 
 mod kind;
+mod rank;
 
 pub use kind::{Kind, Role, Settings};
+pub use rank::Keep;
 
 /// The largest whole number that every JSON reader keeps exact (2^53 - 1).
 pub const MAX_EXACT: i64 = 9_007_199_254_740_991;
@@ -269,6 +271,10 @@ checked_number!(
 checked_number!(
     /// How long a sanction holds: ten years at most.
     SanctionSeconds, 1, 315_360_000, "seconds are a whole number from 1 to 315360000"
+);
+checked_number!(
+    /// A value on a board.
+    RankValue, -MAX_EXACT, MAX_EXACT, "a value is a whole number of at most 53 bits"
 );
 checked_number!(
     /// A player's level in the game.

@@ -179,6 +179,7 @@ const REST: &[&str] = &[
     "DELETE FROM spoken_in WHERE player_id = $1 AND $2 <> ''",
     "DELETE FROM direct_opened WHERE (player_id = $1 OR other_id = $1) AND $2 <> ''",
     "DELETE FROM refusal WHERE player_id = $1 AND $2 <> ''",
+    "DELETE FROM rank_report WHERE player_id = $1 AND $2 <> ''",
     "DELETE FROM own_view WHERE player_id = $1 AND $2 <> ''",
     "UPDATE sanction SET player_id = $2 WHERE player_id = $1",
     "UPDATE appeal SET player_id = $2, text = '' WHERE player_id = $1",
@@ -215,7 +216,7 @@ async fn erase_tasks(db: &Db, player: &PlayerId) -> Result<()> {
     // Done tasks are many, and no index knows their keys: looking for them holds nobody up.
     let ids: Vec<(String,)> = db
         .all(
-            "SELECT id FROM outbox WHERE key IN ('told:' || $1, 'purge:' || $1, 'export:' || $1)",
+            "SELECT id FROM outbox WHERE key IN ('told:' || $1, 'purge:' || $1, 'export:' || $1, 'rank:' || $1)",
             values![player.as_str()],
         )
         .await?;

@@ -98,6 +98,15 @@ pub async fn rest(db: &Db, player: &PlayerId) -> Result<String> {
     for (at,) in refusals {
         lines += &line("refusal", json!({ "at": at }))?;
     }
+    let ranks: Vec<(String, i64, Millis)> = db
+        .all(
+            "SELECT board, value, reported_at FROM rank_report WHERE player_id = $1 ORDER BY board",
+            values![id],
+        )
+        .await?;
+    for (board, value, at) in ranks {
+        lines += &line("rank", json!({ "board": board, "value": value, "at": at }))?;
+    }
     Ok(lines)
 }
 

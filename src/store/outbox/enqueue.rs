@@ -19,10 +19,21 @@ pub struct NewTask {
 
 /// Enqueues a task with what causes it.
 pub(in crate::store) async fn add(tx: &mut Tx, db: &Db, new: &NewTask, now: Millis) -> sqlx::Result<()> {
+    add_for_later(tx, db, new, (now, now)).await
+}
+
+/// Enqueues a task with what causes it, to be run at a time.
+pub(in crate::store) async fn add_for_later(
+    tx: &mut Tx,
+    db: &Db,
+    new: &NewTask,
+    (now, at): (Millis, Millis),
+) -> sqlx::Result<()> {
+    let (id, trace) = (random::id(), trace::current());
     tx.execute(
         "INSERT INTO outbox (id, task, key, payload, created_at, not_before, stage, trace)
-         VALUES ($1, $2, $3, $4, $5, $5, $6, $7)",
-        values![&random::id(), new.task, &new.key, &new.payload, now, db.stage, trace::current().as_deref()],
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        values![&id, new.task, &new.key, &new.payload, now, at, db.stage, trace.as_deref()],
     )
     .await?;
     Ok(())

@@ -20,7 +20,7 @@ use crate::outside::envelope::Envelope;
 mod enqueue;
 
 pub use enqueue::{NewTask, enqueue_later, enqueue_once};
-pub(super) use enqueue::{add, add_once};
+pub(super) use enqueue::{add, add_for_later, add_once};
 
 /// A row as it leaves the table.
 #[derive(FromRow)]

@@ -5,6 +5,7 @@ use crate::work::task::Entry;
 pub mod erase;
 pub mod export;
 pub mod purge;
+pub mod rank;
 pub mod retention;
 pub mod review;
 pub mod spoken;
@@ -22,4 +23,5 @@ pub const TASKS: &[Entry] = &[
     Entry::of::<erase::Erased>(),
     Entry::of::<review::Review>(),
     Entry::of::<spoken::Spoken>(),
+    Entry::of::<rank::Rank>(),
 ];
