@@ -4,8 +4,11 @@ use super::Db;
 use super::engine::sql::values;
 use super::outbox::{self, NewTask};
 use crate::base::clock::Millis;
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use crate::chat::values::Keep;
+
+/// Boards on which one player has values.
+const BOARDS: i64 = 100;
 
 /// A value as it was reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +23,7 @@ pub struct Reported {
 /// enqueued yet. Says whether it was kept.
 ///
 /// # Errors
-/// The database's.
+/// [`Error::Conflict`] where the player has values on too many boards.
 pub async fn report(
     db: &Db,
     (board, player): (&str, &str),
@@ -34,8 +37,13 @@ pub async fn report(
                       WHEN 'lowest' THEN excluded.value < rank_report.value ELSE TRUE END";
     const WAIT: &str =
         "UPDATE rank_report SET pending = TRUE WHERE player_id = $1 AND board = $2 AND NOT pending";
-    let mut tx = db.begin().await?;
+    const OTHERS: &str = "SELECT count(*) FROM rank_report WHERE player_id = $1 AND board <> $2";
     let now = db.now().await?;
+    let mut tx = db.begin().await?;
+    let (others,): (i64,) = tx.one(OTHERS, values![player, board]).await?;
+    if others >= BOARDS {
+        return Err(Error::Conflict(format!("a player has values on {BOARDS} boards at most").into()));
+    }
     let kept = tx.execute(PUT, values![board, player, value, now, keep.as_str()]).await? > 0;
     if kept && tx.execute(WAIT, values![player, board]).await? > 0 {
         outbox::add_for_later(&mut tx, db, told, (now, now + gather_ms)).await?;
@@ -53,4 +61,14 @@ pub async fn take(db: &Db, (board, player): (&str, &str)) -> Result<Option<Repor
                RETURNING value, reported_at";
     let rows: Vec<(i64, Millis)> = db.change(sql, values![player, board]).await?;
     Ok(rows.into_iter().next().map(|(value, at)| Reported { value, at }))
+}
+
+/// Forgets values of which no newer or better one came since a time. Says how many there were.
+///
+/// # Errors
+/// The database's.
+pub async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
+    let sql = "DELETE FROM rank_report WHERE (player_id, board) IN
+               (SELECT player_id, board FROM rank_report WHERE reported_at < $1 ORDER BY reported_at LIMIT $2)";
+    Ok(db.execute(sql, values![before, batch]).await?)
 }

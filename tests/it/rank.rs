@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
+use crate::database;
 use crate::support::TestApp;
 use crate::tasks::Receiver;
 
@@ -104,4 +105,26 @@ async fn what_is_no_value_is_refused() {
         input[field] = value;
         assert_eq!(app.server().post("/rank/report", input.clone()).await.code(), "invalid_input", "{input}");
     }
+}
+
+#[tokio::test]
+async fn a_player_has_a_hundred_boards_and_what_nobody_betters_in_a_year_is_forgotten() {
+    let receiver = Receiver::start().await;
+    let app = app(&receiver, &[]).await;
+    let server = app.server();
+    let report = async |board: usize| {
+        let input = json!({ "board": format!("board {board}"), "player": "p", "value": 1, "keep": "newest" });
+        server.post("/rank/report", input).await
+    };
+    for board in 0..100 {
+        report(board).await.data();
+    }
+    assert_eq!(report(100).await.code(), "conflict");
+    report(99).await.data();
+    app.clock.advance(367 * 86_400_000);
+    let retention = json!({ "task": "retention.v1", "payload": { "catch_up": true } });
+    server.post("/task/submit", retention).await.data();
+    app.run_tasks().await;
+    let left = database::everything(&app.app.config).await;
+    assert!(left.iter().all(|(table, _)| table != "rank_report"));
 }

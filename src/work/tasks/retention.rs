@@ -8,11 +8,13 @@ use crate::app::App;
 use crate::base::clock::Millis;
 use crate::chat::sanctions::Ladder;
 use crate::store::moderation::{case, refusal};
-use crate::store::{channel, message, outbox, retention, right_change, task_progress};
+use crate::store::{channel, message, outbox, rank, retention, right_change, task_progress};
 use crate::work::task::{Failure, Task};
 
 /// Rows in one transaction.
 const BATCH: i64 = 500;
+/// How long a value on a board is remembered of which no better one comes.
+const REMEMBER_RANKS_MS: Millis = 366 * 86_400_000;
 /// How long a done task is remembered, so that a second delivery of it has no effect.
 const REMEMBER_DONE_MS: Millis = 7 * 86_400_000;
 
@@ -70,6 +72,7 @@ impl Task for Retention {
         while case::forget_evidence(&app.db, evidence_until, BATCH).await? == BATCH.unsigned_abs() {}
         let refusals_until = now - Ladder::RECORD_MS;
         while refusal::forget(&app.db, refusals_until, BATCH).await? == BATCH.unsigned_abs() {}
+        while rank::forget(&app.db, now - REMEMBER_RANKS_MS, BATCH).await? == BATCH.unsigned_abs() {}
         task_progress::forget(&app.db, now - REMEMBER_PROGRESS_MS).await?;
         right_change::forget(&app.db, now - REMEMBER_RIGHTS_MS).await?;
         retention::note(&app.db, now).await?;

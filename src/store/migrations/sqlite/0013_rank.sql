@@ -7,3 +7,4 @@ CREATE TABLE rank_report (
     pending     BOOLEAN NOT NULL DEFAULT FALSE,
     PRIMARY KEY (player_id, board)
 ) WITHOUT ROWID;
+CREATE INDEX rank_report_at ON rank_report (reported_at);
