@@ -20,7 +20,7 @@ pub struct Reported {
 }
 
 /// Keeps a value, if it is newer or better than what is kept, and enqueues `told` for `gather_ms` later, if nothing is
-/// enqueued yet. Says whether it was kept.
+/// enqueued yet.
 ///
 /// # Errors
 /// [`Error::Conflict`] where the player has values on too many boards.
@@ -30,7 +30,7 @@ pub async fn report(
     (value, keep): (i64, Keep),
     told: &NewTask,
     gather_ms: Millis,
-) -> Result<bool> {
+) -> Result<()> {
     const PUT: &str = "INSERT INTO rank_report (board, player_id, value, reported_at) VALUES ($1, $2, $3, $4)
         ON CONFLICT (player_id, board) DO UPDATE SET value = excluded.value, reported_at = excluded.reported_at
         WHERE CASE $5 WHEN 'highest' THEN excluded.value > rank_report.value
@@ -48,8 +48,7 @@ pub async fn report(
     if kept && tx.execute(WAIT, values![player, board]).await? > 0 {
         outbox::add_for_later(&mut tx, db, told, (now, now + gather_ms)).await?;
     }
-    tx.commit().await?;
-    Ok(kept)
+    Ok(tx.commit().await?)
 }
 
 /// What is to be told of a player and board now; a later report is told by another task. None where it was forgotten.

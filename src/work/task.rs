@@ -15,6 +15,7 @@ use crate::base::{random, trace};
 use crate::chat::identity::Identity;
 use crate::chat::values::Nonce;
 use crate::outside::envelope::Envelope;
+use crate::outside::webhooks::PostError;
 use crate::store::outbox::{FollowUp, NewTask};
 
 /// Why a try failed.
@@ -33,6 +34,16 @@ impl From<Error> for Failure {
             Error::NotFound(_) => Self::GiveUp(error.to_string()),
             Error::Internal(source) => Self::Retry(source.to_string()),
             other => Self::Retry(other.to_string()),
+        }
+    }
+}
+
+/// What a receiver will never take needs no second try.
+impl From<PostError> for Failure {
+    fn from(error: PostError) -> Self {
+        match error {
+            PostError::Passing(why) => Self::Retry(why),
+            refused @ PostError::Refused(_) => Self::GiveUp(refused.to_string()),
         }
     }
 }

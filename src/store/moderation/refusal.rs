@@ -14,12 +14,11 @@ const MOST: i64 = 1_000;
 /// The database's.
 pub async fn note(db: &Db, player: &str, since: Millis) -> Result<i64> {
     let now = db.now().await?;
-    let before = count(db, player, since).await?;
-    if before >= MOST {
-        return Ok(before);
+    if count(db, player, since).await? < MOST {
+        db.execute("INSERT INTO refusal (player_id, at) VALUES ($1, $2)", values![player, now]).await?;
     }
-    db.execute("INSERT INTO refusal (player_id, at) VALUES ($1, $2)", values![player, now]).await?;
-    Ok(before + 1)
+    // Behind the insert: of two at once, one sees both.
+    count(db, player, since).await
 }
 
 /// How often something of a player's was refused since a time.

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use crate::app::App;
 use crate::base::clock::Millis;
 use crate::chat::values::{Name, PlayerId};
-use crate::outside::webhooks::PostError;
 use crate::store::rank::{self, Reported};
 use crate::work::task::{Failure, Task};
 
@@ -59,9 +58,6 @@ impl Task for Rank {
         };
         let event = Event { kind: "rank.reported", id, data: Data { board, player, value, at } };
         let body = serde_json::to_string(&event).map_err(|fault| Failure::GiveUp(fault.to_string()))?;
-        poster.post(id, app.clock.now() / 1_000, body).await.map_err(|error| match error {
-            PostError::Passing(why) => Failure::Retry(why),
-            refused @ PostError::Refused(_) => Failure::GiveUp(refused.to_string()),
-        })
+        Ok(poster.post(id, app.clock.now() / 1_000, body).await?)
     }
 }

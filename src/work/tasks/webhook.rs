@@ -5,7 +5,6 @@
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
-use crate::outside::webhooks::PostError;
 use crate::store::message::{self, Stored};
 use crate::work::task::{Failure, Task};
 
@@ -49,9 +48,6 @@ impl Task for Webhook {
         let message = message::get(&app.db, &self.channel, self.seq).await?;
         let event = Event { kind: "message.sent", id, data: Data { message } };
         let body = serde_json::to_string(&event).map_err(|fault| Failure::GiveUp(fault.to_string()))?;
-        poster.post(id, app.clock.now() / 1_000, body).await.map_err(|error| match error {
-            PostError::Passing(why) => Failure::Retry(why),
-            refused @ PostError::Refused(_) => Failure::GiveUp(refused.to_string()),
-        })
+        Ok(poster.post(id, app.clock.now() / 1_000, body).await?)
     }
 }
