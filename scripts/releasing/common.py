@@ -156,6 +156,10 @@ class Thresholds:
         >>> Thresholds().judge(fine, {"requests": 20, "errors": 1, "p99_ms": 20.0})
         >>> Thresholds().judge(fine, {"requests": 19, "errors": 19, "p99_ms": 20.0})
         >>> Thresholds().judge({"requests": 0, "errors": 0, "p99_ms": None}, {"requests": 100, "errors": 0, "p99_ms": 900.0})
+
+        Neither does one slow request: of fewer than a hundred, the p99 is the slowest.
+
+        >>> Thresholds().judge(fine, {"requests": 99, "errors": 0, "p99_ms": 900.0})
         """
         if new["requests"] < self.min_requests:
             return None
@@ -163,7 +167,8 @@ class Thresholds:
         allowed = max(rate(old) * self.error_factor, self.error_floor)
         if rate(new) > allowed and new["errors"] > 1:
             return f"{rate(new):.1%} of its requests fail, allowed are {allowed:.1%}"
-        if old["requests"] >= self.min_requests and old["p99_ms"] is not None and new["p99_ms"] is not None:
+        enough = new["requests"] >= 100 and old["requests"] >= self.min_requests
+        if enough and old["p99_ms"] is not None and new["p99_ms"] is not None:
             allowed = old["p99_ms"] * self.slow_factor + self.slow_ms
             if new["p99_ms"] > allowed:
                 return f"its p99 is {new['p99_ms']:.0f} ms, allowed are {allowed:.0f}"

@@ -81,6 +81,13 @@ impl Server {
             .unwrap()
     }
 
+    /// Releases by itself what fails nowhere. How long its answers take is this machine's matter, where other tests run
+    /// beside it.
+    fn goes_all_the_way(&self, package: &str) -> String {
+        let steps = ["--steps", "0.1,0.5", "--hold", "2", "--min-requests", "20", "--slow-ms", "60000"];
+        self.succeeds(&[["all", "--package", package].as_slice(), &steps].concat())
+    }
+
     #[track_caller]
     fn succeeds(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
@@ -373,10 +380,7 @@ async fn a_version_that_fails_is_taken_back_by_itself_and_what_lambda_refuses_is
     assert!((players.share("1", 300).await - 1.0).abs() < f64::EPSILON, "all players are back");
     // The next one is good, and goes all the way by itself.
     let (at, next) = (Arc::clone(&server), build(server.folder.path(), "next"));
-    let told = meanwhile(move || {
-        at.succeeds(&["all", "--package", &next, "--steps", "0.1,0.5", "--hold", "2", "--min-requests", "20"])
-    })
-    .await;
+    let told = meanwhile(move || at.goes_all_the_way(&next)).await;
     assert!(told.contains("version 3 gets 10%") && told.contains("version 3 gets all requests"), "{told}");
     assert!((players.share("3", 300).await - 1.0).abs() < f64::EPSILON);
     let (_, failures) = players.stop().await;
