@@ -12,6 +12,7 @@ pub mod channel;
 pub mod health;
 pub mod message;
 pub mod meta;
+pub mod payment;
 pub mod player;
 pub mod rank;
 pub mod report;
@@ -40,6 +41,8 @@ pub const ACTIONS: &[Entry] = &[
     Entry::of::<message::MessageOriginals>(),
     Entry::by_get_too::<message::MessageOriginals>(),
     Entry::of::<rank::ReportRank>(),
+    Entry::callback::<payment::PaymentCallback>(),
+    Entry::callback::<payment::WechatPayment>(),
     Entry::of::<report::ReportMessage>(),
     Entry::of::<report::ReportPlayer>(),
     Entry::of::<case::CaseQueue>(),

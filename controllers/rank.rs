@@ -47,7 +47,7 @@ impl Action for ReportRank {
 
     async fn run(self, app: &App, by: Known) -> Result<RankReply> {
         let forbidden = |reason, message: &str| Error::Forbidden { reason, message: message.to_owned() };
-        let Some(config) = &app.config.rank else {
+        let Some(config) = &app.config.services.rank else {
             return Err(forbidden("off", "ranks are told to nobody: GUILDHALL_RANK_URL is not set"));
         };
         let player = match (self.player, by.scope == Scope::Server) {

@@ -9,14 +9,20 @@ use crate::base::error::StartError;
 use crate::chat::recent::RecentTexts;
 use crate::chat::repeats::Repeats;
 use crate::chat::screening::Screen;
+use crate::chat::values::Limit;
 use crate::config::data_folder::{self, Presence};
-use crate::config::{Config, RankConfig};
+use crate::config::{Config, WebhookConfig};
 use crate::outside::broker::Queue;
 use crate::outside::bus::Bus;
+use crate::outside::calls::Calls;
 use crate::outside::pace::Paced;
+use crate::outside::payments::Payments;
 use crate::outside::webhooks::Poster;
 use crate::store::Db;
 use crate::wordlist::in_use::{Blocklist, Loaded};
+
+/// Callbacks of one address that are refused, before it is not listened to for a while.
+const REFUSED_CALLBACKS: Option<Limit> = Some(Limit { count: 30, window_ms: 60_000 });
 
 /// The application.
 pub struct App {
@@ -30,6 +36,8 @@ pub struct App {
     pub rates: Rates,
     /// How often players may join and leave.
     pub joins: Rates,
+    /// How often a callback from one address may be refused.
+    pub callbacks: Rates,
     /// What may not be said.
     pub blocklist: Blocklist,
     /// What senders said a moment ago.
@@ -44,8 +52,12 @@ pub struct App {
     pub bus: Option<Bus>,
     /// Carries tasks to workers, where there is a broker; else the outbox itself is the queue.
     pub queue: Option<Queue>,
+    /// Makes calls to others' servers.
+    pub calls: Arc<Calls>,
     /// Posts events to the game's server.
     pub webhooks: Option<Poster>,
+    /// Payment providers that call back.
+    pub payments: Payments,
     /// Tells ranks, so many a second.
     pub ranks: Option<Paced<Poster>>,
     _presence: Option<Presence>,
@@ -74,13 +86,13 @@ impl App {
         let db = Db::open(&config, clock.clone()).await;
         let db = db.map_err(|fault| StartError::new("opening the database", fault))?;
         let blocklist = Blocklist::start(&config, clock.clone()).await;
-        let webhooks = config.webhook.clone().map(Poster::new).transpose();
-        let webhooks = webhooks.map_err(|fault| StartError::new("preparing webhooks", fault))?;
-        let paced = |rank: &RankConfig| {
-            Poster::new(rank.provider.clone()).map(|poster| Paced::new(poster, rank.per_s))
-        };
-        let ranks = config.rank.as_ref().map(paced).transpose();
-        let ranks = ranks.map_err(|fault| StartError::new("preparing reports of ranks", fault))?;
+        let calls = Calls::new(config.services.private_hosts.clone(), clock.clone()).map(Arc::new);
+        let calls = calls.map_err(|fault| StartError::new("preparing calls to others", fault))?;
+        let poster = |to: &WebhookConfig| Poster::new(Arc::clone(&calls), to.clone());
+        let webhooks = config.webhook.as_ref().map(poster);
+        let ranks = config.services.rank.as_ref().map(|rank| Paced::new(poster(&rank.provider), rank.per_s));
+        let payments = Payments::new(&config.services.payments);
+        let payments = payments.map_err(|fault| StartError::new("the environment", fault))?;
         let queue = config.kafka.as_ref().map(Queue::new).transpose();
         let queue = queue.map_err(|fault| StartError::new("preparing the broker's client", fault))?;
         let bus = match &config.bus {
@@ -90,11 +102,13 @@ impl App {
         let bus = bus.transpose().map_err(|fault| StartError::new("preparing the bus's client", fault))?;
         let rates = Rates::new(config.rate);
         let joins = Rates::of(("joins", "too much coming and going"), config.moderation.join_limit);
+        let callbacks = Rates::of(("callbacks", "too many callbacks that were refused"), REFUSED_CALLBACKS);
         let recent = RecentTexts::new(config.filter_window_ms);
         let repeats = Repeats::new(config.moderation.repeats);
         Ok(Arc::new(Self {
             rates,
             joins,
+            callbacks,
             recent,
             repeats,
             config,
@@ -104,7 +118,9 @@ impl App {
             clock,
             bus,
             queue,
+            calls,
             webhooks,
+            payments,
             ranks,
             alone,
             _presence: presence,

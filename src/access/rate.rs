@@ -64,6 +64,30 @@ impl Rates {
         self.count(|| Who::Address(network(address)), now)
     }
 
+    /// Would one more of an address pass? Nothing is counted.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`] beyond the limit.
+    pub fn would_pass(&self, address: IpAddr, now: Millis) -> Result<()> {
+        let Some(limit) = self.limit else { return Ok(()) };
+        let (now, window) = (now * 1_000, limit.window_ms * 1_000);
+        let cost = (window / limit.count as i64).max(1);
+        let until = self
+            .paid_off
+            .get(&Who::Address(network(address)))
+            .map_or(0, |until| until.load(Ordering::Acquire));
+        let owed = if until > now + window { now } else { until.max(now) };
+        if owed + cost <= now + window { Ok(()) } else { Err(self.refusal(until + cost - now - window)) }
+    }
+
+    fn refusal(&self, wait_us: i64) -> Error {
+        Error::RateLimited {
+            reason: self.what.0,
+            message: self.what.1,
+            retry_after_s: wait_us.unsigned_abs().div_ceil(1_000_000).max(1),
+        }
+    }
+
     /// Each request costs a share of the window; a whole window may be owed at once.
     fn count(&self, who: impl Fn() -> Who, now: Millis) -> Result<()> {
         let Some(limit) = self.limit else { return Ok(()) };
@@ -75,11 +99,7 @@ impl Rates {
             let owed = if until > now + window { now } else { until.max(now) };
             (owed + cost <= now + window).then_some(owed + cost)
         });
-        counted.map(drop).map_err(|until| Error::RateLimited {
-            reason: self.what.0,
-            message: self.what.1,
-            retry_after_s: (until + cost - now - window).unsigned_abs().div_ceil(1_000_000).max(1),
-        })
+        counted.map(drop).map_err(|until| self.refusal(until + cost - now - window))
     }
 }
 

@@ -119,7 +119,48 @@ pub struct Notes {
     pub input: OnceLock<String>,
 }
 
-type Calling<'a> = Pin<Box<dyn Future<Output = Result<Bytes>> + Send + 'a>>;
+/// What is answered where all went well: JSON, unless a provider that calls back wants something else.
+#[derive(Debug)]
+pub struct Written {
+    /// The body.
+    pub bytes: Bytes,
+    /// What it is.
+    pub content_type: &'static str,
+}
+
+impl Written {
+    /// JSON.
+    pub fn json(bytes: impl Into<Bytes>) -> Self {
+        Self { bytes: bytes.into(), content_type: "application/json" }
+    }
+
+    /// Plain text.
+    pub fn text(bytes: impl Into<Bytes>) -> Self {
+        Self { bytes: bytes.into(), content_type: "text/plain; charset=utf-8" }
+    }
+}
+
+/// A request that somebody else's program makes in its own form, and whose answer has to be in that form: the type is
+/// what stands in its query, where fields that nobody knows are left alone. It proves itself by a signature of its own.
+pub trait Callback: DeserializeOwned + JsonSchema + std::fmt::Debug + Send + 'static {
+    /// Where it is reached.
+    const ROUTE: Route;
+
+    /// What the log says of it.
+    fn noted(&self) -> String {
+        format!("{self:?}")
+    }
+
+    /// Does it.
+    fn run(self, app: &App, call: Call<'_>) -> impl Future<Output = Result<Written>> + Send;
+
+    /// How a refusal is said, where its maker reads it in a form of its own.
+    fn refusal(_query: &str, _error: &Error) -> Option<Bytes> {
+        None
+    }
+}
+
+type Calling<'a> = Pin<Box<dyn Future<Output = Result<Written>> + Send + 'a>>;
 
 /// One row of the registry.
 pub struct Entry {
@@ -137,6 +178,8 @@ pub struct Entry {
     pub preview: bool,
     /// May it wait for something to be said?
     pub waits: bool,
+    /// Is it somebody else's program that calls, in its own form?
+    pub callback: Option<fn(&str, &Error) -> Option<Bytes>>,
     /// Runs it and writes the reply.
     pub call: for<'a> fn(&'a App, Call<'a>) -> Calling<'a>,
 }
@@ -157,7 +200,23 @@ impl Entry {
             reply: |generator| generator.subschema_for::<A::Reply>(),
             preview: false,
             waits: A::WAITS,
+            callback: None,
             call: |app, call| Box::pin(run::<A>(app, call, A::ROUTE.method)),
+        }
+    }
+
+    /// The row of a callback.
+    pub const fn callback<C: Callback>() -> Self {
+        Self {
+            route: C::ROUTE,
+            scopes: &[],
+            name: C::schema_name,
+            input: C::json_schema,
+            reply: |_| Schema::default(),
+            preview: false,
+            waits: false,
+            callback: Some(C::refusal),
+            call: |app, call| Box::pin(call_back::<C>(app, call)),
         }
     }
 
@@ -179,7 +238,7 @@ impl Entry {
 }
 
 /// Who asks, what they ask, doing it, saying so.
-async fn run<A: Action>(app: &App, call: Call<'_>, method: Verb) -> Result<Bytes> {
+async fn run<A: Action>(app: &App, call: Call<'_>, method: Verb) -> Result<Written> {
     let recognised = A::Caller::recognise(app, call.headers);
     if !A::ROUTE.is_health() {
         count(app, &call, recognised.as_ref().ok().and_then(|(_, identity)| identity.as_ref()))?;
@@ -199,6 +258,27 @@ async fn run<A: Action>(app: &App, call: Call<'_>, method: Verb) -> Result<Bytes
     say(&data, call.request_id)
 }
 
+/// Only those that fail are counted: a provider has few addresses, and many players pay.
+async fn call_back<C: Callback>(app: &App, call: Call<'_>) -> Result<Written> {
+    let now = app.clock.now();
+    if let Some(address) = call.address {
+        app.callbacks.would_pass(address, now)?;
+    }
+    let answering = async {
+        let callback: C = parse_query(call.query)?;
+        let _ = call.notes.input.set(callback.noted());
+        callback.run(app, call).await
+    };
+    let answered = answering.await;
+    if answered.as_ref().is_err_and(|error| error.status().is_client_error()) {
+        metrics::counter!("guildhall_callbacks_refused_total", "path" => C::ROUTE.path).increment(1);
+        if let Some(address) = call.address {
+            let _ = app.callbacks.count_address(address, now);
+        }
+    }
+    answered
+}
+
 /// Counts the request for whoever makes it, whatever becomes of it.
 fn count(app: &App, call: &Call<'_>, identity: Option<&Identity>) -> Result<()> {
     let now = app.clock.now();
@@ -215,13 +295,13 @@ struct Reply<'a, T> {
     request_id: &'a str,
 }
 
-pub(super) fn say<T: Serialize>(data: &T, request_id: &str) -> Result<Bytes> {
+pub(super) fn say<T: Serialize>(data: &T, request_id: &str) -> Result<Written> {
     let mut json = Vec::with_capacity(512);
     serde_json::to_writer(&mut json, &Reply { data, request_id }).map_err(Error::internal)?;
-    Ok(json.into())
+    Ok(Written::json(json))
 }
 
-fn parse_query<A: Action>(query: &str) -> Result<A> {
+fn parse_query<A: DeserializeOwned>(query: &str) -> Result<A> {
     serde_urlencoded::from_str(query).or_else(|_| {
         // Once more for a message that names the field: wrong input may be slow.
         let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));

@@ -86,6 +86,18 @@ fn operation(entry: &Entry, inputs: &mut SchemaGenerator, replies: &mut SchemaGe
         let note = "Preview: only the newest code under test (`$LATEST`) answers this; it may change or go.";
         operation["description"] = format!("{note}\n\n{details}").trim_end().into();
     }
+    if entry.callback.is_some() {
+        operation["x-callback"] = true.into();
+        operation["parameters"] = parameters(&input);
+        operation["responses"] = json!({
+            "200": { "description": "Taken, in the form that its maker wants." },
+            "default": { "description": "Not taken; the status says whether it may come again." },
+        });
+        if entry.route.method == Verb::Post {
+            operation["requestBody"] = json!({ "required": true, "content": { "*/*": { "schema": {} } } });
+        }
+        return operation;
+    }
     match entry.route.method {
         Verb::Get => operation["parameters"] = parameters(&input),
         // An action without input needs no body; no body at all is an empty object.

@@ -15,12 +15,12 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use tracing::Instrument;
 
-use crate::api::action::{Call, Entry, Notes, Verb};
+use crate::api::action::{Call, Entry, Notes, Verb, Written};
 use crate::api::body::{MAX_BODY_BYTES, MAX_SERVER_BODY_BYTES, collect, late};
 use crate::api::cors;
 use crate::api::head::{Invocation, REQUEST_ID, client_ip, drop_platform_headers, request_id};
 use crate::api::path;
-use crate::api::routes::Routes;
+use crate::api::routes::{Methods, Routes};
 use crate::app::App;
 use crate::base::error::{Error, Result};
 use crate::base::random;
@@ -150,7 +150,7 @@ impl Router {
 
     /// The answer to a browser that asks whether a page may call: what it may is in the headers.
     fn permission(&self, request_id: &str) -> Answer {
-        let mut answer = self.write(Ok(Bytes::new()), request_id);
+        let mut answer = self.write(Ok(Written::json(Bytes::new())), request_id);
         *answer.status_mut() = StatusCode::NO_CONTENT;
         answer.headers_mut().remove(CONTENT_TYPE);
         answer
@@ -172,7 +172,14 @@ impl Router {
             // What it waited for others to say is not what it took.
             let took = started.elapsed().saturating_sub(seat::waited());
             let summary = self.log(entry, &exchange, &result, took);
+            let refusal = result
+                .as_ref()
+                .err()
+                .and_then(|error| (entry?.callback?)(parts.uri.query().unwrap_or_default(), error));
             let mut answer = self.write(result, &request_id);
+            if let Some(refusal) = refusal {
+                *answer.body_mut() = refusal;
+            }
             if invocation.is_some() {
                 answer.extensions_mut().insert(summary);
             }
@@ -195,8 +202,11 @@ impl Router {
         (self.app.config.request_timeout + waiting).min(time_left.unwrap_or(Duration::MAX))
     }
 
-    /// The game's server sends long lists of members.
+    /// The game's server sends long lists of members; what calls back sends what it likes.
     fn body_limit(&self, parts: &Parts) -> usize {
+        if self.methods(parts).is_some_and(|methods| methods.first().callback.is_some()) {
+            return MAX_SERVER_BODY_BYTES;
+        }
         match self.app.tokens.identify(&parts.headers, self.app.clock.now()) {
             Ok(identity) if identity.scope == Scope::Server => MAX_SERVER_BODY_BYTES,
             _ => MAX_BODY_BYTES,
@@ -238,15 +248,17 @@ impl Router {
         path::normalize(path, None, &self.app.config.base_path) == place
     }
 
-    fn find(&self, exchange: &Exchange<'_>) -> Result<&'static Entry> {
-        let Exchange { parts, invocation, .. } = exchange;
-        let stage = invocation.and_then(|invocation| invocation.stage.as_deref());
-        let path = path::normalize(parts.uri.path(), stage, &self.app.config.base_path);
-        let methods = self.routes.at(path).ok_or(Error::NotFound("action"))?;
-        methods.of(&parts.method).ok_or(Error::MethodNotAllowed { allow: methods.allowed() })
+    fn methods(&self, parts: &Parts) -> Option<&Methods> {
+        let stage = parts.extensions.get().and_then(|invocation: &Invocation| invocation.stage.as_deref());
+        self.routes.at(path::normalize(parts.uri.path(), stage, &self.app.config.base_path))
     }
 
-    async fn run(&self, entry: &Entry, exchange: &Exchange<'_>, body: Result<Bytes>) -> Result<Bytes> {
+    fn find(&self, exchange: &Exchange<'_>) -> Result<&'static Entry> {
+        let methods = self.methods(exchange.parts).ok_or(Error::NotFound("action"))?;
+        methods.of(&exchange.parts.method).ok_or(Error::MethodNotAllowed { allow: methods.allowed() })
+    }
+
+    async fn run(&self, entry: &Entry, exchange: &Exchange<'_>, body: Result<Bytes>) -> Result<Written> {
         let query = exchange.parts.uri.query().unwrap_or_default();
         if query.len() > MAX_QUERY_BYTES {
             return Err(Error::InvalidInput(format!("the query is longer than {MAX_QUERY_BYTES} bytes")));
@@ -271,21 +283,21 @@ impl Router {
         }
     }
 
-    pub(super) fn write(&self, result: Result<Bytes>, request_id: &str) -> Answer {
-        let (status, json, error) = match result {
-            Ok(json) => (StatusCode::OK, json, None),
+    pub(super) fn write(&self, result: Result<Written>, request_id: &str) -> Answer {
+        let (status, written, error) = match result {
+            Ok(written) => (StatusCode::OK, written, None),
             Err(error) => {
                 let json = serde_json::json!({
                     "error": { "code": error.code(), "message": error.to_string(), "details": error.details() },
                     "request_id": request_id,
                 });
-                (error.status(), json.to_string().into(), Some(error))
+                (error.status(), Written::json(json.to_string()), Some(error))
             }
         };
-        let mut answer = Response::new(json);
+        let mut answer = Response::new(written.bytes);
         *answer.status_mut() = status;
         let headers = answer.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(written.content_type));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(&VERSION, self.version.clone());
         if let Ok(id) = HeaderValue::from_str(request_id) {
@@ -305,7 +317,7 @@ impl Router {
         &self,
         entry: Option<&Entry>,
         exchange: &Exchange<'_>,
-        result: &Result<Bytes>,
+        result: &Result<Written>,
         took: Duration,
     ) -> Summary {
         let Exchange { parts, notes, request_id, invocation } = exchange;

@@ -26,6 +26,14 @@ pub fn below(bound: u64) -> u64 {
     u64::from_le_bytes(bytes()).checked_rem(bound).unwrap_or(0)
 }
 
+/// The bytes that hex stands for.
+pub fn from_hex(text: &str) -> Option<Vec<u8>> {
+    if !text.is_ascii() || !text.len().is_multiple_of(2) {
+        return None;
+    }
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
+}
+
 /// Bytes as lower-case hex.
 pub fn to_hex(bytes: &[u8]) -> String {
     use std::fmt::Write;

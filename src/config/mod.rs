@@ -19,12 +19,14 @@ mod kafka;
 mod log;
 pub mod moderation;
 mod parse;
+mod payments;
 mod platform;
 mod services;
 mod strangers;
 mod values;
 
 use moderation::Moderation;
+pub use payments::{AppStore, GooglePlay, KeySource, Payments, WechatPay, split_secrets};
 pub use values::*;
 
 /// The program's settings. One field a variable; the variable's documentation is in `Config::read`.
@@ -82,8 +84,8 @@ pub struct Config {
     pub moderation: Moderation,
     /// Where events are posted, and how.
     pub webhook: Option<WebhookConfig>,
-    /// Where ranks are reported to, if anywhere.
-    pub rank: Option<RankConfig>,
+    /// Others' servers that are called, and that call.
+    pub services: Services,
     /// Most requests at once.
     pub max_in_flight: usize,
     /// Connections that one address may hold.
@@ -280,7 +282,7 @@ impl Config {
             ),
             moderation: moderation::read(env),
             webhook: services::webhook(env),
-            rank: services::rank(env),
+            services: services::read(env),
             max_in_flight: env.get(
                 "GUILDHALL_MAX_IN_FLIGHT",
                 "512",

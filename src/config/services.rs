@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::{BusConfig, Parsed, Password, RankConfig, Reader, S3Config, Secret, WebhookConfig, parse};
+use super::{
+    BusConfig, Parsed, Password, PrivateHosts, RankConfig, Reader, S3Config, Secret, Services, WebhookConfig,
+    parse, payments,
+};
 
 pub(super) fn s3(env: &mut Reader<'_>) -> S3Config {
     let endpoint = env.optional(
@@ -53,8 +56,19 @@ pub(super) fn webhook(env: &mut Reader<'_>) -> Option<WebhookConfig> {
     }
 }
 
+/// Others' servers, but for the game's own.
+pub(super) fn read(env: &mut Reader<'_>) -> Services {
+    let private_hosts = env.get(
+        "GUILDHALL_PRIVATE_HOSTS",
+        ".internal,.local",
+        "names that are called though they lead to private addresses, joined by commas, `.example.com` for all below; names of one word always are",
+        PrivateHosts::parse,
+    );
+    Services { private_hosts, rank: rank(env), payments: payments::read(env) }
+}
+
 /// None where ranks are told to nobody.
-pub(super) fn rank(env: &mut Reader<'_>) -> Option<RankConfig> {
+fn rank(env: &mut Reader<'_>) -> Option<RankConfig> {
     let url = env.optional(
         "GUILDHALL_RANK_URL",
         "off",

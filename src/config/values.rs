@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::Payments;
 use crate::base::address::is_private;
 use crate::base::clock::Millis;
 
@@ -130,6 +131,46 @@ pub struct WebhookConfig {
     pub secret: Option<Secret>,
     /// How long one post may take.
     pub timeout: Duration,
+}
+
+/// Others' servers that are called, and that call.
+#[derive(Clone, Debug)]
+pub struct Services {
+    /// Names that may lead into a private network.
+    pub private_hosts: PrivateHosts,
+    /// Where ranks are reported to, if anywhere.
+    pub rank: Option<RankConfig>,
+    /// Payment providers that call back.
+    pub payments: Payments,
+}
+
+/// Names of servers that may lie in a private network: those of one word, which nobody outside answers for, and these.
+#[derive(Clone, Debug, Default)]
+pub struct PrivateHosts(Vec<String>);
+
+impl PrivateHosts {
+    /// Reads names joined by commas; one that begins with a dot stands for all below it.
+    ///
+    /// # Errors
+    /// One that can't be a name.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let names =
+            text.split(',').map(|name| name.trim().to_ascii_lowercase()).filter(|name| !name.is_empty());
+        let names: Vec<String> = names.collect();
+        let fits = |name: &String| name.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c));
+        match names.iter().find(|name| !fits(name)) {
+            Some(wrong) => Err(format!("has '{wrong}', which is no host's name")),
+            None => Ok(Self(names)),
+        }
+    }
+
+    /// Is a name one of them?
+    pub fn has(&self, name: &str) -> bool {
+        let name = name.trim_end_matches('.').to_ascii_lowercase();
+        let is =
+            |known: &String| name == *known || (known.starts_with('.') && name.ends_with(known.as_str()));
+        !name.contains('.') || self.0.iter().any(is)
+    }
 }
 
 /// Where ranks are reported to, and how.

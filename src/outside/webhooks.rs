@@ -3,81 +3,68 @@
 //! Signed as Standard Webhooks has it (standardwebhooks.com), so that receivers find a ready library: HMAC-SHA256
 //! over `id.timestamp.body`, the raw body, in the header `webhook-signature: v1,<base64>`.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
-use reqwest::redirect::Policy;
-use reqwest::{Client, StatusCode};
+use serde::Serialize;
 use sha2::Sha256;
 
-use crate::config::{Secret, WebhookConfig};
+use super::calls::{CallError, Calls};
+use crate::base::clock::Millis;
+use crate::config::WebhookConfig;
 
 /// Posts events to one address.
 pub struct Poster {
-    client: Client,
+    calls: Arc<Calls>,
     config: WebhookConfig,
 }
 
-/// Why an event was not taken.
-#[derive(Debug, thiserror::Error)]
-pub enum PostError {
-    /// The receiver may take it later: no connection, no answer in time, 408, 425, 429 or 5xx.
-    #[error("{0}")]
-    Passing(String),
-    /// The receiver will never take it: any other status than 2xx.
-    #[error("the receiver answered {0}")]
-    Refused(StatusCode),
+/// What is posted. The receiver tells repeats by `id`.
+#[derive(Serialize)]
+pub struct Event<'a, T> {
+    /// What happened, such as `message.sent`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// Its own, the same at every try.
+    pub id: &'a str,
+    /// What is told of it.
+    pub data: T,
 }
 
 impl Poster {
-    /// A poster; connections are made when needed and kept.
-    ///
-    /// # Errors
-    /// TLS can't be set up.
-    pub fn new(config: WebhookConfig) -> Result<Self, reqwest::Error> {
-        let client = Client::builder()
-            .timeout(config.timeout)
-            // A redirect would carry the event to an address that nobody configured.
-            .redirect(Policy::none())
-            .user_agent(concat!("guildhall/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        Ok(Self { client, config })
+    /// A poster to an address.
+    pub fn new(calls: Arc<Calls>, config: WebhookConfig) -> Self {
+        Self { calls, config }
     }
 
-    /// Posts one event. The receiver tells repeats by `id`.
+    /// Posts one event.
     ///
     /// # Errors
     /// It was not taken.
-    pub async fn post(&self, id: &str, unix_seconds: i64, body: String) -> Result<(), PostError> {
+    pub async fn post<T: Serialize>(&self, event: &Event<'_, T>, now: Millis) -> Result<(), CallError> {
+        let unix_seconds = now / 1_000;
+        let body = serde_json::to_string(event)
+            .map_err(|fault| CallError::Passing { why: fault.to_string(), after_ms: 0 })?;
         let mut request = self
-            .client
-            .post(self.config.url.clone())
+            .calls
+            .post(&self.config.url)
             .header("content-type", "application/json")
-            .header("webhook-id", id)
+            .header("webhook-id", event.id)
             .header("webhook-timestamp", unix_seconds);
         if let Some(secret) = &self.config.secret {
-            let signature = sign(secret, id, unix_seconds, &body);
+            let signature = STANDARD.encode(sign(secret.expose(), event.id, unix_seconds, body.as_bytes()));
             request = request.header("webhook-signature", format!("v1,{signature}"));
         }
-        let response = request
-            .body(body)
-            .send()
-            .await
-            .map_err(|error| PostError::Passing(error.without_url().to_string()))?;
-        match response.status() {
-            status if status.is_success() => Ok(()),
-            status if status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429) => {
-                Err(PostError::Passing(format!("the receiver answered {status}")))
-            }
-            status => Err(PostError::Refused(status)),
-        }
+        self.calls.make(request.body(body), self.config.timeout).await.map(drop)
     }
 }
 
-/// The signature of an event, in base64.
-pub fn sign(secret: &Secret, id: &str, unix_seconds: i64, body: &str) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose()).expect("HMAC takes keys of any length");
+/// The signature of an event.
+pub fn sign(secret: &[u8], id: &str, unix_seconds: Millis, body: &[u8]) -> Vec<u8> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
     mac.update(format!("{id}.{unix_seconds}.").as_bytes());
-    mac.update(body.as_bytes());
-    STANDARD.encode(mac.finalize().into_bytes())
+    mac.update(body);
+    mac.finalize().into_bytes().to_vec()
 }

@@ -34,6 +34,7 @@ pub mod message;
 pub mod moderation;
 pub mod online;
 pub mod outbox;
+pub mod payment;
 pub mod process;
 pub mod rank;
 pub mod retention;

@@ -10,12 +10,13 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use crate::app::App;
+use crate::base::clock::Millis;
 use crate::base::error::Error;
 use crate::base::{random, trace};
 use crate::chat::identity::Identity;
 use crate::chat::values::Nonce;
+use crate::outside::calls::CallError;
 use crate::outside::envelope::Envelope;
-use crate::outside::webhooks::PostError;
 use crate::store::outbox::{FollowUp, NewTask};
 
 /// Why a try failed.
@@ -23,6 +24,13 @@ use crate::store::outbox::{FollowUp, NewTask};
 pub enum Failure {
     /// It may work later.
     Retry(String),
+    /// The same, but not before a time.
+    Later {
+        /// What failed.
+        why: String,
+        /// Milliseconds from now.
+        after_ms: Millis,
+    },
     /// It never will.
     GiveUp(String),
 }
@@ -39,11 +47,11 @@ impl From<Error> for Failure {
 }
 
 /// What a receiver will never take needs no second try.
-impl From<PostError> for Failure {
-    fn from(error: PostError) -> Self {
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
         match error {
-            PostError::Passing(why) => Self::Retry(why),
-            refused @ PostError::Refused(_) => Self::GiveUp(refused.to_string()),
+            CallError::Passing { why, after_ms } => Self::Later { why, after_ms },
+            refused @ CallError::Refused(_) => Self::GiveUp(refused.to_string()),
         }
     }
 }
@@ -102,6 +110,11 @@ pub fn id_of(what: &str, by: &Identity, nonce: Option<&Nonce>) -> String {
     let Some(nonce) = nonce else { return random::id() };
     let hash = Sha256::new().chain_update(by.key().as_bytes()).chain_update([0]).chain_update(nonce.as_str());
     format!("{what}:{}", random::to_hex(&hash.finalize()[..16]))
+}
+
+/// Something long as something short that stands for it, such as a part of a key.
+pub fn digest(text: &str) -> String {
+    random::to_hex(&Sha256::digest(text)[..16])
 }
 
 /// The task as something that is enqueued with what causes it.

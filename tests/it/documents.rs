@@ -173,7 +173,7 @@ fn documents_can_be_read_without_scrolling_sideways() {
 #[test]
 fn the_security_page_names_tests_that_there_are() {
     let mut tests = String::new();
-    for file in fs::read_dir("tests/it").unwrap() {
+    for file in ["tests/it", "src/outside"].into_iter().flat_map(|folder| fs::read_dir(folder).unwrap()) {
         let path = file.unwrap().path();
         if path.is_file() {
             tests.push_str(&fs::read_to_string(path).unwrap());

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::kafka;
 use crate::lambda::{Lambda, body, http_api};
 use crate::process::{eventually, player_token, server_token};
-use crate::tasks::WEBHOOK_SECRET;
+use crate::receiver::WEBHOOK_SECRET;
 
 /// Actions that no game wants.
 macro_rules! faulty {

@@ -24,8 +24,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::process::eventually;
+use crate::receiver::{Receiver, WEBHOOK_SECRET};
 use crate::support::TestApp;
-use crate::tasks::{Receiver, WEBHOOK_SECRET};
 
 pub fn brokers() -> String {
     std::env::var("KAFKA_BROKERS").expect("KAFKA_BROKERS names a broker; see scripts/services")

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -43,9 +43,13 @@ fn log_of(data: &Path) -> Stdio {
     File::options().create(true).append(true).open(data.with_extension("log")).unwrap().into()
 }
 
+/// The last lines of a process's log.
+const LAST_WORDS: usize = 20;
+
 pub struct Process {
     child: Child,
     pub port: u16,
+    log: PathBuf,
 }
 
 impl Process {
@@ -112,7 +116,7 @@ impl Process {
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("guildhall listens on http://127.0.0.1:");
         let port = address.unwrap_or_else(|| panic!("it said {line:?}")).parse().unwrap();
-        Self { child, port }
+        Self { child, port, log: data.with_extension("log") }
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -129,10 +133,23 @@ impl Process {
     }
 }
 
+impl Process {
+    /// A test that fails shows why the program did what it did.
+    #[expect(clippy::print_stderr, reason = "beside the panic, which goes there too")]
+    fn tell_last_words(&self) {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        eprintln!("{}", lines[lines.len().saturating_sub(LAST_WORDS)..].join("\n"));
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            self.tell_last_words();
+        }
     }
 }
 

@@ -81,7 +81,7 @@ async fn a_purge_leaves_what_was_said_before_its_time() {
 /// Others go on sending meanwhile, the worker dies in the middle, and still each is emptied and told once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_purge_that_is_killed_in_the_middle_is_done_by_the_next_worker() {
-    const MESSAGES: usize = 1_500;
+    const MESSAGES: usize = 600;
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let open = [("GUILDHALL_SEND_LIMIT", "off"), ("GUILDHALL_RATE", "off")];

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use serde_json::{Value, json};
 
 use crate::database;
+use crate::receiver::Receiver;
 use crate::support::TestApp;
-use crate::tasks::Receiver;
 
 async fn app(receiver: &Receiver, more: &[(&str, &str)]) -> TestApp {
     let url = receiver.url();

@@ -6,6 +6,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::database;
+use crate::payments;
 use crate::s3;
 use crate::support::TestApp;
 
@@ -50,12 +51,16 @@ async fn live(app: &TestApp) {
     moderator.post("/sanction/lift", json!({ "id": shadow, "reason": "r" })).await.data();
     let rank = json!({ "board": "b", "player": NAME, "value": 4_711, "keep": "highest" });
     app.server().post("/rank/report", rank).await.data();
+    let paid = payments::stripe(app, &payments::stripe_event("evt_1", NAME));
+    assert_eq!(payments::send(app, &paid).await.0, 200);
     app.run_tasks().await;
 }
 
 /// One that passes ranks on, to nobody.
 async fn app() -> TestApp {
-    TestApp::with(&[("GUILDHALL_RANK_URL", "http://127.0.0.1:9/")]).await
+    let stripe = ("GUILDHALL_PAYMENT_STRIPE_SECRET", payments::STRIPE);
+    let told = ("GUILDHALL_PAYMENT_TOLD", "payment_intent.succeeded");
+    TestApp::with(&[("GUILDHALL_RANK_URL", "http://127.0.0.1:9/"), stripe, told]).await
 }
 
 async fn begin(app: &TestApp, path: &str) -> Value {

@@ -5,12 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use guildhall::base::random;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use crate::process::{Process, player_token, server_token};
+use crate::process::{Process, eventually, player_token, server_token};
 
 /// A client of one socket.
 pub struct Socket {
@@ -123,11 +124,18 @@ pub fn start(data: &Path) -> Process {
     Process::start(data, &[])
 }
 
+/// A call that must succeed. 503 says that nothing was done and to ask again: a disk may stand still for seconds.
 pub async fn call(process: &Process, token: &str, path: &str, input: Value) -> Value {
-    let mut connection = process.connect().await.unwrap();
-    let answer = connection.call(token, path, Some(&input)).await.unwrap();
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    answer.body["data"].clone()
+    eventually(path, async || {
+        let mut connection = process.connect().await.unwrap();
+        let answer = connection.call(token, path, Some(&input)).await.unwrap();
+        if answer.status == 503 {
+            return None;
+        }
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        Some(answer.body["data"].clone())
+    })
+    .await
 }
 
 pub async fn make(process: &Process, id: &str, members: &[&str]) {
@@ -136,7 +144,8 @@ pub async fn make(process: &Process, id: &str, members: &[&str]) {
 }
 
 pub async fn say(process: &Process, player: &str, channel: &str, text: &str) {
-    call(process, &player_token(player), "/message/send", json!({ "channel": channel, "text": text })).await;
+    let message = json!({ "channel": channel, "text": text, "nonce": random::id() });
+    call(process, &player_token(player), "/message/send", message).await;
 }
 
 pub fn follow(channel: &str, after: i64) -> Value {

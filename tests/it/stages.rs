@@ -91,7 +91,7 @@ async fn the_newest_code_has_a_topic_of_its_own_and_leaves_the_sweep_to_the_othe
 async fn tasks_that_follow_a_message_are_their_versions() {
     let webhook = [
         ("GUILDHALL_WEBHOOK_URL", "http://127.0.0.1:9/"),
-        ("GUILDHALL_WEBHOOK_SECRET", crate::tasks::WEBHOOK_SECRET),
+        ("GUILDHALL_WEBHOOK_SECRET", crate::receiver::WEBHOOK_SECRET),
         ("GUILDHALL_VERSION", "$LATEST"),
     ];
     let latest = TestApp::with(&webhook).await;

@@ -1,107 +1,23 @@
 //! Slow tasks: stored with what caused them, run at least once, retried, given up in the open.
 
-use std::collections::HashSet;
-use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use guildhall::app::App;
 use guildhall::store::outbox::{self, Listed};
 use guildhall::work::task::{Entry, Failure, Task};
 use guildhall::work::worker::{WorkTime, Worker};
 use hmac::{Hmac, KeyInit, Mac};
-use http_body_util::{BodyExt, Full};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use tokio::net::TcpListener;
 
+use crate::receiver::{Receiver, WEBHOOK_SECRET};
 use crate::support::TestApp;
 
-pub const WEBHOOK_SECRET: &str = "what the game and the chat share, 32 bytes";
-
-/// A game server that takes events, over real HTTP.
-pub struct Receiver {
-    address: SocketAddr,
-    /// How long it takes for an answer.
-    pub slow_ms: Arc<AtomicU64>,
-    /// Every so many posts are refused with 503; 0 for none.
-    pub refuse_every: Arc<AtomicU64>,
-    status: Arc<AtomicU16>,
-    /// The ids of those that were taken.
-    pub taken: Arc<Mutex<Vec<String>>>,
-    /// All that came, refused or not.
-    pub events: Arc<Mutex<Vec<(http::HeaderMap, String)>>>,
-}
-
 impl Receiver {
-    pub async fn start() -> Self {
-        let slow_ms = Arc::new(AtomicU64::new(0));
-        let pause = Arc::clone(&slow_ms);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let status = Arc::new(AtomicU16::new(204));
-        let events = Arc::new(Mutex::new(Vec::new()));
-        let (answers, seen) = (Arc::clone(&status), Arc::clone(&events));
-        let (refuse_every, taken) = (Arc::<AtomicU64>::default(), Arc::<Mutex<Vec<String>>>::default());
-        let (every, took) = (Arc::clone(&refuse_every), Arc::clone(&taken));
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let (answers, seen, pause) = (Arc::clone(&answers), Arc::clone(&seen), Arc::clone(&pause));
-                let (every, took) = (Arc::clone(&every), Arc::clone(&took));
-                let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
-                    let (answers, seen, pause) =
-                        (Arc::clone(&answers), Arc::clone(&seen), Arc::clone(&pause));
-                    let (every, took) = (Arc::clone(&every), Arc::clone(&took));
-                    async move {
-                        let (parts, body) = request.into_parts();
-                        let id = parts.headers["webhook-id"].to_str().unwrap().to_owned();
-                        let body = body.collect().await.unwrap().to_bytes();
-                        let number = {
-                            let mut seen = seen.lock().unwrap();
-                            seen.push((parts.headers, String::from_utf8(body.to_vec()).unwrap()));
-                            seen.len() as u64
-                        };
-                        tokio::time::sleep(Duration::from_millis(pause.load(Ordering::SeqCst))).await;
-                        let mut answer = http::Response::new(Full::<Bytes>::default());
-                        let every = every.load(Ordering::SeqCst);
-                        let status = if every > 0 && number % every == 0 {
-                            503
-                        } else {
-                            answers.load(Ordering::SeqCst)
-                        };
-                        *answer.status_mut() = http::StatusCode::from_u16(status).unwrap();
-                        if status < 300 {
-                            took.lock().unwrap().push(id);
-                        }
-                        Ok::<_, Infallible>(answer)
-                    }
-                });
-                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-            }
-        });
-        Self { address, slow_ms, refuse_every, status, taken, events }
-    }
-
-    pub fn url(&self) -> String {
-        format!("http://{}/chat-events", self.address)
-    }
-
-    /// The different events that came.
-    pub fn ids(&self) -> HashSet<String> {
-        let id =
-            |(headers, _): &(http::HeaderMap, String)| headers["webhook-id"].to_str().unwrap().to_owned();
-        self.events.lock().unwrap().iter().map(id).collect()
-    }
-
     async fn app(&self) -> TestApp {
         let url = self.url();
         let app = TestApp::with(&[
@@ -112,10 +28,6 @@ impl Receiver {
         .await;
         app.world("world", &["alice"]).await;
         app
-    }
-
-    pub fn count(&self) -> usize {
-        self.events.lock().unwrap().len()
     }
 }
 
@@ -178,6 +90,47 @@ async fn a_receiver_that_is_down_is_asked_again_later_and_later() {
     app.clock.advance(1_200);
     app.run_tasks().await;
     assert_eq!((receiver.count(), tasks(&app, "done").await.len()), (3, 1));
+}
+
+#[tokio::test]
+async fn a_receiver_that_says_when_it_has_time_is_asked_then() {
+    let receiver = Receiver::start().await;
+    let app = receiver.app().await;
+    app.world("other", &["alice"]).await;
+    receiver.status.store(429, Ordering::SeqCst);
+    receiver.retry_after_s.store(30, Ordering::SeqCst);
+    app.player("alice").say("world", "hello").await;
+    app.run_tasks().await;
+    app.player("alice").say("other", "hello").await;
+    app.clock.advance(20_000);
+    app.run_tasks().await;
+    assert_eq!(receiver.count(), 1, "neither again, nor with something else");
+    receiver.status.store(200, Ordering::SeqCst);
+    app.clock.advance(10_100);
+    app.run_tasks().await;
+    assert_eq!((receiver.count(), tasks(&app, "done").await.len()), (3, 2));
+}
+
+/// A server that is down is not asked by everybody who has something to tell it; and nothing is lost by that.
+#[tokio::test]
+async fn a_receiver_that_fails_again_and_again_is_left_alone_for_a_while() {
+    const CHANNELS: usize = 40;
+    let receiver = Receiver::start().await;
+    let app = receiver.app().await;
+    receiver.status.store(500, Ordering::SeqCst);
+    for n in 0..CHANNELS {
+        let channel = format!("w{n}");
+        app.world(&channel, &["alice"]).await;
+        app.player("alice").say(&channel, "hello").await;
+    }
+    app.run_tasks().await;
+    assert!(receiver.count() < CHANNELS / 2, "{}", receiver.count());
+    receiver.status.store(200, Ordering::SeqCst);
+    for _ in 0..4 {
+        app.clock.advance(70_000);
+        app.run_tasks().await;
+    }
+    assert_eq!(tasks(&app, "done").await.len(), CHANNELS);
 }
 
 #[tokio::test]

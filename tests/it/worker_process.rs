@@ -10,9 +10,9 @@ use serde_json::json;
 use crate::database;
 use crate::kafka::{brokers, topic};
 use crate::process::{Process, eventually, player_token, program, server_token};
+use crate::receiver::{Receiver, WEBHOOK_SECRET};
 use crate::socket_client::{Socket, make};
 use crate::support::SECRET;
-use crate::tasks::{Receiver, WEBHOOK_SECRET};
 
 /// The program as a worker; killed when it is dropped.
 struct WorkerProcess(Child);

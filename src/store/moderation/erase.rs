@@ -216,7 +216,9 @@ async fn erase_tasks(db: &Db, player: &PlayerId) -> Result<()> {
     // Done tasks are many, and no index knows their keys: looking for them holds nobody up.
     let ids: Vec<(String,)> = db
         .all(
-            "SELECT id FROM outbox WHERE key IN ('told:' || $1, 'purge:' || $1, 'export:' || $1, 'rank:' || $1)",
+            // What they paid for is told first.
+            "SELECT id FROM outbox WHERE key IN ('told:' || $1, 'purge:' || $1, 'export:' || $1, 'rank:' || $1)
+                 OR (key = 'payment:player:' || $1 AND state = 'done')",
             values![player.as_str()],
         )
         .await?;

@@ -4,6 +4,7 @@ use crate::work::task::Entry;
 
 pub mod erase;
 pub mod export;
+pub mod payment;
 pub mod purge;
 pub mod rank;
 pub mod retention;
@@ -24,4 +25,5 @@ pub const TASKS: &[Entry] = &[
     Entry::of::<review::Review>(),
     Entry::of::<spoken::Spoken>(),
     Entry::of::<rank::Rank>(),
+    Entry::of::<payment::Payment>(),
 ];

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::app::App;
 use crate::base::clock::Millis;
 use crate::chat::values::{Name, PlayerId};
+use crate::outside::webhooks::Event;
 use crate::store::rank::{self, Reported};
 use crate::work::task::{Failure, Task};
 
@@ -21,15 +22,7 @@ pub struct Rank {
     pub player: PlayerId,
 }
 
-/// What is posted.
-#[derive(Serialize)]
-struct Event<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    id: &'a str,
-    data: Data<'a>,
-}
-
+/// What is told of it.
 #[derive(Serialize)]
 struct Data<'a> {
     board: &'a str,
@@ -57,7 +50,6 @@ impl Task for Rank {
             return Ok(());
         };
         let event = Event { kind: "rank.reported", id, data: Data { board, player, value, at } };
-        let body = serde_json::to_string(&event).map_err(|fault| Failure::GiveUp(fault.to_string()))?;
-        Ok(poster.post(id, app.clock.now() / 1_000, body).await?)
+        Ok(poster.post(&event, app.clock.now()).await?)
     }
 }

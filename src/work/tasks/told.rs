@@ -67,37 +67,47 @@ impl Task for Told {
     }
 
     async fn run(self, app: &App, id: &str) -> Result<(), Failure> {
-        let (text, payload) = self.news.told(app).await?;
-        let (text, payload) = (short(text), payload.to_string());
-        let channel = create::create(&app.db, NewChannel::of_player(&self.player)).await?;
-        let invalid = |fault: &dyn std::fmt::Display| Failure::GiveUp(fault.to_string());
-        let shown = Shown {
-            name: "Guildhall".to_owned(),
-            text: text.clone(),
-            payload: Some(payload.clone()),
-            masked: false,
-            wordlist: None,
-            review: false,
-            hits: Vec::new(),
-        };
-        let said = Said {
-            channel: ChannelId::parse(channel.id).map_err(|fault| invalid(&fault))?,
-            text: Text::parse(text).map_err(|fault| invalid(&fault))?,
-            payload: Some(serde_json::from_str::<Payload>(&payload).map_err(|fault| invalid(&fault))?),
-            mentions: Vec::new(),
-            nonce: Some(Nonce::parse(format!("told:{id}")).map_err(|fault| invalid(&fault))?),
-        };
-        let draft = Draft {
-            kind: MessageKind::System,
-            said,
-            shown,
-            sender: Identity::us(),
-            limit: None,
-            follow_ups: Vec::new(),
-        };
-        sends::append(&app.db, draft).await?;
-        Ok(())
+        let told = self.news.told(app).await?;
+        tell(app, &self.player, told, &format!("told:{id}")).await
     }
+}
+
+/// Says something to a player, in their own channel; once for a nonce.
+pub(super) async fn tell(
+    app: &App,
+    player: &PlayerId,
+    (text, payload): (String, Value),
+    nonce: &str,
+) -> Result<(), Failure> {
+    let (text, payload) = (short(text), payload.to_string());
+    let channel = create::create(&app.db, NewChannel::of_player(player)).await?;
+    let invalid = |fault: &dyn std::fmt::Display| Failure::GiveUp(fault.to_string());
+    let shown = Shown {
+        name: "Guildhall".to_owned(),
+        text: text.clone(),
+        payload: Some(payload.clone()),
+        masked: false,
+        wordlist: None,
+        review: false,
+        hits: Vec::new(),
+    };
+    let said = Said {
+        channel: ChannelId::parse(channel.id).map_err(|fault| invalid(&fault))?,
+        text: Text::parse(text).map_err(|fault| invalid(&fault))?,
+        payload: Some(serde_json::from_str::<Payload>(&payload).map_err(|fault| invalid(&fault))?),
+        mentions: Vec::new(),
+        nonce: Some(Nonce::parse(nonce).map_err(|fault| invalid(&fault))?),
+    };
+    let draft = Draft {
+        kind: MessageKind::System,
+        said,
+        shown,
+        sender: Identity::us(),
+        limit: None,
+        follow_ups: Vec::new(),
+    };
+    sends::append(&app.db, draft).await?;
+    Ok(())
 }
 
 fn of_sanction(given: &Given, lifted: bool) -> (String, Value) {

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
+use crate::outside::webhooks::Event;
 use crate::store::message::{self, Stored};
 use crate::work::task::{Failure, Task};
 
@@ -18,15 +19,7 @@ pub struct Webhook {
     pub seq: i64,
 }
 
-/// What is posted.
-#[derive(Serialize)]
-struct Event<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    id: &'a str,
-    data: Data,
-}
-
+/// What is told of it.
 #[derive(Serialize)]
 struct Data {
     message: Stored,
@@ -47,7 +40,6 @@ impl Task for Webhook {
         };
         let message = message::get(&app.db, &self.channel, self.seq).await?;
         let event = Event { kind: "message.sent", id, data: Data { message } };
-        let body = serde_json::to_string(&event).map_err(|fault| Failure::GiveUp(fault.to_string()))?;
-        Ok(poster.post(id, app.clock.now() / 1_000, body).await?)
+        Ok(poster.post(&event, app.clock.now()).await?)
     }
 }

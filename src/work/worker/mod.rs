@@ -183,12 +183,17 @@ impl Worker {
             None => Err(Failure::GiveUp("no task has this name".to_owned())),
         };
         let attempts = entry.map_or(0, |entry| entry.attempts);
-        let (outcome, end, reason) = match result {
-            Ok(()) => ("done", End::Done, None),
-            Err(Failure::Retry(why)) if envelope.attempt + 1 < attempts => {
-                ("retry", End::Again(self.app.clock.now() + backoff_ms(envelope.attempt)), Some(why))
+        let is_last = envelope.attempt + 1 >= attempts;
+        let again = |after_ms| {
+            ("retry", End::Again(self.app.clock.now() + backoff_ms(envelope.attempt).max(after_ms)))
+        };
+        let ((outcome, end), reason) = match result {
+            Ok(()) => (("done", End::Done), None),
+            Err(Failure::Retry(why)) if !is_last => (again(0), Some(why)),
+            Err(Failure::Later { why, after_ms }) if !is_last => (again(after_ms), Some(why)),
+            Err(Failure::Retry(why) | Failure::Later { why, .. } | Failure::GiveUp(why)) => {
+                (("dead", End::Dead), Some(why))
             }
-            Err(Failure::Retry(why) | Failure::GiveUp(why)) => ("dead", End::Dead, Some(why)),
         };
         let name = entry.map_or("unknown", |entry| entry.name);
         let Envelope { id, task, attempt, trace, .. } = &envelope;

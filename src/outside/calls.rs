@@ -1,0 +1,289 @@
+//! Calls to other people's servers: one way for all of them.
+//!
+//! Each has a time limit, follows no redirect (it would carry what is sent to an address that nobody configured), and
+//! reads of an answer no more than is looked at. A host has so many calls at one time. One that fails again and again is
+//! left alone for a while, then tried by one call; and one that says when to come back (`Retry-After`) is left alone until
+//! then. Where names may lead is decided in `reach`. No address, header or body is ever in a log or an error, as secrets
+//! may be.
+
+use std::collections::HashMap;
+use std::error::Error as _;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, StatusCode};
+use reqwest::redirect::Policy;
+use reqwest::{Client, RequestBuilder, Response, Url};
+use tokio::sync::Semaphore;
+
+use super::reach::{self, Resolver};
+use crate::base::clock::{Clock, Millis};
+use crate::base::lock::lock;
+use crate::config::PrivateHosts;
+
+/// Calls to one host at one time.
+const AT_ONCE: usize = 64;
+/// A host that failed so many times in a row is left alone for a while.
+const FAILURES: u32 = 5;
+/// For how long at first; doubled by each further failure.
+const ALONE_MS: Millis = 1_000;
+/// For how long at most, after failures; and how long a try that is to show whether it is back keeps others away.
+const ALONE_MAX_MS: Millis = 60_000;
+/// The longest that a host may ask for; what asks for more is tried earlier.
+const RETRY_AFTER_MAX_MS: Millis = 600_000;
+/// What is read of an answer.
+const ANSWER_BYTES: usize = 64 * 1024;
+
+/// Makes calls.
+pub struct Calls {
+    client: Client,
+    clock: Clock,
+    hosts: Mutex<HashMap<String, Arc<Host>>>,
+}
+
+struct Host {
+    at_once: Semaphore,
+    state: Mutex<State>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct State {
+    /// In a row.
+    failures: u32,
+    /// By the steady clock.
+    alone_until: Millis,
+}
+
+/// An answer that says that it was done.
+#[derive(Debug)]
+pub struct Answer {
+    /// 2xx.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// The first 64 KiB of its body.
+    pub body: Bytes,
+}
+
+/// Why a call was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// It may be done later: no connection, no answer in time, 408, 425, 429 or 5xx.
+    #[error("{why}")]
+    Passing {
+        /// For people; holds no secret.
+        why: String,
+        /// Not before so many milliseconds.
+        after_ms: Millis,
+    },
+    /// It will never be done: any other status than 2xx.
+    #[error("the receiver answered {}", .0.status)]
+    Refused(Box<Answer>),
+}
+
+impl Calls {
+    /// Connections are made when needed and kept.
+    ///
+    /// # Errors
+    /// TLS can't be set up.
+    pub fn new(private_hosts: PrivateHosts, clock: Clock) -> Result<Self, reqwest::Error> {
+        let client = Client::builder()
+            .redirect(Policy::none())
+            .dns_resolver(Arc::new(Resolver(private_hosts)))
+            .user_agent(concat!("guildhall/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Self { client, clock, hosts: Mutex::default() })
+    }
+
+    /// A call that posts something.
+    pub fn post(&self, url: &Url) -> RequestBuilder {
+        self.client.post(url.clone())
+    }
+
+    /// A call that asks for something.
+    pub fn get(&self, url: &Url) -> RequestBuilder {
+        self.client.get(url.clone())
+    }
+
+    /// Makes a call, within a time.
+    ///
+    /// # Errors
+    /// It was not done.
+    pub async fn make(&self, request: RequestBuilder, timeout: Duration) -> Result<Answer, CallError> {
+        let passing = |why: String| CallError::Passing { why, after_ms: 0 };
+        let request = request.timeout(timeout).build().map_err(|error| passing(told(error)))?;
+        reach::check(request.url()).map_err(passing)?;
+        let host = self.host(request.url());
+        host.may_be_called(self.clock.steady())?;
+        let _turn = host.at_once.acquire().await.map_err(|closed| passing(closed.to_string()))?;
+        let answered = match self.client.execute(request).await {
+            Ok(response) => read(response).await,
+            Err(error) => Err(error),
+        };
+        let ended = match answered {
+            Ok(answer) if answer.status.is_success() => Ok(answer),
+            Ok(answer) if is_passing(answer.status) => Err(CallError::Passing {
+                after_ms: self.retry_after(&answer.headers),
+                why: format!("the receiver answered {}", answer.status),
+            }),
+            Ok(answer) => Err(CallError::Refused(Box::new(answer))),
+            Err(error) => Err(passing(told(error))),
+        };
+        host.note(&ended, self.clock.steady());
+        ended
+    }
+
+    fn host(&self, url: &Url) -> Arc<Host> {
+        let name = format!(
+            "{}:{}",
+            url.host_str().unwrap_or_default(),
+            url.port_or_known_default().unwrap_or_default()
+        );
+        let new = || Arc::new(Host { at_once: Semaphore::new(AT_ONCE), state: Mutex::default() });
+        Arc::clone(lock(&self.hosts).entry(name).or_insert_with(new))
+    }
+
+    /// `Retry-After`, in seconds or as a date; 0 where there is none.
+    fn retry_after(&self, headers: &HeaderMap) -> Millis {
+        let said = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).unwrap_or_default().trim();
+        let ms = match said.parse::<u32>() {
+            Ok(seconds) => Millis::from(seconds) * 1_000,
+            Err(_) => httpdate::parse_http_date(said)
+                .ok()
+                .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok())
+                .map_or(0, |at| at.as_millis() as Millis - self.clock.now()),
+        };
+        ms.clamp(0, RETRY_AFTER_MAX_MS)
+    }
+}
+
+impl Host {
+    /// Is it left alone now? One that was, and is to be tried again, is tried by one call first.
+    fn may_be_called(&self, now: Millis) -> Result<(), CallError> {
+        let mut state = lock(&self.state);
+        let after_ms = state.alone_until - now;
+        if after_ms > 0 {
+            let seconds = after_ms.unsigned_abs().div_ceil(1_000);
+            let why = format!("the receiver is left alone for {seconds} s, as it failed or asked for it");
+            return Err(CallError::Passing { why, after_ms });
+        }
+        if state.failures >= FAILURES {
+            state.alone_until = now + ALONE_MAX_MS;
+        }
+        Ok(())
+    }
+
+    fn note(&self, ended: &Result<Answer, CallError>, now: Millis) {
+        let mut state = lock(&self.state);
+        match ended {
+            Ok(_) | Err(CallError::Refused(_)) => *state = State::default(),
+            // It lives, and says when it has time.
+            Err(CallError::Passing { after_ms: after_ms @ 1.., .. }) => {
+                *state = State { failures: 0, alone_until: now + after_ms };
+            }
+            Err(CallError::Passing { .. }) => {
+                state.failures = state.failures.saturating_add(1);
+                let further = state.failures.saturating_sub(FAILURES).min(10);
+                let alone_ms = (ALONE_MS << further).min(ALONE_MAX_MS);
+                state.alone_until = if state.failures < FAILURES { now } else { now + alone_ms };
+            }
+        }
+    }
+}
+
+fn is_passing(status: StatusCode) -> bool {
+    status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429)
+}
+
+async fn read(mut response: Response) -> Result<Answer, reqwest::Error> {
+    let mut body = Vec::new();
+    while body.len() < ANSWER_BYTES
+        && let Some(chunk) = response.chunk().await?
+    {
+        body.extend_from_slice(&chunk[..chunk.len().min(ANSWER_BYTES - body.len())]);
+    }
+    Ok(Answer {
+        status: response.status(),
+        headers: std::mem::take(response.headers_mut()),
+        body: body.into(),
+    })
+}
+
+/// What went wrong, with what caused it; the address stays out, as it may hold a secret.
+fn told(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn calls() -> Calls {
+        Calls::new(PrivateHosts::default(), Clock::default()).unwrap()
+    }
+
+    fn passing(after_ms: Millis) -> Result<Answer, CallError> {
+        Err(CallError::Passing { why: String::new(), after_ms })
+    }
+
+    fn done() -> Result<Answer, CallError> {
+        Ok(Answer { status: StatusCode::OK, headers: HeaderMap::new(), body: Bytes::new() })
+    }
+
+    #[test]
+    fn a_host_that_fails_is_left_alone_longer_and_longer_and_tried_by_one_call() {
+        let calls = calls();
+        let host = calls.host(&Url::parse("http://game.example.com/").unwrap());
+        let mut now = 1_000_000;
+        for _ in 0..FAILURES {
+            assert!(host.may_be_called(now).is_ok());
+            host.note(&passing(0), now);
+        }
+        for alone_ms in [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000] {
+            assert!(host.may_be_called(now + alone_ms - 1).is_err(), "{alone_ms}");
+            now += alone_ms;
+            assert!(host.may_be_called(now).is_ok(), "{alone_ms}");
+            assert!(host.may_be_called(now).is_err(), "one call shows whether it is back");
+            host.note(&passing(0), now);
+        }
+        now += 60_000;
+        assert!(host.may_be_called(now).is_ok());
+        host.note(&done(), now);
+        assert!((0..100).all(|_| host.may_be_called(now).is_ok()), "it is back");
+        host.note(&passing(0), now);
+        assert!(host.may_be_called(now).is_ok(), "one failure is none");
+    }
+
+    #[test]
+    fn a_host_that_says_when_is_left_alone_until_then() {
+        let calls = calls();
+        let host = calls.host(&Url::parse("http://game.example.com/").unwrap());
+        host.note(&passing(3_000), 0);
+        assert!(matches!(host.may_be_called(1), Err(CallError::Passing { after_ms: 2_999, .. })));
+        assert!(host.may_be_called(3_000).is_ok());
+        let other = calls.host(&Url::parse("http://other.example.com/").unwrap());
+        assert!(other.may_be_called(1).is_ok(), "others are called meanwhile");
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date_and_bounded() {
+        let calls = calls();
+        let said =
+            |value: &str| calls.retry_after(&HeaderMap::from_iter([(RETRY_AFTER, value.parse().unwrap())]));
+        assert_eq!((said("7"), said(" 7 "), said("0"), said("soon"), said("-3")), (7_000, 7_000, 0, 0, 0));
+        assert_eq!((said("4000000000"), said("86400")), (RETRY_AFTER_MAX_MS, RETRY_AFTER_MAX_MS));
+        assert_eq!(said("Wed, 21 Oct 2015 07:28:00 GMT"), 0, "long ago");
+        let at = std::time::UNIX_EPOCH + Duration::from_millis(calls.clock.now().unsigned_abs() + 30_000);
+        let ms = said(&httpdate::fmt_http_date(at));
+        assert!((28_000..=30_000).contains(&ms), "{ms}");
+    }
+}

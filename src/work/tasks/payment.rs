@@ -1,0 +1,73 @@
+//! Tell the game's server what a payment provider called back with, and the player, where the studio wants that.
+//!
+//! What is told is the oldest of its order that was not told, whichever task comes first: so a later one never overtakes
+//! an earlier one that failed. Safe to run twice: an event carries its own id.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use crate::app::App;
+use crate::chat::values::{Name, PlayerId};
+use crate::outside::webhooks::Event;
+use crate::store::payment::{self, Untold};
+use crate::work::task::{Failure, Task};
+use crate::work::tasks::told::tell;
+
+/// Something was stored that is to be told.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Payment {
+    /// Those of one order are told one after the other.
+    pub order: Name,
+}
+
+/// What is told of it.
+#[derive(Serialize)]
+struct Data<'a> {
+    provider: &'a str,
+    event: &'a str,
+    kind: &'a str,
+    player: Option<&'a str>,
+    payload: &'a RawValue,
+}
+
+impl Task for Payment {
+    const NAME: &'static str = "payment.v1";
+    /// About a day and a half.
+    const ATTEMPTS: i64 = 200;
+
+    fn key(&self) -> String {
+        format!("payment:{}", self.order.as_str())
+    }
+
+    async fn run(self, app: &App, _: &str) -> Result<(), Failure> {
+        while let Some(untold) = payment::untold(&app.db, self.order.as_str()).await? {
+            if let Some(poster) = &app.webhooks {
+                let Untold { id, provider, event, kind, player_id, .. } = &untold;
+                let (player, payload) = (player_id.as_deref(), untold.payload()?);
+                let data = Data { provider, event, kind, player, payload };
+                poster.post(&Event { kind: "payment.received", id, data }, app.clock.now()).await?;
+            }
+            tell_player(app, &untold).await?;
+            payment::note_told(&app.db, &untold.id).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Tells a player of their purchase, where its kind is one that they are told of.
+async fn tell_player(
+    app: &App,
+    Untold { id, provider, kind, player_id, .. }: &Untold,
+) -> Result<(), Failure> {
+    let player = player_id.as_ref().and_then(|player| PlayerId::parse(player.as_str()).ok());
+    match player {
+        Some(player) if app.config.services.payments.told.contains(kind) => {
+            let payload = json!({ "type": "payment", "provider": provider, "kind": kind });
+            tell(app, &player, ("Your purchase has arrived.".to_owned(), payload), &format!("payment:{id}"))
+                .await
+        }
+        _ => Ok(()),
+    }
+}
