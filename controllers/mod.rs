@@ -5,6 +5,7 @@
 
 use crate::api::action::Entry;
 
+pub mod announcement;
 pub mod appeal;
 pub mod audit;
 pub mod case;
@@ -17,7 +18,9 @@ pub mod player;
 pub mod rank;
 pub mod report;
 pub mod sanction;
+pub mod schedule;
 pub mod task;
+pub mod ticket;
 pub mod wordlist;
 
 /// Every action, by controller.
@@ -40,6 +43,20 @@ pub const ACTIONS: &[Entry] = &[
     Entry::of::<message::RecallMessage>(),
     Entry::of::<message::MessageOriginals>(),
     Entry::by_get_too::<message::MessageOriginals>(),
+    Entry::of::<announcement::CreateAnnouncement>(),
+    Entry::of::<announcement::ActiveAnnouncements>(),
+    Entry::of::<announcement::ListAnnouncements>(),
+    Entry::of::<announcement::PreviewAnnouncement>(),
+    Entry::of::<announcement::CancelAnnouncement>(),
+    Entry::of::<schedule::CreateSchedule>(),
+    Entry::of::<schedule::ListSchedules>(),
+    Entry::of::<schedule::CancelSchedule>(),
+    Entry::of::<ticket::OpenTicket>(),
+    Entry::of::<ticket::OwnTickets>(),
+    Entry::of::<ticket::TicketQueue>(),
+    Entry::of::<ticket::ClaimTicket>(),
+    Entry::of::<ticket::ReplyToTicket>(),
+    Entry::of::<ticket::CloseTicket>(),
     Entry::of::<rank::ReportRank>(),
     Entry::callback::<payment::PaymentCallback>(),
     Entry::callback::<payment::WechatPayment>(),

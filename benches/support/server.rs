@@ -168,6 +168,7 @@ pub(crate) fn token(id: &str, scope: Scope) -> String {
         nbf: None,
         aud: None,
         zone: None,
+        lang: None,
     };
     mint(&Secret::new(SECRET).unwrap(), &claims).unwrap()
 }

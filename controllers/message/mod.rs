@@ -22,6 +22,7 @@ use crate::store::outbox::FollowUp;
 use crate::store::sends::{self, Draft, Sent};
 use crate::store::wordlist_hit;
 use crate::work::tasks::review::Review;
+use crate::work::tasks::ticket::TicketSaid;
 use crate::work::tasks::webhook::Webhook;
 use crate::work::{automatic, task};
 
@@ -76,38 +77,48 @@ impl Action for SendMessage {
             mentions,
             nonce: self.nonce,
         };
-        let (list, before) = (app.blocklist.current(), app.recent.of(&said, &caller, app.clock.now()));
-        let screen = app.screen(&list, &before);
-        let Sent { message, replayed } = match judged(app, &screen, &list.policy, &said, &caller).await? {
-            Ok(shown) => {
-                if let Some(earlier) = repeated(app, &said, &caller).await? {
-                    return Ok(SentReply { message: earlier.message, replayed: true });
-                }
-                let follow_ups = follow_ups(app, &said.channel, &shown)?;
-                let limit = app.config.send_limit;
-                let sender = Identity::clone(&caller);
-                let sent = sends::append(
-                    &app.db,
-                    Draft { kind: MessageKind::Text, said: said.clone(), shown, sender, limit, follow_ups },
-                )
-                .await?;
-                app.recent.note(&said, &caller, app.clock.now());
-                if !sent.replayed && !caller.is_staff() {
-                    app.repeats.note(caller.id.as_str(), said.text.as_str(), app.clock.now());
-                }
-                sent
-            }
-            // A retry learns what came of the first try, even if today's wordlist would refuse it.
-            Err(refused) => match sends::earlier(&app.db, &said, &caller).await? {
-                Some(sent) => sent,
-                None => {
-                    wordlist_hit::count_refused(&app.db, &refused.hits).await?;
-                    automatic::after_refusal(app, &caller).await?;
-                    return Err(refused.into());
-                }
-            },
-        };
+        let Sent { message, replayed } = send(app, said, &caller).await?;
         Ok(SentReply { message, replayed })
+    }
+}
+
+/// What the ids of tickets' channels begin with.
+pub const SUPPORT: &str = "support:";
+
+/// Says something, as far as the filter, the limits and the place allow it.
+///
+/// # Errors
+/// Why it may not be said.
+pub async fn send(app: &App, said: Said, caller: &Identity) -> Result<Sent> {
+    let (list, before) = (app.blocklist.current(), app.recent.of(&said, caller, app.clock.now()));
+    let screen = app.screen(&list, &before);
+    match judged(app, &screen, &list.policy, &said, caller).await? {
+        Ok(shown) => {
+            if let Some(earlier) = repeated(app, &said, caller).await? {
+                return Ok(Sent { replayed: true, ..earlier });
+            }
+            let follow_ups = follow_ups(app, &said.channel, &shown, caller)?;
+            let (limit, sender) = (app.config.send_limit, caller.clone());
+            let sent = sends::append(
+                &app.db,
+                Draft { kind: MessageKind::Text, said: said.clone(), shown, sender, limit, follow_ups },
+            )
+            .await?;
+            app.recent.note(&said, caller, app.clock.now());
+            if !sent.replayed && !caller.is_staff() {
+                app.repeats.note(caller.id.as_str(), said.text.as_str(), app.clock.now());
+            }
+            Ok(sent)
+        }
+        // A retry learns what came of the first try, even if today's wordlist would refuse it.
+        Err(refused) => match sends::earlier(&app.db, &said, caller).await? {
+            Some(sent) => Ok(sent),
+            None => {
+                wordlist_hit::count_refused(&app.db, &refused.hits).await?;
+                automatic::after_refusal(app, caller).await?;
+                Err(refused.into())
+            }
+        },
     }
 }
 
@@ -152,13 +163,17 @@ async fn repeated(app: &App, said: &Said, caller: &Identity) -> Result<Option<Se
     }
 }
 
-fn follow_ups(app: &App, channel: &ChannelId, shown: &Shown) -> Result<Vec<FollowUp>> {
-    let channel = || channel.to_string();
-    let webhook = app.webhooks.is_some().then(|| Webhook { channel: channel(), seq: 0 });
+fn follow_ups(app: &App, channel: &ChannelId, shown: &Shown, by: &Identity) -> Result<Vec<FollowUp>> {
+    let id = || channel.to_string();
+    let webhook = app.webhooks.is_some().then(|| Webhook { channel: id(), seq: 0 });
     let reviewed = shown.review && app.config.moderation.review_cases;
-    let review = reviewed.then(|| Review { channel: channel(), seq: 0 });
+    let review = reviewed.then(|| Review { channel: id(), seq: 0 });
+    let by_support = by.is_staff();
+    let in_ticket = channel.as_str().starts_with(SUPPORT);
+    let ticket = in_ticket.then(|| TicketSaid { channel: channel.clone(), seq: 0, by_support });
     let webhook = webhook.iter().map(task::following);
-    webhook.chain(review.iter().map(task::following)).collect()
+    let others = review.iter().map(task::following).chain(ticket.iter().map(task::following));
+    webhook.chain(others).collect()
 }
 
 /// A page of a channel's messages, ascending.

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 use crate::chat::identity::{Identity, Scope};
-use crate::chat::values::{Level, MAX_EXACT, Name, PlayerId};
+use crate::chat::values::{Language, Level, MAX_EXACT, Name, PlayerId};
 use crate::config::{Secret, TokenKey, TokenKeyKind};
 
 /// Longer tokens are not looked at.
@@ -45,9 +45,18 @@ pub struct Claims {
     /// Whom the token is meant for: one name or several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aud: Option<Audience>,
-    /// The player's zone or world, for logs.
+    /// The player's zone or world.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<Name>,
+    /// The language that the player reads: `en`, `zh-CN`. What is none is left alone.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "language")]
+    pub lang: Option<Language>,
+}
+
+/// A game may have had a claim of this name before, of whatever form.
+fn language<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Language>, D::Error> {
+    let said = serde_json::Value::deserialize(deserializer)?;
+    Ok(said.as_str().and_then(|tag| Language::parse(tag.replace('_', "-")).ok()))
 }
 
 /// Whom a token is meant for.
@@ -153,6 +162,8 @@ impl Tokens {
             level: claims.level.unwrap_or_default(),
             scope: claims.scope,
             until: ends,
+            zone: claims.zone,
+            lang: claims.lang,
         };
         self.seen.insert(digest, (identity.clone(), ends.min(now + CACHE_MS)));
         Ok(identity)

@@ -5,6 +5,7 @@
 //! other room.
 
 pub mod address;
+pub mod calendar;
 pub mod clock;
 pub mod error;
 pub mod lock;

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Millis;
-use crate::chat::values::{Level, MAX_EXACT, PlayerId};
+use crate::chat::values::{Language, Level, MAX_EXACT, Name, PlayerId};
 
 /// What a token allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -44,6 +44,10 @@ pub struct Identity {
     pub scope: Scope,
     /// When their token ends.
     pub until: Millis,
+    /// The zone or world they play in, where the token says it.
+    pub zone: Option<Name>,
+    /// The language they read, where the token says it.
+    pub lang: Option<Language>,
 }
 
 impl Identity {
@@ -60,7 +64,7 @@ impl Identity {
     pub fn us() -> Self {
         let id = PlayerId::parse("guildhall").expect("it is an id");
         let (level, scope) = (Level::default(), Scope::Server);
-        Self { id, name: "Guildhall".to_owned(), level, scope, until: MAX_EXACT }
+        Self { id, name: "Guildhall".to_owned(), level, scope, until: MAX_EXACT, zone: None, lang: None }
     }
 
     /// Moderators and the game's server: no limits on reading or speaking.

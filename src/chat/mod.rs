@@ -7,6 +7,7 @@
 //!
 //! Knows the filter and `base`; no settings, no database, no request.
 
+pub mod announcing;
 pub mod identity;
 pub mod payload;
 pub mod recent;

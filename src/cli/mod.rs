@@ -1,7 +1,7 @@
 //! The command line: what the program does when it is called by a person, a service manager or a platform.
 //!
 //! `serve` runs the program for as long as it is wanted, as a server, a worker or a function; `token`, `wordlist`,
-//! `audit` and `task` are commands for people. Stands above everything: it hands the registries of
+//! `audit`, `schedule` and `task` are commands for people. Stands above everything: it hands the registries of
 //! actions and tasks to those who run them.
 
 use std::io::Write;
@@ -19,6 +19,7 @@ use crate::host::log;
 use crate::store::Db;
 
 mod audit;
+mod schedule;
 mod serve;
 mod task;
 mod token;
@@ -65,6 +66,9 @@ enum Command {
     /// List, show, retry and run tasks.
     #[command(subcommand)]
     Task(task::TaskCommand),
+    /// List what is scheduled, and run it once more.
+    #[command(subcommand)]
+    Schedule(schedule::ScheduleCommand),
 }
 
 /// A wrong environment, as opposed to a fault while running.
@@ -96,6 +100,7 @@ impl Cli {
             Some(Command::Wordlist(command)) => in_runtime(command.run(&config)),
             Some(Command::Audit(command)) => in_runtime(command.run(config)),
             Some(Command::Task(command)) => in_runtime(command.run(config)),
+            Some(Command::Schedule(command)) => in_runtime(command.run(config)),
         };
         match done {
             Ok(()) => ExitCode::SUCCESS,

@@ -56,6 +56,7 @@ impl Token {
             nbf: None,
             aud: config.token_audience.clone().map(Audience::One),
             zone: None,
+            lang: None,
         };
         let secret = match &config.token_secret {
             Some(secret) => secret.clone(),

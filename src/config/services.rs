@@ -64,7 +64,13 @@ pub(super) fn read(env: &mut Reader<'_>) -> Services {
         "names that are called though they lead to private addresses, joined by commas, `.example.com` for all below; names of one word always are",
         PrivateHosts::parse,
     );
-    Services { private_hosts, rank: rank(env), payments: payments::read(env) }
+    let announcements_per_s = env.get(
+        "GUILDHALL_ANNOUNCE_RATE",
+        "200",
+        "channels a second into which one announcement is said, 1 to 10000",
+        |text| parse::number(text, 1, 10_000).map(|number| number as u32),
+    );
+    Services { private_hosts, rank: rank(env), payments: payments::read(env), announcements_per_s }
 }
 
 /// None where ranks are told to nobody.

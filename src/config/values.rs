@@ -142,6 +142,8 @@ pub struct Services {
     pub rank: Option<RankConfig>,
     /// Payment providers that call back.
     pub payments: Payments,
+    /// Channels a second into which one announcement is said.
+    pub announcements_per_s: u32,
 }
 
 /// Names of servers that may lie in a private network: those of one word, which nobody outside answers for, and these.

@@ -99,7 +99,7 @@ impl FunctionWorker {
         match &self.app.queue {
             Some(queue) => {
                 self.prepare(queue).await;
-                self.worker.enqueue_sweep().await.map_err(told)?;
+                self.worker.enqueue_due().await.map_err(told)?;
                 while time.is_left() {
                     let (count, failed) =
                         publisher::publish_due(&self.app, queue, publisher::BATCH).await.map_err(told)?;

@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use super::addresses::Addresses;
+use super::announcer::Announcer;
 use super::feed::Feed;
 use super::presence::Presence;
 use super::shared::{Shared, told};
@@ -71,6 +72,13 @@ impl Server {
         let sockets: Arc<Sockets> = Arc::default();
         tokio::spawn(Arc::clone(&feed).run());
         tokio::spawn(bus::run(Arc::clone(&app), Arc::clone(&feed)));
+        let announcer = Arc::new(Announcer::new());
+        let announcing = {
+            let (announcer, app, sockets) = (Arc::clone(&announcer), Arc::clone(&app), Arc::clone(&sockets));
+            let stop = closing.clone();
+            async move { announcer.run(&app, &sockets, stop).await }
+        };
+        tokio::spawn(announcing);
         let present = tokio::spawn(Presence::new(&app, &feed, &sockets).run(closing.clone()));
         let door = Door {
             addresses: Addresses::new(config.connections_per_address, config.trusted_proxies.clone()),
@@ -80,6 +88,7 @@ impl Server {
                 room: Arc::new(Semaphore::new(config.max_in_flight)),
                 unsent: Arc::new(Semaphore::new(UNSENT_UNITS)),
                 feed,
+                announcer,
                 sockets,
                 stopping: stop.clone(),
                 moves,

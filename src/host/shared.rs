@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::announcer::Announcer;
 use super::feed::Feed;
 use super::sockets::Sockets;
 use crate::api::router::Router;
@@ -17,6 +18,8 @@ pub(super) struct Shared {
     pub(super) unsent: Arc<Semaphore>,
     /// What is said in the channels that sockets follow.
     pub(super) feed: Arc<Feed>,
+    /// What the game says to many players.
+    pub(super) announcer: Arc<Announcer>,
     /// The sockets that are open.
     pub(super) sockets: Arc<Sockets>,
     /// The server was told to stop: each answer says that it is the connection's last.

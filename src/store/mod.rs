@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::filter::policy::Strictness;
 use crate::hub::Hub;
 
+pub mod announcement;
 pub mod block;
 pub mod channel;
 pub mod create;
@@ -39,9 +40,11 @@ pub mod process;
 pub mod rank;
 pub mod retention;
 pub mod right_change;
+pub mod schedule;
 pub mod sends;
 pub mod spoken_in;
 pub mod task_progress;
+pub mod ticket;
 mod times;
 pub mod wordlist_hit;
 

@@ -28,13 +28,21 @@ const AUDITED: &[&str] = &[
 
 /// Actions that do not, and why.
 const NOT_AUDITED: &[(&str, &str)] = &[
+    ("/announcement/cancel", "ends what the game says to all, and is kept with who made it"),
+    ("/announcement/create", "is said in front of all, and is kept with who made it"),
+    ("/announcement/preview", "reads"),
     ("/case/claim", "says who looks at a case; the decision is what counts"),
     ("/channel/create", "makes a place, and has no say over players"),
     ("/channel/members-add", "the game's own groups, which the game keeps"),
     ("/channel/members-remove", "the game's own groups, which the game keeps"),
     ("/message/send", "is said in front of all"),
     ("/message/sync", "reads"),
+    ("/ticket/claim", "says who looks after a question"),
+    ("/ticket/close", "is said to the player, in their channel"),
+    ("/ticket/reply", "is said to the player, in their channel"),
     ("/rank/report", "passes on what the game knows"),
+    ("/schedule/cancel", "the game's own timers"),
+    ("/schedule/create", "the game's own timers"),
     ("/task/submit", "is the program's own work"),
     ("/wordlist/refresh", "is about words"),
     ("/wordlist/test", "is about words"),

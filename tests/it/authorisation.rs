@@ -36,6 +36,9 @@ struct Ids {
     other: Value,
     /// Some task.
     task: Value,
+    ticket: Value,
+    announcement: Value,
+    schedule: Value,
 }
 
 /// One application for each kind of caller, so that what one does changes nothing for the others.
@@ -77,7 +80,15 @@ async fn prepare(caller: &str) -> (TestApp, Ids) {
     let appeal = app.player("eve").post("/appeal/submit", input).await.data()["appeal"]["id"].clone();
     let purge = json!({ "player": "carl", "since": 0, "reason": "r" });
     let task = moderator.post("/player/purge", purge).await.data()["task"].clone();
-    (app, Ids { case, appeal, own, other, task })
+    let question = json!({ "topic": "t", "text": "help" });
+    let ticket = app.player("eve").post("/ticket/open", question).await.data()["ticket"]["id"].clone();
+    let said =
+        json!({ "texts": { "en": "hello" }, "audience": { "everybody": true }, "when": { "now": true } });
+    let announcement =
+        moderator.post("/announcement/create", said).await.data()["announcement"]["id"].clone();
+    let timer = json!({ "task": "retention.v1", "payload": {}, "when": { "cron": "0 4 * * *" } });
+    let schedule = app.server().post("/schedule/create", timer).await.data()["schedule"]["id"].clone();
+    (app, Ids { case, appeal, own, other, task, ticket, announcement, schedule })
 }
 
 fn actor<'a>(app: &'a TestApp, caller: &str) -> Actor<'a> {
@@ -122,6 +133,15 @@ fn input(path: &str, ids: &Ids) -> Value {
         }
         "/player/purge" => json!({ "player": "carl", "since": 0, "reason": "r" }),
         "/task/show" => json!({ "id": ids.task }),
+        "/announcement/create" | "/announcement/preview" => {
+            json!({ "texts": { "en": "hello" }, "audience": { "everybody": true }, "when": { "now": true } })
+        }
+        "/announcement/cancel" => json!({ "id": ids.announcement }),
+        "/schedule/create" => json!({ "task": "retention.v1", "payload": {}, "when": { "now": true } }),
+        "/schedule/cancel" => json!({ "id": ids.schedule }),
+        "/ticket/open" => json!({ "topic": "t", "text": "help" }),
+        "/ticket/claim" | "/ticket/close" => json!({ "id": ids.ticket }),
+        "/ticket/reply" => json!({ "id": ids.ticket, "text": "hello" }),
         "/rank/report" => json!({ "board": "b", "player": "caller", "value": 1, "keep": "newest" }),
         "/wordlist/test" => json!({ "text": "hello" }),
         "/task/submit" => json!({ "task": "retention.v1", "payload": {} }),

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 #![expect(unreachable_pub, reason = "helpers are for the files beside them")]
 
+mod announcements;
 mod architecture;
 mod audit;
 mod auth;
@@ -62,6 +63,7 @@ mod rude_clients;
 mod s3;
 mod sanctions;
 mod scf;
+mod schedules;
 mod server;
 mod socket_client;
 mod sockets;
@@ -74,6 +76,7 @@ mod support;
 mod sync;
 mod task_actions;
 mod tasks;
+mod tickets;
 mod waiting;
 mod wordlist;
 mod wordlist_check;

@@ -51,6 +51,8 @@ async fn live(app: &TestApp) {
     moderator.post("/sanction/lift", json!({ "id": shadow, "reason": "r" })).await.data();
     let rank = json!({ "board": "b", "player": NAME, "value": 4_711, "keep": "highest" });
     app.server().post("/rank/report", rank).await.data();
+    let question = json!({ "topic": NAME, "text": "help me", "context": { "name": NAME } });
+    zoe.post("/ticket/open", question).await.data();
     let paid = payments::stripe(app, &payments::stripe_event("evt_1", NAME));
     assert_eq!(payments::send(app, &paid).await.0, 200);
     app.run_tasks().await;
@@ -86,7 +88,7 @@ async fn found(app: &TestApp) -> BTreeMap<String, usize> {
 }
 
 /// Some of those that hold the name before.
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 10] = [
     "message",
     "member",
     "block",
@@ -96,6 +98,7 @@ const TABLES: [&str; 9] = [
     "own_view",
     "audit_alias",
     "rank_report",
+    "ticket",
 ];
 
 #[tokio::test]
@@ -110,7 +113,7 @@ async fn who_is_forgotten_is_in_no_table_and_others_see_that_something_was_said(
     // Clients still have to be told whose words are gone, and other processes whose rights.
     let told = ["message", "outbox", "right_change"];
     assert!(after.keys().all(|table| told.contains(&table.as_str())), "{after:?}");
-    assert_eq!(after["message"], 2);
+    assert_eq!(after["message"], 3);
     let history = app.player("bob").history("w").await;
     for seq in [1, 2, 3] {
         let entry = &history[seq - 1];
@@ -190,11 +193,11 @@ fn tables(archive: &str) -> BTreeMap<String, Vec<Value>> {
 fn hold(archive: &str) {
     let tables = tables(archive);
     let texts: Vec<&Value> = tables["message"].iter().map(|row| &row["message"]["text"]).collect();
-    assert_eq!(texts.len(), 5);
+    assert_eq!(texts.len(), 6);
     let written = tables["message"].iter().find(|row| row["message"]["masked"] == true).unwrap();
     assert_eq!(written["written"]["text"], "badword for you");
     assert!(texts.contains(&&json!("only I see this")) && texts.contains(&&json!("between us")));
-    assert_eq!(tables["member"].len(), 4, "w, g, the direct channel, and their own");
+    assert_eq!(tables["member"].len(), 5, "w, g, the direct channel, their own, and the question");
     assert_eq!(tables["block"][0]["player"], "eve");
     assert_eq!((tables["sanction"].len(), &tables["sanction"][0]["appeal"]["text"]), (1, &json!("not me")));
     assert_eq!(tables["report"][0]["text"], "he said something");
@@ -208,7 +211,7 @@ async fn who_asks_gets_what_is_kept_about_them() {
     live(&app).await;
     let shown = begin(&app, "/player/export").await;
     let links = shown["progress"]["links"].as_array().unwrap();
-    assert_eq!((links.len(), &shown["progress"]["messages"]), (1, &json!(5)));
+    assert_eq!((links.len(), &shown["progress"]["messages"]), (1, &json!(6)));
     let path = links[0].as_str().unwrap().strip_prefix("file://").unwrap();
     hold(&fs::read_to_string(path).unwrap());
 }

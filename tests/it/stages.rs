@@ -78,7 +78,7 @@ async fn the_newest_code_has_a_topic_of_its_own_and_leaves_the_sweep_to_the_othe
         let app =
             TestApp::with(&[brokers, ("GUILDHALL_VERSION", version), ("GUILDHALL_TOPIC", "game.tasks")])
                 .await;
-        Worker::new(Arc::clone(&app.app), TASKS).enqueue_sweep().await.unwrap();
+        Worker::new(Arc::clone(&app.app), TASKS).enqueue_due().await.unwrap();
         let swept = outbox::status(&app.app.db).await.unwrap().depth();
         (app.app.queue.as_ref().unwrap().topic().to_owned(), swept)
     };

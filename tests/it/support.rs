@@ -160,6 +160,7 @@ pub fn claims(id: &str, scope: Scope) -> Claims {
         nbf: None,
         aud: None,
         zone: None,
+        lang: None,
     }
 }
 

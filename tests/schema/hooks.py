@@ -21,7 +21,15 @@ IDS = collections.defaultdict(list)
 with open(os.environ["GUILDHALL_SCHEMA_IDS"]) as lines:
     for line in lines:
         IDS[line.split()[0]].append(line.split()[1])
-OF = {"/sanction/lift": "sanction", "/case/show": "case", "/case/claim": "case", "/case/decide": "case", "/appeal/decide": "appeal", "/task/show": "task"}
+OF = {"/sanction/lift": "sanction", "/case/show": "case", "/case/claim": "case", "/case/decide": "case", "/appeal/decide": "appeal", "/task/show": "task",
+      "/ticket/claim": "ticket", "/ticket/reply": "ticket", "/ticket/close": "ticket", "/announcement/cancel": "announcement", "/schedule/cancel": "schedule"}
+
+# What is said to many, to whom, and when.
+SAID = {
+    "texts": [{"en": "hello"}, {"en": "hello", "zh-CN": "你好"}],
+    "audience": [{"everybody": True}, {"channel": "world"}, {"kind": "guild"}, {"zone": "eu-1", "min_level": 3}],
+    "when": [{"now": True}, {"at": 4_000_000_000_000}, {"cron": "0 20 * * 5", "zone": "Asia/Shanghai"}],
+}
 
 # Who leaves a channel can't read in it any more: one channel is enough for that.
 LEAVING = ("/channel/leave", "/channel/members-remove")
@@ -34,6 +42,8 @@ def known(name, value, channels, path):
         return "mallory"
     if random.random() < 0.2:
         return value
+    if name in SAID:
+        return random.choice(SAID[name])
     if name == "id" and path in OF:
         return random.choice(IDS[OF[path]])
     if name == "sanction":

@@ -11,6 +11,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::base::error::{Error, Result};
 use crate::chat::values::{ChannelId, Cursor, Few, MAX_SYNC_CHANNELS};
+use crate::store::announcement::InLanguage;
 use crate::store::message::{Message, Stored};
 
 /// The number that answers carry, whatever else a frame says.
@@ -134,6 +135,11 @@ pub(in crate::host) enum Push<'a> {
     Presence { channel: &'a str, reset: bool, online: Vec<&'a str>, offline: Vec<&'a str> },
     /// Whom the caller blocks has changed: what is shown of them changes too, so read it again.
     Blocks,
+    /// The game says something to many, the caller among them.
+    Announcement {
+        #[schemars(with = "InLanguage<'static>")]
+        announcement: InLanguage<'a>,
+    },
     /// The server closes.
     Bye { code: u16, retry_after_s: Option<u64> },
 }

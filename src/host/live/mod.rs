@@ -14,7 +14,7 @@ use futures_util::{SinkExt, StreamExt};
 use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio::time::{Instant, interval, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -29,6 +29,8 @@ use crate::base::error::{Error, Result};
 use crate::base::random;
 use crate::base::seat::{self, Seat};
 use crate::chat::identity::Identity;
+use crate::chat::values::Language;
+use crate::store::announcement::Shown;
 
 pub mod asyncapi;
 mod following;
@@ -161,6 +163,8 @@ struct Session {
     place: Place,
     /// Clients are asked to come back.
     moves: watch::Receiver<u64>,
+    /// What the game says to many.
+    announced: broadcast::Receiver<Arc<Shown>>,
 }
 
 /// Waits for the first frame, which says who it is; none where that was not said well.
@@ -196,7 +200,9 @@ async fn greet(wire: &mut Wire, peer: Peer, shared: &Arc<Shared>) -> Result<Opti
     // From here on, before the client knows that it is in: no word that comes later is missed.
     let mut moves = shared.moves.clone();
     moves.mark_unchanged();
-    let session = Session { shared: Arc::clone(shared), peer, token, who, following, place, moves };
+    let announced = shared.announcer.listen();
+    let session =
+        Session { shared: Arc::clone(shared), peer, token, who, following, place, moves, announced };
     let request_id = random::id();
     tracing::info!(request_id, caller = session.who.id.as_str(), client_ip = %peer.0, "socket");
     session.say(wire, frame.id, Ok(session.welcome()), &request_id).await?;
@@ -266,6 +272,10 @@ impl Session {
                     Err((id, error)) => wire.refuse(&self.shared, id, error).await?,
                 },
                 () = self.following.wait() => self.tell_apart(wire).await?,
+                // Whoever is too far behind asks what is active.
+                heard = self.announced.recv() => if let Ok(shown) = heard {
+                    self.announce(wire, &shown).await?;
+                },
                 _ = pings.tick() => {
                     if wire.heard.elapsed() > SILENT {
                         return Err(End::Gone);
@@ -303,6 +313,16 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Writes what the game says to many, if it concerns the caller.
+    async fn announce(&self, wire: &mut Wire, shown: &Shown) -> Result<(), End> {
+        if !shown.audience.concerns(&self.who) {
+            return Ok(());
+        }
+        metrics::counter!("guildhall_pushes_total").increment(1);
+        let language = self.who.lang.as_ref().map(Language::as_str);
+        wire.push(&Push::Announcement { announcement: shown.in_language(language) }).await
     }
 
     /// Answers one frame.

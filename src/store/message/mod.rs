@@ -178,6 +178,18 @@ pub(super) struct Written<'a> {
 pub struct Stored(Box<RawValue>);
 
 impl Stored {
+    /// Its number.
+    ///
+    /// # Errors
+    /// It has none.
+    pub fn seq(&self) -> Result<i64> {
+        #[derive(Deserialize)]
+        struct Numbered {
+            seq: i64,
+        }
+        serde_json::from_str(self.0.get()).map(|Numbered { seq }| seq).map_err(Error::internal)
+    }
+
     /// Messages joined by commas, as a list.
     fn list(joined: Option<String>) -> Result<Self> {
         Self::one(format!("[{}]", joined.unwrap_or_default()))

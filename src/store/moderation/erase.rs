@@ -181,6 +181,8 @@ const REST: &[&str] = &[
     "DELETE FROM refusal WHERE player_id = $1 AND $2 <> ''",
     "DELETE FROM rank_report WHERE player_id = $1 AND $2 <> ''",
     "DELETE FROM own_view WHERE player_id = $1 AND $2 <> ''",
+    "UPDATE channel SET name = NULL WHERE $2 <> '' AND id IN (SELECT channel FROM ticket WHERE player_id = $1)",
+    "UPDATE ticket SET player_id = $2, topic = '', context = NULL WHERE player_id = $1",
     "UPDATE sanction SET player_id = $2 WHERE player_id = $1",
     "UPDATE appeal SET player_id = $2, text = '' WHERE player_id = $1",
     "UPDATE report SET reporter = $2, text = NULL WHERE reporter = $1",

@@ -107,6 +107,15 @@ pub async fn rest(db: &Db, player: &PlayerId) -> Result<String> {
     for (board, value, at) in ranks {
         lines += &line("rank", json!({ "board": board, "value": value, "at": at }))?;
     }
+    let tickets: Vec<(String, String, Option<String>, Millis)> = db
+        .all(
+            "SELECT id, topic, context, opened_at FROM ticket WHERE player_id = $1 ORDER BY opened_at",
+            values![id],
+        )
+        .await?;
+    for (ticket, topic, context, at) in tickets {
+        lines += &line("ticket", json!({ "id": ticket, "topic": topic, "context": context, "at": at }))?;
+    }
     Ok(lines)
 }
 

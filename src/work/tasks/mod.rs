@@ -2,6 +2,7 @@
 
 use crate::work::task::Entry;
 
+pub mod announce;
 pub mod erase;
 pub mod export;
 pub mod payment;
@@ -10,6 +11,7 @@ pub mod rank;
 pub mod retention;
 pub mod review;
 pub mod spoken;
+pub mod ticket;
 pub mod told;
 pub mod webhook;
 
@@ -26,4 +28,7 @@ pub const TASKS: &[Entry] = &[
     Entry::of::<spoken::Spoken>(),
     Entry::of::<rank::Rank>(),
     Entry::of::<payment::Payment>(),
+    Entry::of::<announce::Announce>(),
+    Entry::of::<ticket::TicketSaid>(),
+    Entry::of::<ticket::TicketTold>(),
 ];

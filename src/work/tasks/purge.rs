@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::app::App;
 use crate::base::clock::Millis;
 use crate::chat::identity::{Identity, Scope};
-use crate::chat::values::{Level, MAX_EXACT, PlayerId};
+use crate::chat::values::PlayerId;
 use crate::store::message::{self, Purge as Emptying};
 use crate::store::task_progress;
 use crate::work::task::{Failure, Task};
@@ -45,7 +45,7 @@ impl Task for Purge {
 
     async fn run(self, app: &App, id: &str) -> Result<(), Failure> {
         let Self { player, since, by, scope, name } = self;
-        let by = Identity { id: by, name, level: Level::default(), scope, until: MAX_EXACT };
+        let by = Identity { id: by, name, scope, ..Identity::us() };
         let purge = Emptying { task: id, player: player.as_str(), since };
         let (mut after_key, mut channels, mut messages) = (0, 0, 0);
         while let Some((key, channel)) = message::next_to_purge(&app.db, player.as_str(), after_key).await? {

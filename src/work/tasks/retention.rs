@@ -8,7 +8,10 @@ use crate::app::App;
 use crate::base::clock::Millis;
 use crate::chat::sanctions::Ladder;
 use crate::store::moderation::{case, refusal};
-use crate::store::{channel, message, outbox, payment, rank, retention, right_change, task_progress};
+use crate::store::{
+    announcement, channel, message, outbox, payment, rank, retention, right_change, schedule, task_progress,
+    ticket,
+};
 use crate::work::task::{Failure, Task};
 
 /// Rows in one transaction.
@@ -17,6 +20,12 @@ const BATCH: i64 = 500;
 const REMEMBER_RANKS_MS: Millis = 366 * 86_400_000;
 /// How long a done task is remembered, so that a second delivery of it has no effect.
 const REMEMBER_DONE_MS: Millis = 7 * 86_400_000;
+
+/// How long it is remembered when something was due, and what was announced.
+const REMEMBER_SCHEDULES_MS: Millis = 90 * 86_400_000;
+
+/// How long closed tickets are remembered.
+const REMEMBER_TICKETS_MS: Millis = 365 * 86_400_000;
 
 /// How long it is remembered which payments were told; providers repeat what was not taken for days.
 const REMEMBER_PAYMENTS_MS: Millis = 90 * 86_400_000;
@@ -76,6 +85,11 @@ impl Task for Retention {
         let refusals_until = now - Ladder::RECORD_MS;
         while refusal::forget(&app.db, refusals_until, BATCH).await? == BATCH.unsigned_abs() {}
         while rank::forget(&app.db, now - REMEMBER_RANKS_MS, BATCH).await? == BATCH.unsigned_abs() {}
+        while schedule::forget(&app.db, now - REMEMBER_SCHEDULES_MS, BATCH).await? == BATCH.unsigned_abs() {}
+        while announcement::forget(&app.db, now - REMEMBER_SCHEDULES_MS, BATCH).await? == BATCH.unsigned_abs()
+        {
+        }
+        while ticket::forget(&app.db, now - REMEMBER_TICKETS_MS, BATCH).await? == BATCH.unsigned_abs() {}
         while payment::forget(&app.db, now - REMEMBER_PAYMENTS_MS, BATCH).await? == BATCH.unsigned_abs() {}
         task_progress::forget(&app.db, now - REMEMBER_PROGRESS_MS).await?;
         right_change::forget(&app.db, now - REMEMBER_RIGHTS_MS).await?;

@@ -62,8 +62,8 @@ impl Worker {
                 }
                 _ = tick.tick() => {
                     progress.advanced().into_iter().for_each(|(partition, offset)| consumer.commit(partition, offset));
-                    if let Err(error) = self.enqueue_sweep().await {
-                        tracing::warn!(%error, "the hourly sweep can't be enqueued");
+                    if let Err(error) = self.enqueue_due().await {
+                        tracing::warn!(%error, "what is due can't be enqueued");
                     }
                 }
                 _ = stop.changed() => {}

@@ -20,6 +20,7 @@ use crate::base::random;
 use crate::outside::envelope::Envelope;
 use crate::store::handover;
 use crate::store::outbox::{self, End};
+use crate::store::schedule;
 use crate::work::task::{Entry, Failure, Task};
 use crate::work::tasks::retention::Retention;
 
@@ -82,12 +83,14 @@ pub struct Worker {
     tasks: &'static [Entry],
     /// The last period for which a sweep was enqueued.
     swept: AtomicI64,
+    /// The last second in which it was looked at what is scheduled.
+    looked: AtomicI64,
 }
 
 impl Worker {
     /// A worker that has not begun.
     pub fn new(app: Arc<App>, tasks: &'static [Entry]) -> Arc<Self> {
-        Arc::new(Self { app, tasks, swept: AtomicI64::new(0) })
+        Arc::new(Self { app, tasks, swept: AtomicI64::new(0), looked: AtomicI64::new(0) })
     }
 
     /// Works until told to stop, then lets the tasks that run come to their end.
@@ -150,15 +153,25 @@ impl Worker {
     }
 
     async fn due(&self, room: usize) -> Result<Vec<Envelope>> {
-        self.enqueue_sweep().await?;
+        self.enqueue_due().await?;
         outbox::lease(&self.app.db, room as i64, LEASE_MS).await
     }
 
-    /// Enqueues what is done every hour, once for all workers; the newest code under test leaves it to the others.
+    /// Enqueues what is scheduled and due, looked for once a second, and what is done every hour.
     ///
     /// # Errors
     /// The database's.
-    pub async fn enqueue_sweep(&self) -> Result<()> {
+    pub async fn enqueue_due(&self) -> Result<()> {
+        self.enqueue_sweep().await?;
+        let second = self.app.clock.now() / 1_000;
+        if self.looked.swap(second, Ordering::Relaxed) != second {
+            schedule::fire(&self.app.db).await?;
+        }
+        Ok(())
+    }
+
+    /// Enqueues what is done every hour, once for all workers; the newest code under test leaves it to the others.
+    async fn enqueue_sweep(&self) -> Result<()> {
         if self.app.config.is_latest() {
             return Ok(());
         }

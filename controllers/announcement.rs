@@ -1,0 +1,264 @@
+//! `/announcement/*`: what the game says to many, now, at a time, or again and again.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::api::action::{Action, Route};
+use crate::api::caller::{Moderator, Player};
+use crate::app::App;
+use crate::base::clock::Millis;
+use crate::base::error::{Error, Result};
+use crate::chat::announcing::{Audience, Reach, Texts};
+use crate::chat::values::{Language, Nonce, PageSize, RecordId, ShowSeconds, Text};
+use crate::controllers::schedule::When;
+use crate::store::announcement::{self, Announcement, InLanguage, NewAnnouncement};
+use crate::store::channel;
+use crate::store::schedule::NewSchedule;
+use crate::work::task;
+use crate::work::tasks::announce::Announce;
+
+/// Times that a preview names.
+const NEXT: usize = 5;
+
+/// Say something to many.
+///
+/// Into channels it is a system message: its text in English or the first language, all languages in its payload. To
+/// players it is stored once, with whom it concerns: sockets of those get it pushed, and `/announcement/active` shows it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateAnnouncement {
+    /// What is said, by language: `{"en": "…", "zh-CN": "…"}`.
+    texts: Texts,
+    /// To whom.
+    audience: Audience,
+    /// When.
+    when: When,
+    /// To those who are away too, by their devices.
+    #[serde(default)]
+    push: bool,
+    /// How long players are shown it, in seconds: a week where absent, 90 days at most.
+    #[serde(default)]
+    show_s: ShowSeconds,
+    /// Chosen by the caller: the same nonce twice is the same announcement once.
+    #[serde(default)]
+    nonce: Option<Nonce>,
+}
+
+/// An announcement, as those see it who make them.
+#[derive(Serialize, JsonSchema)]
+pub struct AnnouncementView {
+    id: String,
+    /// `planned`, `running`, `done` or `cancelled`.
+    state: String,
+    /// When it is due next; none where it is over.
+    next_at: Option<Millis>,
+    texts: BTreeMap<Language, Text>,
+    audience: Audience,
+    push: bool,
+    /// How long players are shown each, in seconds.
+    show_s: i64,
+    /// Into how many channels it was said.
+    channels: i64,
+    /// Milliseconds since 1970-01-01 UTC.
+    created_at: Millis,
+}
+
+impl From<Announcement> for AnnouncementView {
+    fn from(of: Announcement) -> Self {
+        let Announcement { id, texts, audience, push, show_ms, state, next_at, created_at, reached } = of;
+        let (texts, show_s) = (texts.all().clone(), show_ms / 1_000);
+        Self { id, state, next_at, texts, audience, push, show_s, channels: reached, created_at }
+    }
+}
+
+/// One announcement.
+#[derive(Serialize, JsonSchema)]
+pub struct AnnouncementReply {
+    announcement: AnnouncementView,
+}
+
+impl Action for CreateAnnouncement {
+    const ROUTE: Route = Route::post("/announcement/create");
+    type Caller = Moderator;
+    type Reply = AnnouncementReply;
+
+    async fn run(self, app: &App, by: Moderator) -> Result<AnnouncementReply> {
+        check(app, &self.audience).await?;
+        let Self { texts, audience, when, push, show_s, nonce } = self;
+        let id = task::digest(&task::id_of("announcement", &by, nonce.as_ref()));
+        let plan = when.plan(app.db.now().await?)?;
+        let asked = serde_json::json!([texts, audience, when, push, show_s.get()]).to_string();
+        let announce = Announce { announcement: RecordId::parse(id.as_str()).map_err(Error::internal)? };
+        let new = NewAnnouncement {
+            id: &id,
+            texts: &texts,
+            audience: &audience,
+            push,
+            show_ms: show_s.get() * 1_000,
+        };
+        let (schedule, task) = (format!("announcement:{id}"), task::new(&announce)?);
+        let plan = NewSchedule {
+            id: &schedule,
+            task: &task,
+            plan: &plan,
+            by: &by.key(),
+            digest: &task::digest(&asked),
+        };
+        Ok(AnnouncementReply { announcement: announcement::create(&app.db, new, plan).await?.into() })
+    }
+}
+
+/// Is there somebody to tell?
+async fn check(app: &App, audience: &Audience) -> Result<()> {
+    match audience.reach().map_err(|fault| Error::InvalidInput(fault.to_owned()))? {
+        Reach::Channel(id) => match channel::find(&app.db, id, None).await? {
+            Some(_) => Ok(()),
+            None => Err(Error::NotFound("channel")),
+        },
+        Reach::Kind(_) | Reach::Players => Ok(()),
+    }
+}
+
+/// What is said to the caller now: what concerns their zone and level, in their language, the newest first.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ActiveAnnouncements {
+    /// Their language, where their token does not say it.
+    #[serde(default)]
+    language: Option<Language>,
+}
+
+/// What is shown.
+#[derive(Serialize, JsonSchema)]
+pub struct ActiveReply {
+    #[schemars(with = "Vec<InLanguage<'static>>")]
+    announcements: Vec<serde_json::Value>,
+}
+
+impl Action for ActiveAnnouncements {
+    const ROUTE: Route = Route::get("/announcement/active");
+    type Caller = Player;
+    type Reply = ActiveReply;
+
+    async fn run(self, app: &App, by: Player) -> Result<ActiveReply> {
+        let language = by.lang.as_ref().or(self.language.as_ref()).map(Language::as_str);
+        let shown = announcement::shown(&app.db, 0).await?;
+        let theirs = shown.iter().filter(|shown| shown.audience.concerns(&by));
+        Ok(ActiveReply {
+            announcements: theirs.map(|shown| serde_json::json!(shown.in_language(language))).collect(),
+        })
+    }
+}
+
+/// All announcements, the newest first, page by page.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListAnnouncements {
+    /// The last id of the page before.
+    #[serde(default)]
+    after: Option<RecordId>,
+    /// The page's size, 1 to 100.
+    #[serde(default)]
+    limit: PageSize,
+}
+
+/// A page of announcements.
+#[derive(Serialize, JsonSchema)]
+pub struct AnnouncementPage {
+    announcements: Vec<AnnouncementView>,
+    /// More follow: ask again after the last id.
+    more: bool,
+}
+
+impl Action for ListAnnouncements {
+    const ROUTE: Route = Route::get("/announcement/list");
+    type Caller = Moderator;
+    type Reply = AnnouncementPage;
+
+    async fn run(self, app: &App, _: Moderator) -> Result<AnnouncementPage> {
+        let after = self.after.as_ref().map(RecordId::as_str);
+        let (page, more) = announcement::list(&app.db, after, self.limit.get()).await?;
+        Ok(AnnouncementPage { announcements: page.into_iter().map(Into::into).collect(), more })
+    }
+}
+
+/// See what an announcement would do, without making it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PreviewAnnouncement {
+    /// As for `create`.
+    texts: Texts,
+    /// As for `create`.
+    audience: Audience,
+    /// As for `create`.
+    when: When,
+    /// As for `create`.
+    #[serde(default)]
+    #[expect(dead_code, reason = "takes what create takes")]
+    push: bool,
+    /// As for `create`.
+    #[serde(default)]
+    #[expect(dead_code, reason = "takes what create takes")]
+    show_s: ShowSeconds,
+    /// Not needed: nothing is made.
+    #[serde(default)]
+    #[expect(dead_code, reason = "takes what create takes")]
+    nonce: Option<Nonce>,
+}
+
+/// What it would do.
+#[derive(Serialize, JsonSchema)]
+pub struct Preview {
+    /// When, the next five times.
+    next: Vec<Millis>,
+    /// In how many channels it would be said; none where it is shown to players.
+    channels: Option<i64>,
+    /// In which languages, and which one those read who have another.
+    languages: Vec<String>,
+    fallback: String,
+    /// What a player would read in each language.
+    texts: BTreeMap<Language, Text>,
+}
+
+impl Action for PreviewAnnouncement {
+    const ROUTE: Route = Route::post("/announcement/preview");
+    type Caller = Moderator;
+    type Reply = Preview;
+
+    async fn run(self, app: &App, _: Moderator) -> Result<Preview> {
+        check(app, &self.audience).await?;
+        let channels = match self.audience.reach().map_err(|fault| Error::InvalidInput(fault.to_owned()))? {
+            Reach::Channel(_) => Some(1),
+            Reach::Kind(kind) => Some(announcement::count_channels(&app.db, kind.as_str()).await?),
+            Reach::Players => None,
+        };
+        let next = self.when.plan(app.db.now().await?)?.times(NEXT);
+        let languages = self.texts.all().keys().map(|language| language.as_str().to_owned()).collect();
+        let fallback = self.texts.pick(None).0.as_str().to_owned();
+        Ok(Preview { next, channels, languages, fallback, texts: self.texts.all().clone() })
+    }
+}
+
+/// End an announcement: it is said no more, also in the middle, and players are shown it no more.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CancelAnnouncement {
+    /// Which.
+    id: RecordId,
+    /// Not needed: it ends once.
+    #[serde(default)]
+    #[expect(dead_code, reason = "every write takes one")]
+    nonce: Option<Nonce>,
+}
+
+impl Action for CancelAnnouncement {
+    const ROUTE: Route = Route::post("/announcement/cancel");
+    type Caller = Moderator;
+    type Reply = AnnouncementReply;
+
+    async fn run(self, app: &App, _: Moderator) -> Result<AnnouncementReply> {
+        Ok(AnnouncementReply { announcement: announcement::cancel(&app.db, self.id.as_str()).await?.into() })
+    }
+}

@@ -1,0 +1,271 @@
+//! What the game says to many: once for all, with whom it concerns, and since when it is shown.
+
+use serde::Serialize;
+use sqlx::FromRow;
+
+use super::engine::sql::values;
+use super::schedule::{self, NewSchedule};
+use super::{Db, json};
+use crate::base::clock::Millis;
+use crate::base::error::{Error, Result};
+use crate::chat::announcing::{Audience, Texts};
+
+/// Announcements that are shown at one time, the newest ones.
+const SHOWN: i64 = 50;
+
+/// An announcement to be made.
+#[derive(Debug)]
+pub struct NewAnnouncement<'a> {
+    /// Its id: the same call has the same.
+    pub id: &'a str,
+    /// What is said.
+    pub texts: &'a Texts,
+    /// To whom.
+    pub audience: &'a Audience,
+    /// To those who are away too?
+    pub push: bool,
+    /// How long players are shown each.
+    pub show_ms: Millis,
+}
+
+/// An announcement.
+#[derive(Clone, Debug)]
+pub struct Announcement {
+    /// Its id.
+    pub id: String,
+    /// What is said.
+    pub texts: Texts,
+    /// To whom.
+    pub audience: Audience,
+    /// To those who are away too?
+    pub push: bool,
+    /// How long players are shown each.
+    pub show_ms: Millis,
+    /// `planned`, `running`, `done` or `cancelled`.
+    pub state: String,
+    /// When it is due next.
+    pub next_at: Option<Millis>,
+    /// When it was made.
+    pub created_at: Millis,
+    /// Into how many channels it was said.
+    pub reached: i64,
+}
+
+#[derive(FromRow)]
+struct Row {
+    id: String,
+    texts: String,
+    audience: String,
+    push: bool,
+    show_ms: Millis,
+    state: String,
+    next_at: Option<Millis>,
+    created_at: Millis,
+    reached: i64,
+}
+
+impl TryFrom<Row> for Announcement {
+    type Error = Error;
+    fn try_from(row: Row) -> Result<Self> {
+        let Row { id, texts, audience, push, show_ms, state, next_at, created_at, reached } = row;
+        let texts = serde_json::from_str(&texts).map_err(Error::internal)?;
+        let audience = serde_json::from_str(&audience).map_err(Error::internal)?;
+        Ok(Self { id, texts, audience, push, show_ms, state, next_at, created_at, reached })
+    }
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT a.id, a.texts, a.audience, a.push, a.show_ms, a.state, s.next_at, a.created_at, a.reached
+             FROM announcement a LEFT JOIN schedule s ON s.id = a.schedule_id ",
+            $rest
+        )
+    };
+}
+
+/// Makes an announcement with the schedule that says it; a second time changes nothing.
+///
+/// # Errors
+/// [`Error::Conflict`] where it is there with other content.
+pub async fn create(db: &Db, new: NewAnnouncement<'_>, plan: NewSchedule<'_>) -> Result<Announcement> {
+    let now = db.now().await?;
+    let (texts, audience) = (json(new.texts)?, json(new.audience)?);
+    let mut tx = db.begin().await?;
+    if schedule::add(&mut tx, db, &plan, now).await? {
+        tx.execute(
+            "INSERT INTO announcement (id, texts, audience, push, show_ms, state, schedule_id, created_by, created_at)
+             VALUES ($1, $2, $3, $4, $5, 'planned', $6, $7, $8)",
+            values![new.id, &texts, &audience, new.push, new.show_ms, plan.id, plan.by, now],
+        )
+        .await?;
+    }
+    tx.commit().await?;
+    db.note_enqueued();
+    find(db, new.id).await
+}
+
+/// One announcement.
+///
+/// # Errors
+/// [`Error::NotFound`] where there is none.
+pub async fn find(db: &Db, id: &str) -> Result<Announcement> {
+    let found: Option<Row> = db.optional(select!("WHERE a.id = $1"), values![id]).await?;
+    found.ok_or(Error::NotFound("announcement"))?.try_into()
+}
+
+/// A page of announcements, the newest first, behind one; and whether more follow.
+///
+/// # Errors
+/// [`Error::NotFound`] where the last of the page before is none.
+pub async fn list(db: &Db, after: Option<&str>, limit: i64) -> Result<(Vec<Announcement>, bool)> {
+    let (at, after) = match after {
+        Some(id) => (find(db, id).await?.created_at, id),
+        None => (Millis::MAX, ""),
+    };
+    let sql = select!("WHERE (a.created_at, a.id) < ($1, $2) ORDER BY a.created_at DESC, a.id DESC LIMIT $3");
+    let mut page: Vec<Row> = db.all(sql, values![at, after, limit + 1]).await?;
+    let more = page.len() as i64 > limit;
+    page.truncate(limit as usize);
+    Ok((page.into_iter().map(Announcement::try_from).collect::<Result<_>>()?, more))
+}
+
+/// Ends an announcement: it is said no more, also in the middle, and shown no more. One that is over stays as it is, and is
+/// shown no more.
+///
+/// # Errors
+/// [`Error::NotFound`] where there is none.
+pub async fn cancel(db: &Db, id: &str) -> Result<Announcement> {
+    let now = db.now().await?;
+    let mut tx = db.begin().await?;
+    for sql in [
+        "UPDATE schedule SET state = 'cancelled', next_at = NULL
+         WHERE id = (SELECT schedule_id FROM announcement WHERE id = $1) AND state = 'planned' AND $2 > 0",
+        "UPDATE announcement SET state = 'cancelled' WHERE id = $1 AND state <> 'done' AND $2 > 0",
+        "UPDATE announced SET until = $2 WHERE announcement_id = $1 AND until > $2",
+    ] {
+        tx.execute(sql, values![id, now]).await?;
+    }
+    tx.commit().await?;
+    find(db, id).await
+}
+
+/// Notes how far an announcement is; one that was cancelled stays so. Says whether it goes on.
+///
+/// # Errors
+/// The database's.
+pub async fn note(db: &Db, id: &str, state: &str, reached: i64) -> Result<bool> {
+    let sql = "UPDATE announcement SET state = $2, reached = $3 WHERE id = $1 AND state <> 'cancelled'";
+    Ok(db.execute(sql, values![id, state, reached]).await? > 0)
+}
+
+/// Shows an announcement to all players whom it concerns, from now on; once for a time that it was due.
+///
+/// # Errors
+/// The database's.
+pub async fn show(db: &Db, announcement: &Announcement, due: Millis) -> Result<()> {
+    let now = db.now().await?;
+    let sql = "INSERT INTO announced (announcement_id, due_at, at, until) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+    db.execute(sql, values![&announcement.id, due, now, now + announcement.show_ms]).await?;
+    Ok(())
+}
+
+/// An announcement that is shown.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// Grows with each.
+    pub number: i64,
+    /// Since when.
+    pub at: Millis,
+    /// Which.
+    pub id: String,
+    /// What is said.
+    pub texts: Texts,
+    /// To whom.
+    pub audience: Audience,
+}
+
+/// What is shown now and came behind a number, the newest of it.
+///
+/// # Errors
+/// The database's.
+pub async fn shown(db: &Db, after: i64) -> Result<Vec<Shown>> {
+    let now = db.now().await?;
+    let rows: Vec<(i64, Millis, String, String, String)> = db
+        .all(
+            "SELECT n.number, n.at, a.id, a.texts, a.audience FROM announced n JOIN announcement a ON a.id = n.announcement_id
+             WHERE n.until > $1 AND n.number > $2 ORDER BY n.number DESC LIMIT $3",
+            values![now, after, SHOWN],
+        )
+        .await?;
+    let shown = |(number, at, id, texts, audience): (i64, Millis, String, String, String)| {
+        let texts = serde_json::from_str(&texts).map_err(Error::internal)?;
+        let audience = serde_json::from_str(&audience).map_err(Error::internal)?;
+        Ok(Shown { number, at, id, texts, audience })
+    };
+    rows.into_iter().map(shown).collect()
+}
+
+/// The number of the last that was shown so many milliseconds ago, or before.
+///
+/// # Errors
+/// The database's.
+pub async fn last(db: &Db, ago_ms: Millis) -> Result<i64> {
+    let sql = "SELECT number FROM announced WHERE at <= $1 ORDER BY number DESC LIMIT 1";
+    let last: Option<(i64,)> = db.optional(sql, values![db.now().await? - ago_ms]).await?;
+    Ok(last.map_or(0, |(last,)| last))
+}
+
+/// The next channels of a kind behind a key: key and id.
+///
+/// # Errors
+/// The database's.
+pub async fn next_channels(db: &Db, kind: &str, after: i64, limit: i64) -> Result<Vec<(i64, String)>> {
+    let sql = "SELECT key, id FROM channel WHERE key > $1 AND kind = $2 ORDER BY key LIMIT $3";
+    Ok(db.all(sql, values![after, kind, limit]).await?)
+}
+
+/// How many channels there are of a kind.
+///
+/// # Errors
+/// The database's.
+pub async fn count_channels(db: &Db, kind: &str) -> Result<i64> {
+    let count: Option<(i64,)> =
+        db.optional("SELECT count(*) FROM channel WHERE kind = $1", values![kind]).await?;
+    Ok(count.map_or(0, |(count,)| count))
+}
+
+/// Forgets announcements that were made before a time and are over, and when they were shown. Says how many.
+///
+/// # Errors
+/// The database's.
+pub async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
+    let sql = "DELETE FROM announced WHERE number IN (SELECT number FROM announced WHERE until < $1 ORDER BY until LIMIT $2)";
+    db.execute(sql, values![before, batch]).await?;
+    let sql = "DELETE FROM announcement WHERE id IN
+               (SELECT id FROM announcement WHERE state IN ('done', 'cancelled') AND created_at < $1 ORDER BY created_at LIMIT $2)
+               AND NOT EXISTS (SELECT 1 FROM announced n WHERE n.announcement_id = announcement.id)";
+    Ok(db.execute(sql, values![before, batch]).await?)
+}
+
+/// What is shown, in a player's language.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "ActiveAnnouncement")]
+pub struct InLanguage<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// What it says.
+    pub text: &'a str,
+    /// In which language.
+    pub language: &'a str,
+    /// Since when, in milliseconds since 1970-01-01 UTC.
+    pub at: Millis,
+}
+
+impl Shown {
+    /// As one player reads it.
+    pub fn in_language(&self, language: Option<&str>) -> InLanguage<'_> {
+        let (language, text) = self.texts.pick(language);
+        InLanguage { id: &self.id, text: text.as_str(), language: language.as_str(), at: self.at }
+    }
+}

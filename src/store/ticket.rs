@@ -1,0 +1,278 @@
+//! Players' questions to the game's support: who waits for whom, since when, and who has each.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use sqlx::FromRow;
+
+use super::Db;
+use super::engine::sql::values;
+use super::outbox::{self, NewTask};
+use crate::base::clock::Millis;
+use crate::base::error::{Error, Result};
+
+/// How long a claim holds after the last thing that was done.
+const CLAIM_MS: Millis = 30 * 60_000;
+/// Tickets that a player may have open, and may open in an hour.
+const OPEN: i64 = 10;
+const HOUR_MS: Millis = 3_600_000;
+
+/// A ticket.
+#[derive(Debug, Serialize, FromRow, JsonSchema)]
+#[schemars(rename = "Ticket")]
+pub struct Ticket {
+    /// Its id.
+    pub id: String,
+    /// Where player and support speak.
+    pub channel: String,
+    /// Whose it is.
+    #[serde(rename = "player")]
+    pub player_id: String,
+    /// What it is about.
+    pub topic: String,
+    /// What the client said of itself.
+    #[serde(serialize_with = "as_json")]
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
+    pub context: Option<String>,
+    /// `open`: the support's turn; `waiting`: the player's; `closed`.
+    pub state: String,
+    /// Who has it; they had the last word less than half an hour ago, or another may claim it.
+    pub claimed_by: Option<String>,
+    /// When it was opened.
+    pub opened_at: Millis,
+    /// Since when it is in its state.
+    pub waiting_since: Millis,
+    /// When the support answered first.
+    pub first_reply_at: Option<Millis>,
+    /// When it was closed.
+    pub closed_at: Option<Millis>,
+}
+
+fn as_json<S: serde::Serializer>(context: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    let raw = context.as_ref().and_then(|context| serde_json::from_str::<&RawValue>(context).ok());
+    raw.serialize(serializer)
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, channel, player_id, topic, context, state, claimed_by, opened_at, waiting_since, first_reply_at,
+                    closed_at FROM ticket ",
+            $rest
+        )
+    };
+}
+
+/// What a player asks.
+#[derive(Debug)]
+pub struct NewTicket<'a> {
+    /// Its id: the same call has the same.
+    pub id: &'a str,
+    /// Where it is spoken of.
+    pub channel: &'a str,
+    /// Whose it is.
+    pub player: &'a str,
+    /// What it is about.
+    pub topic: &'a str,
+    /// What the client says of itself, as JSON.
+    pub context: Option<&'a str>,
+}
+
+/// May a player open one more?
+///
+/// # Errors
+/// [`Error::RateLimited`] for too many in an hour, [`Error::Conflict`] for too many that are open.
+pub async fn check(db: &Db, player: &str) -> Result<()> {
+    let now = db.now().await?;
+    let sql = "SELECT count(CASE WHEN state <> 'closed' THEN 1 END), count(CASE WHEN opened_at > $2 THEN 1 END), max(opened_at)
+               FROM (SELECT state, opened_at FROM ticket WHERE player_id = $1 ORDER BY opened_at DESC LIMIT 100) t";
+    let counts: Option<(i64, i64, Option<Millis>)> = db.optional(sql, values![player, now - HOUR_MS]).await?;
+    let (open, in_hour, last) = counts.unwrap_or_default();
+    if in_hour >= OPEN {
+        let wait_ms = (last.unwrap_or(now) + HOUR_MS - now).clamp(1_000, HOUR_MS);
+        let retry_after_s = wait_ms.unsigned_abs().div_ceil(1_000);
+        return Err(Error::RateLimited {
+            reason: "tickets",
+            message: "too many tickets within an hour",
+            retry_after_s,
+        });
+    }
+    if open >= OPEN {
+        return Err(Error::Conflict(format!("a player has {OPEN} tickets open at most").into()));
+    }
+    Ok(())
+}
+
+/// Stores a ticket with what tells of it; a second time changes nothing.
+///
+/// # Errors
+/// The database's.
+pub async fn open(db: &Db, new: NewTicket<'_>, told: Option<&NewTask>) -> Result<()> {
+    let now = db.now().await?;
+    let mut tx = db.begin().await?;
+    let stored = tx
+        .execute(
+            "INSERT INTO ticket (id, channel, player_id, topic, context, state, opened_at, waiting_since)
+             VALUES ($1, $2, $3, $4, $5, 'open', $6, $6) ON CONFLICT (id) DO NOTHING",
+            values![new.id, new.channel, new.player, new.topic, new.context, now],
+        )
+        .await?;
+    if let Some(told) = told.filter(|_| stored > 0) {
+        outbox::add(&mut tx, db, told, now).await?;
+    }
+    Ok(tx.commit().await?)
+}
+
+/// Stores the ticket of something that a player said in a channel of support, where there is none.
+///
+/// # Errors
+/// The database's.
+pub async fn open_missing(db: &Db, channel: &str, seq: i64) -> Result<()> {
+    let sql = "INSERT INTO ticket (id, channel, player_id, topic, state, opened_at, waiting_since)
+               SELECT substr(c.id, length('support:') + 1), c.id, m.sender_id, coalesce(c.name, 'support'), 'open', m.sent_at, m.sent_at
+               FROM channel c JOIN message m ON m.channel_key = c.key AND m.seq = $2
+               WHERE c.id = $1 AND c.kind = 'support' ON CONFLICT DO NOTHING";
+    db.execute(sql, values![channel, seq]).await?;
+    Ok(())
+}
+
+/// One ticket.
+///
+/// # Errors
+/// [`Error::NotFound`] where there is none.
+pub async fn find(db: &Db, id: &str) -> Result<Ticket> {
+    let found = db.optional(select!("WHERE id = $1"), values![id]).await?;
+    found.ok_or(Error::NotFound("ticket"))
+}
+
+/// The ticket that is spoken of in a channel.
+///
+/// # Errors
+/// [`Error::NotFound`] where there is none.
+pub async fn of_channel(db: &Db, channel: &str) -> Result<Ticket> {
+    let found = db.optional(select!("WHERE channel = $1"), values![channel]).await?;
+    found.ok_or(Error::NotFound("ticket"))
+}
+
+/// A player's tickets, the newest first.
+///
+/// # Errors
+/// The database's.
+pub async fn of_player(db: &Db, player: &str, limit: i64) -> Result<Vec<Ticket>> {
+    let sql = select!("WHERE player_id = $1 ORDER BY opened_at DESC, id DESC LIMIT $2");
+    Ok(db.all(sql, values![player, limit]).await?)
+}
+
+/// A page of tickets in a state, those that wait longest first; and whether more follow.
+///
+/// # Errors
+/// [`Error::NotFound`] where the last of the page before is none.
+pub async fn queue(db: &Db, state: &str, after: Option<&str>, limit: i64) -> Result<(Vec<Ticket>, bool)> {
+    let (since, after) = match after {
+        Some(id) => (find(db, id).await?.waiting_since, id),
+        None => (0, ""),
+    };
+    let sql =
+        select!("WHERE state = $1 AND (waiting_since, id) > ($2, $3) ORDER BY waiting_since, id LIMIT $4");
+    let mut page: Vec<Ticket> = db.all(sql, values![state, since, after, limit + 1]).await?;
+    let more = page.len() as i64 > limit;
+    page.truncate(limit as usize);
+    Ok((page, more))
+}
+
+/// How long players wait for the support.
+#[derive(Debug, Serialize, FromRow, JsonSchema)]
+pub struct Waits {
+    /// Tickets that wait for the support.
+    pub open: i64,
+    /// How long the one that waits longest has waited, in milliseconds.
+    pub longest_ms: Millis,
+    /// How long the first answer took on average, of the last 100 tickets that have one, in milliseconds.
+    pub first_reply_ms: Option<Millis>,
+}
+
+/// How long players wait now.
+///
+/// # Errors
+/// The database's.
+pub async fn waits(db: &Db) -> Result<Waits> {
+    let now = db.now().await?;
+    let sql = "SELECT count(*) AS open, coalesce($1 - min(waiting_since), 0) AS longest_ms,
+                      (SELECT CAST(avg(first_reply_at - opened_at) AS BIGINT) FROM
+                          (SELECT first_reply_at, opened_at FROM ticket WHERE state = 'waiting' AND first_reply_at IS NOT NULL
+                           ORDER BY waiting_since DESC LIMIT 100) t) AS first_reply_ms
+               FROM ticket WHERE state = 'open'";
+    Ok(db.optional(sql, values![now]).await?.unwrap_or(Waits {
+        open: 0,
+        longest_ms: 0,
+        first_reply_ms: None,
+    }))
+}
+
+/// Somebody of the support takes a ticket.
+///
+/// # Errors
+/// [`Error::Conflict`] where another has it, or it is closed.
+pub async fn claim(db: &Db, id: &str, by: &str) -> Result<Ticket> {
+    let now = db.now().await?;
+    let sql = "UPDATE ticket SET claimed_by = $2, claimed_at = $3
+               WHERE id = $1 AND state <> 'closed' AND (claimed_by IS NULL OR claimed_by = $2 OR claimed_at <= $4)";
+    let claimed = db.execute(sql, values![id, by, now, now - CLAIM_MS]).await?;
+    let ticket = find(db, id).await?;
+    match (claimed, ticket.state.as_str()) {
+        (1, _) => Ok(ticket),
+        (_, "closed") => Err(Error::Conflict("the ticket is closed".into())),
+        _ => Err(Error::Conflict("another has this ticket".into())),
+    }
+}
+
+/// Somebody of the support takes a ticket by answering it, a closed one too.
+///
+/// # Errors
+/// [`Error::Conflict`] where another has it.
+pub async fn take(db: &Db, id: &str, by: &str) -> Result<Ticket> {
+    let now = db.now().await?;
+    let sql = "UPDATE ticket SET claimed_by = $2, claimed_at = $3
+               WHERE id = $1 AND (claimed_by IS NULL OR claimed_by = $2 OR claimed_at <= $4)";
+    let taken = db.execute(sql, values![id, by, now, now - CLAIM_MS]).await?;
+    let ticket = find(db, id).await?;
+    if taken > 0 { Ok(ticket) } else { Err(Error::Conflict("another has this ticket".into())) }
+}
+
+/// Notes that something was said: the support's word makes it the player's turn, the player's the support's; also in a ticket
+/// that was closed. What was said before something that counted already changes nothing. Says whether anything changed.
+///
+/// # Errors
+/// The database's.
+pub async fn note_said(db: &Db, channel: &str, seq: i64, by_support: bool) -> Result<bool> {
+    let now = db.now().await?;
+    let sql = "UPDATE ticket SET last_seq = $2, closed_at = NULL, claimed_at = CASE WHEN $4 THEN $5 ELSE claimed_at END,
+                      first_reply_at = CASE WHEN $4 THEN coalesce(first_reply_at, $5) ELSE first_reply_at END,
+                      waiting_since = CASE WHEN state = $3 THEN waiting_since ELSE $5 END, state = $3
+               WHERE channel = $1 AND last_seq < $2";
+    let state = if by_support { "waiting" } else { "open" };
+    Ok(db.execute(sql, values![channel, seq, state, by_support, now]).await? > 0)
+}
+
+/// Closes a ticket; what was said up to a number opens it no more. A closed one stays as it is.
+///
+/// # Errors
+/// The database's.
+pub async fn close(db: &Db, id: &str, last_seq: i64) -> Result<Ticket> {
+    let now = db.now().await?;
+    let sql = "UPDATE ticket SET state = 'closed', closed_at = $2, waiting_since = $2,
+                      last_seq = CASE WHEN last_seq < $3 THEN $3 ELSE last_seq END
+               WHERE id = $1 AND state <> 'closed'";
+    db.execute(sql, values![id, now, last_seq]).await?;
+    find(db, id).await
+}
+
+/// Forgets tickets that were closed before a time. Says how many.
+///
+/// # Errors
+/// The database's.
+pub async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
+    let sql = "DELETE FROM ticket WHERE id IN
+               (SELECT id FROM ticket WHERE state = 'closed' AND waiting_since < $1 ORDER BY waiting_since LIMIT $2)";
+    Ok(db.execute(sql, values![before, batch]).await?)
+}

@@ -1,0 +1,146 @@
+//! Say an announcement: into channels, one after the other and no faster than a setting says; or to players, by one row that
+//! is shown to all whom it concerns.
+//!
+//! Safe to run twice: a message's nonce names the time that it was due. It goes on where an earlier try ended, and ends where
+//! somebody cancels it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::app::App;
+use crate::base::error::Error;
+use crate::chat::announcing::Reach;
+use crate::chat::identity::Identity;
+use crate::chat::payload::Payload;
+use crate::chat::said::{Said, Shown};
+use crate::chat::values::{ChannelId, Nonce, RecordId};
+use crate::store::announcement::{self, Announcement};
+use crate::store::message::MessageKind;
+use crate::store::schedule;
+use crate::store::sends::{self, Draft};
+use crate::store::task_progress;
+use crate::work::task::{self, Failure, Task};
+
+/// Channels that are read at one time.
+const PAGE: i64 = 50;
+
+/// Which is due.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Announce {
+    /// Its id.
+    pub announcement: RecordId,
+}
+
+impl Task for Announce {
+    const NAME: &'static str = "announce.v1";
+    const ATTEMPTS: i64 = 20;
+
+    fn key(&self) -> String {
+        format!("announce:{}", self.announcement.as_str())
+    }
+
+    async fn run(self, app: &App, id: &str) -> Result<(), Failure> {
+        let announcement = announcement::find(&app.db, self.announcement.as_str()).await?;
+        if !announcement::note(&app.db, &announcement.id, "running", announcement.reached).await? {
+            return Ok(());
+        }
+        let reached =
+            match announcement.audience.reach().map_err(|fault| Failure::GiveUp(fault.to_owned()))? {
+                Reach::Players => {
+                    let due = schedule::due_of(id).unwrap_or(announcement.created_at);
+                    announcement::show(&app.db, &announcement, due).await?;
+                    app.db.hub().tell(ANNOUNCED);
+                    announcement.reached
+                }
+                Reach::Channel(channel) => {
+                    match say(app, &announcement, channel, id).await {
+                        // It was deleted: there is nobody to tell.
+                        Ok(()) | Err(Error::NotFound(_)) => announcement.reached + 1,
+                        Err(fault) => return Err(fault.into()),
+                    }
+                }
+                Reach::Kind(kind) => match say_in_all(app, &announcement, kind.as_str(), id).await? {
+                    Some(reached) => reached,
+                    None => return Ok(()),
+                },
+            };
+        let is_over = announcement.next_at.is_none();
+        announcement::note(&app.db, &announcement.id, if is_over { "done" } else { "planned" }, reached)
+            .await?;
+        Ok(())
+    }
+}
+
+/// Under this name those hear of it who show announcements.
+pub const ANNOUNCED: &str = "announced/";
+
+/// Says it in every channel of a kind; how many those were, none where it was cancelled in the middle.
+async fn say_in_all(
+    app: &App,
+    announcement: &Announcement,
+    kind: &str,
+    id: &str,
+) -> Result<Option<i64>, Failure> {
+    #[derive(Default, Deserialize)]
+    struct Progress {
+        after: i64,
+        channels: i64,
+    }
+    let pause = Duration::from_secs(1) / app.config.services.announcements_per_s.max(1);
+    let progress = task_progress::of(&app.db, id).await?;
+    let Progress { mut after, mut channels } =
+        progress.and_then(|progress| serde_json::from_str(progress.get()).ok()).unwrap_or_default();
+    loop {
+        let page = announcement::next_channels(&app.db, kind, after, PAGE).await?;
+        let Some((last, _)) = page.last() else { return Ok(Some(announcement.reached + channels)) };
+        for (_, channel) in &page {
+            let channel =
+                ChannelId::parse(channel.as_str()).map_err(|fault| Failure::GiveUp(fault.to_owned()))?;
+            match say(app, announcement, &channel, id).await {
+                Ok(()) => channels += 1,
+                Err(Error::NotFound(_)) => {}
+                Err(fault) => return Err(fault.into()),
+            }
+            tokio::time::sleep(pause).await;
+        }
+        after = *last;
+        task_progress::note(&app.db, id, &json!({ "after": after, "channels": channels })).await?;
+        if !announcement::note(&app.db, &announcement.id, "running", announcement.reached + channels).await? {
+            return Ok(None);
+        }
+    }
+}
+
+async fn say(app: &App, announcement: &Announcement, channel: &ChannelId, id: &str) -> Result<(), Error> {
+    let (_, text) = announcement.texts.pick(None);
+    let payload =
+        json!({ "type": "announcement", "announcement": announcement.id, "texts": announcement.texts.all() });
+    // Clients that find no texts have the one in the message; all of them may be too many.
+    let payload = serde_json::from_str::<Payload>(&payload.to_string()).or_else(|_| {
+        let short = json!({ "type": "announcement", "announcement": announcement.id });
+        serde_json::from_str(&short.to_string())
+    });
+    let payload = payload.map_err(Error::internal)?;
+    let shown = Shown {
+        name: "Guildhall".to_owned(),
+        text: text.as_str().to_owned(),
+        payload: Some(payload.as_str().to_owned()),
+        masked: false,
+        wordlist: None,
+        review: false,
+        hits: Vec::new(),
+    };
+    let said = Said {
+        channel: channel.clone(),
+        text: text.clone(),
+        payload: Some(payload),
+        mentions: Vec::new(),
+        nonce: Some(Nonce::parse(task::digest(id)).map_err(Error::internal)?),
+    };
+    let sender = Identity::us();
+    let draft = Draft { kind: MessageKind::System, said, shown, sender, limit: None, follow_ups: Vec::new() };
+    sends::append(&app.db, draft).await.map(drop)
+}
