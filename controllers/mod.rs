@@ -10,6 +10,7 @@ pub mod appeal;
 pub mod audit;
 pub mod case;
 pub mod channel;
+pub mod device;
 pub mod health;
 pub mod message;
 pub mod meta;
@@ -51,6 +52,9 @@ pub const ACTIONS: &[Entry] = &[
     Entry::of::<schedule::CreateSchedule>(),
     Entry::of::<schedule::ListSchedules>(),
     Entry::of::<schedule::CancelSchedule>(),
+    Entry::of::<device::RegisterDevice>(),
+    Entry::of::<device::UnregisterDevice>(),
+    Entry::of::<device::PreferDevice>(),
     Entry::of::<ticket::OpenTicket>(),
     Entry::of::<ticket::OwnTickets>(),
     Entry::of::<ticket::TicketQueue>(),

@@ -17,6 +17,7 @@ use crate::outside::bus::Bus;
 use crate::outside::calls::Calls;
 use crate::outside::pace::Paced;
 use crate::outside::payments::Payments;
+use crate::outside::push::Push;
 use crate::outside::webhooks::Poster;
 use crate::store::Db;
 use crate::wordlist::in_use::{Blocklist, Loaded};
@@ -56,6 +57,8 @@ pub struct App {
     pub calls: Arc<Calls>,
     /// Posts events to the game's server.
     pub webhooks: Option<Poster>,
+    /// Tells players' devices.
+    pub push: Push,
     /// Payment providers that call back.
     pub payments: Payments,
     /// Tells ranks, so many a second.
@@ -93,6 +96,8 @@ impl App {
         let ranks = config.services.rank.as_ref().map(|rank| Paced::new(poster(&rank.provider), rank.per_s));
         let payments = Payments::new(&config.services.payments);
         let payments = payments.map_err(|fault| StartError::new("the environment", fault))?;
+        let push = Push::new(&config.services.push, &calls, clock.clone());
+        let push = push.map_err(|fault| StartError::new("the environment", fault))?;
         let queue = config.kafka.as_ref().map(Queue::new).transpose();
         let queue = queue.map_err(|fault| StartError::new("preparing the broker's client", fault))?;
         let bus = match &config.bus {
@@ -120,6 +125,7 @@ impl App {
             queue,
             calls,
             webhooks,
+            push,
             payments,
             ranks,
             alone,

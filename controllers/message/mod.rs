@@ -21,6 +21,7 @@ use crate::store::message::{self, Message, MessageKind, Page, Stored, Which};
 use crate::store::outbox::FollowUp;
 use crate::store::sends::{self, Draft, Sent};
 use crate::store::wordlist_hit;
+use crate::work::tasks::notify::Notify;
 use crate::work::tasks::review::Review;
 use crate::work::tasks::ticket::TicketSaid;
 use crate::work::tasks::webhook::Webhook;
@@ -171,8 +172,10 @@ fn follow_ups(app: &App, channel: &ChannelId, shown: &Shown, by: &Identity) -> R
     let by_support = by.is_staff();
     let in_ticket = channel.as_str().starts_with(SUPPORT);
     let ticket = in_ticket.then(|| TicketSaid { channel: channel.clone(), seq: 0, by_support });
+    let notify = app.push.is_on().then(|| Notify { channel: channel.clone(), seq: 0 });
     let webhook = webhook.iter().map(task::following);
     let others = review.iter().map(task::following).chain(ticket.iter().map(task::following));
+    let others = others.chain(notify.iter().map(task::following));
     webhook.chain(others).collect()
 }
 

@@ -81,6 +81,12 @@ impl Calendar {
     }
 }
 
+/// The minute of the day on a zone's clock; none where there is no such zone.
+pub fn minute_of_day(at: Millis, zone: &str) -> Option<u32> {
+    let wall = TimeZone::get(zone).ok()?.to_datetime(Timestamp::from_millisecond(at).ok()?);
+    Some(u32::from(wall.hour().unsigned_abs()) * 60 + u32::from(wall.minute().unsigned_abs()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,6 +10,7 @@
 pub mod announcing;
 pub mod identity;
 pub mod payload;
+pub mod quiet;
 pub mod recent;
 pub mod repeats;
 pub mod reports;

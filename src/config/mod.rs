@@ -21,12 +21,12 @@ pub mod moderation;
 mod parse;
 mod payments;
 mod platform;
+mod push;
 mod services;
 mod strangers;
 mod values;
 
 use moderation::Moderation;
-pub use payments::{AppStore, GooglePlay, KeySource, Payments, WechatPay, split_secrets};
 pub use values::*;
 
 /// The program's settings. One field a variable; the variable's documentation is in `Config::read`.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     BusConfig, Parsed, Password, PrivateHosts, RankConfig, Reader, S3Config, Secret, Services, WebhookConfig,
-    parse, payments,
+    parse, payments, push,
 };
 
 pub(super) fn s3(env: &mut Reader<'_>) -> S3Config {
@@ -70,7 +70,13 @@ pub(super) fn read(env: &mut Reader<'_>) -> Services {
         "channels a second into which one announcement is said, 1 to 10000",
         |text| parse::number(text, 1, 10_000).map(|number| number as u32),
     );
-    Services { private_hosts, rank: rank(env), payments: payments::read(env), announcements_per_s }
+    Services {
+        private_hosts,
+        rank: rank(env),
+        payments: payments::read(env),
+        push: push::read(env),
+        announcements_per_s,
+    }
 }
 
 /// None where ranks are told to nobody.

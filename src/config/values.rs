@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::Payments;
+pub use super::payments::{AppStore, GooglePlay, KeySource, Payments, WechatPay, split_secrets};
+pub use super::push::{Apns, Fcm, Push};
 use crate::base::address::is_private;
 use crate::base::clock::Millis;
 
@@ -142,6 +143,8 @@ pub struct Services {
     pub rank: Option<RankConfig>,
     /// Payment providers that call back.
     pub payments: Payments,
+    /// What players' devices are told by.
+    pub push: Push,
     /// Channels a second into which one announcement is said.
     pub announcements_per_s: u32,
 }

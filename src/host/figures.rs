@@ -80,6 +80,10 @@ pub const FIGURES: &[Figure] = &[
     gauge("guildhall_outbox_depth", "Tasks that wait to be run or handed to the broker."),
     gauge("guildhall_outbox_oldest_seconds", "How long the oldest task that is due has waited."),
     gauge("guildhall_dead_tasks", "Tasks that were given up; `guildhall task list` shows them."),
+    counter(
+        "guildhall_device_pushes_total",
+        "Pushes to devices, by platform and outcome: sent, gone, off or refused.",
+    ),
     counter("guildhall_callbacks_refused_total", "Callbacks of providers that were refused, by path."),
     counter("guildhall_log_lost_total", "Lines of the log that could not be written."),
     counter("guildhall_published_total", "Tasks that the broker took."),

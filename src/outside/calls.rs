@@ -14,8 +14,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
+pub use reqwest::Url;
 use reqwest::redirect::Policy;
-use reqwest::{Client, RequestBuilder, Response, Url};
+use reqwest::{Client, RequestBuilder, Response};
 use tokio::sync::Semaphore;
 
 use super::reach::{self, Resolver};
@@ -39,6 +40,8 @@ const ANSWER_BYTES: usize = 64 * 1024;
 /// Makes calls.
 pub struct Calls {
     client: Client,
+    /// For HTTP/2 without TLS, as within a network.
+    plain_http2: Client,
     clock: Clock,
     hosts: Mutex<HashMap<String, Arc<Host>>>,
 }
@@ -89,17 +92,24 @@ impl Calls {
     /// # Errors
     /// TLS can't be set up.
     pub fn new(private_hosts: PrivateHosts, clock: Clock) -> Result<Self, reqwest::Error> {
-        let client = Client::builder()
-            .redirect(Policy::none())
-            .dns_resolver(Arc::new(Resolver(private_hosts)))
-            .user_agent(concat!("guildhall/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        Ok(Self { client, clock, hosts: Mutex::default() })
+        let builder = || {
+            Client::builder()
+                .redirect(Policy::none())
+                .dns_resolver(Arc::new(Resolver(private_hosts.clone())))
+                .user_agent(concat!("guildhall/", env!("CARGO_PKG_VERSION")))
+        };
+        let (client, plain_http2) = (builder().build()?, builder().http2_prior_knowledge().build()?);
+        Ok(Self { client, plain_http2, clock, hosts: Mutex::default() })
     }
 
     /// A call that posts something.
     pub fn post(&self, url: &Url) -> RequestBuilder {
         self.client.post(url.clone())
+    }
+
+    /// A call that posts something by HTTP/2, without asking whether it is spoken there where nothing is encrypted.
+    pub fn post_http2(&self, url: &Url) -> RequestBuilder {
+        if url.scheme() == "http" { self.plain_http2.post(url.clone()) } else { self.post(url) }
     }
 
     /// A call that asks for something.
@@ -113,12 +123,13 @@ impl Calls {
     /// It was not done.
     pub async fn make(&self, request: RequestBuilder, timeout: Duration) -> Result<Answer, CallError> {
         let passing = |why: String| CallError::Passing { why, after_ms: 0 };
-        let request = request.timeout(timeout).build().map_err(|error| passing(told(error)))?;
+        let (client, request) = request.timeout(timeout).build_split();
+        let request = request.map_err(|error| passing(told(error)))?;
         reach::check(request.url()).map_err(passing)?;
         let host = self.host(request.url());
         host.may_be_called(self.clock.steady())?;
         let _turn = host.at_once.acquire().await.map_err(|closed| passing(closed.to_string()))?;
-        let answered = match self.client.execute(request).await {
+        let answered = match client.execute(request).await {
             Ok(response) => read(response).await,
             Err(error) => Err(error),
         };

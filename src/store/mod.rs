@@ -28,6 +28,7 @@ pub mod announcement;
 pub mod block;
 pub mod channel;
 pub mod create;
+pub mod device;
 mod engine;
 pub mod handover;
 pub mod member;

@@ -157,7 +157,7 @@ fn one_vendor_one_home() {
         ("matchit", &["src/api/routes.rs"]),
         ("aho_corasick", &["src/filter/"]),
         ("jsonwebtoken", &["src/access/token.rs", "src/outside/payments/google.rs"]),
-        ("aws_lc_rs", &["src/outside/payments/"]),
+        ("aws_lc_rs", &["src/outside/payments/", "src/outside/push/jwt.rs"]),
         ("x509_cert", &["src/outside/payments/certificates.rs"]),
         ("reqwest", &["src/outside/calls.rs", "src/outside/reach.rs", "src/config/", "src/host/scf.rs"]),
         ("rdkafka", &["src/outside/broker.rs"]),

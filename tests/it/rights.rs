@@ -51,6 +51,9 @@ async fn live(app: &TestApp) {
     moderator.post("/sanction/lift", json!({ "id": shadow, "reason": "r" })).await.data();
     let rank = json!({ "board": "b", "player": NAME, "value": 4_711, "keep": "highest" });
     app.server().post("/rank/report", rank).await.data();
+    let device = json!({ "platform": "fcm", "token": format!("device-of-{NAME}") });
+    zoe.post("/device/register", device).await.data();
+    zoe.post("/device/preference", json!({ "channel": "w", "notify": "all" })).await.data();
     let question = json!({ "topic": NAME, "text": "help me", "context": { "name": NAME } });
     zoe.post("/ticket/open", question).await.data();
     let paid = payments::stripe(app, &payments::stripe_event("evt_1", NAME));
@@ -88,7 +91,7 @@ async fn found(app: &TestApp) -> BTreeMap<String, usize> {
 }
 
 /// Some of those that hold the name before.
-const TABLES: [&str; 10] = [
+const TABLES: [&str; 12] = [
     "message",
     "member",
     "block",
@@ -99,6 +102,8 @@ const TABLES: [&str; 10] = [
     "audit_alias",
     "rank_report",
     "ticket",
+    "device",
+    "device_preference",
 ];
 
 #[tokio::test]
@@ -225,6 +230,7 @@ async fn an_archive_in_a_bucket_has_a_link_that_anybody_can_follow() {
         ("S3_ENDPOINT", endpoint.as_str()),
         ("S3_PATH_STYLE", "on"),
         ("GUILDHALL_RANK_URL", "http://127.0.0.1:9/"),
+        ("GUILDHALL_PAYMENT_STRIPE_SECRET", payments::STRIPE),
     ];
     let app = TestApp::with(&variables).await;
     live(&app).await;

@@ -111,21 +111,6 @@ checked_string!(
 );
 
 checked_string!(
-    /// A language, as BCP 47 writes it: `en`, `zh-CN`.
-    Language, max 35, pattern "^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$", is_language,
-    "a language is a tag such as en or zh-CN"
-);
-
-fn is_language(value: &str) -> bool {
-    let mut parts = value.split('-');
-    let fits = |part: &str| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric());
-    parts
-        .next()
-        .is_some_and(|first| first.len() > 1 && fits(first) && first.bytes().all(|b| b.is_ascii_alphabetic()))
-        && parts.all(fits)
-}
-
-checked_string!(
     /// Names a sanction, a report, a case or an appeal.
     RecordId, max 64, pattern ID_PATTERN, is_id,
     "an id is 1 to 64 letters, digits or . _ : @ -"
@@ -185,7 +170,7 @@ macro_rules! debug_as_str {
         }
     )*};
 }
-debug_as_str!(ChannelId, PlayerId, Name, Nonce, RecordId, Place, InboxCursor, Language);
+debug_as_str!(ChannelId, PlayerId, Name, Nonce, RecordId, Place, InboxCursor);
 
 /// Logs show what somebody said only where the operator asks for it: `GUILDHALL_LOG=info,guildhall::text=debug`.
 impl fmt::Debug for Text {
@@ -288,18 +273,6 @@ checked_number!(
     SanctionSeconds, 1, 315_360_000, "seconds are a whole number from 1 to 315360000"
 );
 checked_number!(
-    /// How long an announcement is shown: 90 days at most.
-    ShowSeconds, 1, 7_776_000, "seconds are a whole number from 1 to 7776000"
-);
-
-impl Default for ShowSeconds {
-    /// A week.
-    fn default() -> Self {
-        Self(604_800)
-    }
-}
-
-checked_number!(
     /// A value on a board.
     RankValue, -MAX_EXACT, MAX_EXACT, "a value is a whole number of at most 53 bits"
 );
@@ -308,6 +281,10 @@ checked_number!(
     #[derive(Default)]
     Level, 0, 1_000_000, "a level is a whole number from 0 to 1000000"
 );
+
+mod reaching;
+
+pub use reaching::{DeviceToken, Language, ShowSeconds};
 
 impl PageSize {
     /// The largest.

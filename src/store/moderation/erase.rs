@@ -180,6 +180,9 @@ const REST: &[&str] = &[
     "DELETE FROM direct_opened WHERE (player_id = $1 OR other_id = $1) AND $2 <> ''",
     "DELETE FROM refusal WHERE player_id = $1 AND $2 <> ''",
     "DELETE FROM rank_report WHERE player_id = $1 AND $2 <> ''",
+    "DELETE FROM device WHERE player_id = $1 AND $2 <> ''",
+    "DELETE FROM device_preference WHERE player_id = $1 AND $2 <> ''",
+    "DELETE FROM push_pending WHERE player_id = $1 AND $2 <> ''",
     "DELETE FROM own_view WHERE player_id = $1 AND $2 <> ''",
     "UPDATE channel SET name = NULL WHERE $2 <> '' AND id IN (SELECT channel FROM ticket WHERE player_id = $1)",
     "UPDATE ticket SET player_id = $2, topic = '', context = NULL WHERE player_id = $1",
@@ -219,7 +222,7 @@ async fn erase_tasks(db: &Db, player: &PlayerId) -> Result<()> {
     let ids: Vec<(String,)> = db
         .all(
             // What they paid for is told first.
-            "SELECT id FROM outbox WHERE key IN ('told:' || $1, 'purge:' || $1, 'export:' || $1, 'rank:' || $1)
+            "SELECT id FROM outbox WHERE key IN ('told:' || $1, 'purge:' || $1, 'export:' || $1, 'rank:' || $1, 'push:' || $1)
                  OR (key = 'payment:player:' || $1 AND state = 'done')",
             values![player.as_str()],
         )

@@ -107,6 +107,16 @@ pub async fn rest(db: &Db, player: &PlayerId) -> Result<String> {
     for (board, value, at) in ranks {
         lines += &line("rank", json!({ "board": board, "value": value, "at": at }))?;
     }
+    let devices: Vec<(String, String, Option<String>, Millis)> = db
+        .all(
+            "SELECT platform, token, language, registered_at FROM device WHERE player_id = $1 ORDER BY registered_at",
+            values![id],
+        )
+        .await?;
+    for (platform, token, language, at) in devices {
+        lines +=
+            &line("device", json!({ "platform": platform, "token": token, "language": language, "at": at }))?;
+    }
     let tickets: Vec<(String, String, Option<String>, Millis)> = db
         .all(
             "SELECT id, topic, context, opened_at FROM ticket WHERE player_id = $1 ORDER BY opened_at",

@@ -6,22 +6,27 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::app::App;
+use crate::base::clock::Millis;
 use crate::base::error::Error;
 use crate::chat::announcing::Reach;
 use crate::chat::identity::Identity;
 use crate::chat::payload::Payload;
 use crate::chat::said::{Said, Shown};
-use crate::chat::values::{ChannelId, Nonce, RecordId};
+use crate::chat::values::{ChannelId, Level, Name, Nonce, RecordId};
+use crate::outside::push::Notice;
 use crate::store::announcement::{self, Announcement};
+use crate::store::device::{self, Device};
 use crate::store::message::MessageKind;
-use crate::store::schedule;
 use crate::store::sends::{self, Draft};
 use crate::store::task_progress;
+use crate::store::{online, outbox, schedule};
 use crate::work::task::{self, Failure, Task};
+use crate::work::tasks::notify;
 
 /// Channels that are read at one time.
 const PAGE: i64 = 50;
@@ -52,7 +57,19 @@ impl Task for Announce {
                 Reach::Players => {
                     let due = schedule::due_of(id).unwrap_or(announcement.created_at);
                     announcement::show(&app.db, &announcement, due).await?;
-                    app.db.hub().tell(ANNOUNCED);
+                    if announcement.push && app.push.is_on() {
+                        let after = RecordId::parse(announcement.id.as_str())
+                            .map_err(|fault| Failure::GiveUp(fault.to_owned()))?;
+                        let push = task::new(&PushAnnouncement { announcement: after, due })?;
+                        let now = app.db.now().await?;
+                        outbox::enqueue_later(
+                            &app.db,
+                            &format!("announce:{}:{due}", announcement.id),
+                            &push,
+                            now,
+                        )
+                        .await?;
+                    }
                     announcement.reached
                 }
                 Reach::Channel(channel) => {
@@ -74,8 +91,78 @@ impl Task for Announce {
     }
 }
 
-/// Under this name those hear of it who show announcements.
-pub const ANNOUNCED: &str = "announced/";
+/// Tell the devices of those who are away, page by page, where an announcement concerns players.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PushAnnouncement {
+    /// Which.
+    pub announcement: RecordId,
+    /// The time that it was due.
+    pub due: Millis,
+}
+
+/// Devices that are told at one time.
+const AT_ONCE: usize = 64;
+
+impl Task for PushAnnouncement {
+    const NAME: &'static str = "outreach.v1";
+    const ATTEMPTS: i64 = 20;
+
+    fn key(&self) -> String {
+        format!("outreach:{}", self.announcement.as_str())
+    }
+
+    async fn run(self, app: &App, id: &str) -> Result<(), Failure> {
+        #[derive(Default, Deserialize)]
+        struct Progress {
+            after: String,
+            told: usize,
+        }
+        let progress = task_progress::of(&app.db, id).await?;
+        let Progress { mut after, mut told } =
+            progress.and_then(|progress| serde_json::from_str(progress.get()).ok()).unwrap_or_default();
+        let audience = announcement::find(&app.db, self.announcement.as_str()).await?.audience;
+        let (least, most) =
+            (audience.min_level.map_or(0, Level::get), audience.max_level.map_or(Millis::MAX, Level::get));
+        loop {
+            let announcement = announcement::find(&app.db, self.announcement.as_str()).await?;
+            if announcement.state == "cancelled" {
+                return Ok(());
+            }
+            let since = app.db.now().await? - online::SILENT_MS;
+            let zone = audience.zone.as_ref().map(Name::as_str);
+            let page = device::away(&app.db, &after, (zone, least, most), since).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            let mut telling = Vec::with_capacity(page.len());
+            for device in &page {
+                telling.push(tell_device(app, device, &announcement, id));
+            }
+            let ended: Vec<Result<(), Failure>> =
+                futures_util::stream::iter(telling).buffer_unordered(AT_ONCE).collect().await;
+            ended.into_iter().collect::<Result<(), Failure>>()?;
+            (after, told) = (last.id.clone(), told + page.len());
+            task_progress::note(&app.db, id, &json!({ "after": after, "told": told })).await?;
+        }
+    }
+}
+
+async fn tell_device(
+    app: &App,
+    device: &Device,
+    announcement: &Announcement,
+    id: &str,
+) -> Result<(), Failure> {
+    let (_, text) = announcement.texts.pick(device.language.as_deref());
+    let notice = Notice {
+        id: task::digest(&format!("{id} {}", device.id)),
+        title: None,
+        body: text.as_str().to_owned(),
+        count: 1,
+        channel: None,
+        collapse: task::digest(id),
+    };
+    notify::tell(app, device, &notice).await
+}
 
 /// Says it in every channel of a kind; how many those were, none where it was cancelled in the middle.
 async fn say_in_all(

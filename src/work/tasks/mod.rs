@@ -5,6 +5,7 @@ use crate::work::task::Entry;
 pub mod announce;
 pub mod erase;
 pub mod export;
+pub mod notify;
 pub mod payment;
 pub mod purge;
 pub mod rank;
@@ -29,6 +30,9 @@ pub const TASKS: &[Entry] = &[
     Entry::of::<rank::Rank>(),
     Entry::of::<payment::Payment>(),
     Entry::of::<announce::Announce>(),
+    Entry::of::<announce::PushAnnouncement>(),
+    Entry::of::<notify::Notify>(),
+    Entry::of::<notify::Push>(),
     Entry::of::<ticket::TicketSaid>(),
     Entry::of::<ticket::TicketTold>(),
 ];

@@ -1,0 +1,300 @@
+//! Players' devices, what they want to be told, and what they have not been told yet.
+
+use sqlx::FromRow;
+
+use super::Db;
+use super::engine::sql::values;
+use super::outbox::{self, NewTask};
+use crate::base::clock::Millis;
+use crate::base::error::{Error, Result};
+
+/// Devices of one player.
+const EACH: i64 = 10;
+/// Channels of which one player says what they want to be told.
+const PREFERENCES: i64 = 1_000;
+/// Members that are looked at in one go.
+const PAGE: i64 = 500;
+
+/// A device to be registered.
+#[derive(Debug)]
+pub struct NewDevice<'a> {
+    /// A hash of platform and token.
+    pub id: &'a str,
+    /// Whose it is now.
+    pub player: &'a str,
+    /// `fcm`, `apns` or `generic`.
+    pub platform: &'a str,
+    /// What the provider calls it.
+    pub token: &'a str,
+    /// What its player reads.
+    pub language: Option<&'a str>,
+    /// Where they play.
+    pub zone: Option<&'a str>,
+    /// Their level.
+    pub level: i64,
+    /// When it is to be left alone, as JSON.
+    pub quiet: Option<&'a str>,
+    /// The app's id at Apple.
+    pub topic: Option<&'a str>,
+    /// Is it a development build?
+    pub sandbox: bool,
+}
+
+/// A device.
+#[derive(Clone, Debug, FromRow)]
+pub struct Device {
+    /// A hash of platform and token.
+    pub id: String,
+    /// Whose it is.
+    pub player_id: String,
+    /// `fcm`, `apns` or `generic`.
+    pub platform: String,
+    /// What the provider calls it.
+    pub token: String,
+    /// What its player reads.
+    pub language: Option<String>,
+    /// When it is to be left alone, as JSON.
+    pub quiet: Option<String>,
+    /// The app's id at Apple.
+    pub topic: Option<String>,
+    /// Is it a development build?
+    pub sandbox: bool,
+    /// When it was registered.
+    pub registered_at: Millis,
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT d.id, d.player_id, d.platform, d.token, d.language, d.quiet, d.topic, d.sandbox, d.registered_at
+             FROM device d ",
+            $rest
+        )
+    };
+}
+
+/// Registers a device, which may have been another player's. Of more than ten the oldest are forgotten.
+///
+/// # Errors
+/// The database's.
+pub async fn register(db: &Db, new: NewDevice<'_>) -> Result<()> {
+    let now = db.now().await?;
+    let mut tx = db.begin().await?;
+    tx.execute(
+        "INSERT INTO device (id, player_id, platform, token, language, zone, level, quiet, topic, sandbox, registered_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+         ON CONFLICT (id) DO UPDATE SET player_id = excluded.player_id, language = excluded.language, zone = excluded.zone,
+             level = excluded.level, quiet = excluded.quiet, topic = excluded.topic, sandbox = excluded.sandbox,
+             registered_at = excluded.registered_at",
+        values![
+            new.id, new.player, new.platform, new.token, new.language, new.zone, new.level, new.quiet, new.topic,
+            new.sandbox, now
+        ],
+    )
+    .await?;
+    let sql = "DELETE FROM device WHERE player_id = $1 AND id NOT IN
+               (SELECT id FROM device WHERE player_id = $1 ORDER BY registered_at DESC, id LIMIT $2)";
+    tx.execute(sql, values![new.player, EACH]).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Forgets a player's devices of a token, on whatever platform. How many there were.
+///
+/// # Errors
+/// The database's.
+pub async fn unregister(db: &Db, player: &str, token: &str) -> Result<u64> {
+    Ok(db.execute("DELETE FROM device WHERE player_id = $1 AND token = $2", values![player, token]).await?)
+}
+
+/// Forgets a device that its provider calls gone, as it was registered then.
+///
+/// # Errors
+/// The database's.
+pub async fn forget(db: &Db, device: &Device) -> Result<()> {
+    let sql = "DELETE FROM device WHERE id = $1 AND registered_at = $2";
+    db.execute(sql, values![&device.id, device.registered_at]).await?;
+    Ok(())
+}
+
+/// A player's devices.
+///
+/// # Errors
+/// The database's.
+pub async fn of_player(db: &Db, player: &str) -> Result<Vec<Device>> {
+    Ok(db.all(select!("WHERE d.player_id = $1 ORDER BY d.id"), values![player]).await?)
+}
+
+/// Says of what in a channel a player wants to be told.
+///
+/// # Errors
+/// [`Error::Conflict`] where they said so of too many channels.
+pub async fn prefer(db: &Db, player: &str, channel: &str, notify: &str, mute_until: Millis) -> Result<()> {
+    let others: Option<(i64,)> = db
+        .optional(
+            "SELECT count(*) FROM device_preference WHERE player_id = $1 AND channel <> $2",
+            values![player, channel],
+        )
+        .await?;
+    if others.is_some_and(|(others,)| others >= PREFERENCES) {
+        return Err(Error::Conflict(format!("preferences are of {PREFERENCES} channels at most").into()));
+    }
+    let sql = "INSERT INTO device_preference (player_id, channel, notify, mute_until) VALUES ($1, $2, $3, $4)
+               ON CONFLICT (player_id, channel) DO UPDATE SET notify = excluded.notify, mute_until = excluded.mute_until";
+    db.execute(sql, values![player, channel, notify, mute_until]).await?;
+    Ok(())
+}
+
+/// Something was said, and who may have to be told.
+#[derive(Debug)]
+pub struct Said<'a> {
+    /// Where.
+    pub channel: &'a str,
+    /// Its channel's key.
+    pub channel_key: i64,
+    /// Its number.
+    pub seq: i64,
+    /// By whom.
+    pub sender: &'a str,
+    /// Are all told who say nothing else, or only those who are mentioned?
+    pub all: bool,
+    /// Who is mentioned, as a list of JSON.
+    pub mentions: &'a str,
+}
+
+/// The next members behind one who have a device and want to be told: not the sender, nor who blocks the sender.
+///
+/// # Errors
+/// The database's.
+pub async fn to_tell(db: &Db, said: &Said<'_>, after: &str) -> Result<Vec<String>> {
+    let now = db.now().await?;
+    let rows: Vec<(String, String)> = db
+        .all(
+            "SELECT m.player_id, coalesce(p.notify, $6) FROM member m
+             LEFT JOIN device_preference p ON p.player_id = m.player_id AND p.channel = $1
+             WHERE m.channel_key = $2 AND m.player_id > $3 AND m.player_id <> $4
+               AND EXISTS (SELECT 1 FROM device d WHERE d.player_id = m.player_id)
+               AND NOT EXISTS (SELECT 1 FROM block b WHERE b.player_id = m.player_id AND b.blocked_id = $4)
+               AND coalesce(p.notify, $6) <> 'none' AND coalesce(p.mute_until, 0) <= $5
+             ORDER BY m.player_id LIMIT $7",
+            values![
+                said.channel,
+                said.channel_key,
+                after,
+                said.sender,
+                now,
+                if said.all { "all" } else { "mentions" },
+                PAGE
+            ],
+        )
+        .await?;
+    let mentions: Vec<String> = serde_json::from_str(said.mentions).map_err(Error::internal)?;
+    // The last one stands for the page's end, wanted or not.
+    let last = rows.last().map(|(player, _)| player.clone());
+    let wanted = |(player, notify): (String, String)| {
+        (notify == "all" || mentions.contains(&player)).then_some(player)
+    };
+    let mut players: Vec<String> = rows.into_iter().filter_map(wanted).collect();
+    if let Some(last) = last {
+        players.push(last);
+    }
+    Ok(players)
+}
+
+/// Notes that a player has not been told of a message yet, with the task that tells them, once for its id.
+///
+/// # Errors
+/// The database's.
+pub async fn note_pending(
+    db: &Db,
+    player: &str,
+    said: &Said<'_>,
+    (id, told, at): (&str, &NewTask, Millis),
+) -> Result<()> {
+    let now = db.now().await?;
+    let sql = "INSERT INTO push_pending (player_id, channel_key, from_seq, last_seq, at) VALUES ($1, $2, $3, $3, $4)
+               ON CONFLICT (player_id, channel_key) DO UPDATE SET
+                   last_seq = CASE WHEN push_pending.last_seq < excluded.last_seq THEN excluded.last_seq ELSE push_pending.last_seq END";
+    db.execute(sql, values![player, said.channel_key, said.seq, now]).await?;
+    outbox::enqueue_later(db, id, told, at).await
+}
+
+/// What a player has not been told yet in a channel.
+#[derive(Debug, FromRow)]
+pub struct Pending {
+    /// The channel's key, and its id.
+    pub channel_key: i64,
+    /// Its id.
+    pub channel: String,
+    /// From this number on.
+    pub from_seq: i64,
+    /// Up to this one.
+    pub last_seq: i64,
+    /// Since when.
+    pub at: Millis,
+    /// How far they have read.
+    pub read_seq: i64,
+}
+
+/// All that a player has not been told yet.
+///
+/// # Errors
+/// The database's.
+pub async fn pending(db: &Db, player: &str) -> Result<Vec<Pending>> {
+    let rows = db
+        .all(
+            "SELECT p.channel_key, c.id AS channel, p.from_seq, p.last_seq, p.at, coalesce(m.read_seq, p.last_seq) AS read_seq
+             FROM push_pending p JOIN channel c ON c.key = p.channel_key
+             LEFT JOIN member m ON m.channel_key = p.channel_key AND m.player_id = p.player_id
+             WHERE p.player_id = $1 ORDER BY p.channel_key",
+            values![player],
+        )
+        .await?;
+    Ok(rows)
+}
+
+/// Notes that a player was told of what was pending, or has read it; what came since stays.
+///
+/// # Errors
+/// The database's.
+pub async fn note_told(db: &Db, player: &str, pending: &Pending) -> Result<()> {
+    let of = values![player, pending.channel_key, pending.last_seq];
+    db.execute("DELETE FROM push_pending WHERE player_id = $1 AND channel_key = $2 AND last_seq <= $3", of)
+        .await?;
+    let sql = "UPDATE push_pending SET from_seq = $3 + 1 WHERE player_id = $1 AND channel_key = $2 AND last_seq > $3";
+    db.execute(sql, values![player, pending.channel_key, pending.last_seq]).await?;
+    Ok(())
+}
+
+/// Has a player a socket in a process that lived since a time?
+///
+/// # Errors
+/// The database's.
+pub async fn is_online(db: &Db, player: &str, since: Millis) -> Result<bool> {
+    let found: Option<(i64,)> = db
+        .optional(
+            "SELECT CAST(1 AS BIGINT) FROM online o JOIN process p ON p.id = o.process_id
+             WHERE o.player_id = $1 AND p.seen_at >= $2 LIMIT 1",
+            values![player, since],
+        )
+        .await?;
+    Ok(found.is_some())
+}
+
+/// The next devices behind one, of players of a zone and of some levels who have no socket now.
+///
+/// # Errors
+/// The database's.
+pub async fn away(
+    db: &Db,
+    after: &str,
+    (zone, least, most): (Option<&str>, i64, i64),
+    online_since: Millis,
+) -> Result<Vec<Device>> {
+    let sql = select!(
+        "WHERE d.id > $1 AND ($2 IS NULL OR d.zone = $2) AND d.level BETWEEN $3 AND $4
+           AND NOT EXISTS (SELECT 1 FROM online o JOIN process p ON p.id = o.process_id
+                           WHERE o.player_id = d.player_id AND p.seen_at >= $5)
+         ORDER BY d.id LIMIT $6"
+    );
+    Ok(db.all(sql, values![after, zone, least, most, online_since, PAGE]).await?)
+}
