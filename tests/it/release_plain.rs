@@ -17,7 +17,7 @@ use crate::database;
 use crate::kafka;
 use crate::lambda::free_port;
 use crate::process::{Connection, eventually, get_text, player_token, server_token};
-use crate::socket_client::Socket;
+use crate::socket_client::{Socket, closed_at_last};
 use crate::sockets;
 use crate::support::SECRET;
 
@@ -263,6 +263,7 @@ async fn no_request_fails_while_versions_come_and_go_and_shares_are_kept() {
 
     let mut socket = Socket::open(server.port).await;
     socket.ask("/live/hello", json!({ "token": player_token("alice") })).await;
+    let closing = tokio::spawn(closed_at_last(socket));
 
     let players = Players::start(server.port);
     assert!((players.share("1", 500).await - 1.0).abs() < f64::EPSILON);
@@ -282,7 +283,7 @@ async fn no_request_fails_while_versions_come_and_go_and_shares_are_kept() {
     release(&["promote", "2"]).await;
     assert!((players.share("2", 500).await - 1.0).abs() < f64::EPSILON);
     // What is open moves to the version that players reach.
-    assert_eq!(socket.closed().await, 1012);
+    assert_eq!(closing.await.unwrap(), 1012);
     let mut socket = Socket::open(server.port).await;
     socket.ask("/live/hello", json!({ "token": player_token("alice") })).await;
     assert_eq!(socket.ask("/meta/version", json!({})).await["data"]["version"], "2");

@@ -124,6 +124,18 @@ impl Socket {
     }
 }
 
+/// The code a socket is closed with, however long that takes. It answers pings meanwhile: whoever does not is gone after a
+/// minute.
+pub async fn closed_at_last(mut socket: Socket) -> u16 {
+    loop {
+        match socket.wire.next().await {
+            Some(Ok(Message::Close(frame))) => return frame.map_or(1005, |frame| frame.code.into()),
+            Some(Ok(_)) => {}
+            Some(Err(_)) | None => return 1006,
+        }
+    }
+}
+
 pub fn start(data: &Path) -> Process {
     Process::start(data, &[])
 }
