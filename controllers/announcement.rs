@@ -19,6 +19,8 @@ use crate::store::schedule::NewSchedule;
 use crate::work::task;
 use crate::work::tasks::announce::Announce;
 
+/// Announcements that a player is shown at one time, the newest ones.
+const ACTIVE: usize = 50;
 /// Times that a preview names.
 const NEXT: usize = 5;
 
@@ -145,7 +147,7 @@ impl Action for ActiveAnnouncements {
     async fn run(self, app: &App, by: Player) -> Result<ActiveReply> {
         let language = by.lang.as_ref().or(self.language.as_ref()).map(Language::as_str);
         let shown = announcement::shown(&app.db, 0).await?;
-        let theirs = shown.iter().filter(|shown| shown.audience.concerns(&by));
+        let theirs = shown.iter().filter(|shown| shown.audience.concerns(&by)).take(ACTIVE);
         Ok(ActiveReply {
             announcements: theirs.map(|shown| serde_json::json!(shown.in_language(language))).collect(),
         })

@@ -10,8 +10,8 @@ use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 use crate::chat::announcing::{Audience, Texts};
 
-/// Announcements that are shown at one time, the newest ones.
-const SHOWN: i64 = 50;
+/// Announcements that are looked at for one player, the newest ones.
+const SHOWN: i64 = 500;
 
 /// An announcement to be made.
 #[derive(Debug)]

@@ -200,6 +200,26 @@ pub async fn to_tell(db: &Db, said: &Said<'_>, after: &str) -> Result<Vec<String
     Ok(players)
 }
 
+/// Is a member somebody who has a device and wants to be told, and does not block the sender?
+///
+/// # Errors
+/// The database's.
+pub async fn wants(db: &Db, said: &Said<'_>, player: &str) -> Result<bool> {
+    let now = db.now().await?;
+    let found: Option<(i64,)> = db
+        .optional(
+            "SELECT CAST(1 AS BIGINT) FROM member m
+             LEFT JOIN device_preference p ON p.player_id = m.player_id AND p.channel = $1
+             WHERE m.channel_key = $2 AND m.player_id = $3 AND m.player_id <> $4
+               AND EXISTS (SELECT 1 FROM device d WHERE d.player_id = m.player_id)
+               AND NOT EXISTS (SELECT 1 FROM block b WHERE b.player_id = m.player_id AND b.blocked_id = $4)
+               AND coalesce(p.notify, 'all') <> 'none' AND coalesce(p.mute_until, 0) <= $5",
+            values![said.channel, said.channel_key, player, said.sender, now],
+        )
+        .await?;
+    Ok(found.is_some())
+}
+
 /// Notes that a player has not been told of a message yet, with the task that tells them, once for its id.
 ///
 /// # Errors

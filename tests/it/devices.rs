@@ -173,6 +173,12 @@ async fn of_a_guild_those_are_told_who_are_mentioned_or_want_it() {
     prefer("carol", "all", json!(app.clock.now() + 60_000)).await;
     app.player("alice").say("g", "not now").await;
     assert_eq!(told(&app, &fake).await, []);
+    app.world("w", &["alice", "bob", "carol"]).await;
+    app.player("carol").post("/device/preference", json!({ "channel": "w", "notify": "all" })).await.data();
+    app.player("alice").say("w", "to the world").await;
+    let mention = json!({ "channel": "w", "text": "hey bob", "mentions": ["bob", "nobody"] });
+    app.player("alice").post("/message/send", mention).await.data();
+    assert_eq!(told(&app, &fake).await, of(&[("bob", "hey bob", 1)]), "of a world, mentions alone");
     let wrong = json!({ "channel": "other", "notify": "all" });
     assert_eq!(app.player("bob").post("/device/preference", wrong).await.code(), "not_found");
 }

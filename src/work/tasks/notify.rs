@@ -87,6 +87,15 @@ impl Task for Notify {
             mentions: &mentions,
         };
         let at = app.db.now().await? + WAIT_MS;
+        if matches!(channel.kind(), Kind::World | Kind::System) {
+            // Very many are in it: only those who are mentioned are looked at.
+            for player in &seen.mentions {
+                if device::wants(&app.db, &said, player).await? {
+                    tell_later(app, player, &said, at).await?;
+                }
+            }
+            return Ok(());
+        }
         let mut after = String::new();
         loop {
             let players = device::to_tell(&app.db, &said, &after).await?;
