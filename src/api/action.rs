@@ -201,7 +201,7 @@ impl Entry {
             preview: false,
             waits: A::WAITS,
             callback: None,
-            call: |app, call| Box::pin(run::<A>(app, call, A::ROUTE.method)),
+            call: |app, call| Box::pin(run::<A>(app, call, own_input)),
         }
     }
 
@@ -225,7 +225,7 @@ impl Entry {
         Self {
             route: Route::get(A::ROUTE.path),
             name: || format!("Get{}", A::schema_name()).into(),
-            call: |app, call| Box::pin(run::<A>(app, call, Verb::Get)),
+            call: |app, call| Box::pin(run::<A>(app, call, |call| parse_query(call.query))),
             ..Self::of::<A>()
         }
     }
@@ -238,7 +238,7 @@ impl Entry {
 }
 
 /// Who asks, what they ask, doing it, saying so.
-async fn run<A: Action>(app: &App, call: Call<'_>, method: Verb) -> Result<Written> {
+async fn run<A: Action>(app: &App, call: Call<'_>, input: fn(&Call<'_>) -> Result<A>) -> Result<Written> {
     let recognised = A::Caller::recognise(app, call.headers);
     if !A::ROUTE.is_health() {
         count(app, &call, recognised.as_ref().ok().and_then(|(_, identity)| identity.as_ref()))?;
@@ -247,10 +247,7 @@ async fn run<A: Action>(app: &App, call: Call<'_>, method: Verb) -> Result<Writt
     if let Some(identity) = identity {
         let _ = call.notes.caller.set(identity);
     }
-    let input: A = match method {
-        Verb::Get => parse_query(call.query)?,
-        Verb::Post => parse_body(call.headers, call.body)?,
-    };
+    let input = input(&call)?;
     if tracing::enabled!(tracing::Level::INFO) {
         let _ = call.notes.input.set(format!("{input:?}"));
     }
@@ -277,6 +274,16 @@ async fn call_back<C: Callback>(app: &App, call: Call<'_>) -> Result<Written> {
         }
     }
     answered
+}
+
+/// What is asked, from where the action's method has it. Known when it is compiled: no action carries the code to read its
+/// input from both.
+fn own_input<A: Action>(call: &Call<'_>) -> Result<A> {
+    if const { matches!(A::ROUTE.method, Verb::Get) } {
+        parse_query(call.query)
+    } else {
+        parse_body(call.headers, call.body)
+    }
 }
 
 /// Counts the request for whoever makes it, whatever becomes of it.
