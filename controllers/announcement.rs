@@ -181,7 +181,8 @@ impl Action for ListAnnouncements {
 
     async fn run(self, app: &App, _: Moderator) -> Result<AnnouncementPage> {
         let after = self.after.as_ref().map(RecordId::as_str);
-        let (page, more) = announcement::list(&app.db, after, self.limit.get()).await?;
+        let found = announcement::list(&app.db, after, self.limit.and_one()).await?;
+        let (page, more) = self.limit.page(found);
         Ok(AnnouncementPage { announcements: page.into_iter().map(Into::into).collect(), more })
     }
 }

@@ -61,6 +61,8 @@ pub const ACTIONS: &[Entry] = &[
     Entry::of::<ticket::ClaimTicket>(),
     Entry::of::<ticket::ReplyToTicket>(),
     Entry::of::<ticket::CloseTicket>(),
+    Entry::callback::<ticket::CheckWechat>(),
+    Entry::callback::<ticket::TakeWechat>(),
     Entry::of::<rank::ReportRank>(),
     Entry::callback::<payment::PaymentCallback>(),
     Entry::callback::<payment::WechatPayment>(),

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::api::action::{Call, Callback, Route, Written};
+use crate::api::action::{Call, Callback, Route};
 use crate::app::App;
 use crate::base::error::{Error, Result};
 use crate::chat::values::{Name, PlayerId};
@@ -43,7 +43,7 @@ enum Named {
 impl Callback for PaymentCallback {
     const ROUTE: Route = Route::post("/payment/callback");
 
-    async fn run(self, app: &App, call: Call<'_>) -> Result<Written> {
+    async fn run(self, app: &App, call: Call<'_>) -> Result<Bytes> {
         take(app, call, self.provider).await
     }
 
@@ -61,7 +61,7 @@ pub struct WechatPayment {}
 impl Callback for WechatPayment {
     const ROUTE: Route = Route::post("/payment/wechat");
 
-    async fn run(self, app: &App, call: Call<'_>) -> Result<Written> {
+    async fn run(self, app: &App, call: Call<'_>) -> Result<Bytes> {
         take(app, call, Named::Wechat).await
     }
 
@@ -75,7 +75,7 @@ fn wechat_refusal(error: &Error) -> Bytes {
     json!({ "code": "FAIL", "message": error.to_string() }).to_string().into()
 }
 
-async fn take(app: &App, call: Call<'_>, named: Named) -> Result<Written> {
+async fn take(app: &App, call: Call<'_>, named: Named) -> Result<Bytes> {
     let (provider, name) = match named {
         Named::Stripe => (Provider::Stripe, "stripe"),
         Named::Wechat => (Provider::Wechat, "wechat"),
@@ -104,8 +104,9 @@ async fn take(app: &App, call: Call<'_>, named: Named) -> Result<Written> {
     };
     let is_new = payment::store(&app.db, new, &told).await?;
     tracing::info!(provider = name, event, kind, is_new, "a payment provider called back");
-    Ok(match named {
-        Named::Wechat => Written::json(r#"{"code":"SUCCESS","message":"OK"}"#),
-        _ => Written::json(r#"{"received":true}"#),
-    })
+    let answer = match named {
+        Named::Wechat => r#"{"code":"SUCCESS","message":"OK"}"#,
+        _ => r#"{"received":true}"#,
+    };
+    Ok(Bytes::from_static(answer.as_bytes()))
 }

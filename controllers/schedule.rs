@@ -133,7 +133,8 @@ impl Action for ListSchedules {
 
     async fn run(self, app: &App, _: Server) -> Result<SchedulePage> {
         let after = self.after.as_ref().map(RecordId::as_str);
-        let (schedules, more) = schedule::list(&app.db, after, self.limit.get()).await?;
+        let found = schedule::list(&app.db, after, self.limit.and_one()).await?;
+        let (schedules, more) = self.limit.page(found);
         Ok(SchedulePage { schedules, more })
     }
 }

@@ -19,6 +19,7 @@ use crate::outside::pace::Paced;
 use crate::outside::payments::Payments;
 use crate::outside::push::Push;
 use crate::outside::webhooks::Poster;
+use crate::outside::wechat_service::WechatService;
 use crate::store::Db;
 use crate::wordlist::in_use::{Blocklist, Loaded};
 
@@ -61,6 +62,8 @@ pub struct App {
     pub push: Push,
     /// Payment providers that call back.
     pub payments: Payments,
+    /// `WeChat`'s customer service, if it is set up.
+    pub wechat_service: Option<WechatService>,
     /// Tells ranks, so many a second.
     pub ranks: Option<Paced<Poster>>,
     _presence: Option<Presence>,
@@ -96,6 +99,8 @@ impl App {
         let ranks = config.services.rank.as_ref().map(|rank| Paced::new(poster(&rank.provider), rank.per_s));
         let payments = Payments::new(&config.services.payments);
         let payments = payments.map_err(|fault| StartError::new("the environment", fault))?;
+        let wechat_service = config.services.wechat_service.as_ref().map(WechatService::new).transpose();
+        let wechat_service = wechat_service.map_err(|fault| StartError::new("the environment", fault))?;
         let push = Push::new(&config.services.push, &calls, clock.clone());
         let push = push.map_err(|fault| StartError::new("the environment", fault))?;
         let queue = config.kafka.as_ref().map(Queue::new).transpose();
@@ -127,6 +132,7 @@ impl App {
             webhooks,
             push,
             payments,
+            wechat_service,
             ranks,
             alone,
             _presence: presence,

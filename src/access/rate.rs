@@ -70,14 +70,9 @@ impl Rates {
     /// [`Error::RateLimited`] beyond the limit.
     pub fn would_pass(&self, address: IpAddr, now: Millis) -> Result<()> {
         let Some(limit) = self.limit else { return Ok(()) };
-        let (now, window) = (now * 1_000, limit.window_ms * 1_000);
-        let cost = (window / limit.count as i64).max(1);
-        let until = self
-            .paid_off
-            .get(&Who::Address(network(address)))
-            .map_or(0, |until| until.load(Ordering::Acquire));
-        let owed = if until > now + window { now } else { until.max(now) };
-        if owed + cost <= now + window { Ok(()) } else { Err(self.refusal(until + cost - now - window)) }
+        let paid_off = self.paid_off.get(&Who::Address(network(address)));
+        let until = paid_off.map_or(0, |until| until.load(Ordering::Acquire));
+        one_more(limit, until, now).map(drop).map_err(|wait_us| self.refusal(wait_us))
     }
 
     fn refusal(&self, wait_us: i64) -> Error {
@@ -88,19 +83,24 @@ impl Rates {
         }
     }
 
-    /// Each request costs a share of the window; a whole window may be owed at once.
     fn count(&self, who: impl Fn() -> Who, now: Millis) -> Result<()> {
         let Some(limit) = self.limit else { return Ok(()) };
-        let (now, window) = (now * 1_000, limit.window_ms * 1_000);
-        let cost = (window / limit.count as i64).max(1);
         let paid_off = self.paid_off.get_or_insert_with(&who(), || Ok::<_, Error>(Arc::default()))?;
-        let counted = paid_off.fetch_update(Ordering::AcqRel, Ordering::Acquire, |until| {
-            // A time that can't be: the clock has stepped back.
-            let owed = if until > now + window { now } else { until.max(now) };
-            (owed + cost <= now + window).then_some(owed + cost)
-        });
-        counted.map(drop).map_err(|until| self.refusal(until + cost - now - window))
+        let counted = paid_off
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |until| one_more(limit, until, now).ok());
+        let refused = |until| one_more(limit, until, now).err().unwrap_or_default();
+        counted.map(drop).map_err(|until| self.refusal(refused(until)))
     }
+}
+
+/// When all would be paid off with one more, or how long that one has to wait, both in microseconds. Each costs a share of
+/// the window; a whole window may be owed at once.
+fn one_more(limit: Limit, until: i64, now: Millis) -> Result<i64, i64> {
+    let (now, window) = (now * 1_000, limit.window_ms * 1_000);
+    let cost = (window / limit.count as i64).max(1);
+    // A time that can't be: the clock has stepped back.
+    let owed = if until > now + window { now } else { until.max(now) };
+    if owed + cost <= now + window { Ok(owed + cost) } else { Err(until + cost - now - window) }
 }
 
 #[cfg(test)]

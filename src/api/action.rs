@@ -119,40 +119,16 @@ pub struct Notes {
     pub input: OnceLock<String>,
 }
 
-/// What is answered where all went well: JSON, unless a provider that calls back wants something else.
-#[derive(Debug)]
-pub struct Written {
-    /// The body.
-    pub bytes: Bytes,
-    /// What it is.
-    pub content_type: &'static str,
-}
-
-impl Written {
-    /// JSON.
-    pub fn json(bytes: impl Into<Bytes>) -> Self {
-        Self { bytes: bytes.into(), content_type: "application/json" }
-    }
-
-    /// Plain text.
-    pub fn text(bytes: impl Into<Bytes>) -> Self {
-        Self { bytes: bytes.into(), content_type: "text/plain; charset=utf-8" }
-    }
-}
-
-/// A request that somebody else's program makes in its own form, and whose answer has to be in that form: the type is
+/// A request that somebody else's program makes in its own form, and that reads the answer as it is, without our envelope: the type is
 /// what stands in its query, where fields that nobody knows are left alone. It proves itself by a signature of its own.
 pub trait Callback: DeserializeOwned + JsonSchema + std::fmt::Debug + Send + 'static {
     /// Where it is reached.
     const ROUTE: Route;
-
-    /// What the log says of it.
-    fn noted(&self) -> String {
-        format!("{self:?}")
-    }
+    /// What the answer is; refusals without a form of their own are JSON.
+    const CONTENT_TYPE: &'static str = "application/json";
 
     /// Does it.
-    fn run(self, app: &App, call: Call<'_>) -> impl Future<Output = Result<Written>> + Send;
+    fn run(self, app: &App, call: Call<'_>) -> impl Future<Output = Result<Bytes>> + Send;
 
     /// How a refusal is said, where its maker reads it in a form of its own.
     fn refusal(_query: &str, _error: &Error) -> Option<Bytes> {
@@ -160,7 +136,16 @@ pub trait Callback: DeserializeOwned + JsonSchema + std::fmt::Debug + Send + 'st
     }
 }
 
-type Calling<'a> = Pin<Box<dyn Future<Output = Result<Written>> + Send + 'a>>;
+/// The form of a callback's answer.
+#[derive(Clone, Copy)]
+pub struct Form {
+    /// What it is, where the callback is taken.
+    pub content_type: &'static str,
+    /// How a refusal is said, from the query and what was wrong.
+    pub refusal: fn(&str, &Error) -> Option<Bytes>,
+}
+
+type Calling<'a> = Pin<Box<dyn Future<Output = Result<Bytes>> + Send + 'a>>;
 
 /// One row of the registry.
 pub struct Entry {
@@ -179,7 +164,7 @@ pub struct Entry {
     /// May it wait for something to be said?
     pub waits: bool,
     /// Is it somebody else's program that calls, in its own form?
-    pub callback: Option<fn(&str, &Error) -> Option<Bytes>>,
+    pub callback: Option<Form>,
     /// Runs it and writes the reply.
     pub call: for<'a> fn(&'a App, Call<'a>) -> Calling<'a>,
 }
@@ -215,7 +200,7 @@ impl Entry {
             reply: |_| Schema::default(),
             preview: false,
             waits: false,
-            callback: Some(C::refusal),
+            callback: Some(Form { content_type: C::CONTENT_TYPE, refusal: C::refusal }),
             call: |app, call| Box::pin(call_back::<C>(app, call)),
         }
     }
@@ -238,7 +223,7 @@ impl Entry {
 }
 
 /// Who asks, what they ask, doing it, saying so.
-async fn run<A: Action>(app: &App, call: Call<'_>, input: fn(&Call<'_>) -> Result<A>) -> Result<Written> {
+async fn run<A: Action>(app: &App, call: Call<'_>, input: fn(&Call<'_>) -> Result<A>) -> Result<Bytes> {
     let recognised = A::Caller::recognise(app, call.headers);
     if !A::ROUTE.is_health() {
         count(app, &call, recognised.as_ref().ok().and_then(|(_, identity)| identity.as_ref()))?;
@@ -256,14 +241,14 @@ async fn run<A: Action>(app: &App, call: Call<'_>, input: fn(&Call<'_>) -> Resul
 }
 
 /// Only those that fail are counted: a provider has few addresses, and many players pay.
-async fn call_back<C: Callback>(app: &App, call: Call<'_>) -> Result<Written> {
+async fn call_back<C: Callback>(app: &App, call: Call<'_>) -> Result<Bytes> {
     let now = app.clock.now();
     if let Some(address) = call.address {
         app.callbacks.would_pass(address, now)?;
     }
     let answering = async {
         let callback: C = parse_query(call.query)?;
-        let _ = call.notes.input.set(callback.noted());
+        let _ = call.notes.input.set(format!("{callback:?}"));
         callback.run(app, call).await
     };
     let answered = answering.await;
@@ -302,10 +287,10 @@ struct Reply<'a, T> {
     request_id: &'a str,
 }
 
-pub(super) fn say<T: Serialize>(data: &T, request_id: &str) -> Result<Written> {
+pub(super) fn say<T: Serialize>(data: &T, request_id: &str) -> Result<Bytes> {
     let mut json = Vec::with_capacity(512);
     serde_json::to_writer(&mut json, &Reply { data, request_id }).map_err(Error::internal)?;
-    Ok(Written::json(json))
+    Ok(json.into())
 }
 
 fn parse_query<A: DeserializeOwned>(query: &str) -> Result<A> {

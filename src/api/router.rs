@@ -15,7 +15,7 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use tracing::Instrument;
 
-use crate::api::action::{Call, Entry, Notes, Verb, Written};
+use crate::api::action::{Call, Entry, Form, Notes, Verb};
 use crate::api::body::{MAX_BODY_BYTES, MAX_SERVER_BODY_BYTES, collect, late};
 use crate::api::cors;
 use crate::api::head::{Invocation, REQUEST_ID, client_ip, drop_platform_headers, request_id};
@@ -150,7 +150,7 @@ impl Router {
 
     /// The answer to a browser that asks whether a page may call: what it may is in the headers.
     fn permission(&self, request_id: &str) -> Answer {
-        let mut answer = self.write(Ok(Written::json(Bytes::new())), request_id);
+        let mut answer = self.write(Ok(Bytes::new()), request_id);
         *answer.status_mut() = StatusCode::NO_CONTENT;
         answer.headers_mut().remove(CONTENT_TYPE);
         answer
@@ -172,14 +172,10 @@ impl Router {
             // What it waited for others to say is not what it took.
             let took = started.elapsed().saturating_sub(seat::waited());
             let summary = self.log(entry, &exchange, &result, took);
-            let refusal = result
-                .as_ref()
-                .err()
-                .and_then(|error| (entry?.callback?)(parts.uri.query().unwrap_or_default(), error));
-            let mut answer = self.write(result, &request_id);
-            if let Some(refusal) = refusal {
-                *answer.body_mut() = refusal;
-            }
+            let mut answer = match entry.and_then(|entry| entry.callback) {
+                None => self.write(result, &request_id),
+                Some(form) => self.write_as(form, result, &exchange),
+            };
             if invocation.is_some() {
                 answer.extensions_mut().insert(summary);
             }
@@ -258,7 +254,7 @@ impl Router {
         methods.of(&exchange.parts.method).ok_or(Error::MethodNotAllowed { allow: methods.allowed() })
     }
 
-    async fn run(&self, entry: &Entry, exchange: &Exchange<'_>, body: Result<Bytes>) -> Result<Written> {
+    async fn run(&self, entry: &Entry, exchange: &Exchange<'_>, body: Result<Bytes>) -> Result<Bytes> {
         let query = exchange.parts.uri.query().unwrap_or_default();
         if query.len() > MAX_QUERY_BYTES {
             return Err(Error::InvalidInput(format!("the query is longer than {MAX_QUERY_BYTES} bytes")));
@@ -283,21 +279,21 @@ impl Router {
         }
     }
 
-    pub(super) fn write(&self, result: Result<Written>, request_id: &str) -> Answer {
-        let (status, written, error) = match result {
-            Ok(written) => (StatusCode::OK, written, None),
+    pub(super) fn write(&self, result: Result<Bytes>, request_id: &str) -> Answer {
+        let (status, json, error) = match result {
+            Ok(json) => (StatusCode::OK, json, None),
             Err(error) => {
                 let json = serde_json::json!({
                     "error": { "code": error.code(), "message": error.to_string(), "details": error.details() },
                     "request_id": request_id,
                 });
-                (error.status(), Written::json(json.to_string()), Some(error))
+                (error.status(), json.to_string().into(), Some(error))
             }
         };
-        let mut answer = Response::new(written.bytes);
+        let mut answer = Response::new(json);
         *answer.status_mut() = status;
         let headers = answer.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(written.content_type));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(&VERSION, self.version.clone());
         if let Ok(id) = HeaderValue::from_str(request_id) {
@@ -312,12 +308,27 @@ impl Router {
         answer
     }
 
+    /// The answer to somebody else's program, as that reads it.
+    fn write_as(&self, form: Form, result: Result<Bytes>, exchange: &Exchange<'_>) -> Answer {
+        let query = exchange.parts.uri.query().unwrap_or_default();
+        let refusal = result.as_ref().err().and_then(|error| (form.refusal)(query, error));
+        let is_taken = result.is_ok();
+        let mut answer = self.write(result, exchange.request_id);
+        if is_taken {
+            answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(form.content_type));
+        }
+        if let Some(refusal) = refusal {
+            *answer.body_mut() = refusal;
+        }
+        answer
+    }
+
     /// The one line that a request leaves, and its figures.
     fn log(
         &self,
         entry: Option<&Entry>,
         exchange: &Exchange<'_>,
-        result: &Result<Written>,
+        result: &Result<Bytes>,
         took: Duration,
     ) -> Summary {
         let Exchange { parts, notes, request_id, invocation } = exchange;

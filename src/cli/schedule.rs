@@ -35,13 +35,10 @@ impl ScheduleCommand {
             Self::List => {
                 let mut after: Option<String> = None;
                 loop {
-                    let (page, more) =
-                        schedule::list(&app.db, after.as_deref(), PAGE).await.map_err(fault)?;
+                    let page = schedule::list(&app.db, after.as_deref(), PAGE).await.map_err(fault)?;
                     page.iter().try_for_each(|schedule| say(&line(schedule)))?;
-                    after = page.last().map(|last| last.id.clone());
-                    if !more {
-                        return Ok(());
-                    }
+                    let Some(last) = page.last() else { return Ok(()) };
+                    after = Some(last.id.clone());
                 }
             }
             Self::Run { id } => {

@@ -15,18 +15,23 @@ use crate::base::clock::Millis;
 use crate::chat::values::Limit;
 
 pub(crate) mod data_folder;
+mod gateway;
 mod kafka;
+mod keys;
 mod log;
 pub mod moderation;
 mod parse;
 mod payments;
 mod platform;
 mod push;
+mod reader;
 mod services;
 mod strangers;
 mod values;
+mod wechat_service;
 
 use moderation::Moderation;
+use reader::{Parsed, Reader};
 pub use values::*;
 
 /// The program's settings. One field a variable; the variable's documentation is in `Config::read`.
@@ -338,62 +343,5 @@ impl Config {
             );
         }
         config
-    }
-}
-
-/// Asks for variables, and remembers what was asked and what was wrong.
-struct Reader<'a> {
-    lookup: &'a dyn Fn(&str) -> Option<String>,
-    faults: Vec<String>,
-    variables: Vec<Variable>,
-}
-
-type Parsed<T> = Result<T, String>;
-
-impl Reader<'_> {
-    /// A variable with a default.
-    fn get<T>(
-        &mut self,
-        name: &'static str,
-        default: &'static str,
-        meaning: &'static str,
-        parse: impl Fn(&str) -> Parsed<T>,
-    ) -> T {
-        self.variables.push(Variable { name, default, meaning });
-        let fallback = || parse(default).expect("a default holds to its own rule");
-        match self.platform(name).map(|text| parse(&text)) {
-            None => fallback(),
-            Some(Ok(value)) => value,
-            Some(Err(why)) => {
-                self.fault(name, &why);
-                fallback()
-            }
-        }
-    }
-
-    /// A variable whose absence means something that its text can't say.
-    fn optional<T>(
-        &mut self,
-        name: &'static str,
-        default: &'static str,
-        meaning: &'static str,
-        parse: impl Fn(&str) -> Parsed<T>,
-    ) -> Option<T> {
-        self.variables.push(Variable { name, default, meaning });
-        let value = self.platform(name).map(|text| parse(&text))?;
-        value.map_err(|why| self.fault(name, &why)).ok()
-    }
-
-    /// A variable that the platform sets, which users don't.
-    fn platform(&self, name: &str) -> Option<String> {
-        (self.lookup)(name).filter(|value| !value.is_empty())
-    }
-
-    fn is_absent(&self, name: &str) -> bool {
-        self.platform(name).is_none()
-    }
-
-    fn fault(&mut self, name: &str, why: &str) {
-        self.faults.push(format!("{name} {why}"));
     }
 }

@@ -1,12 +1,8 @@
-//! The variables of payment providers that call back. A key may lie in a file (`…_FILE`), which is read again each minute.
+//! The variables of payment providers that call back.
 
-use std::fmt;
-use std::path::PathBuf;
+use super::keys::source;
+use super::{KeySource, Parsed, Reader, parse};
 
-use super::{Parsed, Reader, parse};
-
-/// The shortest secret that is taken; providers make them, and most are longer.
-const SECRET_BYTES: usize = 8;
 /// The SHA-256 of Apple's "Root CA - G3".
 const APPLE_ROOT: &str = "63343abfb89a6a03ebb57e9b3f5fa7be7c4f5c756f3017b3a8c488c3653e9179";
 const GOOGLE_KEYS: &str = "https://www.googleapis.com/oauth2/v3/certs";
@@ -26,43 +22,6 @@ pub struct Payments {
     pub google: Option<GooglePlay>,
     /// Kinds of events of which a player is told in their own channel.
     pub told: Vec<String>,
-}
-
-/// Where keys come from. Never shown.
-#[derive(Clone)]
-pub enum KeySource {
-    /// The setting itself.
-    Text(String),
-    /// A file, which may change.
-    File(PathBuf),
-}
-
-impl fmt::Debug for KeySource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("<keys>")
-    }
-}
-
-impl KeySource {
-    /// What stands there now.
-    ///
-    /// # Errors
-    /// The file can't be read; the text does not hold what is in it.
-    pub fn read(&self) -> Result<String, String> {
-        match self {
-            Self::Text(text) => Ok(text.clone()),
-            Self::File(path) => {
-                let text =
-                    std::fs::read_to_string(path).map_err(|fault| format!("{}: {fault}", path.display()))?;
-                Ok(text.trim().to_owned())
-            }
-        }
-    }
-
-    /// May it say something else later?
-    pub fn changes(&self) -> bool {
-        matches!(self, Self::File(_))
-    }
 }
 
 /// A merchant of `WeChat` Pay.
@@ -100,18 +59,6 @@ pub struct GooglePlay {
     pub keys: reqwest::Url,
 }
 
-/// Secrets joined by commas: two, while one is replaced.
-///
-/// # Errors
-/// One that is too short to be a secret, or none.
-pub fn split_secrets(text: &str) -> Result<Vec<String>, String> {
-    let secrets: Vec<String> = text.split(',').map(|secret| secret.trim().to_owned()).collect();
-    match secrets.iter().find(|secret| secret.len() < SECRET_BYTES) {
-        Some(short) => Err(format!("has a secret of {} bytes; {SECRET_BYTES} is the least", short.len())),
-        None => Ok(secrets),
-    }
-}
-
 pub(super) fn read(env: &mut Reader<'_>) -> Payments {
     let stripe = source(
         env,
@@ -130,21 +77,6 @@ pub(super) fn read(env: &mut Reader<'_>) -> Payments {
         |text| Ok(text.split(',').map(|kind| kind.trim().to_owned()).filter(|kind| !kind.is_empty()).collect()),
     );
     Payments { stripe, standard, wechat: wechat(env), apple: apple(env), google: google(env), told }
-}
-
-/// A key as a setting, or as a file.
-fn source(
-    env: &mut Reader<'_>,
-    (name, file): (&'static str, &'static str),
-    meaning: &'static str,
-) -> Option<KeySource> {
-    let text = env.optional(name, "off", meaning, |text| Ok(KeySource::Text(text.to_owned())));
-    let from = "file with the same instead, read again each minute";
-    let file_source = env.optional(file, "none", from, |text| Ok(KeySource::File(text.into())));
-    if text.is_some() && file_source.is_some() {
-        env.fault(file, &format!("is set, and {name} too: one of them is enough"));
-    }
-    text.or(file_source)
 }
 
 fn words(text: &str) -> Parsed<String> {

@@ -1,8 +1,6 @@
 //! The variables of what players' devices are told.
 
-use std::time::Duration;
-
-use super::{KeySource, Reader, Secret, WebhookConfig, parse};
+use super::{KeySource, Reader, WebhookConfig, gateway, parse};
 
 /// The providers that are set up.
 #[derive(Clone, Debug, Default)]
@@ -58,19 +56,11 @@ pub(super) fn read(env: &mut Reader<'_>) -> Push {
         let google = || reqwest::Url::parse("https://fcm.googleapis.com").expect("it is an address");
         Fcm { url: url.unwrap_or_else(google), account }
     });
-    let url = env.optional(
-        "GUILDHALL_PUSH_URL",
-        "off",
+    let generic = gateway::read(
+        env,
+        ("GUILDHALL_PUSH_URL", "GUILDHALL_PUSH_SECRET"),
         "address of a push gateway of your own, for devices of platform `generic`",
-        parse::http_url,
     );
-    let secret = env.optional(
-        "GUILDHALL_PUSH_SECRET",
-        "none: they carry no signature",
-        "signs what is posted there, 32 bytes or more",
-        |text| Secret::new(text),
-    );
-    let generic = url.map(|url| WebhookConfig { url, secret, timeout: Duration::from_secs(5) });
     Push { fcm, apns: apns(env), generic }
 }
 

@@ -1,10 +1,8 @@
 //! The variables of object storage, of the game's server, of ranks and of the bus.
 
-use std::time::Duration;
-
 use super::{
     BusConfig, Parsed, Password, PrivateHosts, RankConfig, Reader, S3Config, Secret, Services, WebhookConfig,
-    parse, payments, push,
+    gateway, parse, payments, push, wechat_service,
 };
 
 pub(super) fn s3(env: &mut Reader<'_>) -> S3Config {
@@ -74,6 +72,7 @@ pub(super) fn read(env: &mut Reader<'_>) -> Services {
         private_hosts,
         rank: rank(env),
         payments: payments::read(env),
+        wechat_service: wechat_service::read(env),
         push: push::read(env),
         announcements_per_s,
     }
@@ -81,17 +80,10 @@ pub(super) fn read(env: &mut Reader<'_>) -> Services {
 
 /// None where ranks are told to nobody.
 fn rank(env: &mut Reader<'_>) -> Option<RankConfig> {
-    let url = env.optional(
-        "GUILDHALL_RANK_URL",
-        "off",
+    let provider = gateway::read(
+        env,
+        ("GUILDHALL_RANK_URL", "GUILDHALL_RANK_SECRET"),
         "`http://` or `https://` address that is told of ranks, by signed posts like the game server's",
-        parse::http_url,
-    );
-    let secret = env.optional(
-        "GUILDHALL_RANK_SECRET",
-        "none: they carry no signature",
-        "signs what is posted there, 32 bytes or more",
-        |text| Secret::new(text),
     );
     let by_players = env.get(
         "GUILDHALL_RANK_FROM",
@@ -114,8 +106,7 @@ fn rank(env: &mut Reader<'_>) -> Option<RankConfig> {
     let per_s = env.get("GUILDHALL_RANK_RATE", "20", "such posts a second and worker, 1 to 1000", |text| {
         parse::number(text, 1, 1_000)
     });
-    let provider = WebhookConfig { url: url?, secret, timeout: Duration::from_secs(5) };
-    Some(RankConfig { provider, by_players, gather_ms, per_s })
+    Some(RankConfig { provider: provider?, by_players, gather_ms, per_s })
 }
 
 /// None where no bus is named.

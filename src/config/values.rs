@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-pub use super::payments::{AppStore, GooglePlay, KeySource, Payments, WechatPay, split_secrets};
+pub use super::keys::{KeySource, split_secrets};
+pub use super::payments::{AppStore, GooglePlay, Payments, WechatPay};
 pub use super::push::{Apns, Fcm, Push};
+pub use super::wechat_service::WechatService;
 use crate::base::address::is_private;
 use crate::base::clock::Millis;
 
@@ -143,6 +145,8 @@ pub struct Services {
     pub rank: Option<RankConfig>,
     /// Payment providers that call back.
     pub payments: Payments,
+    /// `WeChat`'s customer service, if its messages come here.
+    pub wechat_service: Option<WechatService>,
     /// What players' devices are told by.
     pub push: Push,
     /// Channels a second into which one announcement is said.

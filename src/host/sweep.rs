@@ -2,12 +2,13 @@
 //! Several servers on one database need nothing else to deliver each other's messages within a second. Where a bus tells
 //! of messages, the sweep looks seldom, for what the bus lost.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::behind::Behind;
 use crate::app::App;
 use crate::base::error::Result;
 use crate::hub::Hub;
@@ -21,8 +22,6 @@ const WITH_BUS: Duration = Duration::from_secs(5);
 const SHARE: u32 = 20;
 /// Channels in one query.
 const SLICE: usize = 2_000;
-/// For so long, a change of rights may become visible behind one that was made later.
-const LATE: Duration = Duration::from_secs(10);
 /// Where to begin before the last change, when somebody begins to wait.
 const BACK: i64 = 5_000;
 
@@ -67,40 +66,31 @@ async fn look(app: &App) {
     }
 }
 
-/// How far changes of rights were read.
+/// How far changes of rights were read; none while nobody waits.
 #[derive(Default)]
-struct Rights {
-    /// Nothing that comes late lies before this; none while nobody waits.
-    after: Option<i64>,
-    /// The changes behind it that were told, and when.
-    told: VecDeque<(Instant, i64)>,
-}
+struct Rights(Option<Behind>);
 
 impl Rights {
     async fn look(&mut self, app: &App) -> Result<()> {
         let hub = app.db.hub();
         if !hub.is_watched() {
-            *self = Self::default();
+            self.0 = None;
             return Ok(());
         }
-        let after = match self.after {
-            Some(after) => after,
-            None => (right_change::last(&app.db).await? - BACK).max(0),
+        let read = match &mut self.0 {
+            Some(read) => read,
+            None => {
+                let last = right_change::last(&app.db).await?;
+                self.0.insert(Behind::number((last - BACK).max(0)))
+            }
         };
-        let known: Vec<i64> = self.told.iter().map(|(_, id)| *id).collect();
-        let changes = right_change::behind(&app.db, after, &known).await?;
+        let changes = right_change::behind(&app.db, read.after(), &read.known()).await?;
         let channels: BTreeSet<&str> =
             changes.iter().filter_map(|change| change.channel.as_deref()).collect();
         let players: BTreeSet<&str> = changes.iter().map(|change| change.player_id.as_str()).collect();
         channels.into_iter().for_each(|channel| hub.tell_members(channel));
         players.into_iter().for_each(|player| hub.tell(&Hub::of_player(player)));
-        let now = Instant::now();
-        self.told.extend(changes.iter().map(|change| (now, change.id)));
-        self.after = Some(after);
-        while self.told.front().is_some_and(|(at, _)| at.elapsed() > LATE) {
-            let passed = self.told.pop_front().map(|(_, id)| id);
-            self.after = self.after.max(passed);
-        }
+        read.note(changes.iter().map(|change| change.id));
         Ok(())
     }
 }

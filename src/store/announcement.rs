@@ -77,7 +77,11 @@ impl TryFrom<Row> for Announcement {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT a.id, a.texts, a.audience, a.push, a.show_ms, a.state, s.next_at, a.created_at, a.reached
+            "SELECT a.id, a.texts, a.audience, a.push, a.show_ms, s.next_at, a.created_at, a.reached,
+                    CASE WHEN a.state = 'planned' AND s.state = 'cancelled' THEN 'cancelled'
+                         WHEN a.state = 'planned' AND s.state = 'done'
+                              AND NOT EXISTS (SELECT 1 FROM occurrence o WHERE o.schedule_id = s.id) THEN 'done'
+                         ELSE a.state END AS state
              FROM announcement a LEFT JOIN schedule s ON s.id = a.schedule_id ",
             $rest
         )
@@ -114,20 +118,18 @@ pub async fn find(db: &Db, id: &str) -> Result<Announcement> {
     found.ok_or(Error::NotFound("announcement"))?.try_into()
 }
 
-/// A page of announcements, the newest first, behind one; and whether more follow.
+/// Announcements, the newest first, behind one.
 ///
 /// # Errors
 /// [`Error::NotFound`] where the last of the page before is none.
-pub async fn list(db: &Db, after: Option<&str>, limit: i64) -> Result<(Vec<Announcement>, bool)> {
+pub async fn list(db: &Db, after: Option<&str>, limit: i64) -> Result<Vec<Announcement>> {
     let (at, after) = match after {
         Some(id) => (find(db, id).await?.created_at, id),
         None => (Millis::MAX, ""),
     };
     let sql = select!("WHERE (a.created_at, a.id) < ($1, $2) ORDER BY a.created_at DESC, a.id DESC LIMIT $3");
-    let mut page: Vec<Row> = db.all(sql, values![at, after, limit + 1]).await?;
-    let more = page.len() as i64 > limit;
-    page.truncate(limit as usize);
-    Ok((page.into_iter().map(Announcement::try_from).collect::<Result<_>>()?, more))
+    let page: Vec<Row> = db.all(sql, values![at, after, limit]).await?;
+    page.into_iter().map(Announcement::try_from).collect()
 }
 
 /// Ends an announcement: it is said no more, also in the middle, and shown no more. One that is over stays as it is, and is
@@ -243,7 +245,9 @@ pub async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
     let sql = "DELETE FROM announced WHERE number IN (SELECT number FROM announced WHERE until < $1 ORDER BY until LIMIT $2)";
     db.execute(sql, values![before, batch]).await?;
     let sql = "DELETE FROM announcement WHERE id IN
-               (SELECT id FROM announcement WHERE state IN ('done', 'cancelled') AND created_at < $1 ORDER BY created_at LIMIT $2)
+               (SELECT a.id FROM announcement a WHERE a.created_at < $1 AND NOT EXISTS
+                    (SELECT 1 FROM schedule s WHERE s.id = a.schedule_id AND s.state = 'planned')
+                ORDER BY a.created_at LIMIT $2)
                AND NOT EXISTS (SELECT 1 FROM announced n WHERE n.announcement_id = announcement.id)";
     Ok(db.execute(sql, values![before, batch]).await?)
 }

@@ -161,11 +161,12 @@ pub struct Said<'a> {
     pub mentions: &'a str,
 }
 
-/// The next members behind one who have a device and want to be told: not the sender, nor who blocks the sender.
+/// Of the next members behind one who have a device: those who want to be told (not the sender, nor who blocks the sender),
+/// and who was looked at last, if anybody was.
 ///
 /// # Errors
 /// The database's.
-pub async fn to_tell(db: &Db, said: &Said<'_>, after: &str) -> Result<Vec<String>> {
+pub async fn to_tell(db: &Db, said: &Said<'_>, after: &str) -> Result<(Vec<String>, Option<String>)> {
     let now = db.now().await?;
     let rows: Vec<(String, String)> = db
         .all(
@@ -188,16 +189,11 @@ pub async fn to_tell(db: &Db, said: &Said<'_>, after: &str) -> Result<Vec<String
         )
         .await?;
     let mentions: Vec<String> = serde_json::from_str(said.mentions).map_err(Error::internal)?;
-    // The last one stands for the page's end, wanted or not.
     let last = rows.last().map(|(player, _)| player.clone());
     let wanted = |(player, notify): (String, String)| {
         (notify == "all" || mentions.contains(&player)).then_some(player)
     };
-    let mut players: Vec<String> = rows.into_iter().filter_map(wanted).collect();
-    if let Some(last) = last {
-        players.push(last);
-    }
-    Ok(players)
+    Ok((rows.into_iter().filter_map(wanted).collect(), last))
 }
 
 /// Is a member somebody who has a device and wants to be told, and does not block the sender?

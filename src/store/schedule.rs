@@ -134,20 +134,17 @@ pub async fn find(db: &Db, id: &str) -> Result<Schedule> {
     found.ok_or(Error::NotFound("schedule"))
 }
 
-/// A page of schedules of this stage, the oldest first, behind one; and whether more follow.
+/// Schedules of this stage, the oldest first, behind one.
 ///
 /// # Errors
 /// [`Error::NotFound`] where the last of the page before is none.
-pub async fn list(db: &Db, after: Option<&str>, limit: i64) -> Result<(Vec<Schedule>, bool)> {
+pub async fn list(db: &Db, after: Option<&str>, limit: i64) -> Result<Vec<Schedule>> {
     let (at, after) = match after {
         Some(id) => (find(db, id).await?.created_at, id),
         None => (0, ""),
     };
     let sql = select!("WHERE stage = $1 AND (created_at, id) > ($2, $3) ORDER BY created_at, id LIMIT $4");
-    let mut page: Vec<Schedule> = db.all(sql, values![db.stage, at, after, limit + 1]).await?;
-    let more = page.len() as i64 > limit;
-    page.truncate(limit as usize);
-    Ok((page, more))
+    Ok(db.all(sql, values![db.stage, at, after, limit]).await?)
 }
 
 /// Ends a schedule: it is due no more. One that is over stays as it is.

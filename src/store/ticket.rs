@@ -163,21 +163,18 @@ pub async fn of_player(db: &Db, player: &str, limit: i64) -> Result<Vec<Ticket>>
     Ok(db.all(sql, values![player, limit]).await?)
 }
 
-/// A page of tickets in a state, those that wait longest first; and whether more follow.
+/// Tickets in a state behind one, those that wait longest first.
 ///
 /// # Errors
 /// [`Error::NotFound`] where the last of the page before is none.
-pub async fn queue(db: &Db, state: &str, after: Option<&str>, limit: i64) -> Result<(Vec<Ticket>, bool)> {
+pub async fn queue(db: &Db, state: &str, after: Option<&str>, limit: i64) -> Result<Vec<Ticket>> {
     let (since, after) = match after {
         Some(id) => (find(db, id).await?.waiting_since, id),
         None => (0, ""),
     };
     let sql =
         select!("WHERE state = $1 AND (waiting_since, id) > ($2, $3) ORDER BY waiting_since, id LIMIT $4");
-    let mut page: Vec<Ticket> = db.all(sql, values![state, since, after, limit + 1]).await?;
-    let more = page.len() as i64 > limit;
-    page.truncate(limit as usize);
-    Ok((page, more))
+    Ok(db.all(sql, values![state, since, after, limit]).await?)
 }
 
 /// How long players wait for the support.
@@ -209,34 +206,21 @@ pub async fn waits(db: &Db) -> Result<Waits> {
     }))
 }
 
-/// Somebody of the support takes a ticket.
+/// Somebody of the support takes a ticket; a closed one by answering it alone.
 ///
 /// # Errors
 /// [`Error::Conflict`] where another has it, or it is closed.
-pub async fn claim(db: &Db, id: &str, by: &str) -> Result<Ticket> {
+pub async fn claim(db: &Db, id: &str, by: &str, answers: bool) -> Result<Ticket> {
     let now = db.now().await?;
-    let sql = "UPDATE ticket SET claimed_by = $2, claimed_at = $3
-               WHERE id = $1 AND state <> 'closed' AND (claimed_by IS NULL OR claimed_by = $2 OR claimed_at <= $4)";
-    let claimed = db.execute(sql, values![id, by, now, now - CLAIM_MS]).await?;
+    let sql = "UPDATE ticket SET claimed_by = $2, claimed_at = $3 WHERE id = $1 AND (state <> 'closed' OR $5)
+               AND (claimed_by IS NULL OR claimed_by = $2 OR claimed_at <= $4)";
+    let claimed = db.execute(sql, values![id, by, now, now - CLAIM_MS, answers]).await?;
     let ticket = find(db, id).await?;
     match (claimed, ticket.state.as_str()) {
         (1, _) => Ok(ticket),
-        (_, "closed") => Err(Error::Conflict("the ticket is closed".into())),
+        (_, "closed") if !answers => Err(Error::Conflict("the ticket is closed".into())),
         _ => Err(Error::Conflict("another has this ticket".into())),
     }
-}
-
-/// Somebody of the support takes a ticket by answering it, a closed one too.
-///
-/// # Errors
-/// [`Error::Conflict`] where another has it.
-pub async fn take(db: &Db, id: &str, by: &str) -> Result<Ticket> {
-    let now = db.now().await?;
-    let sql = "UPDATE ticket SET claimed_by = $2, claimed_at = $3
-               WHERE id = $1 AND (claimed_by IS NULL OR claimed_by = $2 OR claimed_at <= $4)";
-    let taken = db.execute(sql, values![id, by, now, now - CLAIM_MS]).await?;
-    let ticket = find(db, id).await?;
-    if taken > 0 { Ok(ticket) } else { Err(Error::Conflict("another has this ticket".into())) }
 }
 
 /// Notes that something was said: the support's word makes it the player's turn, the player's the support's; also in a ticket

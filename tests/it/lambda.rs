@@ -280,7 +280,9 @@ async fn the_handler_makes_it_a_worker_and_a_wrong_one_is_told() {
         "{unknown}"
     );
 
-    let migrate = Lambda::start_as("migrate", env!("CARGO_BIN_EXE_guildhall"), &[]);
+    // All tests' migrations wait for one another, in one database; a function that migrates is given time.
+    let patient = [("AWS_LAMBDA_FUNCTION_TIMEOUT", "120")];
+    let migrate = Lambda::start_as("migrate", env!("CARGO_BIN_EXE_guildhall"), &patient);
     for _ in 0..2 {
         assert!(migrate.answer(&json!({})).await["migrations"].is_number(), "{}", migrate.log());
     }

@@ -79,6 +79,7 @@ mod sync;
 mod task_actions;
 mod tasks;
 mod tickets;
+mod tickets_wechat;
 mod waiting;
 mod wordlist;
 mod wordlist_check;

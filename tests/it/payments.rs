@@ -300,6 +300,27 @@ async fn one_players_payments_are_told_in_the_order_of_storing() {
     }
 }
 
+/// A game server with a fault, which refuses what it will take once it is mended.
+#[tokio::test]
+async fn a_payment_that_the_games_server_refuses_comes_again_and_keeps_its_place() {
+    let receiver = Receiver::start().await;
+    let app = app(&receiver, &[]).await;
+    receiver.status.store(400, Ordering::SeqCst);
+    for event in ["evt_1", "evt_2"] {
+        assert_eq!(send(&app, &stripe(&app, &stripe_event(event, "alice"))).await.0, 200);
+        app.run_tasks().await;
+    }
+    for _ in 0..20 {
+        app.clock.advance(700_000);
+        app.run_tasks().await;
+    }
+    receiver.status.store(204, Ordering::SeqCst);
+    app.clock.advance(700_000);
+    app.run_tasks().await;
+    let events: Vec<Value> = told(&receiver).into_iter().map(|data| data["event"].clone()).collect();
+    assert_eq!(events, ["evt_1", "evt_2"]);
+}
+
 /// Many at once, the same event several times: each is stored once.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_event_at_the_same_time_is_stored_once() {

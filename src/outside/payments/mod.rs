@@ -7,6 +7,8 @@ use http::HeaderMap;
 use serde_json::Value;
 
 use super::calls::Calls;
+use super::keys::Rotating;
+use super::signed::{UNSIGNED, elsewhere, malformed, recent};
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 use crate::config::Payments as Settings;
@@ -14,15 +16,10 @@ use crate::config::Payments as Settings;
 mod apple;
 mod certificates;
 mod google;
-mod keys;
 mod standard;
 mod stripe;
 mod wechat;
 
-use keys::Rotating;
-
-/// How old, or how far ahead, a signature's time may be.
-const SKEW_MS: Millis = 300_000;
 /// The longest id that is stored as a provider's.
 const MAX_ID: usize = 255;
 
@@ -136,28 +133,8 @@ fn off() -> Error {
     Error::Forbidden { reason: "off", message }
 }
 
-fn malformed(what: &str) -> Error {
-    Error::InvalidInput(format!("body: {what}"))
-}
-
-/// An event of another app, of another merchant, or of another environment.
-fn elsewhere(what: &'static str) -> Error {
-    Error::Forbidden { reason: "elsewhere", message: format!("the event is of another {what}") }
-}
-
-const UNSIGNED: Error = Error::Unauthenticated("the signature is missing or is not the provider's");
-
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok()).ok_or(UNSIGNED)
-}
-
-/// A time in seconds that is neither long ago nor far ahead.
-fn recent(seconds: &str, now: Millis) -> Result<Millis> {
-    let at: Millis = seconds.parse().map_err(|_| UNSIGNED)?;
-    if at.saturating_mul(1_000).abs_diff(now) > SKEW_MS.unsigned_abs() {
-        return Err(Error::Unauthenticated("the signature's time is too far from now"));
-    }
-    Ok(at)
 }
 
 fn json(body: &[u8]) -> Result<Value> {

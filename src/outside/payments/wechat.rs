@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::keys::Rotating;
+use super::Rotating;
 use super::{Callback, Received, Result, UNSIGNED, elsewhere, header, json, malformed, recent, text};
 use crate::config::WechatPay;
 

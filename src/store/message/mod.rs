@@ -177,16 +177,18 @@ pub(super) struct Written<'a> {
 #[serde(transparent)]
 pub struct Stored(Box<RawValue>);
 
+/// What is looked at of a message where only its number counts.
+#[derive(Deserialize)]
+struct Numbered {
+    seq: i64,
+}
+
 impl Stored {
     /// Its number.
     ///
     /// # Errors
     /// It has none.
     pub fn seq(&self) -> Result<i64> {
-        #[derive(Deserialize)]
-        struct Numbered {
-            seq: i64,
-        }
         serde_json::from_str(self.0.get()).map(|Numbered { seq }| seq).map_err(Error::internal)
     }
 
@@ -222,10 +224,6 @@ impl Stored {
     /// # Errors
     /// It is none.
     pub fn last_seq(&self) -> Result<Option<i64>> {
-        #[derive(Deserialize)]
-        struct Numbered {
-            seq: i64,
-        }
         let messages: Vec<Numbered> = serde_json::from_str(self.0.get()).map_err(Error::internal)?;
         Ok(messages.last().map(|message| message.seq))
     }

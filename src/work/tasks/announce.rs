@@ -14,17 +14,14 @@ use crate::app::App;
 use crate::base::clock::Millis;
 use crate::base::error::Error;
 use crate::chat::announcing::Reach;
-use crate::chat::identity::Identity;
 use crate::chat::payload::Payload;
-use crate::chat::said::{Said, Shown};
 use crate::chat::values::{ChannelId, Level, Name, Nonce, RecordId};
 use crate::outside::push::Notice;
 use crate::store::announcement::{self, Announcement};
 use crate::store::device::{self, Device};
-use crate::store::message::MessageKind;
-use crate::store::sends::{self, Draft};
 use crate::store::task_progress;
 use crate::store::{online, outbox, schedule};
+use crate::work::system_message;
 use crate::work::task::{self, Failure, Task};
 use crate::work::tasks::notify;
 
@@ -52,43 +49,38 @@ impl Task for Announce {
         if !announcement::note(&app.db, &announcement.id, "running", announcement.reached).await? {
             return Ok(());
         }
-        let reached =
-            match announcement.audience.reach().map_err(|fault| Failure::GiveUp(fault.to_owned()))? {
-                Reach::Players => {
-                    let due = schedule::due_of(id).unwrap_or(announcement.created_at);
-                    announcement::show(&app.db, &announcement, due).await?;
-                    if announcement.push && app.push.is_on() {
-                        let after = RecordId::parse(announcement.id.as_str())
-                            .map_err(|fault| Failure::GiveUp(fault.to_owned()))?;
-                        let push = task::new(&PushAnnouncement { announcement: after, due })?;
-                        let now = app.db.now().await?;
-                        outbox::enqueue_later(
-                            &app.db,
-                            &format!("announce:{}:{due}", announcement.id),
-                            &push,
-                            now,
-                        )
-                        .await?;
-                    }
-                    announcement.reached
-                }
-                Reach::Channel(channel) => {
-                    match say(app, &announcement, channel, id).await {
-                        // It was deleted: there is nobody to tell.
-                        Ok(()) | Err(Error::NotFound(_)) => announcement.reached + 1,
-                        Err(fault) => return Err(fault.into()),
-                    }
-                }
-                Reach::Kind(kind) => match say_in_all(app, &announcement, kind.as_str(), id).await? {
-                    Some(reached) => reached,
-                    None => return Ok(()),
-                },
-            };
-        let is_over = announcement.next_at.is_none();
-        announcement::note(&app.db, &announcement.id, if is_over { "done" } else { "planned" }, reached)
-            .await?;
+        let reach = announcement.audience.reach().map_err(|fault| Failure::GiveUp(fault.to_owned()))?;
+        let reached = match reach {
+            Reach::Players => {
+                show(app, self.announcement, &announcement, id).await?;
+                announcement.reached
+            }
+            Reach::Channel(channel) => match say(app, &announcement, channel, id).await {
+                // It was deleted: there is nobody to tell.
+                Ok(()) | Err(Error::NotFound(_)) => announcement.reached + 1,
+                Err(fault) => return Err(fault.into()),
+            },
+            Reach::Kind(kind) => match say_in_all(app, &announcement, kind.as_str(), id).await? {
+                Some(reached) => reached,
+                None => return Ok(()),
+            },
+        };
+        let state = if announcement.next_at.is_none() { "done" } else { "planned" };
+        announcement::note(&app.db, &announcement.id, state, reached).await?;
         Ok(())
     }
+}
+
+/// Shows it to players, and has the devices of those told who are away.
+async fn show(app: &App, which: RecordId, announcement: &Announcement, id: &str) -> Result<(), Failure> {
+    let due = schedule::due_of(id).unwrap_or(announcement.created_at);
+    announcement::show(&app.db, announcement, due).await?;
+    if announcement.push && app.push.is_on() {
+        let task = format!("announce:{}:{due}", announcement.id);
+        let push = task::new(&PushAnnouncement { announcement: which })?;
+        outbox::enqueue_later(&app.db, &task, &push, app.db.now().await?).await?;
+    }
+    Ok(())
 }
 
 /// Tell the devices of those who are away, page by page, where an announcement concerns players.
@@ -97,8 +89,6 @@ impl Task for Announce {
 pub struct PushAnnouncement {
     /// Which.
     pub announcement: RecordId,
-    /// The time that it was due.
-    pub due: Millis,
 }
 
 /// Devices that are told at one time.
@@ -211,23 +201,6 @@ async fn say(app: &App, announcement: &Announcement, channel: &ChannelId, id: &s
         serde_json::from_str(&short.to_string())
     });
     let payload = payload.map_err(Error::internal)?;
-    let shown = Shown {
-        name: "Guildhall".to_owned(),
-        text: text.as_str().to_owned(),
-        payload: Some(payload.as_str().to_owned()),
-        masked: false,
-        wordlist: None,
-        review: false,
-        hits: Vec::new(),
-    };
-    let said = Said {
-        channel: channel.clone(),
-        text: text.clone(),
-        payload: Some(payload),
-        mentions: Vec::new(),
-        nonce: Some(Nonce::parse(task::digest(id)).map_err(Error::internal)?),
-    };
-    let sender = Identity::us();
-    let draft = Draft { kind: MessageKind::System, said, shown, sender, limit: None, follow_ups: Vec::new() };
-    sends::append(&app.db, draft).await.map(drop)
+    let nonce = Nonce::parse(task::digest(id)).map_err(Error::internal)?;
+    system_message::say(app, channel.clone(), text.clone(), payload, nonce).await
 }

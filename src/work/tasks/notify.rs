@@ -98,12 +98,12 @@ impl Task for Notify {
         }
         let mut after = String::new();
         loop {
-            let players = device::to_tell(&app.db, &said, &after).await?;
-            let Some((last, wanted)) = players.split_last() else { return Ok(()) };
-            for player in wanted {
+            let (players, last) = device::to_tell(&app.db, &said, &after).await?;
+            for player in &players {
                 tell_later(app, player, &said, at).await?;
             }
-            after.clone_from(last);
+            let Some(last) = last else { return Ok(()) };
+            after = last;
         }
     }
 }

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::app::App;
 use crate::chat::values::{Name, PlayerId};
+use crate::outside::calls::CallError;
 use crate::outside::webhooks::Event;
 use crate::store::payment::{self, Untold};
 use crate::work::task::{Failure, Task};
@@ -47,7 +48,12 @@ impl Task for Payment {
                 let Untold { id, provider, event, kind, player_id, .. } = &untold;
                 let (player, payload) = (player_id.as_deref(), untold.payload()?);
                 let data = Data { provider, event, kind, player, payload };
-                poster.post(&Event { kind: "payment.received", id, data }, app.clock.now()).await?;
+                let event = Event { kind: "payment.received", id, data };
+                // Nobody's money is given up over a game server that has a fault now: what it refuses comes again.
+                poster.post(&event, app.clock.now()).await.map_err(|fault| match fault {
+                    CallError::Refused(_) => Failure::Retry(fault.to_string()),
+                    passing @ CallError::Passing { .. } => passing.into(),
+                })?;
             }
             tell_player(app, &untold).await?;
             payment::note_told(&app.db, &untold.id).await?;

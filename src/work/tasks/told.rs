@@ -7,18 +7,15 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::base::error::Error;
-use crate::chat::identity::Identity;
 use crate::chat::payload::Payload;
 use crate::chat::reports::Decision;
-use crate::chat::said::{Said, Shown};
 use crate::chat::sanctions::SanctionKind;
 use crate::chat::values::{ChannelId, MAX_TEXT_BYTES, Nonce, PlayerId, Text};
 use crate::store::create::{self, NewChannel};
-use crate::store::message::MessageKind;
 use crate::store::moderation::appeal::{self, Appeal};
 use crate::store::moderation::report;
 use crate::store::moderation::sanction::{self, Given};
-use crate::store::sends::{self, Draft};
+use crate::work::system_message;
 use crate::work::task::{Failure, Task};
 
 /// Something that a player is to be told.
@@ -79,35 +76,13 @@ pub(super) async fn tell(
     (text, payload): (String, Value),
     nonce: &str,
 ) -> Result<(), Failure> {
-    let (text, payload) = (short(text), payload.to_string());
     let channel = create::create(&app.db, NewChannel::of_player(player)).await?;
     let invalid = |fault: &dyn std::fmt::Display| Failure::GiveUp(fault.to_string());
-    let shown = Shown {
-        name: "Guildhall".to_owned(),
-        text: text.clone(),
-        payload: Some(payload.clone()),
-        masked: false,
-        wordlist: None,
-        review: false,
-        hits: Vec::new(),
-    };
-    let said = Said {
-        channel: ChannelId::parse(channel.id).map_err(|fault| invalid(&fault))?,
-        text: Text::parse(text).map_err(|fault| invalid(&fault))?,
-        payload: Some(serde_json::from_str::<Payload>(&payload).map_err(|fault| invalid(&fault))?),
-        mentions: Vec::new(),
-        nonce: Some(Nonce::parse(nonce).map_err(|fault| invalid(&fault))?),
-    };
-    let draft = Draft {
-        kind: MessageKind::System,
-        said,
-        shown,
-        sender: Identity::us(),
-        limit: None,
-        follow_ups: Vec::new(),
-    };
-    sends::append(&app.db, draft).await?;
-    Ok(())
+    let channel = ChannelId::parse(channel.id).map_err(|fault| invalid(&fault))?;
+    let text = Text::parse(short(text)).map_err(|fault| invalid(&fault))?;
+    let payload: Payload = serde_json::from_str(&payload.to_string()).map_err(|fault| invalid(&fault))?;
+    let nonce = Nonce::parse(nonce).map_err(|fault| invalid(&fault))?;
+    Ok(system_message::say(app, channel, text, payload, nonce).await?)
 }
 
 fn of_sanction(given: &Given, lifted: bool) -> (String, Value) {

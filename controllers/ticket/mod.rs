@@ -7,7 +7,6 @@ use crate::api::action::{Action, Route};
 use crate::api::caller::{Known, Moderator, Player};
 use crate::app::App;
 use crate::base::error::{Error, Result};
-use crate::base::random;
 use crate::chat::identity::Identity;
 use crate::chat::payload::Payload;
 use crate::chat::said::Said;
@@ -18,6 +17,10 @@ use crate::store::outbox::{self, NewTask};
 use crate::store::ticket::{self, NewTicket, Ticket, Waits};
 use crate::work::task;
 use crate::work::tasks::ticket::{TicketTold, What};
+
+mod wechat;
+
+pub use wechat::{CheckWechat, TakeWechat};
 
 /// A player's own tickets that are shown.
 const MINE: i64 = 100;
@@ -54,10 +57,7 @@ impl Action for OpenTicket {
 
     async fn run(self, app: &App, by: Player) -> Result<TicketReply> {
         let Self { topic, text, context, nonce } = self;
-        let id = match &nonce {
-            Some(_) => task::digest(&task::id_of("ticket", &by, nonce.as_ref())),
-            None => random::id(),
-        };
+        let id = task::digest(&task::id_of("ticket", &by, nonce.as_ref()));
         let is_new = matches!(ticket::find(&app.db, &id).await, Err(Error::NotFound(_)));
         if is_new {
             ticket::check(&app.db, by.id.as_str()).await?;
@@ -94,10 +94,14 @@ fn told(app: &App, id: &str, what: What) -> Result<Option<NewTask>> {
     app.webhooks.is_some().then(|| task::new(&TicketTold { ticket, what })).transpose()
 }
 
+/// A nonce that stands for something longer.
+fn once(what: &str) -> Result<Nonce> {
+    Nonce::parse(task::digest(what)).map_err(Error::internal)
+}
+
 /// Says something in a ticket's channel, once for a nonce. Its number.
 async fn speak(app: &App, by: &Identity, channel: ChannelId, text: Text, nonce: &str) -> Result<i64> {
-    let nonce = Some(Nonce::parse(task::digest(nonce)).map_err(Error::internal)?);
-    let said = Said { channel, text, payload: None, mentions: Vec::new(), nonce };
+    let said = Said { channel, text, payload: None, mentions: Vec::new(), nonce: Some(once(nonce)?) };
     message::send(app, said, by).await?.message.seq()
 }
 
@@ -177,7 +181,8 @@ impl Action for TicketQueue {
 
     async fn run(self, app: &App, _: Moderator) -> Result<TicketPage> {
         let after = self.after.as_ref().map(RecordId::as_str);
-        let (tickets, more) = ticket::queue(&app.db, self.state.as_str(), after, self.limit.get()).await?;
+        let found = ticket::queue(&app.db, self.state.as_str(), after, self.limit.and_one()).await?;
+        let (tickets, more) = self.limit.page(found);
         Ok(TicketPage { tickets, more, waits: ticket::waits(&app.db).await? })
     }
 }
@@ -200,7 +205,7 @@ impl Action for ClaimTicket {
     type Reply = TicketReply;
 
     async fn run(self, app: &App, by: Moderator) -> Result<TicketReply> {
-        let ticket = ticket::claim(&app.db, self.id.as_str(), &by.key()).await?;
+        let ticket = ticket::claim(&app.db, self.id.as_str(), &by.key(), false).await?;
         if let Some(told) = told(app, self.id.as_str(), What::Claimed)? {
             outbox::enqueue_later(
                 &app.db,
@@ -234,7 +239,7 @@ impl Action for ReplyToTicket {
 
     async fn run(self, app: &App, by: Moderator) -> Result<TicketReply> {
         let Self { id, text, nonce } = self;
-        let ticket = ticket::take(&app.db, id.as_str(), &by.key()).await?;
+        let ticket = ticket::claim(&app.db, id.as_str(), &by.key(), true).await?;
         let once = task::id_of("reply", &by, nonce.as_ref());
         let channel = ChannelId::parse(ticket.channel.as_str()).map_err(Error::internal)?;
         let seq = speak(app, &by, channel, text, &format!("{}:{once}", ticket.id)).await?;
