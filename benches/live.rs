@@ -9,14 +9,14 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 use guildhall::chat::identity::Scope;
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
 
+#[path = "support/heard.rs"]
+mod heard;
 #[path = "support/herd.rs"]
 mod herd;
 #[path = "support/server.rs"]
@@ -26,8 +26,9 @@ mod server;
 #[path = "support/socket.rs"]
 mod socket;
 
+use heard::Heard;
 use server::{Connection, Server, schema, token};
-use socket::{follow, frame_end};
+use socket::follow;
 
 /// Opens sockets, talks, and prints how soon it is heard.
 #[derive(Parser)]
@@ -159,18 +160,9 @@ pub(crate) async fn make_room(server: &Server, id: &str, size: usize) {
     }
 }
 
-/// What all sockets heard: how many entries, and how long each took, by millisecond.
-struct Heard {
-    entries: AtomicU64,
-    took_ms: Vec<AtomicUsize>,
-}
-
 async fn play((server, listened): (&Server, &Server), scene: &Scene, time: Duration) {
     let Scene { rooms, size, sends, servers } = *scene;
-    let heard = Arc::new(Heard {
-        entries: AtomicU64::new(0),
-        took_ms: (0..20_000).map(|_| AtomicUsize::new(0)).collect(),
-    });
+    let heard = Heard::new();
     let epoch = Instant::now();
     let mut listeners = Vec::new();
     for room in 0..rooms {
@@ -178,7 +170,7 @@ async fn play((server, listened): (&Server, &Server), scene: &Scene, time: Durat
         make_room(server, &room, size).await;
         for n in 0..size {
             let stream = follow(listened.port, &format!("{room}-{n}"), Some(&room)).await;
-            listeners.push(tokio::spawn(listen(stream, Arc::clone(&heard), epoch)));
+            listeners.push(tokio::spawn(Arc::clone(&heard).listen(stream, epoch)));
         }
     }
     let all_cpu =
@@ -194,22 +186,12 @@ async fn play((server, listened): (&Server, &Server), scene: &Scene, time: Durat
     let took = begun.elapsed().as_secs_f64();
     let wanted = sent.load(Ordering::Relaxed) * size as u64;
     let waiting = Instant::now();
-    while heard.entries.load(Ordering::Relaxed) < wanted && waiting.elapsed() < Duration::from_secs(30) {
+    while heard.entries() < wanted && waiting.elapsed() < Duration::from_secs(30) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let all = begun.elapsed().as_secs_f64();
     let cpu = (all_cpu() - cpu) / all;
-    let entries = heard.entries.load(Ordering::Relaxed);
-    let ms = |share: f64| {
-        let mut left = (entries as f64 * share) as usize;
-        let slot = heard.took_ms.iter().position(|count| {
-            let count = count.load(Ordering::Relaxed);
-            let found = count > left;
-            left = left.saturating_sub(count);
-            found
-        });
-        slot.map_or(20_000, |ms| ms + 1)
-    };
+    let entries = heard.entries();
     let servers = match servers {
         Servers::One => "one",
         Servers::TwoApart => "two, no bus",
@@ -219,9 +201,9 @@ async fn play((server, listened): (&Server, &Server), scene: &Scene, time: Durat
         "{servers:>12} {rooms:>6} {size:>6} {:>8.0} {:>13.0} {:>9} {:>9} {:>9} {:>8.0} % {:>10.0}",
         sent.load(Ordering::Relaxed) as f64 / took,
         entries as f64 / all,
-        ms(0.5),
-        ms(0.99),
-        ms(0.999_999),
+        heard.ms(0.5),
+        heard.ms(0.99),
+        heard.ms(0.999_999),
         cpu * 100.0,
         listened.resident_mb()
     );
@@ -255,27 +237,5 @@ async fn speak(
         let body = format!(r#"{{"channel":"room-{}","text":"{text}"}}"#, n % scene.rooms);
         assert_eq!(connection.ask(&("POST", "/message/send".to_owned(), body), &token).await, 200);
         sent.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// Reads pushes, and notes how long each entry took.
-async fn listen(mut stream: TcpStream, heard: Arc<Heard>, epoch: Instant) {
-    let mut bytes = Vec::with_capacity(4_096);
-    while matches!(stream.read_buf(&mut bytes).await, Ok(count) if count > 0) {
-        let now = epoch.elapsed().as_micros() as usize;
-        // Whole frames only.
-        let mut at = 0;
-        while let Some(end) = frame_end(&bytes[at..]) {
-            for stamp in bytes[at..at + end].split(|byte| *byte == b'@') {
-                let stamp = std::str::from_utf8(stamp).ok().and_then(|stamp| stamp.parse::<usize>().ok());
-                if let Some(stamp) = stamp {
-                    let slot = ((now - stamp) / 1_000).min(heard.took_ms.len() - 1);
-                    heard.took_ms[slot].fetch_add(1, Ordering::Relaxed);
-                    heard.entries.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-            at += end;
-        }
-        bytes.drain(..at);
     }
 }

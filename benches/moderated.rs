@@ -161,7 +161,7 @@ async fn moderate(server: &Server, options: &Options) {
     });
     let all: Vec<_> = sanctions.chain(blocks).collect();
     let mut asking = tokio::task::JoinSet::new();
-    for part in all.chunks(all.len().div_ceil(16)) {
+    for part in all.chunks(all.len().div_ceil(16).max(1)) {
         let (part, port) = (part.to_vec(), server.port);
         asking.spawn(async move {
             let mut connection = Connection::open(port).await;

@@ -52,6 +52,11 @@ impl Connection {
              content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
+        self.ask_as(&request).await
+    }
+
+    /// The same with a request that is written out.
+    pub(crate) async fn ask_as(&mut self, request: &str) -> u16 {
         self.stream.write_all(request.as_bytes()).await.unwrap();
         self.buffer.clear();
         loop {

@@ -61,9 +61,10 @@ macro_rules! refused {
             // Ids hold no space: without one of them, the pair is the other's id; without neither, it is nobody's.
             "(c.pair IS NOT NULL AND EXISTS (SELECT 1 FROM (SELECT trim(replace(' ' || c.pair || ' ', ' ' || ",
             $who,
-            " || ' ', ' ')) AS id) other JOIN block b ON (b.player_id = other.id AND b.blocked_id = ",
+            " || ' ', ' ')) AS id) other
+              WHERE EXISTS (SELECT 1 FROM block b WHERE b.player_id = other.id AND b.blocked_id = ",
             $who,
-            ") OR (b.player_id = ",
+            ") OR EXISTS (SELECT 1 FROM block b WHERE b.player_id = ",
             $who,
             " AND b.blocked_id = other.id))) AS refused"
         )

@@ -236,7 +236,8 @@ pub async fn standings(db: &Db, ids: &[&ChannelId], caller: &Identity) -> Result
             ", ",
             block_version!("$2"),
             " FROM json_array_elements_text($1::json) AS j (value) JOIN channel c ON c.id = j.value
-             WHERE $3 OR c.open OR EXISTS (SELECT FROM member m WHERE m.channel_key = c.key AND m.player_id = $2)"
+             -- Not EXISTS: PostgreSQL would read all of a player's channels where most players have few.
+             WHERE $3 OR c.open OR (SELECT 1 FROM member m WHERE m.channel_key = c.key AND m.player_id = $2) IS NOT NULL"
         ),
     );
     type Row = (i64, String, String, String, i64, i64, bool, Option<i64>);

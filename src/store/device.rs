@@ -1,10 +1,11 @@
 //! Players' devices, what they want to be told, and what they have not been told yet.
 
+use serde::Serialize;
 use sqlx::FromRow;
 
 use super::Db;
-use super::engine::sql::values;
-use super::outbox::{self, NewTask};
+use super::engine::sql::{Sql, by_dialect, values};
+use super::outbox::NewTask;
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 
@@ -216,22 +217,48 @@ pub async fn wants(db: &Db, said: &Said<'_>, player: &str) -> Result<bool> {
     Ok(found.is_some())
 }
 
-/// Notes that a player has not been told of a message yet, with the task that tells them, once for its id.
+/// A player who is to be told, and the task that does it.
+#[derive(Debug, Serialize)]
+pub struct Untold<'a> {
+    /// Who.
+    pub player: &'a str,
+    /// The task's id: a second time is no task.
+    pub id: String,
+    /// What it is.
+    #[serde(flatten)]
+    pub task: NewTask,
+}
+
+/// Notes that players have not been told of a message yet, with the tasks that tell them at a time.
 ///
 /// # Errors
 /// The database's.
-pub async fn note_pending(
-    db: &Db,
-    player: &str,
-    said: &Said<'_>,
-    (id, told, at): (&str, &NewTask, Millis),
-) -> Result<()> {
-    let now = db.now().await?;
-    let sql = "INSERT INTO push_pending (player_id, channel_key, from_seq, last_seq, at) VALUES ($1, $2, $3, $3, $4)
-               ON CONFLICT (player_id, channel_key) DO UPDATE SET
-                   last_seq = CASE WHEN push_pending.last_seq < excluded.last_seq THEN excluded.last_seq ELSE push_pending.last_seq END";
-    db.execute(sql, values![player, said.channel_key, said.seq, now]).await?;
-    outbox::enqueue_later(db, id, told, at).await
+pub async fn note_pending(db: &Db, said: &Said<'_>, untold: &[Untold<'_>], at: Millis) -> Result<()> {
+    const PENDING: Sql = by_dialect(
+        "INSERT INTO push_pending (player_id, channel_key, from_seq, last_seq, at)
+         SELECT value ->> 'player', $2, $3, $3, $4 FROM json_each($1) WHERE TRUE
+         ON CONFLICT (player_id, channel_key) DO UPDATE SET last_seq = max(push_pending.last_seq, excluded.last_seq)",
+        "INSERT INTO push_pending (player_id, channel_key, from_seq, last_seq, at)
+         SELECT value ->> 'player', $2, $3, $3, $4 FROM json_array_elements($1::json) AS j (value) ORDER BY 1
+         ON CONFLICT (player_id, channel_key)
+             DO UPDATE SET last_seq = greatest(push_pending.last_seq, excluded.last_seq)",
+    );
+    const TASKS: Sql = by_dialect(
+        "INSERT INTO outbox (id, task, key, payload, created_at, not_before, stage)
+         SELECT value ->> 'id', value ->> 'task', value ->> 'key', value ->> 'payload', $2, $3, $4 FROM json_each($1)
+         WHERE TRUE ON CONFLICT DO NOTHING",
+        "INSERT INTO outbox (id, task, key, payload, created_at, not_before, stage)
+         SELECT value ->> 'id', value ->> 'task', value ->> 'key', value ->> 'payload', $2, $3, $4
+         FROM json_array_elements($1::json) AS j (value) ORDER BY 1 ON CONFLICT DO NOTHING",
+    );
+    if untold.is_empty() {
+        return Ok(());
+    }
+    let (now, list) = (db.now().await?, super::json(&untold)?);
+    let mut tx = db.begin().await?;
+    tx.execute(PENDING, values![&list, said.channel_key, said.seq, now]).await?;
+    tx.execute(TASKS, values![&list, now, at, db.stage]).await?;
+    Ok(tx.commit().await?)
 }
 
 /// What a player has not been told yet in a channel.
@@ -249,20 +276,24 @@ pub struct Pending {
     pub at: Millis,
     /// How far they have read.
     pub read_seq: i64,
+    /// Have they a socket in a process that lived lately?
+    pub online: bool,
 }
 
-/// All that a player has not been told yet.
+/// All that a player has not been told yet; they are online if their process lived since a time.
 ///
 /// # Errors
 /// The database's.
-pub async fn pending(db: &Db, player: &str) -> Result<Vec<Pending>> {
+pub async fn pending(db: &Db, player: &str, since: Millis) -> Result<Vec<Pending>> {
     let rows = db
         .all(
-            "SELECT p.channel_key, c.id AS channel, p.from_seq, p.last_seq, p.at, coalesce(m.read_seq, p.last_seq) AS read_seq
+            "SELECT p.channel_key, c.id AS channel, p.from_seq, p.last_seq, p.at, coalesce(m.read_seq, p.last_seq) AS read_seq,
+                    EXISTS (SELECT 1 FROM online o JOIN process r ON r.id = o.process_id
+                            WHERE o.player_id = $1 AND r.seen_at >= $2) AS online
              FROM push_pending p JOIN channel c ON c.key = p.channel_key
              LEFT JOIN member m ON m.channel_key = p.channel_key AND m.player_id = p.player_id
              WHERE p.player_id = $1 ORDER BY p.channel_key",
-            values![player],
+            values![player, since],
         )
         .await?;
     Ok(rows)
@@ -274,26 +305,13 @@ pub async fn pending(db: &Db, player: &str) -> Result<Vec<Pending>> {
 /// The database's.
 pub async fn note_told(db: &Db, player: &str, pending: &Pending) -> Result<()> {
     let of = values![player, pending.channel_key, pending.last_seq];
-    db.execute("DELETE FROM push_pending WHERE player_id = $1 AND channel_key = $2 AND last_seq <= $3", of)
-        .await?;
+    let all = "DELETE FROM push_pending WHERE player_id = $1 AND channel_key = $2 AND last_seq <= $3";
+    if db.execute(all, of).await? > 0 {
+        return Ok(());
+    }
     let sql = "UPDATE push_pending SET from_seq = $3 + 1 WHERE player_id = $1 AND channel_key = $2 AND last_seq > $3";
     db.execute(sql, values![player, pending.channel_key, pending.last_seq]).await?;
     Ok(())
-}
-
-/// Has a player a socket in a process that lived since a time?
-///
-/// # Errors
-/// The database's.
-pub async fn is_online(db: &Db, player: &str, since: Millis) -> Result<bool> {
-    let found: Option<(i64,)> = db
-        .optional(
-            "SELECT CAST(1 AS BIGINT) FROM online o JOIN process p ON p.id = o.process_id
-             WHERE o.player_id = $1 AND p.seen_at >= $2 LIMIT 1",
-            values![player, since],
-        )
-        .await?;
-    Ok(found.is_some())
 }
 
 /// The next devices behind one, of players of a zone and of some levels who have no socket now.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use guildhall::store::Db;
+use guildhall::store::{Db, outbox};
 use serde_json::json;
 
 use crate::database;
@@ -147,4 +147,73 @@ async fn a_large_channel_among_thousands_of_tiny_ones_is_not_read_through() {
     let passed_over = log.lines().filter_map(|line| line.trim().strip_prefix("Rows Removed by Filter: "));
     let most = passed_over.map(|rows| rows.parse::<i64>().unwrap()).max().unwrap_or_default();
     assert!(log.contains("message_nonce") && most < 100, "{most} rows passed over: {log}");
+    sync_of_one_who_is_in_many(&server, &app).await;
+}
+
+/// Most players are in one channel; of one who is in many, only those that are asked for are looked up.
+async fn sync_of_one_who_is_in_many(server: &PostgresServer, app: &TestApp) {
+    const MANY: &str = "
+        UPDATE channel SET open = FALSE WHERE key <= 1000;
+        INSERT INTO member (channel_key, player_id, joined_at, read_seq, read_said)
+            SELECT key, 'many', 0, 0, 0 FROM channel WHERE key <= 1000";
+    database::execute(&server.url(), MANY).await;
+    let before = server.log().len();
+    let channels: Vec<_> = (1..=20).map(|n| json!({ "channel": format!("tiny-{n}"), "after": 1 })).collect();
+    for _ in 0..8 {
+        let synced = app.player("many").post("/message/sync", json!({ "channels": channels })).await.data();
+        assert_eq!(synced["channels"].as_array().unwrap().len(), 20);
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let log = server.log();
+    for line in log[before..].lines().filter(|line| line.contains(" on member")) {
+        let rows = line.split("actual time=").nth(1).and_then(|actual| actual.split("rows=").nth(1));
+        let rows = rows.map_or(0, |rows| rows.split([' ', '.']).next().unwrap().parse::<i64>().unwrap());
+        assert!(rows <= 20, "{line}");
+    }
+}
+
+/// An outbox with nothing to do when PostgreSQL last looked at it, or never looked at, and with thousands of tasks now.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_thousands_of_tasks_the_first_are_taken_without_reading_the_others() {
+    for looked_at in [true, false] {
+        take_the_first(looked_at).await;
+    }
+}
+
+async fn take_the_first(looked_at: bool) {
+    const DONE: &str = "
+        INSERT INTO outbox (id, task, key, payload, created_at, not_before, state, finished_at)
+            SELECT 'done-' || n, 'none.v1', 'key-' || n, '{}', n, n, 'done', n FROM generate_series(1, 5000) AS s (n)";
+    const TASKS: &str = "
+        INSERT INTO outbox (id, task, key, payload, created_at, not_before)
+            SELECT 'task-' || n, 'none.v1', 'key-' || n, '{}', n, n FROM generate_series(1, 5000) AS s (n)";
+    let server = PostgresServer::start(
+        "session_preload_libraries = 'auto_explain'\nauto_explain.log_min_duration = 0\nauto_explain.log_analyze = on\n\
+         fsync = off\nautovacuum = off\n",
+    );
+    Db::migrate(&database::config(&server.url())).await.unwrap();
+    if looked_at {
+        database::execute(&server.url(), DONE).await;
+        database::execute(&server.url(), "ANALYZE").await;
+    }
+    let app =
+        TestApp::with(&[("DATABASE_URL", &server.url()), ("GUILDHALL_DATABASE_CONNECTIONS", "1")]).await;
+    // Often enough that PostgreSQL has chosen its plan for all times to come.
+    for _ in 0..8 {
+        assert!(outbox::lease(&app.app.db, 8, 60_000).await.unwrap().is_empty());
+    }
+    database::execute(&server.url(), TASKS).await;
+    for _ in 0..8 {
+        assert_eq!(outbox::lease(&app.app.db, 8, 60_000).await.unwrap().len(), 8);
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let log = server.log();
+    let leases: Vec<&str> = log.split("duration:").filter(|plan| plan.contains("CTE chosen")).collect();
+    assert_eq!(leases.len(), 8, "{log}");
+    for plan in leases {
+        let numbers = plan.split("rows=").chain(plan.split("Rows Removed by Filter: ")).skip(1);
+        let number = |text: &str| text.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().ok();
+        let most: Option<u64> = numbers.filter_map(number).max();
+        assert!(most.is_some_and(|most| most <= 100), "{plan}");
+    }
 }

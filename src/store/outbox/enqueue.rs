@@ -1,5 +1,7 @@
 //! Enqueueing a task: with what causes it, once under an id, or for later. (Tasks that follow a message go with its batch.)
 
+use serde::Serialize;
+
 use crate::base::clock::Millis;
 use crate::base::error::Result;
 use crate::base::{random, trace};
@@ -7,7 +9,7 @@ use crate::store::Db;
 use crate::store::engine::sql::{Tx, values};
 
 /// A task that follows something else than a message.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct NewTask {
     /// The task's name.
     pub task: &'static str,

@@ -124,20 +124,21 @@ pub async fn lease(db: &Db, limit: i64, lease_ms: Millis) -> Result<Vec<Envelope
     }
     // A lease that ran out means that its worker died: that was a try, too, or a task that kills its worker would never
     // be given up. The choice is made once, before anything is changed (PostgreSQL would make it for each row). What stands
-    // behind it is for PostgreSQL, where another may have chosen the same.
+    // behind it is for PostgreSQL, where another may have chosen the same. It may think that hardly any tasks wait: what
+    // stands within NOT is asked of each by itself, and a state with nothing behind it makes it find the chosen by id.
     let rows = db
         .change(
             "WITH chosen AS MATERIALIZED (
                 SELECT o.id AS chosen_id FROM outbox o WHERE o.state = 'ready' AND o.not_before <= $1 AND o.leased_until <= $1
                   AND o.stage = $4
-                  AND NOT EXISTS (SELECT 1 FROM outbox b WHERE b.state = 'ready' AND b.key = o.key AND b.stage = $4
-                                  AND b.leased_until > 0 AND b.leased_until > $1)
-                  AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.state = 'ready' AND e.key = o.key AND e.stage = $4
-                                  AND e.not_before <= $1 AND (e.created_at, e.id) < (o.created_at, o.id))
+                  AND NOT (EXISTS (SELECT 1 FROM outbox b WHERE b.state = 'ready' AND b.key = o.key AND b.stage = $4
+                                   AND b.id <> o.id AND b.leased_until > 0 AND b.leased_until > $1)
+                           OR EXISTS (SELECT 1 FROM outbox e WHERE e.state = 'ready' AND e.key = o.key AND e.stage = $4
+                                      AND e.not_before <= $1 AND (e.created_at, e.id) < (o.created_at, o.id)))
                 ORDER BY o.not_before, o.id LIMIT $2)
              UPDATE outbox SET leased_until = $1 + $3,
                     attempt = attempt + CASE WHEN leased_until > 0 THEN 1 ELSE 0 END
-             FROM chosen WHERE id = chosen_id AND state = 'ready' AND leased_until <= $1
+             FROM chosen WHERE id = chosen_id AND state || '' = 'ready' AND leased_until <= $1
              RETURNING id, task, key, payload, attempt, created_at, trace",
             values![now, limit, lease_ms, db.stage],
         )

@@ -14,7 +14,7 @@ use crate::chat::identity::{Identity, Scope};
 use crate::chat::quiet::QuietHours;
 use crate::chat::values::{ChannelId, Cursor, Kind, PlayerId};
 use crate::outside::push::{Notice, Platform, PushError, To};
-use crate::store::device::{self, Device, Pending, Said};
+use crate::store::device::{self, Device, Pending, Said, Untold};
 use crate::store::message::{self, Which};
 use crate::store::{channel, online};
 use crate::work::task::{self, Failure, Task};
@@ -89,19 +89,18 @@ impl Task for Notify {
         let at = app.db.now().await? + WAIT_MS;
         if matches!(channel.kind(), Kind::World | Kind::System) {
             // Very many are in it: only those who are mentioned are looked at.
-            for player in &seen.mentions {
-                if device::wants(&app.db, &said, player).await? {
-                    tell_later(app, player, &said, at).await?;
+            let mut wanted = Vec::new();
+            for player in seen.mentions {
+                if device::wants(&app.db, &said, &player).await? {
+                    wanted.push(player);
                 }
             }
-            return Ok(());
+            return tell_later(app, &wanted, &said, at).await;
         }
         let mut after = String::new();
         loop {
             let (players, last) = device::to_tell(&app.db, &said, &after).await?;
-            for player in &players {
-                tell_later(app, player, &said, at).await?;
-            }
+            tell_later(app, &players, &said, at).await?;
             let Some(last) = last else { return Ok(()) };
             after = last;
         }
@@ -109,11 +108,22 @@ impl Task for Notify {
 }
 
 /// One push a player and few seconds, however much is said.
-async fn tell_later(app: &App, player: &str, said: &Said<'_>, at: Millis) -> Result<(), Failure> {
-    let Ok(id) = PlayerId::parse(player) else { return Ok(()) };
-    let told = task::new(&Push { player: id })?;
-    let task = format!("push:{}:{}", task::digest(player), at / WAIT_MS);
-    Ok(device::note_pending(&app.db, player, said, (&task, &told, at)).await?)
+async fn tell_later(app: &App, players: &[String], said: &Said<'_>, at: Millis) -> Result<(), Failure> {
+    let untold: Vec<Untold<'_>> =
+        players.iter().filter_map(|player| push_of(player, at).transpose()).collect::<Result<_, Error>>()?;
+    Ok(device::note_pending(&app.db, said, &untold, at).await?)
+}
+
+/// What tells a player at a time; nothing for an id that is none.
+fn push_of(player: &str, at: Millis) -> Result<Option<Untold<'_>>, Error> {
+    let Ok(id) = PlayerId::parse(player) else { return Ok(None) };
+    let task = task::new(&Push { player: id })?;
+    Ok(Some(Untold { player, id: task_id(player, at), task }))
+}
+
+/// The id of the task that tells a player what there is at a time.
+fn task_id(player: &str, at: Millis) -> String {
+    format!("push:{}:{}", task::digest(player), at / WAIT_MS)
 }
 
 impl Task for Push {
@@ -127,18 +137,22 @@ impl Task for Push {
     async fn run(self, app: &App, id: &str) -> Result<(), Failure> {
         let player = self.player;
         let now = app.db.now().await?;
-        let all = device::pending(&app.db, player.as_str()).await?;
-        let is_online = device::is_online(&app.db, player.as_str(), now - online::SILENT_MS).await?;
+        let all = device::pending(&app.db, player.as_str(), now - online::SILENT_MS).await?;
+        if all.is_empty() {
+            return Ok(());
+        }
         let devices = device::of_player(&app.db, player.as_str()).await?;
         for pending in all {
-            if is_online && now - pending.at < ALIVE_MS {
+            if pending.online && now - pending.at < ALIVE_MS {
                 let again = task::new(&Self { player: player.clone() })?;
                 let at = pending.at + ALIVE_MS;
-                let task = format!("push:{}:{}", task::digest(player.as_str()), at / WAIT_MS);
+                let task = task_id(player.as_str(), at);
                 crate::store::outbox::enqueue_later(&app.db, &task, &again, at).await?;
                 continue;
             }
-            if !is_online && let Some(notice) = notice(app, &player, &pending, id).await? {
+            if !pending.online
+                && let Some(notice) = notice(app, &player, &pending, id).await?
+            {
                 for device in &devices {
                     tell(app, device, &notice).await?;
                 }
