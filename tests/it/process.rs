@@ -216,7 +216,12 @@ pub async fn get_text(address: &str, path: &str) -> String {
 }
 
 /// Asks until it works; a minute of asking means that it never will, however busy the machine is.
-pub async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn eventually<T>(what: &str, attempt: impl AsyncFnMut() -> Option<T>) -> T {
+    within(Duration::from_mins(1), what, attempt).await
+}
+
+/// The same for what takes its time by itself.
+pub async fn within<T>(patience: Duration, what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
     let asking = async {
         loop {
             if let Some(done) = attempt().await {
@@ -225,6 +230,6 @@ pub async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
     };
-    let asked = tokio::time::timeout(Duration::from_mins(1), asking).await;
+    let asked = tokio::time::timeout(patience, asking).await;
     asked.unwrap_or_else(|_| panic!("{what} did not happen"))
 }
