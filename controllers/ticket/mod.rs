@@ -10,7 +10,7 @@ use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
 use crate::chat::payload::Payload;
 use crate::chat::said::Said;
-use crate::chat::values::{ChannelId, Kind, Name, Nonce, PageSize, RecordId, Settings, Text};
+use crate::chat::values::{ChannelId, Kind, Name, Nonce, PageSize, PlayerId, RecordId, Settings, Text};
 use crate::controllers::message;
 use crate::store::create::{self, NewChannel};
 use crate::store::outbox::{self, NewTask};
@@ -62,14 +62,7 @@ impl Action for OpenTicket {
         if is_new {
             ticket::check(&app.db, by.id.as_str()).await?;
         }
-        let channel = channel_of(&id)?;
-        let (kind, members) = (Kind::Support, vec![by.id.clone()]);
-        let settings = Settings::default();
-        create::create(
-            &app.db,
-            NewChannel { id: channel.clone(), kind, name: Some(topic.clone()), members, settings },
-        )
-        .await?;
+        let channel = channel_for(app, &id, &topic, &by.id).await?;
         let new = NewTicket {
             id: &id,
             channel: channel.as_str(),
@@ -79,14 +72,29 @@ impl Action for OpenTicket {
         };
         // A text that the filter refuses opens nothing; and what was said is in the queue by itself, whatever happens here.
         speak(app, &by, channel.clone(), text, &format!("{id}:open")).await?;
-        ticket::open(&app.db, new, told(app, &id, What::Opened)?.as_ref()).await?;
+        store(app, new).await?;
         Ok(TicketReply { ticket: ticket::find(&app.db, &id).await? })
     }
 }
 
-/// A ticket's channel is named after it.
-fn channel_of(ticket: &str) -> Result<ChannelId> {
-    ChannelId::parse(format!("{}{ticket}", message::SUPPORT)).map_err(Error::internal)
+/// A ticket's channel, which is named after it, made where there is none.
+async fn channel_for(app: &App, ticket: &str, topic: &Name, player: &PlayerId) -> Result<ChannelId> {
+    let id = ChannelId::parse(format!("{}{ticket}", message::SUPPORT)).map_err(Error::internal)?;
+    let new = NewChannel {
+        id: id.clone(),
+        kind: Kind::Support,
+        name: Some(topic.clone()),
+        members: vec![player.clone()],
+        settings: Settings::default(),
+    };
+    create::create(&app.db, new).await?;
+    Ok(id)
+}
+
+/// Stores a ticket, once, and has the game's server told.
+async fn store(app: &App, new: NewTicket<'_>) -> Result<()> {
+    let told = told(app, new.id, What::Opened)?;
+    ticket::open(&app.db, new, told.as_ref()).await
 }
 
 fn told(app: &App, id: &str, what: What) -> Result<Option<NewTask>> {

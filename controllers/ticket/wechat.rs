@@ -8,20 +8,18 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{channel_of, once, told};
+use super::{channel_for, once, store};
 use crate::api::action::{Call, Callback, Route};
 use crate::app::App;
 use crate::base::error::{Error, Result};
 use crate::chat::identity::{Identity, Scope};
 use crate::chat::payload::Payload;
 use crate::chat::said::Said;
-use crate::chat::values::{Kind, Level, MAX_EXACT, MAX_TEXT_BYTES, Name, PlayerId, Settings, Text};
+use crate::chat::values::{MAX_TEXT_BYTES, Name, PlayerId, Text};
 use crate::controllers::message;
 use crate::outside::wechat_service::{Pushed, Signed, WechatService};
-use crate::store::create::{self, NewChannel};
-use crate::store::ticket::{self, NewTicket};
+use crate::store::ticket::NewTicket;
 use crate::work::task;
-use crate::work::tasks::ticket::What;
 
 /// Parts of one message: a text of `WeChat`'s is not longer.
 const PARTS: usize = 2;
@@ -119,15 +117,8 @@ async fn take(app: &App, pushed: Pushed) -> Result<()> {
     let customer = PlayerId::parse(pushed.from.as_str())
         .map_err(|fault| Error::InvalidInput(format!("body: FromUserName: {fault}")))?;
     let id = task::digest(&format!("wechat:{customer}"));
-    let (topic, channel) = (Name::parse("wechat").map_err(Error::internal)?, channel_of(&id)?);
-    let new = NewChannel {
-        id: channel.clone(),
-        kind: Kind::Support,
-        name: Some(topic.clone()),
-        members: vec![customer.clone()],
-        settings: Settings::default(),
-    };
-    create::create(&app.db, new).await?;
+    let topic = Name::parse("wechat").map_err(Error::internal)?;
+    let channel = channel_for(app, &id, &topic, &customer).await?;
     let by = who(customer);
     for (part, text) in texts(&pushed)?.into_iter().enumerate() {
         let payload = if pushed.text.is_none() { payload(&pushed.kind, &pushed.rest) } else { None };
@@ -143,20 +134,13 @@ async fn take(app: &App, pushed: Pushed) -> Result<()> {
         topic: topic.as_str(),
         context: Some(&context),
     };
-    ticket::open(&app.db, new, told(app, &id, What::Opened)?.as_ref()).await
+    store(app, new).await
 }
 
 /// The customer, who has no token: they may no more than a player.
 fn who(customer: PlayerId) -> Identity {
-    Identity {
-        name: customer.as_str().to_owned(),
-        id: customer,
-        level: Level::default(),
-        scope: Scope::Player,
-        until: MAX_EXACT,
-        zone: None,
-        lang: None,
-    }
+    let name = customer.as_str().to_owned();
+    Identity { id: customer, name, scope: Scope::Player, ..Identity::us() }
 }
 
 /// What the customer says; for a picture and the like, what it is.

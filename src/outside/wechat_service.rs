@@ -116,9 +116,17 @@ impl WechatService {
     /// # Errors
     /// [`Error::Unauthenticated`] where it is not, or was long ago.
     pub fn verify(&self, signed: Signed<'_>, now: Millis) -> Result<()> {
+        self.check(signed, &[], signed.signature, now)
+    }
+
+    /// Was that signed lately, with what else is signed?
+    fn check(&self, signed: Signed<'_>, more: &[&str], signature: &str, now: Millis) -> Result<()> {
         recent(signed.time, now)?;
-        let expected = signature([&self.token.get(now), signed.time, signed.nonce]);
-        verify_slices_are_equal(expected.as_bytes(), signed.signature.as_bytes()).map_err(|_| UNSIGNED)
+        let token = self.token.get(now);
+        let mut parts = [&[token.as_str(), signed.time, signed.nonce], more].concat();
+        parts.sort_unstable();
+        let expected = to_hex(digest(&SHA1_FOR_LEGACY_USE_ONLY, parts.concat().as_bytes()).as_ref());
+        verify_slices_are_equal(expected.as_bytes(), signature.as_bytes()).map_err(|_| UNSIGNED)
     }
 
     /// What was pushed.
@@ -130,12 +138,9 @@ impl WechatService {
             self.verify(signed, now)?;
             return pushed(fields(body)?);
         };
-        recent(signed.time, now)?;
         // What stands beside it may be anybody's: that alone is signed.
         let sealed = fields(body)?.remove("Encrypt").ok_or(UNSIGNED)?;
-        let expected = signature([&self.token.get(now), signed.time, signed.nonce, &sealed]);
-        verify_slices_are_equal(expected.as_bytes(), signed.message_signature.as_bytes())
-            .map_err(|_| UNSIGNED)?;
+        self.check(signed, &[&sealed], signed.message_signature, now)?;
         let opened = secure.decrypt(&sealed, now)?;
         pushed(fields(&opened)?)
     }
@@ -166,11 +171,6 @@ fn unpack(opened: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = opened[..end].get(RANDOM..)?.split_at_checked(LENGTH)?;
     let length = u32::from_be_bytes(length.try_into().ok()?);
     rest.split_at_checked(usize::try_from(length).ok()?)
-}
-
-fn signature<const N: usize>(mut parts: [&str; N]) -> String {
-    parts.sort_unstable();
-    to_hex(digest(&SHA1_FOR_LEGACY_USE_ONLY, parts.concat().as_bytes()).as_ref())
 }
 
 /// An element of a message: its text; what lies deeper is nothing to us.
