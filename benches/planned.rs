@@ -237,7 +237,7 @@ async fn messages(server: &Server, push: &Provider, options: &Options) -> bool {
     }
     let (came, took) = push.until(GUILDS * MEMBERS, PATIENCE).await;
     println!(
-        "messages to {} devices, one task each: {:.0} pushes/s, {:.1} s; {:.0} us of CPU each",
+        "messages to {} devices: {:.0} pushes/s, {:.1} s; {:.0} us of CPU each",
         GUILDS * MEMBERS,
         came as f64 / took.as_secs_f64(),
         took.as_secs_f64(),

@@ -82,7 +82,7 @@ pub const FIGURES: &[Figure] = &[
     gauge("guildhall_dead_tasks", "Tasks that were given up; `guildhall task list` shows them."),
     counter(
         "guildhall_device_pushes_total",
-        "Pushes to devices, by platform and outcome: sent, gone, off or refused.",
+        "Pushes to devices, by platform and outcome: sent, gone, off, refused, or given up after eight tries (then of `any` platform).",
     ),
     counter("guildhall_callbacks_refused_total", "Callbacks of providers that were refused, by path."),
     counter("guildhall_log_lost_total", "Lines of the log that could not be written."),

@@ -127,8 +127,9 @@ impl Calls {
         let request = request.map_err(|error| passing(told(error)))?;
         reach::check(request.url()).map_err(passing)?;
         let host = self.host(request.url());
-        host.may_be_called(self.clock.steady())?;
         let _turn = host.at_once.acquire().await.map_err(|closed| passing(closed.to_string()))?;
+        // Behind calls that all waited in vain, none begins.
+        host.may_be_called(self.clock.steady())?;
         let answered = match client.execute(request).await {
             Ok(response) => read(response).await,
             Err(error) => Err(error),

@@ -1,11 +1,9 @@
-//! Players' devices, what they want to be told, and what they have not been told yet.
+//! Players' devices, and what they want to be told.
 
-use serde::Serialize;
 use sqlx::FromRow;
 
 use super::Db;
 use super::engine::sql::{Sql, by_dialect, values};
-use super::outbox::NewTask;
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 
@@ -13,8 +11,8 @@ use crate::base::error::{Error, Result};
 const EACH: i64 = 10;
 /// Channels of which one player says what they want to be told.
 const PREFERENCES: i64 = 1_000;
-/// Members that are looked at in one go.
-const PAGE: i64 = 500;
+/// Devices, or players, that one question finds.
+pub const PAGE: usize = 500;
 
 /// A device to be registered.
 #[derive(Debug)]
@@ -125,6 +123,20 @@ pub async fn of_player(db: &Db, player: &str) -> Result<Vec<Device>> {
     Ok(db.all(select!("WHERE d.player_id = $1 ORDER BY d.id"), values![player]).await?)
 }
 
+/// Devices of some players, in the order of players.
+///
+/// # Errors
+/// The database's.
+pub async fn of_players(db: &Db, players: &[&str]) -> Result<Vec<Device>> {
+    const DEVICES: Sql = by_dialect(
+        select!("WHERE d.player_id IN (SELECT value FROM json_each($1)) ORDER BY d.player_id, d.id"),
+        select!(
+            "WHERE d.player_id IN (SELECT value FROM json_array_elements_text($1::json)) ORDER BY d.player_id, d.id"
+        ),
+    );
+    Ok(db.all(DEVICES, values![&super::json(&players)?]).await?)
+}
+
 /// Says of what in a channel a player wants to be told.
 ///
 /// # Errors
@@ -162,39 +174,43 @@ pub struct Said<'a> {
     pub mentions: &'a str,
 }
 
-/// Of the next members behind one who have a device: those who want to be told (not the sender, nor who blocks the sender),
-/// and who was looked at last, if anybody was.
+/// The next members behind one who have a device and want to be told: not the sender, nor who blocks the sender. There may
+/// be more where there are as many as one question finds.
 ///
 /// # Errors
 /// The database's.
-pub async fn to_tell(db: &Db, said: &Said<'_>, after: &str) -> Result<(Vec<String>, Option<String>)> {
-    let now = db.now().await?;
-    let rows: Vec<(String, String)> = db
-        .all(
-            "SELECT m.player_id, coalesce(p.notify, $6) FROM member m
-             LEFT JOIN device_preference p ON p.player_id = m.player_id AND p.channel = $1
-             WHERE m.channel_key = $2 AND m.player_id > $3 AND m.player_id <> $4
-               AND EXISTS (SELECT 1 FROM device d WHERE d.player_id = m.player_id)
-               AND NOT EXISTS (SELECT 1 FROM block b WHERE b.player_id = m.player_id AND b.blocked_id = $4)
-               AND coalesce(p.notify, $6) <> 'none' AND coalesce(p.mute_until, 0) <= $5
-             ORDER BY m.player_id LIMIT $7",
-            values![
-                said.channel,
-                said.channel_key,
-                after,
-                said.sender,
-                now,
-                if said.all { "all" } else { "mentions" },
-                PAGE
-            ],
-        )
-        .await?;
-    let mentions: Vec<String> = serde_json::from_str(said.mentions).map_err(Error::internal)?;
-    let last = rows.last().map(|(player, _)| player.clone());
-    let wanted = |(player, notify): (String, String)| {
-        (notify == "all" || mentions.contains(&player)).then_some(player)
-    };
-    Ok((rows.into_iter().filter_map(wanted).collect(), last))
+pub async fn to_tell(db: &Db, said: &Said<'_>, after: &str) -> Result<Vec<String>> {
+    macro_rules! to_tell {
+        ($mentioned:literal) => {
+            concat!(
+                "SELECT m.player_id FROM member m
+                 LEFT JOIN device_preference p ON p.player_id = m.player_id AND p.channel = $1
+                 WHERE m.channel_key = $2 AND m.player_id > $3 AND m.player_id <> $4
+                   AND (coalesce(p.notify, $6) = 'all' OR coalesce(p.notify, $6) = 'mentions' AND m.player_id IN (SELECT value FROM ",
+                $mentioned,
+                "))
+                   AND coalesce(p.mute_until, 0) <= $5
+                   AND EXISTS (SELECT 1 FROM device d WHERE d.player_id = m.player_id)
+                   AND NOT EXISTS (SELECT 1 FROM block b WHERE b.player_id = m.player_id AND b.blocked_id = $4)
+                 ORDER BY m.player_id LIMIT $7"
+            )
+        };
+    }
+    const TO_TELL: Sql =
+        by_dialect(to_tell!("json_each($8)"), to_tell!("json_array_elements_text($8::json)"));
+    let usual = if said.all { "all" } else { "mentions" };
+    let values = values![
+        said.channel,
+        said.channel_key,
+        after,
+        said.sender,
+        db.now().await?,
+        usual,
+        PAGE as i64,
+        said.mentions
+    ];
+    let rows: Vec<(String,)> = db.all(TO_TELL, values).await?;
+    Ok(rows.into_iter().map(|(player,)| player).collect())
 }
 
 /// Is a member somebody who has a device and wants to be told, and does not block the sender?
@@ -217,103 +233,6 @@ pub async fn wants(db: &Db, said: &Said<'_>, player: &str) -> Result<bool> {
     Ok(found.is_some())
 }
 
-/// A player who is to be told, and the task that does it.
-#[derive(Debug, Serialize)]
-pub struct Untold<'a> {
-    /// Who.
-    pub player: &'a str,
-    /// The task's id: a second time is no task.
-    pub id: String,
-    /// What it is.
-    #[serde(flatten)]
-    pub task: NewTask,
-}
-
-/// Notes that players have not been told of a message yet, with the tasks that tell them at a time.
-///
-/// # Errors
-/// The database's.
-pub async fn note_pending(db: &Db, said: &Said<'_>, untold: &[Untold<'_>], at: Millis) -> Result<()> {
-    const PENDING: Sql = by_dialect(
-        "INSERT INTO push_pending (player_id, channel_key, from_seq, last_seq, at)
-         SELECT value ->> 'player', $2, $3, $3, $4 FROM json_each($1) WHERE TRUE
-         ON CONFLICT (player_id, channel_key) DO UPDATE SET last_seq = max(push_pending.last_seq, excluded.last_seq)",
-        "INSERT INTO push_pending (player_id, channel_key, from_seq, last_seq, at)
-         SELECT value ->> 'player', $2, $3, $3, $4 FROM json_array_elements($1::json) AS j (value) ORDER BY 1
-         ON CONFLICT (player_id, channel_key)
-             DO UPDATE SET last_seq = greatest(push_pending.last_seq, excluded.last_seq)",
-    );
-    const TASKS: Sql = by_dialect(
-        "INSERT INTO outbox (id, task, key, payload, created_at, not_before, stage)
-         SELECT value ->> 'id', value ->> 'task', value ->> 'key', value ->> 'payload', $2, $3, $4 FROM json_each($1)
-         WHERE TRUE ON CONFLICT DO NOTHING",
-        "INSERT INTO outbox (id, task, key, payload, created_at, not_before, stage)
-         SELECT value ->> 'id', value ->> 'task', value ->> 'key', value ->> 'payload', $2, $3, $4
-         FROM json_array_elements($1::json) AS j (value) ORDER BY 1 ON CONFLICT DO NOTHING",
-    );
-    if untold.is_empty() {
-        return Ok(());
-    }
-    let (now, list) = (db.now().await?, super::json(&untold)?);
-    let mut tx = db.begin().await?;
-    tx.execute(PENDING, values![&list, said.channel_key, said.seq, now]).await?;
-    tx.execute(TASKS, values![&list, now, at, db.stage]).await?;
-    Ok(tx.commit().await?)
-}
-
-/// What a player has not been told yet in a channel.
-#[derive(Debug, FromRow)]
-pub struct Pending {
-    /// The channel's key, and its id.
-    pub channel_key: i64,
-    /// Its id.
-    pub channel: String,
-    /// From this number on.
-    pub from_seq: i64,
-    /// Up to this one.
-    pub last_seq: i64,
-    /// Since when.
-    pub at: Millis,
-    /// How far they have read.
-    pub read_seq: i64,
-    /// Have they a socket in a process that lived lately?
-    pub online: bool,
-}
-
-/// All that a player has not been told yet; they are online if their process lived since a time.
-///
-/// # Errors
-/// The database's.
-pub async fn pending(db: &Db, player: &str, since: Millis) -> Result<Vec<Pending>> {
-    let rows = db
-        .all(
-            "SELECT p.channel_key, c.id AS channel, p.from_seq, p.last_seq, p.at, coalesce(m.read_seq, p.last_seq) AS read_seq,
-                    EXISTS (SELECT 1 FROM online o JOIN process r ON r.id = o.process_id
-                            WHERE o.player_id = $1 AND r.seen_at >= $2) AS online
-             FROM push_pending p JOIN channel c ON c.key = p.channel_key
-             LEFT JOIN member m ON m.channel_key = p.channel_key AND m.player_id = p.player_id
-             WHERE p.player_id = $1 ORDER BY p.channel_key",
-            values![player, since],
-        )
-        .await?;
-    Ok(rows)
-}
-
-/// Notes that a player was told of what was pending, or has read it; what came since stays.
-///
-/// # Errors
-/// The database's.
-pub async fn note_told(db: &Db, player: &str, pending: &Pending) -> Result<()> {
-    let of = values![player, pending.channel_key, pending.last_seq];
-    let all = "DELETE FROM push_pending WHERE player_id = $1 AND channel_key = $2 AND last_seq <= $3";
-    if db.execute(all, of).await? > 0 {
-        return Ok(());
-    }
-    let sql = "UPDATE push_pending SET from_seq = $3 + 1 WHERE player_id = $1 AND channel_key = $2 AND last_seq > $3";
-    db.execute(sql, values![player, pending.channel_key, pending.last_seq]).await?;
-    Ok(())
-}
-
 /// The next devices behind one, of players of a zone and of some levels who have no socket now.
 ///
 /// # Errors
@@ -330,5 +249,5 @@ pub async fn away(
                            WHERE o.player_id = d.player_id AND p.seen_at >= $5)
          ORDER BY d.id LIMIT $6"
     );
-    Ok(db.all(sql, values![after, zone, least, most, online_since, PAGE]).await?)
+    Ok(db.all(sql, values![after, zone, least, most, online_since, PAGE as i64]).await?)
 }

@@ -38,6 +38,7 @@ pub mod online;
 pub mod outbox;
 pub mod payment;
 pub mod process;
+pub mod push_due;
 pub mod rank;
 pub mod retention;
 pub mod right_change;

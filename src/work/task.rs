@@ -19,6 +19,11 @@ use crate::outside::calls::CallError;
 use crate::outside::envelope::Envelope;
 use crate::store::outbox::{FollowUp, NewTask};
 
+/// The first retry's delay; each later one doubles, up to the cap.
+const BACKOFF_MS: Millis = 1_000;
+/// The longest delay.
+pub const BACKOFF_CAP_MS: Millis = 600_000;
+
 /// Why a try failed.
 #[derive(Debug)]
 pub enum Failure {
@@ -136,5 +141,26 @@ pub fn following<T: Task>(task: &T) -> Result<FollowUp, Error> {
             Ok(FollowUp { task: T::NAME, key: task.key(), payload, trace: trace::current() })
         }
         _ => Err(Error::internal("a task's payload is an object")),
+    }
+}
+
+/// Doubles with every try up to a cap; of that, a random half to all, so that failures don't return together.
+pub fn backoff_ms(attempt: i64) -> Millis {
+    let full = BACKOFF_MS.saturating_mul(1 << attempt.clamp(0, 20)).min(BACKOFF_CAP_MS);
+    full / 2 + random::below(full.unsigned_abs() / 2 + 1).cast_signed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backoff_grows_to_a_cap_and_never_to_nothing() {
+        for attempt in 0..100 {
+            let full = (1_000_i64 << attempt.min(20)).min(600_000);
+            for _ in 0..50 {
+                assert!((full / 2..=full).contains(&backoff_ms(attempt)), "attempt {attempt}");
+            }
+        }
     }
 }

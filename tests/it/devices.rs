@@ -12,6 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use crate::process::eventually;
 use crate::support::TestApp;
 
 /// What came to a fake: its path, its headers, its body.
@@ -28,6 +29,8 @@ pub struct FakePush {
     came: Arc<Mutex<Vec<Came>>>,
     /// What is answered to a path or a token: status and body. 200 without.
     answers: Arc<Mutex<HashMap<String, (u16, Value)>>>,
+    /// It answers while nobody has this.
+    pause: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl FakePush {
@@ -35,12 +38,14 @@ impl FakePush {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (came, answers) = (Arc::<Mutex<Vec<Came>>>::default(), Arc::<Mutex<HashMap<_, _>>>::default());
-        let (all, given) = (Arc::clone(&came), Arc::clone(&answers));
+        let pause = Arc::<tokio::sync::Mutex<()>>::default();
+        let (all, given, paused) = (Arc::clone(&came), Arc::clone(&answers), Arc::clone(&pause));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (all, given) = (Arc::clone(&all), Arc::clone(&given));
-                let service =
-                    service_fn(move |request| answer(request, Arc::clone(&all), Arc::clone(&given)));
+                let (all, given, paused) = (Arc::clone(&all), Arc::clone(&given), Arc::clone(&paused));
+                let service = service_fn(move |request| {
+                    answer(request, Arc::clone(&all), Arc::clone(&given), Arc::clone(&paused))
+                });
                 let stream = TokioIo::new(stream);
                 if http2 {
                     tokio::spawn(
@@ -54,7 +59,7 @@ impl FakePush {
                 }
             }
         });
-        Self { url, came, answers }
+        Self { url, came, answers, pause }
     }
 
     pub fn came(&self) -> Vec<Came> {
@@ -70,6 +75,7 @@ async fn answer(
     request: http::Request<hyper::body::Incoming>,
     came: Arc<Mutex<Vec<Came>>>,
     answers: Arc<Mutex<HashMap<String, (u16, Value)>>>,
+    pause: Arc<tokio::sync::Mutex<()>>,
 ) -> Result<http::Response<Full<Bytes>>, Infallible> {
     let (parts, body) = request.into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
@@ -79,6 +85,7 @@ async fn answer(
     let token =
         body["message"]["token"].as_str().or(body["data"]["token"].as_str()).unwrap_or(&path).to_owned();
     came.lock().unwrap().push(Came { path, headers: parts.headers, body });
+    drop(pause.lock().await);
     let (status, body) = answers.lock().unwrap().get(&token).cloned().unwrap_or((200, json!({})));
     let mut answer = http::Response::new(Full::from(body.to_string()));
     *answer.status_mut() = http::StatusCode::from_u16(status).unwrap();
@@ -166,6 +173,10 @@ async fn of_a_guild_those_are_told_who_are_mentioned_or_want_it() {
     let mention = json!({ "channel": "g", "text": "hey bob", "mentions": ["bob"] });
     app.player("alice").post("/message/send", mention.clone()).await.data();
     assert_eq!(told(&app, &fake).await, of(&[("bob", "hey bob", 1)]));
+    app.player("alice").say("g", "before it").await;
+    app.player("alice").post("/message/send", mention.clone()).await.data();
+    app.player("alice").say("g", "behind it").await;
+    assert_eq!(told(&app, &fake).await, of(&[("bob", "hey bob", 1)]), "what else is said counts not");
     prefer("bob", "none", Value::Null).await;
     prefer("carol", "all", Value::Null).await;
     app.player("alice").post("/message/send", mention).await.data();
@@ -253,6 +264,76 @@ async fn a_push_that_fails_is_tried_again() {
     assert_eq!(told(&app, &fake).await.len(), 1);
     fake.answers.lock().unwrap().clear();
     assert_eq!(told(&app, &fake).await, of(&[("bob", "hello", 1)]));
+    assert_eq!(told(&app, &fake).await, []);
+}
+
+/// Its player is told later, and given up in the end; nobody else waits.
+#[tokio::test]
+async fn one_that_fails_holds_nobody_up() {
+    let fake = FakePush::start(false).await;
+    let app = app(&fake).await;
+    fake.answer("token-of-bob", 503, json!({}));
+    let mention = json!({ "channel": "g", "text": "all of you", "mentions": ["bob", "carol"] });
+    app.player("alice").post("/message/send", mention).await.data();
+    assert_eq!(told(&app, &fake).await, of(&[("bob", "all of you", 1), ("carol", "all of you", 1)]));
+    let mut tries = 1;
+    for _ in 0..12 {
+        app.clock.advance(700_000);
+        let again = told(&app, &fake).await;
+        assert!(again.iter().all(|(who, ..)| who == "bob"), "{again:?}");
+        tries += again.len();
+    }
+    assert_eq!(tries, 8);
+    fake.answers.lock().unwrap().clear();
+    let direct = direct(&app, "alice", "bob").await;
+    app.player("alice").say(&direct, "are you back").await;
+    assert_eq!(told(&app, &fake).await, of(&[("bob", "are you back", 1)]), "what was given up stays so");
+}
+
+/// More than one task takes at one time.
+#[tokio::test]
+async fn each_of_many_is_told_once() {
+    let fake = FakePush::start(false).await;
+    let app = app(&fake).await;
+    let names: Vec<String> = (0..1_500).map(|n| format!("player-{n}")).collect();
+    let members: Vec<&str> = names.iter().map(String::as_str).collect();
+    for members in members.chunks(500) {
+        app.guild(&format!("guild-of-{}", members[0]), members).await;
+    }
+    for name in &names {
+        register(&app, name, json!({ "platform": "generic", "token": format!("token-of-{name}") })).await;
+    }
+    for members in names.chunks(500) {
+        for mentioned in members.chunks(10) {
+            let channel = format!("guild-of-{}", members[0]);
+            let mention = json!({ "channel": channel, "text": "raid now", "mentions": mentioned });
+            app.server().post("/message/send", mention).await.data();
+        }
+    }
+    let mut wanted: Vec<_> = names.iter().map(|name| (name.clone(), "raid now".to_owned(), 1)).collect();
+    wanted.sort();
+    assert_eq!(told(&app, &fake).await, wanted);
+    assert_eq!(told(&app, &fake).await, []);
+}
+
+/// A message that comes while its player is told of another is told of later.
+#[tokio::test]
+async fn what_is_said_while_its_player_is_told_is_not_lost() {
+    let fake = FakePush::start(false).await;
+    let app = app(&fake).await;
+    let channel = direct(&app, "alice", "bob").await;
+    app.player("alice").say(&channel, "one").await;
+    app.run_tasks().await;
+    app.clock.advance(6_000);
+    let paused = fake.pause.lock().await;
+    let said = async {
+        eventually("a push", async || (fake.came().len() == 1).then_some(())).await;
+        app.player("alice").say(&channel, "two").await;
+        app.run_tasks().await;
+        drop(paused);
+    };
+    tokio::join!(app.run_tasks(), said);
+    assert_eq!(told(&app, &fake).await, of(&[("bob", "one", 1), ("bob", "two", 1)]));
     assert_eq!(told(&app, &fake).await, []);
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use guildhall::store::{Db, outbox};
+use guildhall::store::{Db, outbox, push_due};
 use serde_json::json;
 
 use crate::database;
@@ -216,4 +216,50 @@ async fn take_the_first(looked_at: bool) {
         let most: Option<u64> = numbers.filter_map(number).max();
         assert!(most.is_some_and(|most| most <= 100), "{plan}");
     }
+}
+
+/// A plan for these values alone, as PostgreSQL makes them while it compares, costs more than the work itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_is_made_once_for_all_values() {
+    let server = PostgresServer::start(
+        "session_preload_libraries = 'auto_explain'\nauto_explain.log_min_duration = 0\nauto_explain.log_verbose = on\n\
+         fsync = off\nautovacuum = off\n",
+    );
+    Db::migrate(&database::config(&server.url())).await.unwrap();
+    let app =
+        TestApp::with(&[("DATABASE_URL", &server.url()), ("GUILDHALL_DATABASE_CONNECTIONS", "1")]).await;
+    app.guild("g", &["alice"]).await;
+    app.player("alice").say("g", "hello").await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let log = server.log();
+    let calls: Vec<&str> = log.lines().filter(|line| line.contains("Function Call: ")).collect();
+    let given = |call: &&&str| call.contains("unnest(") || call.contains("json_array_elements(");
+    let (for_all, for_these): (Vec<&str>, Vec<&str>) =
+        calls.iter().filter(given).partition(|call| call.contains('$'));
+    assert!(for_all.len() > 1 && for_these.is_empty(), "{calls:#?}");
+}
+
+/// Of thousands who are to be told, the first are found without reading the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_thousands_who_are_due_the_first_are_found() {
+    const DUE: &str = "
+        INSERT INTO push_due (shard, player_id, channel_key, from_seq, last_seq, at, due_at, tries)
+            SELECT n % 16, 'player-' || n, 1, 1, 1, n, n, 0 FROM generate_series(1, 50000) AS s (n)";
+    let server = PostgresServer::start(
+        "session_preload_libraries = 'auto_explain'\nauto_explain.log_min_duration = 0\nauto_explain.log_analyze = on\n\
+         fsync = off\nautovacuum = off\n",
+    );
+    Db::migrate(&database::config(&server.url())).await.unwrap();
+    database::execute(&server.url(), "ANALYZE").await;
+    let app = TestApp::with(&[("DATABASE_URL", &server.url())]).await;
+    database::execute(&server.url(), DUE).await;
+    let due = push_due::due(&app.app.db, 3, 0, 64).await.unwrap();
+    assert_eq!(due.len(), 64);
+    assert!(due.windows(2).all(|two| two[0].due_at <= two[1].due_at));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let log = server.log();
+    let plan = log.split("duration:").find(|plan| plan.contains("push_due_next")).unwrap_or(&log);
+    let rows =
+        plan.split("rows=").skip(1).filter_map(|rows| rows.split([' ', '.']).next()?.parse::<u64>().ok());
+    assert!(rows.max().is_some_and(|most| most <= 100), "{plan}");
 }

@@ -46,6 +46,9 @@ fn options(url: &str) -> sqlx::Result<PgConnectOptions> {
         ("synchronous_commit", "on"),
         // Statements are short and come again and again; compiling one takes longer than running it.
         ("jit", "off"),
+        // It would compare what a plan for these values costs with what one for all values does, by the average of all
+        // times before. Once tables grow, the average is of small ones, and every batch is planned anew for minutes.
+        ("plan_cache_mode", "force_generic_plan"),
         // Every statement finds rows by keys that it is given. PostgreSQL takes a list for a hundred rows, however few
         // it has, and would read whole tables for that.
         ("enable_hashjoin", "off"),

@@ -182,7 +182,7 @@ const REST: &[&str] = &[
     "DELETE FROM rank_report WHERE player_id = $1 AND $2 <> ''",
     "DELETE FROM device WHERE player_id = $1 AND $2 <> ''",
     "DELETE FROM device_preference WHERE player_id = $1 AND $2 <> ''",
-    "DELETE FROM push_pending WHERE player_id = $1 AND $2 <> ''",
+    "DELETE FROM push_due WHERE player_id = $1 AND $2 <> ''",
     "DELETE FROM own_view WHERE player_id = $1 AND $2 <> ''",
     "UPDATE channel SET name = NULL WHERE $2 <> '' AND id IN (SELECT channel FROM ticket WHERE player_id = $1)",
     "UPDATE ticket SET player_id = $2, topic = '', context = NULL WHERE player_id = $1",

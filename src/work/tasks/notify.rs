@@ -4,6 +4,7 @@
 //! Several messages become one push, with a count. Who has a socket is told there: where one is open, it is looked again
 //! when a socket that is dead would have been closed. Safe to run twice: a push takes the place of an earlier one.
 
+use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -12,10 +13,11 @@ use crate::base::clock::Millis;
 use crate::base::error::Error;
 use crate::chat::identity::{Identity, Scope};
 use crate::chat::quiet::QuietHours;
-use crate::chat::values::{ChannelId, Cursor, Kind, PlayerId};
+use crate::chat::values::{ChannelId, Kind, PlayerId};
 use crate::outside::push::{Notice, Platform, PushError, To};
-use crate::store::device::{self, Device, Pending, Said, Untold};
+use crate::store::device::{self, Device, Said};
 use crate::store::message::{self, Which};
+use crate::store::push_due::{self, Due, Looked};
 use crate::store::{channel, online};
 use crate::work::task::{self, Failure, Task};
 
@@ -23,6 +25,10 @@ use crate::work::task::{self, Failure, Task};
 const WAIT_MS: Millis = 5_000;
 /// A socket that is still open so long after a message has answered since.
 const ALIVE_MS: Millis = 65_000;
+/// Players that are told at one time.
+const PAGE: usize = 64;
+/// How often one push is tried.
+const TRIES: i64 = 8;
 /// Messages that are counted.
 const COUNTED: i64 = 50;
 /// Characters of a body.
@@ -38,12 +44,12 @@ pub struct Notify {
     pub seq: i64,
 }
 
-/// A player has something to be told.
+/// Some players have something to be told.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Push {
-    /// Who.
-    pub player: PlayerId,
+    /// Which players: those of a shard who are due.
+    pub shard: i64,
 }
 
 /// What is looked at of a message.
@@ -99,83 +105,112 @@ impl Task for Notify {
         }
         let mut after = String::new();
         loop {
-            let (players, last) = device::to_tell(&app.db, &said, &after).await?;
+            let mut players = device::to_tell(&app.db, &said, &after).await?;
             tell_later(app, &players, &said, at).await?;
-            let Some(last) = last else { return Ok(()) };
-            after = last;
+            if players.len() < device::PAGE {
+                return Ok(());
+            }
+            after = players.pop().unwrap_or_default();
         }
     }
 }
 
-/// One push a player and few seconds, however much is said.
+/// One push a player, channel and few seconds, however much is said.
 async fn tell_later(app: &App, players: &[String], said: &Said<'_>, at: Millis) -> Result<(), Failure> {
-    let untold: Vec<Untold<'_>> =
-        players.iter().filter_map(|player| push_of(player, at).transpose()).collect::<Result<_, Error>>()?;
-    Ok(device::note_pending(&app.db, said, &untold, at).await?)
-}
-
-/// What tells a player at a time; nothing for an id that is none.
-fn push_of(player: &str, at: Millis) -> Result<Option<Untold<'_>>, Error> {
-    let Ok(id) = PlayerId::parse(player) else { return Ok(None) };
-    let task = task::new(&Push { player: id })?;
-    Ok(Some(Untold { player, id: task_id(player, at), task }))
-}
-
-/// The id of the task that tells a player what there is at a time.
-fn task_id(player: &str, at: Millis) -> String {
-    format!("push:{}:{}", task::digest(player), at / WAIT_MS)
+    Ok(push_due::note(&app.db, said, players, at, |shard| task::new(&Push { shard })).await?)
 }
 
 impl Task for Push {
-    const NAME: &'static str = "push.v1";
-    const ATTEMPTS: i64 = 8;
+    const NAME: &'static str = "push.v2";
+    const ATTEMPTS: i64 = 20;
 
     fn key(&self) -> String {
-        format!("push:{}", self.player)
+        format!("push:{}", self.shard)
     }
 
     async fn run(self, app: &App, id: &str) -> Result<(), Failure> {
-        let player = self.player;
         let now = app.db.now().await?;
-        let all = device::pending(&app.db, player.as_str(), now - online::SILENT_MS).await?;
-        if all.is_empty() {
-            return Ok(());
-        }
-        let devices = device::of_player(&app.db, player.as_str()).await?;
-        for pending in all {
-            if pending.online && now - pending.at < ALIVE_MS {
-                let again = task::new(&Self { player: player.clone() })?;
-                let at = pending.at + ALIVE_MS;
-                let task = task_id(player.as_str(), at);
-                crate::store::outbox::enqueue_later(&app.db, &task, &again, at).await?;
-                continue;
+        let page = push_due::due(&app.db, self.shard, now - online::SILENT_MS, PAGE as i64).await?;
+        if !page.is_empty() {
+            let mut players: Vec<&str> = page.iter().map(|due| due.player_id.as_str()).collect();
+            players.dedup();
+            let devices = device::of_players(&app.db, &players).await?;
+            let mut looking = Vec::with_capacity(page.len());
+            for due in &page {
+                looking.push(look(app, due, of_player(&devices, &due.player_id), now));
             }
-            if !pending.online
-                && let Some(notice) = notice(app, &player, &pending, id).await?
-            {
-                for device in &devices {
-                    tell(app, device, &notice).await?;
-                }
-            }
-            device::note_told(&app.db, player.as_str(), &pending).await?;
+            let looked: Vec<Looked> =
+                futures_util::stream::iter(looking).buffer_unordered(PAGE).collect().await;
+            push_due::note_looked(&app.db, &looked, now + WAIT_MS).await?;
         }
-        Ok(())
+        Ok(push_due::look_again(&app.db, self.shard, id, &task::new(&self)?).await?)
     }
 }
 
+/// Devices are in the order of players.
+fn of_player<'a>(devices: &'a [Device], player: &str) -> &'a [Device] {
+    let begin = devices.partition_point(|device| device.player_id.as_str() < player);
+    let rest = &devices[begin..];
+    &rest[..rest.partition_point(|device| device.player_id == player)]
+}
+
+/// Tells a player of what is due, or says when to look again.
+async fn look(app: &App, due: &Due, devices: &[Device], now: Millis) -> Looked {
+    let looked = |at, tries| Looked {
+        player: due.player_id.clone(),
+        key: due.channel_key,
+        last: due.last_seq,
+        due: at,
+        tries,
+    };
+    if due.online && now - due.at < ALIVE_MS {
+        return looked(Some(due.at + ALIVE_MS), due.tries);
+    }
+    if due.online || devices.is_empty() {
+        return looked(None, 0);
+    }
+    let (why, after_ms) = match tell_all(app, due, devices).await {
+        Ok(()) => return looked(None, 0),
+        Err(Failure::Retry(why)) => (why, 0),
+        Err(Failure::Later { why, after_ms }) => (why, after_ms),
+        Err(Failure::GiveUp(why)) => {
+            tracing::warn!(why, "a push can't be made");
+            return looked(None, 0);
+        }
+    };
+    let tries = due.tries + 1;
+    if tries < TRIES {
+        tracing::info!(why, tries, "a push is tried again later");
+        return looked(Some(now + task::backoff_ms(due.tries).max(after_ms)), tries);
+    }
+    tracing::warn!(why, tries, "a push was given up");
+    metrics::counter!("guildhall_device_pushes_total", "platform" => "any", "outcome" => "given up")
+        .increment(1);
+    looked(None, 0)
+}
+
+async fn tell_all(app: &App, due: &Due, devices: &[Device]) -> Result<(), Failure> {
+    if let Some(notice) = notice(app, due).await? {
+        for device in devices {
+            tell(app, device, &notice).await?;
+        }
+    }
+    Ok(())
+}
+
 /// What is to be told of a channel, as the player sees it now; none where they have read it, or see nothing of it.
-async fn notice(
-    app: &App,
-    player: &PlayerId,
-    pending: &Pending,
-    id: &str,
-) -> Result<Option<Notice>, Failure> {
-    let reader = Identity { id: player.clone(), scope: Scope::Player, ..Identity::us() };
-    let after = (pending.from_seq - 1).max(pending.read_seq);
-    let after = Cursor::try_from(after).map_err(|fault| Failure::GiveUp(fault.to_owned()))?;
-    let channel =
-        ChannelId::parse(pending.channel.as_str()).map_err(|fault| Failure::GiveUp(fault.to_owned()))?;
-    let page = match message::page(&app.db, &channel, &reader, Which::After(after.get()), COUNTED).await {
+async fn notice(app: &App, due: &Due) -> Result<Option<Notice>, Failure> {
+    let Some(id) = &due.channel else { return Ok(None) };
+    let count = due.last_seq - (due.from_seq - 1).max(due.read_seq);
+    if count <= 0 {
+        return Ok(None);
+    }
+    let wrong = |fault: &'static str| Failure::GiveUp(fault.to_owned());
+    let player = PlayerId::parse(due.player_id.as_str()).map_err(wrong)?;
+    let channel = ChannelId::parse(id.as_str()).map_err(wrong)?;
+    let reader = Identity { id: player, scope: Scope::Player, ..Identity::us() };
+    let which = Which::Before(due.last_seq + 1);
+    let page = match message::page(&app.db, &channel, &reader, which, count.min(COUNTED)).await {
         Ok(page) => page,
         // They are not in it any more.
         Err(Error::NotFound(_) | Error::Forbidden { .. } | Error::Banned { .. }) => return Ok(None),
@@ -184,21 +219,24 @@ async fn notice(
     let entries: Vec<Value> =
         serde_json::from_str(page.messages.as_str()).map_err(|fault| Failure::GiveUp(fault.to_string()))?;
     let seen = entries.into_iter().filter_map(|entry| serde_json::from_value::<Seen>(entry).ok());
-    let is_news = |seen: &Seen| {
-        matches!(seen.kind.as_str(), "text" | "system")
-            && !seen.text.is_empty()
-            && seen.sender.id != player.as_str()
-    };
-    let news: Vec<Seen> = seen.filter(is_news).collect();
+    let news: Vec<Seen> = seen.filter(|seen| is_news(seen, due)).collect();
     let Some(last) = news.last() else { return Ok(None) };
     Ok(Some(Notice {
-        id: id.to_owned(),
+        id: task::digest(&format!("{} {id} {}", due.player_id, due.last_seq)),
         title: Some(last.sender.name.clone()),
         body: last.text.chars().take(BODY).collect(),
         count: news.len(),
-        channel: Some(pending.channel.clone()),
-        collapse: task::digest(&pending.channel),
+        channel: Some(id.clone()),
+        collapse: task::digest(id),
     }))
+}
+
+/// Is it something that its player wants to be told?
+fn is_news(seen: &Seen, due: &Due) -> bool {
+    matches!(seen.kind.as_str(), "text" | "system")
+        && !seen.text.is_empty()
+        && seen.sender.id != due.player_id
+        && (due.notify == "all" || due.notify == "mentions" && seen.mentions.contains(&due.player_id))
 }
 
 /// Tells a device, unless it is to be left alone now; one that is gone is forgotten.

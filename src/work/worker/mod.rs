@@ -16,12 +16,11 @@ use tokio::task::JoinSet;
 use crate::app::App;
 use crate::base::clock::Millis;
 use crate::base::error::Result;
-use crate::base::random;
 use crate::outside::envelope::Envelope;
 use crate::store::handover;
 use crate::store::outbox::{self, End};
 use crate::store::schedule;
-use crate::work::task::{Entry, Failure, Task};
+use crate::work::task::{BACKOFF_CAP_MS, Entry, Failure, Task, backoff_ms};
 use crate::work::tasks::retention::Retention;
 
 mod batch;
@@ -39,10 +38,6 @@ const SWEEP_MS: Millis = 3_600_000;
 /// How often a task's end is tried to be recorded, and the pause in between.
 const RECORDINGS: usize = 20;
 const RECORDING_PAUSE: Duration = Duration::from_secs(1);
-/// The first retry's delay; each later one doubles, up to the cap.
-const BACKOFF_MS: Millis = 1_000;
-const BACKOFF_CAP_MS: Millis = 600_000;
-
 /// How long a worker may take: forever in a process of its own, a while in a function.
 #[derive(Clone, Copy, Debug)]
 pub struct WorkTime(Option<Span>);
@@ -260,27 +255,6 @@ impl Worker {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(Failure::Retry("the task panicked".to_owned())),
             Err(_) => Err(Failure::Retry(format!("not done within {} s", time.as_secs()))),
-        }
-    }
-}
-
-/// Doubles with every try up to a cap; of that, a random half to all, so that failures don't return together.
-fn backoff_ms(attempt: i64) -> Millis {
-    let full = BACKOFF_MS.saturating_mul(1 << attempt.clamp(0, 20)).min(BACKOFF_CAP_MS);
-    full / 2 + random::below(full.unsigned_abs() / 2 + 1).cast_signed()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn backoff_grows_to_a_cap_and_never_to_nothing() {
-        for attempt in 0..100 {
-            let full = (1_000_i64 << attempt.min(20)).min(600_000);
-            for _ in 0..50 {
-                assert!((full / 2..=full).contains(&backoff_ms(attempt)), "attempt {attempt}");
-            }
         }
     }
 }
