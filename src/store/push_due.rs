@@ -62,12 +62,13 @@ pub async fn note(
         "INSERT INTO push_due (shard, player_id, channel_key, from_seq, last_seq, at, due_at, tries)
          SELECT value ->> 'shard', value ->> 'player', $2, $3, $3, $4, $5, 0 FROM json_each($1) WHERE TRUE
          ON CONFLICT (player_id, channel_key) DO UPDATE
-             SET last_seq = max(push_due.last_seq, excluded.last_seq), due_at = min(push_due.due_at, excluded.due_at)",
+             SET last_seq = max(push_due.last_seq, excluded.last_seq), at = excluded.at,
+                 due_at = min(push_due.due_at, excluded.due_at)",
         "INSERT INTO push_due (shard, player_id, channel_key, from_seq, last_seq, at, due_at, tries)
          SELECT (value ->> 'shard')::bigint, value ->> 'player', $2, $3, $3, $4, $5, 0
          FROM json_array_elements($1::json) AS j (value) ORDER BY 2
          ON CONFLICT (player_id, channel_key) DO UPDATE
-             SET last_seq = greatest(push_due.last_seq, excluded.last_seq),
+             SET last_seq = greatest(push_due.last_seq, excluded.last_seq), at = excluded.at,
                  due_at = least(push_due.due_at, excluded.due_at)",
     );
     const TASKS: Sql = by_dialect(
@@ -108,7 +109,7 @@ pub struct Due {
     pub from_seq: i64,
     /// Up to this one.
     pub last_seq: i64,
-    /// Since when.
+    /// When the last was said.
     pub at: Millis,
     /// When it was to be looked at.
     pub due_at: Millis,

@@ -1,11 +1,13 @@
 //! What players are told on their devices while they are away: what was said to them, once, and nothing that they may not
 //! see. The push services are fakes that check what the real ones document.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use guildhall::base::random;
+use guildhall::store::{online, process};
 use http_body_util::{BodyExt, Full};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -290,7 +292,39 @@ async fn one_that_fails_holds_nobody_up() {
     assert_eq!(told(&app, &fake).await, of(&[("bob", "are you back", 1)]), "what was given up stays so");
 }
 
-/// More than one task takes at one time.
+/// A socket that is open may be dead: it answers for what was said a minute before, not for what was said behind that.
+#[tokio::test]
+async fn who_has_a_socket_is_told_by_it_unless_it_was_dead() {
+    let fake = FakePush::start(false).await;
+    let app = app(&fake).await;
+    let (db, here, bob) = (&app.app.db, random::id(), ["bob".to_owned()]);
+    process::enter(db, &here, app.clock.now()).await.unwrap();
+    online::enter(db, &here, &bob).await.unwrap();
+    let channel = direct(&app, "alice", "bob").await;
+    let later = async |ms: i64| {
+        app.clock.advance(ms);
+        assert!(process::renew(db, &here, app.clock.now()).await.unwrap());
+    };
+    app.player("alice").say(&channel, "one").await;
+    assert_eq!(told(&app, &fake).await, [], "6 s");
+    later(60_000).await;
+    assert_eq!(told(&app, &fake).await, [], "72 s: the socket answered since");
+    online::leave(db, &here, &bob).await.unwrap();
+    assert_eq!(told(&app, &fake).await, []);
+    online::enter(db, &here, &bob).await.unwrap();
+    app.player("alice").say(&channel, "two").await;
+    assert_eq!(told(&app, &fake).await, [], "6 s");
+    later(50_000).await;
+    app.player("alice").say(&channel, "three").await;
+    assert_eq!(told(&app, &fake).await, [], "62 s");
+    later(5_000).await;
+    assert_eq!(told(&app, &fake).await, [], "73 s: it answered for two, not yet for three");
+    online::leave(db, &here, &bob).await.unwrap();
+    later(60_000).await;
+    assert_eq!(told(&app, &fake).await, of(&[("bob", "three", 2)]), "it was dead");
+}
+
+/// More than one task takes at one time, each under one id.
 #[tokio::test]
 async fn each_of_many_is_told_once() {
     let fake = FakePush::start(false).await;
@@ -310,10 +344,20 @@ async fn each_of_many_is_told_once() {
             app.server().post("/message/send", mention).await.data();
         }
     }
-    let mut wanted: Vec<_> = names.iter().map(|name| (name.clone(), "raid now".to_owned(), 1)).collect();
-    wanted.sort();
-    assert_eq!(told(&app, &fake).await, wanted);
-    assert_eq!(told(&app, &fake).await, []);
+    for _ in 0..2 {
+        app.run_tasks().await;
+        app.clock.advance(6_000);
+        app.run_tasks().await;
+        // Whoever takes a push and whose answer gets lost is asked again, under the same id.
+        let told: BTreeSet<(String, String)> = fake.came().iter().map(token_and_id).collect();
+        let tokens: BTreeSet<&str> = told.iter().map(|(token, _)| token.as_str()).collect();
+        assert_eq!((told.len(), tokens.len()), (names.len(), names.len()));
+    }
+}
+
+fn token_and_id(one: &Came) -> (String, String) {
+    let text = |of: &Value| of.as_str().unwrap().to_owned();
+    (text(&one.body["data"]["token"]), text(&one.body["data"]["notice"]["id"]))
 }
 
 /// A message that comes while its player is told of another is told of later.

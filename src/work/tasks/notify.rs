@@ -4,6 +4,8 @@
 //! Several messages become one push, with a count. Who has a socket is told there: where one is open, it is looked again
 //! when a socket that is dead would have been closed. Safe to run twice: a push takes the place of an earlier one.
 
+use std::time::Duration;
+
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -29,6 +31,9 @@ const ALIVE_MS: Millis = 65_000;
 const PAGE: usize = 64;
 /// How often one push is tried.
 const TRIES: i64 = 8;
+/// How often it is tried to record what was pushed, and the pause in between.
+const RECORDINGS: usize = 5;
+const RECORDING_PAUSE: Duration = Duration::from_secs(1);
 /// Messages that are counted.
 const COUNTED: i64 = 50;
 /// Characters of a body.
@@ -141,10 +146,22 @@ impl Task for Push {
             }
             let looked: Vec<Looked> =
                 futures_util::stream::iter(looking).buffer_unordered(PAGE).collect().await;
-            push_due::note_looked(&app.db, &looked, now + WAIT_MS).await?;
+            record(app, &looked, now + WAIT_MS).await?;
         }
         Ok(push_due::look_again(&app.db, self.shard, id, &task::new(&self)?).await?)
     }
+}
+
+/// Records what became of them, through a database that is away for a moment: what is not recorded is told again.
+async fn record(app: &App, looked: &[Looked], later: Millis) -> Result<(), Error> {
+    for _ in 1..RECORDINGS {
+        match push_due::note_looked(&app.db, looked, later).await {
+            Ok(()) => return Ok(()),
+            Err(error) => tracing::warn!(%error, "what was pushed can't be recorded; trying again"),
+        }
+        tokio::time::sleep(RECORDING_PAUSE).await;
+    }
+    push_due::note_looked(&app.db, looked, later).await
 }
 
 /// Devices are in the order of players.
@@ -163,6 +180,9 @@ async fn look(app: &App, due: &Due, devices: &[Device], now: Millis) -> Looked {
         due: at,
         tries,
     };
+    if due.read_seq >= due.last_seq {
+        return looked(None, 0);
+    }
     if due.online && now - due.at < ALIVE_MS {
         return looked(Some(due.at + ALIVE_MS), due.tries);
     }
