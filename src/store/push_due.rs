@@ -10,7 +10,7 @@ use sqlx::FromRow;
 use super::Db;
 use super::device::Said;
 use super::engine::sql::{Sql, by_dialect, values};
-use super::outbox::{self, NewTask};
+use super::outbox::{self, Later, NewTask};
 use crate::base::clock::Millis;
 use crate::base::error::Result;
 
@@ -20,7 +20,7 @@ const SHARDS: u8 = 16;
 const SECOND: Millis = 1_000;
 
 /// The shard of a player, from 0 on.
-pub fn shard_of(player: &str) -> i64 {
+fn shard_of(player: &str) -> i64 {
     i64::from(Sha256::digest(player)[0] % SHARDS)
 }
 
@@ -38,13 +38,6 @@ fn task_id(db: &Db, shard: i64, at: Millis) -> String {
 struct Row<'a> {
     player: &'a str,
     shard: i64,
-}
-
-#[derive(Serialize)]
-struct TaskRow {
-    id: String,
-    #[serde(flatten)]
-    task: NewTask,
 }
 
 /// Notes that players have not been told of a message yet, with the tasks that look at them when they are due.
@@ -71,14 +64,6 @@ pub async fn note(
              SET last_seq = greatest(push_due.last_seq, excluded.last_seq), at = excluded.at,
                  due_at = least(push_due.due_at, excluded.due_at)",
     );
-    const TASKS: Sql = by_dialect(
-        "INSERT INTO outbox (id, task, key, payload, created_at, not_before, stage)
-         SELECT value ->> 'id', value ->> 'task', value ->> 'key', value ->> 'payload', $2, $3, $4 FROM json_each($1)
-         WHERE TRUE ON CONFLICT DO NOTHING",
-        "INSERT INTO outbox (id, task, key, payload, created_at, not_before, stage)
-         SELECT value ->> 'id', value ->> 'task', value ->> 'key', value ->> 'payload', $2, $3, $4
-         FROM json_array_elements($1::json) AS j (value) ORDER BY 1 ON CONFLICT DO NOTHING",
-    );
     if players.is_empty() {
         return Ok(());
     }
@@ -87,12 +72,12 @@ pub async fn note(
     let shards: std::collections::BTreeSet<i64> = rows.iter().map(|row| row.shard).collect();
     let mut tasks = Vec::with_capacity(shards.len());
     for shard in shards {
-        tasks.push(TaskRow { id: task_id(db, shard, at), task: task(shard)? });
+        tasks.push(Later { id: task_id(db, shard, at), task: task(shard)? });
     }
-    let (rows, tasks) = (super::json(&rows)?, super::json(&tasks)?);
+    let rows = super::json(&rows)?;
     let mut tx = db.begin().await?;
     tx.execute(DUE, values![&rows, said.channel_key, said.seq, now, due_at]).await?;
-    tx.execute(TASKS, values![&tasks, now, at, db.stage]).await?;
+    outbox::add_all_for_later(&mut tx, db, &tasks, (now, at)).await?;
     Ok(tx.commit().await?)
 }
 
@@ -111,8 +96,6 @@ pub struct Due {
     pub last_seq: i64,
     /// When the last was said.
     pub at: Millis,
-    /// When it was to be looked at.
-    pub due_at: Millis,
     /// How often it failed.
     pub tries: i64,
     /// Of what they want to be told: `all`, `mentions` or `none`.
@@ -130,7 +113,7 @@ pub struct Due {
 pub async fn due(db: &Db, shard: i64, online_since: Millis, limit: i64) -> Result<Vec<Due>> {
     let rows = db
         .all(
-            "SELECT p.player_id, p.channel_key, c.id AS channel, p.from_seq, p.last_seq, p.at, p.due_at, p.tries,
+            "SELECT p.player_id, p.channel_key, c.id AS channel, p.from_seq, p.last_seq, p.at, p.tries,
                     CASE WHEN c.kind IN ('world', 'system') AND coalesce(f.notify, '') <> 'none' THEN 'mentions'
                          ELSE coalesce(f.notify, CASE WHEN c.kind IN ('direct', 'support') THEN 'all' ELSE 'mentions' END)
                     END AS notify,

@@ -255,7 +255,7 @@ async fn of_thousands_who_are_due_the_first_are_found() {
     database::execute(&server.url(), DUE).await;
     let due = push_due::due(&app.app.db, 3, 0, 64).await.unwrap();
     assert_eq!(due.len(), 64);
-    assert!(due.windows(2).all(|two| two[0].due_at <= two[1].due_at));
+    assert!(due.windows(2).all(|two| two[0].at <= two[1].at));
     tokio::time::sleep(Duration::from_millis(100)).await;
     let log = server.log();
     let plan = log.split("duration:").find(|plan| plan.contains("push_due_next")).unwrap_or(&log);

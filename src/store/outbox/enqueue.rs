@@ -5,8 +5,8 @@ use serde::Serialize;
 use crate::base::clock::Millis;
 use crate::base::error::Result;
 use crate::base::{random, trace};
-use crate::store::Db;
-use crate::store::engine::sql::{Tx, values};
+use crate::store::engine::sql::{Sql, Tx, by_dialect, values};
+use crate::store::{Db, json};
 
 /// A task that follows something else than a message.
 #[derive(Debug, Serialize)]
@@ -38,6 +38,33 @@ pub(in crate::store) async fn add_for_later(
         values![&id, new.task, &new.key, &new.payload, now, at, db.stage, trace.as_deref()],
     )
     .await?;
+    Ok(())
+}
+
+/// A task under an id of its own.
+#[derive(Serialize)]
+pub(in crate::store) struct Later {
+    pub(in crate::store) id: String,
+    #[serde(flatten)]
+    pub(in crate::store) task: NewTask,
+}
+
+/// Enqueues tasks with what causes them, to be run at a time; those whose id is known are none.
+pub(in crate::store) async fn add_all_for_later(
+    tx: &mut Tx,
+    db: &Db,
+    tasks: &[Later],
+    (now, at): (Millis, Millis),
+) -> Result<()> {
+    const TASKS: Sql = by_dialect(
+        "INSERT INTO outbox (id, task, key, payload, created_at, not_before, stage)
+         SELECT value ->> 'id', value ->> 'task', value ->> 'key', value ->> 'payload', $2, $3, $4 FROM json_each($1)
+         WHERE TRUE ON CONFLICT DO NOTHING",
+        "INSERT INTO outbox (id, task, key, payload, created_at, not_before, stage)
+         SELECT value ->> 'id', value ->> 'task', value ->> 'key', value ->> 'payload', $2, $3, $4
+         FROM json_array_elements($1::json) AS j (value) ORDER BY 1 ON CONFLICT DO NOTHING",
+    );
+    tx.execute(TASKS, values![&json(&tasks)?, now, at, db.stage]).await?;
     Ok(())
 }
 

@@ -19,8 +19,8 @@ use crate::outside::envelope::Envelope;
 
 mod enqueue;
 
+pub(super) use enqueue::{Later, add, add_all_for_later, add_for_later, add_once};
 pub use enqueue::{NewTask, enqueue_later, enqueue_once};
-pub(super) use enqueue::{add, add_for_later, add_once};
 
 /// A row as it leaves the table.
 #[derive(FromRow)]

@@ -137,8 +137,7 @@ impl Task for Push {
         let now = app.db.now().await?;
         let page = push_due::due(&app.db, self.shard, now - online::SILENT_MS, PAGE as i64).await?;
         if !page.is_empty() {
-            let mut players: Vec<&str> = page.iter().map(|due| due.player_id.as_str()).collect();
-            players.dedup();
+            let players: Vec<&str> = page.iter().map(|due| due.player_id.as_str()).collect();
             let devices = device::of_players(&app.db, &players).await?;
             let mut looking = Vec::with_capacity(page.len());
             for due in &page {
