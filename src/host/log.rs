@@ -7,6 +7,8 @@
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
@@ -19,6 +21,10 @@ use crate::store;
 
 /// Lines that may wait for the log's writer; some kilobytes each at most.
 const WAITING: usize = 8_192;
+/// How long lines gather.
+const PAUSE: Duration = Duration::from_millis(5);
+/// Bytes of lines that are written without more.
+const GATHERED: usize = 64 * 1024;
 
 static LOST: AtomicU64 = AtomicU64::new(0);
 static NO_ROOM: OnceLock<ErrorCounter> = OnceLock::new();
@@ -39,15 +45,54 @@ pub fn lost() -> u64 {
 struct Forgiving;
 
 impl Write for Forgiving {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Events come whole.
-        if io::stderr().lock().write_all(bytes).is_err() {
-            LOST.fetch_add(1, Ordering::Relaxed);
+    /// Takes whole lines. Those which can't be written count as lost, and so does one that was cut.
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        let (mut rest, mut stderr) = (lines, io::stderr().lock());
+        while !rest.is_empty() {
+            match stderr.write(rest) {
+                Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
+                Ok(0) | Err(_) => {
+                    let lost = rest.iter().filter(|byte| **byte == b'\n').count();
+                    LOST.fetch_add(lost as u64, Ordering::Relaxed);
+                    break;
+                }
+                Ok(written) => rest = &rest[written..],
+            }
         }
-        Ok(bytes.len())
+        Ok(lines.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Lines that are written together: the first at once, and those of the next milliseconds after them. To wake the writer
+/// for each line would cost those who log as much as the line itself.
+#[derive(Default)]
+struct Gathering(Vec<u8>);
+
+impl Write for Gathering {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.extend_from_slice(line);
+        if self.0.len() >= GATHERED {
+            self.write_out()?;
+        }
+        Ok(line.len())
+    }
+
+    /// Called where no line waits.
+    fn flush(&mut self) -> io::Result<()> {
+        self.write_out()?;
+        thread::sleep(PAUSE);
+        Ok(())
+    }
+}
+
+impl Gathering {
+    fn write_out(&mut self) -> io::Result<()> {
+        Forgiving.write_all(&self.0)?;
+        self.0.clear();
         Ok(())
     }
 }
@@ -60,8 +105,10 @@ pub fn start(config: &Config) -> Result<Log, StartError> {
     let filter = EnvFilter::try_new(format!("{},{},{}", store::LOG_FILTER, bus::LOG_FILTER, config.log))
         .map_err(|fault| StartError::new("GUILDHALL_LOG", fault))?;
     let (writer, guard) = if config.platform == Platform::Own {
-        let (writer, guard) =
-            NonBlockingBuilder::default().lossy(true).buffered_lines_limit(WAITING).finish(Forgiving);
+        let (writer, guard) = NonBlockingBuilder::default()
+            .lossy(true)
+            .buffered_lines_limit(WAITING)
+            .finish(Gathering::default());
         let _ = NO_ROOM.set(writer.error_counter());
         (BoxMakeWriter::new(writer), Some(guard))
     } else {

@@ -3,7 +3,7 @@
 //! Each is decided by itself, on what the database knew before and on what the batch has said so far, so limits hold
 //! within a batch too. How it is written is each database's own matter.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -61,12 +61,6 @@ pub(in crate::store) struct Facts {
     refused: bool,
     earlier_seq: Option<i64>,
     earlier_digest: Option<String>,
-}
-
-/// The sends as the query for facts takes them.
-pub(in crate::store) fn asked<'a>(pending: impl Iterator<Item = &'a Pending>) -> Result<String> {
-    let one = |pending: &'a Pending| (&pending.draft.said.channel, &pending.sender_key, pending.nonce());
-    json(&pending.map(one).collect::<Vec<_>>())
 }
 
 /// A message row, as the statements read it.
@@ -244,6 +238,14 @@ impl<'a> Batch<'a> {
         self.pace.iter().map(row).collect()
     }
 
+    /// The members who have read as far as they spoke: channel, player, and the row.
+    pub(in crate::store) fn marks(&self) -> Vec<(i64, &'a str, usize)> {
+        // Of several rows of one member the last counts.
+        let members = self.rows.iter().enumerate().filter(|(_, row)| row.member);
+        let last: BTreeMap<(i64, &'a str), usize> = members.map(|(n, row)| ((row.key, row.id), n)).collect();
+        last.into_iter().map(|((key, id), n)| (key, id, n)).collect()
+    }
+
     /// The outcome of a send whose batch is written; none where its row was not, as it was decided on old facts.
     pub(in crate::store) fn outcome(
         &self,
@@ -318,7 +320,8 @@ impl Pieces {
         Some(Self { head, middle, tail: tail.to_owned() })
     }
 
-    fn with(&self, Numbered { seq, at }: Numbered) -> String {
+    /// The whole.
+    pub(in crate::store) fn with(&self, Numbered { seq, at }: Numbered) -> String {
         let Self { head, middle, tail } = self;
         format!("{head}{seq}{middle}{at}{tail}")
     }

@@ -17,6 +17,7 @@ mod decide;
 mod draft;
 mod one_pass;
 mod postgres;
+mod rows;
 mod spoken;
 mod sqlite;
 pub(in crate::store) mod writer;

@@ -164,14 +164,6 @@ impl Places {
     }
 }
 
-/// The members who have read as far as they spoke: channel, player, and the row.
-fn marks<'a>(batch: &'a Batch<'_>) -> Vec<(i64, &'a str, usize)> {
-    // Of several rows of one member the last counts.
-    let members = batch.rows.iter().enumerate().filter(|(_, row)| row.member);
-    let last: BTreeMap<(i64, &str), usize> = members.map(|(n, row)| ((row.key, row.id), n)).collect();
-    last.into_iter().map(|((key, id), n)| (key, id, n)).collect()
-}
-
 /// Can it be written so?
 pub(super) fn fits(batch: &Batch<'_>) -> bool {
     batch.rows.iter().all(|row| !row.slow && row.own.is_none())
@@ -189,7 +181,7 @@ pub(super) async fn write(
 ) -> Result<sqlx::Result<Vec<Option<Numbered>>>> {
     let rows = &batch.rows;
     let places = Places::of(rows);
-    let marks = marks(batch);
+    let marks = batch.marks();
     let paces = batch.paces()?;
     let named = rows.iter().filter(|row| !row.mentions.is_empty());
     let named: Vec<Named<'_>> = named.map(|row| Named { n: row.n, mentions: row.mentions }).collect();

@@ -6,7 +6,7 @@
 
 use sqlx::PgConnection;
 
-use super::decide::{self, Batch, Decision, Facts, Numbered, Outcome};
+use super::decide::{Batch, Decision, Facts, Numbered, Outcome};
 use super::draft::Pending;
 use super::one_pass;
 use super::spoken::Spoken;
@@ -99,7 +99,9 @@ async fn write(
     again: bool,
 ) -> Result<Vec<Option<Result<Outcome>>>, Fault> {
     let facts: Vec<Facts> = sqlx::query_as(FACTS)
-        .bind(decide::asked(drafts.iter().copied())?)
+        .bind(drafts.iter().map(|pending| pending.draft.said.channel.as_str()).collect::<Vec<_>>())
+        .bind(drafts.iter().map(|pending| pending.sender_key.as_str()).collect::<Vec<_>>())
+        .bind(drafts.iter().map(|pending| pending.nonce()).collect::<Vec<_>>())
         .fetch_all(&mut *connection)
         .await?;
     // All instances go by the database's clock, whatever their own say.
@@ -145,17 +147,17 @@ const FACTS: &str = concat!("SELECT c.key, c.open, c.min_level, c.slow_mode_s, c
             (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now,
             m.player_id IS NOT NULL AS member, m.last_sent_at, p.recent, coalesce(p.version, 0) AS pace_version,
             e.seq AS earlier_seq, e.digest AS earlier_digest, ",
-    covering!("json_agg(json_build_array(s.kind, s.place, s.until, s.reason))::text", "j.value ->> 1"),
-    ", ", refused!("(j.value ->> 1)"),
+    covering!("json_agg(json_build_array(s.kind, s.place, s.until, s.reason))::text", "j.player"),
+    ", ", refused!("j.player"),
     "
-     FROM json_array_elements($1::json) WITH ORDINALITY AS j (value, n)
-     LEFT JOIN channel c ON c.id = j.value ->> 0
+     FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS j (channel, player, nonce, n)
+     LEFT JOIN channel c ON c.id = j.channel
      -- OFFSET: each by itself. Joined, a plan that thinks of small channels reads all members of a large one.
      LEFT JOIN LATERAL (SELECT player_id, last_sent_at FROM member
-         WHERE channel_key = c.key AND player_id = j.value ->> 1 OFFSET 0) m ON TRUE
-     LEFT JOIN pace p ON p.player_id = j.value ->> 1
+         WHERE channel_key = c.key AND player_id = j.player OFFSET 0) m ON TRUE
+     LEFT JOIN pace p ON p.player_id = j.player
      LEFT JOIN LATERAL (SELECT seq, digest FROM message
-         WHERE channel_key = c.key AND sender_id = j.value ->> 1 AND nonce = j.value ->> 2 OFFSET 0) e ON TRUE
+         WHERE channel_key = c.key AND sender_id = j.player AND nonce = j.nonce OFFSET 0) e ON TRUE
      ORDER BY j.n");
 
 const WRITE: &str = r#"

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 
-use sqlx::{SqliteConnection, SqlitePool};
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{Sqlite, SqliteConnection, SqlitePool};
 
-use super::decide::{self, Batch, Decision, Facts, Numbered, Outcome};
+use super::decide::{Batch, Decision, Facts, MessageRow, Numbered, Outcome};
 use super::draft::Pending;
+use super::rows::{ForRows, for_rows, repeated};
 use super::spoken::Spoken;
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Result};
@@ -21,13 +23,14 @@ pub(in crate::store) async fn commit(
     drafts: &[Pending],
 ) -> Result<Vec<Result<Outcome>>> {
     let mut tx = sqlite::begin(pool).await?;
-    let facts: Vec<Facts> =
-        sqlx::query_as(FACTS).bind(decide::asked(drafts.iter())?).fetch_all(&mut *tx).await?;
+    let facts = facts(&mut tx, drafts).await?;
     let mut batch = Batch::at(clock.now());
     let decisions: Vec<_> =
         drafts.iter().zip(&facts).map(|(draft, facts)| batch.decide(draft, facts, spoken)).collect();
-    let written = number(&mut batch, &facts, &decisions);
-    write(&mut tx, &batch, &written).await?;
+    let counters = number(&mut batch, &facts, &decisions);
+    let given = |row: &MessageRow<'_>| Some(Numbered { seq: row.seq, at: row.at });
+    let written: Vec<_> = batch.rows.iter().map(given).collect();
+    write(&mut tx, &batch, &counters, &written).await?;
     tx.commit().await?;
     spoken.note(&batch.spoken, batch.now);
     let lost = || Err(Error::internal("a row has no number"));
@@ -36,9 +39,12 @@ pub(in crate::store) async fn commit(
     Ok(outcomes.collect())
 }
 
+/// A channel's counters behind the batch: number, things said, when something last happened.
+type Counters = HashMap<i64, (i64, i64, i64)>;
+
 /// Gives each row its channel's next numbers: all of them are known, as nobody else writes.
-fn number(batch: &mut Batch<'_>, facts: &[Facts], decisions: &[Result<Decision>]) -> Vec<Option<Numbered>> {
-    let mut counters: HashMap<i64, (i64, i64, i64)> = HashMap::new();
+fn number(batch: &mut Batch<'_>, facts: &[Facts], decisions: &[Result<Decision>]) -> Counters {
+    let mut counters = Counters::new();
     for (facts, decision) in facts.iter().zip(decisions) {
         let Ok(Decision::Store(n)) = decision else { continue };
         let row = &mut batch.rows[*n];
@@ -50,19 +56,66 @@ fn number(batch: &mut Batch<'_>, facts: &[Facts], decisions: &[Result<Decision>]
         *counter = (counter.0 + 1, counter.1 + seen, if seen == 1 { row.at } else { counter.2 });
         (row.seq, row.said) = (counter.0, counter.1);
     }
-    batch.rows.iter().map(|row| Some(Numbered { seq: row.seq, at: row.at })).collect()
+    counters
 }
 
-async fn write(tx: &mut SqliteConnection, batch: &Batch<'_>, written: &[Option<Numbered>]) -> Result<()> {
+/// What the query for facts finds, in the order of the drafts.
+async fn facts(tx: &mut SqliteConnection, drafts: &[Pending]) -> sqlx::Result<Vec<Facts>> {
+    let (text, _) = FACTS.taking(drafts.len());
+    let mut query = sqlx::query_as(text);
+    for (draft, n) in drafts.iter().zip(0_i64..) {
+        let channel = draft.draft.said.channel.as_str();
+        query = query.bind(n).bind(channel).bind(&draft.sender_key).bind(draft.nonce());
+    }
+    query.fetch_all(tx).await
+}
+
+/// Messages, channels and members in one go: three statements that each take a list of up to as many rows. What is not
+/// bound is null, so only the last list need not be filled up.
+async fn write_rows(tx: &mut SqliteConnection, batch: &Batch<'_>, counters: &Counters) -> sqlx::Result<()> {
+    let (text, room) = WRITE.taking(batch.rows.len());
+    let mut query = sqlx::query(text);
+    for row in &batch.rows {
+        let shown = row.shown.with(Numbered { seq: row.seq, at: row.at });
+        query = query.bind(row.key).bind(row.seq).bind(row.said).bind(row.id).bind(row.at).bind(shown);
+        query = query.bind(&row.original).bind(row.wordlist).bind(row.nonce).bind(&row.digest);
+    }
+    query = leave_empty(query, (room - batch.rows.len()) * 10);
+    for (key, (seq, said, at)) in counters {
+        query = query.bind(key).bind(seq).bind(said).bind(at);
+    }
+    query = leave_empty(query, (room - counters.len()) * 4);
+    for (key, id, n) in batch.marks() {
+        let row = &batch.rows[n];
+        let spoke = row.slow.then_some(batch.now);
+        query = query.bind(key).bind(id).bind(row.seq).bind(row.said).bind(spoke);
+    }
+    query.execute(tx).await?;
+    Ok(())
+}
+
+type Writing<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
+
+fn leave_empty(query: Writing<'_>, values: usize) -> Writing<'_> {
+    (0..values).fold(query, |query, _| query.bind(None::<i64>))
+}
+
+async fn write(
+    tx: &mut SqliteConnection,
+    batch: &Batch<'_>,
+    counters: &Counters,
+    written: &[Option<Numbered>],
+) -> Result<()> {
     if batch.rows.is_empty() {
         return Ok(());
     }
-    let rows = json(&batch.rows)?;
-    execute(tx, INSERT_MESSAGES, &rows).await?;
-    execute(tx, UPDATE_CHANNELS, &rows).await?;
-    execute(tx, UPDATE_MEMBERS, &rows).await?;
-    if batch.rows.iter().any(|row| row.own.is_some()) {
+    write_rows(tx, batch, counters).await?;
+    let hidden = batch.rows.iter().any(|row| row.own.is_some());
+    let mentions = batch.rows.iter().any(|row| !row.mentions.is_empty());
+    if hidden || mentions {
+        let rows = json(&batch.rows)?;
         execute(tx, INSERT_OWN_VIEWS, &rows).await?;
+        execute(tx, INSERT_MENTIONS, &rows).await?;
     }
     if !batch.spoken.is_empty() {
         execute(tx, INSERT_SPOKEN, &json(&batch.spoken)?).await?;
@@ -70,9 +123,6 @@ async fn write(tx: &mut SqliteConnection, batch: &Batch<'_>, written: &[Option<N
     let paces = batch.paces()?;
     if !paces.is_empty() {
         execute(tx, UPSERT_PACE, &json(&paces)?).await?;
-    }
-    if rows.contains("\"mentions\":[\"") {
-        execute(tx, INSERT_MENTIONS, &rows).await?;
     }
     if !batch.hits.is_empty() {
         sqlx::query(wordlist_hit::ADD_SQLITE)
@@ -93,34 +143,38 @@ async fn execute(tx: &mut SqliteConnection, statement: &'static str, rows: &str)
     Ok(())
 }
 
-const FACTS: &str = concat!("SELECT c.key, c.open, c.min_level, c.slow_mode_s, c.read_only, c.last_seq, c.last_said, c.last_at, NULL AS now,
+for_rows!(
+    FACTS:
+    concat!("SELECT c.key, c.open, c.min_level, c.slow_mode_s, c.read_only, c.last_seq, c.last_said, c.last_at, NULL AS now,
             m.player_id IS NOT NULL AS member, m.last_sent_at, p.recent, 0 AS pace_version,
             e.seq AS earlier_seq, e.digest AS earlier_digest, ",
-    covering!("nullif(json_group_array(json_array(s.kind, s.place, s.until, s.reason)), '[]')", "j.value ->> 1"),
-    ", ", refused!("(j.value ->> 1)"),
-    "
-     FROM json_each($1) j
-     LEFT JOIN channel c ON c.id = j.value ->> 0
-     LEFT JOIN member m ON m.channel_key = c.key AND m.player_id = j.value ->> 1
-     LEFT JOIN pace p ON p.player_id = j.value ->> 1
-     LEFT JOIN message e ON e.channel_key = c.key AND e.sender_id = j.value ->> 1 AND e.nonce = j.value ->> 2
-     ORDER BY j.key");
+        covering!("nullif(json_group_array(json_array(s.kind, s.place, s.until, s.reason)), '[]')", "j.column3"),
+        ", ", refused!("j.column3"),
+        " FROM (VALUES "
+    ),
+    "(?, ?, ?, ?)" => ") j
+     LEFT JOIN channel c ON c.id = j.column2
+     LEFT JOIN member m ON m.channel_key = c.key AND m.player_id = j.column3
+     LEFT JOIN pace p ON p.player_id = j.column3
+     LEFT JOIN message e ON e.channel_key = c.key AND e.sender_id = j.column3 AND e.nonce = j.column4
+     WHERE j.column1 IS NOT NULL ORDER BY j.column1"
+);
 
 // `OR FAIL`: a statement that fails ends the transaction anyway, so SQLite need not copy every page aside to be able
-// to take back one statement alone.
-const INSERT_MESSAGES: &str =
-    "INSERT OR FAIL INTO message (channel_key, seq, said, sender_id, sent_at, shown, original,
-            wordlist, nonce, digest)
-     SELECT value ->> 'key', value ->> 'seq', value ->> 'said', value ->> 'id', value ->> 'at',
-            value ->> 'head' || (value ->> 'seq') || (value ->> 'middle') || (value ->> 'at') || (value ->> 'tail'),
-            value ->> 'original', value ->> 'wordlist', value ->> 'nonce', value ->> 'digest'
-     FROM json_each($1)";
-
-const UPDATE_CHANNELS: &str =
-    "UPDATE OR FAIL channel SET last_seq = j.seq, last_said = j.said, last_at = max(last_at, j.at)
-     FROM (SELECT value ->> 'key' AS key, max(value ->> 'seq') AS seq, max(value ->> 'said') AS said,
-                  max(CASE WHEN value ->> 'own' IS NULL THEN value ->> 'at' ELSE 0 END) AS at
-           FROM json_each($1) GROUP BY 1) j WHERE channel.key = j.key";
+// to take back one statement alone. Who speaks has read up to there.
+for_rows!(
+    WRITE:
+    "INSERT OR FAIL INTO message (channel_key, seq, said, sender_id, sent_at, shown, original, wordlist, nonce, digest)
+     SELECT * FROM (VALUES ",
+    "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)" => ") j WHERE column1 IS NOT NULL;
+     UPDATE OR FAIL channel SET last_seq = j.column2, last_said = j.column3, last_at = j.column4
+     FROM (VALUES ",
+    "(?, ?, ?, ?)" => ") j WHERE channel.key = j.column1;
+     UPDATE OR FAIL member SET read_seq = max(read_seq, j.column3), read_said = max(read_said, j.column4),
+            last_sent_at = coalesce(j.column5, last_sent_at)
+     FROM (VALUES ",
+    "(?, ?, ?, ?, ?)" => ") j WHERE member.channel_key = j.column1 AND member.player_id = j.column2"
+);
 
 /// What only its sender sees.
 const INSERT_OWN_VIEWS: &str = "INSERT INTO own_view (channel_key, seq, player_id, shown, why)
@@ -131,15 +185,6 @@ const INSERT_OWN_VIEWS: &str = "INSERT INTO own_view (channel_key, seq, player_i
 
 const INSERT_SPOKEN: &str = "INSERT INTO spoken_in (player_id, channel_key)
      SELECT value ->> 0, value ->> 1 FROM json_each($1) WHERE TRUE ON CONFLICT DO NOTHING";
-
-/// Who speaks has read up to there.
-const UPDATE_MEMBERS: &str =
-    "UPDATE OR FAIL member SET read_seq = max(read_seq, j.seq), read_said = max(read_said, j.said),
-            last_sent_at = CASE WHEN j.slow THEN j.spoke ELSE last_sent_at END
-     FROM (SELECT value ->> 'key' AS key, value ->> 'id' AS id, max(value ->> 'seq') AS seq,
-                  max(value ->> 'said') AS said, max(value ->> 'slow') AS slow, max(value ->> 'spoke') AS spoke
-           FROM json_each($1) WHERE value ->> 'member' GROUP BY 1, 2) j
-     WHERE member.channel_key = j.key AND member.player_id = j.id";
 
 const UPSERT_PACE: &str =
     "INSERT INTO pace (player_id, recent) SELECT value ->> 0, value ->> 1 FROM json_each($1) WHERE TRUE
@@ -153,3 +198,23 @@ const INSERT_MENTIONS: &str = "INSERT INTO mention (player_id, channel_key, seq)
      WHERE n.value <> j.value ->> 'id'
        AND NOT EXISTS (SELECT 1 FROM block b WHERE b.player_id = n.value AND b.blocked_id = j.value ->> 'id')
      ON CONFLICT DO NOTHING";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever a batch's length, its rows are gone through, and all else is looked up.
+    #[tokio::test]
+    async fn no_statement_reads_a_table_through() {
+        let batch = |step: &&String| {
+            ["CONSTANT ROW", "SCAN j", "SCAN other"].iter().any(|rows| step.ends_with(rows))
+                || step.ends_with("VALUES CLAUSE")
+        };
+        for statement in FACTS.0.into_iter().chain(WRITE.0).flat_map(|all| all.split(';')) {
+            let plan = sqlite::plan(statement).await;
+            let read = plan.iter().filter(|step| step.starts_with("SCAN") || step.contains("AUTOMATIC"));
+            let through: Vec<&String> = read.filter(|step| !batch(step)).collect();
+            assert!(through.is_empty(), "{through:?} of {plan:?}: {statement}");
+        }
+    }
+}

@@ -19,7 +19,7 @@ use super::decide::Outcome;
 use super::draft::Pending;
 use super::postgres::NotWritten;
 use super::spoken::Spoken;
-use super::{postgres, sqlite};
+use super::{postgres, rows, sqlite};
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Result};
 use crate::base::lock::lock;
@@ -32,6 +32,7 @@ use crate::store::engine::Pools;
 const WRITERS: usize = 2;
 /// Sends in one commit.
 const BATCH: usize = 64;
+const _: () = assert!(BATCH <= rows::MOST, "a statement takes a batch's rows");
 /// Sends that may wait; past that the answer is 503, at once.
 const WAITING: usize = 4_096;
 /// Sends that may wait for one channel that is aside.
