@@ -22,6 +22,8 @@ use sqlx::Connection as _;
 
 #[path = "support/asking.rs"]
 mod asking;
+#[path = "support/function.rs"]
+mod function;
 #[path = "support/runs.rs"]
 mod runs;
 #[path = "support/server.rs"]
@@ -52,6 +54,9 @@ struct Options {
     /// Every send causes a task for the broker at this address, which may be there or not; sends alone are measured.
     #[arg(long, value_name = "HOST:PORT")]
     tasks_to: Option<String>,
+    /// What a call costs as a function under AWS's emulator, instead: so many calls of each kind, one after the other.
+    #[arg(long, value_name = "CALLS", num_args = 0..=1, default_missing_value = "2000")]
+    function: Option<usize>,
     /// Keeps the rates and CPU of this run in a file, for --compare on the same machine.
     #[arg(long, value_name = "FILE", conflicts_with = "tasks_to")]
     save: Option<PathBuf>,
@@ -78,6 +83,10 @@ async fn run(options: Options) -> bool {
     };
     let on = if database.is_some() { "PostgreSQL" } else { "SQLite" };
     println!("on {on}");
+    if let Some(calls) = options.function {
+        function::measure(folder.path(), database.as_deref(), calls).await;
+        return true;
+    }
     let lists = folder.path().join("lists");
     write_list(&lists);
     let lists = Some(lists.to_str().unwrap());
@@ -93,16 +102,8 @@ async fn run(options: Options) -> bool {
         .map(|n| token(&format!("player-{n}"), Scope::Player))
         .collect();
     prepare(&server, &options).await;
-    if options.stored > 0 {
-        let url = database.unwrap_or_else(|| format!("sqlite://{}/guildhall.db", folder.path().display()));
-        let started = Instant::now();
-        fill(&url, options.stored / options.channels as i64).await;
-        println!(
-            "{} messages stored beforehand, in {:.0} s",
-            options.stored,
-            started.elapsed().as_secs_f64()
-        );
-    }
+    let url = database.unwrap_or_else(|| format!("sqlite://{}/guildhall.db", folder.path().display()));
+    fill(&url, &options).await;
     println!(
         "{:<34} {:>9} {:>9} {:>9} {:>9} {:>14} {:>11}",
         "", "per s", "p50 ms", "p99 ms", "max ms", "CPU us/request", "generator's"
@@ -259,8 +260,13 @@ async fn measure_inbox(table: &mut Table<'_>) {
     table.measure("inbox of 5,000 channels, one reader", &[collector], ask).await;
 }
 
-/// Stores so many messages in each channel, past the program.
-async fn fill(url: &str, each: i64) {
+/// Stores the messages that are to be there beforehand, past the program.
+async fn fill(url: &str, options: &Options) {
+    let each = options.stored / options.channels as i64;
+    if each == 0 {
+        return;
+    }
+    let started = Instant::now();
     sqlx::any::install_default_drivers();
     let mut connection = sqlx::AnyConnection::connect(url).await.unwrap();
     let shown = r#"'{"channel":"'||c.id||'","seq":'||g.n||',"kind":"text","sender":{"id":"filler","name":"filler"},"text":"大家好，今晚八点公会战，记得上线","payload":null,"mentions":[],"sent_at":1700000000000,"ref":null,"masked":false}'"#;
@@ -277,6 +283,7 @@ async fn fill(url: &str, each: i64) {
     for statement in [insert, "UPDATE channel SET last_seq = $1, last_said = $1".to_owned()] {
         sqlx::query(sqlx::AssertSqlSafe(statement)).bind(each).execute(&mut connection).await.unwrap();
     }
+    println!("{} messages stored beforehand, in {:.0} s", options.stored, started.elapsed().as_secs_f64());
 }
 
 /// What was measured so far.

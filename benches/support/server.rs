@@ -148,7 +148,8 @@ pub(crate) fn own_cpu_seconds() -> f64 {
     cpu_seconds("self")
 }
 
-fn cpu_seconds(process: &str) -> f64 {
+/// A process's user and system time so far.
+pub(crate) fn cpu_seconds(process: &str) -> f64 {
     const TICKS: f64 = 100.0;
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
