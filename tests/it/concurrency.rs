@@ -1,6 +1,6 @@
 //! What is promised about messages, under load: nothing missed, no gap, nothing twice, in order.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -101,4 +101,45 @@ async fn recalls_among_sends_leave_no_gap() {
     let numbers: Vec<i64> = history.iter().map(|message| message["seq"].as_i64().unwrap()).collect();
     assert_eq!(numbers, (1..=80).collect::<Vec<_>>());
     assert_eq!(history.iter().filter(|message| message["kind"] == "recall").count(), 20);
+}
+
+/// Sends of many players in several channels share commits of every length; each keeps its own read mark and its mention.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_of_many_at_once_has_read_as_far_as_it_spoke() {
+    const PLAYERS: usize = 40;
+    const CHANNELS: usize = 4;
+    let app = Arc::new(TestApp::new().await);
+    let names: Vec<String> = (0..PLAYERS).map(|n| format!("player-{n}")).collect();
+    for channel in 0..CHANNELS {
+        app.guild(&format!("g{channel}"), &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    }
+    // Each mentions the one behind.
+    let mut sends = tokio::task::JoinSet::new();
+    for (player, channel) in
+        (0..PLAYERS).flat_map(|player| (0..CHANNELS).map(move |channel| (player, channel)))
+    {
+        let (app, by, to) = (Arc::clone(&app), names[player].clone(), names[(player + 1) % PLAYERS].clone());
+        sends.spawn(async move {
+            let input = json!({ "channel": format!("g{channel}"), "text": "hello", "mentions": [to] });
+            let sent = app.player(&by).post("/message/send", input).await.data();
+            ((player, channel), sent["message"]["seq"].as_u64().unwrap())
+        });
+    }
+    let seq: HashMap<(usize, usize), u64> = sends.join_all().await.into_iter().collect();
+    for (player, name) in names.iter().enumerate() {
+        let inbox = app.player(name).get("/channel/inbox").await.data();
+        for entry in inbox["channels"].as_array().unwrap() {
+            let channel: usize = entry["channel"]["id"].as_str().unwrap()[1..].parse().unwrap();
+            let (own, called) = (seq[&(player, channel)], seq[&((player + PLAYERS - 1) % PLAYERS, channel)]);
+            let expected = json!({
+                "read_seq": own, "unread": PLAYERS as u64 - own,
+                "unread_mentions": u64::from(called > own),
+            });
+            assert_eq!(entry["channel"]["last_seq"], PLAYERS);
+            for (field, value) in expected.as_object().unwrap() {
+                assert_eq!(&entry[field], value, "{field} of {name} in {entry}");
+            }
+        }
+        assert_eq!(inbox["channels"].as_array().unwrap().len(), CHANNELS);
+    }
 }

@@ -20,47 +20,22 @@ impl ForRows {
     }
 }
 
-/// Repeats a row so often.
-macro_rules! repeated {
-    (1, $row:literal) => {
-        $row
-    };
-    (4, $row:literal) => {
-        concat!($row, ", ", $row, ", ", $row, ", ", $row)
-    };
-    (16, $row:literal) => {
-        concat!(
-            $crate::store::sends::rows::repeated!(4, $row),
-            ", ",
-            $crate::store::sends::rows::repeated!(4, $row),
-            ", ",
-            $crate::store::sends::rows::repeated!(4, $row),
-            ", ",
-            $crate::store::sends::rows::repeated!(4, $row)
-        )
-    };
-    (64, $row:literal) => {
-        concat!(
-            $crate::store::sends::rows::repeated!(16, $row),
-            ", ",
-            $crate::store::sends::rows::repeated!(16, $row),
-            ", ",
-            $crate::store::sends::rows::repeated!(16, $row),
-            ", ",
-            $crate::store::sends::rows::repeated!(16, $row)
-        )
+/// A text four times.
+macro_rules! four {
+    ($($text:tt)+) => {
+        concat!($($text)+, ", ", $($text)+, ", ", $($text)+, ", ", $($text)+)
     };
 }
-pub(super) use repeated;
+pub(super) use four;
 
 /// A constant statement: what stands before its first list, then each list's row and what stands behind it.
 macro_rules! for_rows {
     ($name:ident: $before:expr, $($row:literal => $after:expr),+ $(,)?) => {
         const $name: ForRows = ForRows([
-            concat!($before, $(repeated!(1, $row), $after),+),
-            concat!($before, $(repeated!(4, $row), $after),+),
-            concat!($before, $(repeated!(16, $row), $after),+),
-            concat!($before, $(repeated!(64, $row), $after),+),
+            concat!($before, $($row, $after),+),
+            concat!($before, $(four!($row), $after),+),
+            concat!($before, $(four!(four!($row)), $after),+),
+            concat!($before, $(four!(four!(four!($row))), $after),+),
         ]);
     };
 }

@@ -7,7 +7,7 @@ use sqlx::{Sqlite, SqliteConnection, SqlitePool};
 
 use super::decide::{Batch, Decision, Facts, MessageRow, Numbered, Outcome};
 use super::draft::Pending;
-use super::rows::{ForRows, for_rows, repeated};
+use super::rows::{ForRows, for_rows, four};
 use super::spoken::Spoken;
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Result};
@@ -110,12 +110,13 @@ async fn write(
         return Ok(());
     }
     write_rows(tx, batch, counters).await?;
-    let hidden = batch.rows.iter().any(|row| row.own.is_some());
-    let mentions = batch.rows.iter().any(|row| !row.mentions.is_empty());
-    if hidden || mentions {
-        let rows = json(&batch.rows)?;
-        execute(tx, INSERT_OWN_VIEWS, &rows).await?;
-        execute(tx, INSERT_MENTIONS, &rows).await?;
+    let hidden: Vec<_> = batch.rows.iter().filter(|row| row.own.is_some()).collect();
+    if !hidden.is_empty() {
+        execute(tx, INSERT_OWN_VIEWS, &json(&hidden)?).await?;
+    }
+    let calling: Vec<_> = batch.rows.iter().filter(|row| !row.mentions.is_empty()).collect();
+    if !calling.is_empty() {
+        execute(tx, INSERT_MENTIONS, &json(&calling)?).await?;
     }
     if !batch.spoken.is_empty() {
         execute(tx, INSERT_SPOKEN, &json(&batch.spoken)?).await?;
@@ -181,7 +182,7 @@ const INSERT_OWN_VIEWS: &str = "INSERT INTO own_view (channel_key, seq, player_i
      SELECT value ->> 'key', value ->> 'seq', value ->> 'id',
             (value -> 'own' ->> 'head') || (value ->> 'seq') || (value -> 'own' ->> 'middle') || (value ->> 'at')
             || (value -> 'own' ->> 'tail'), 'shadow'
-     FROM json_each($1) WHERE value ->> 'own' IS NOT NULL";
+     FROM json_each($1)";
 
 const INSERT_SPOKEN: &str = "INSERT INTO spoken_in (player_id, channel_key)
      SELECT value ->> 0, value ->> 1 FROM json_each($1) WHERE TRUE ON CONFLICT DO NOTHING";
