@@ -54,7 +54,7 @@ use engine::connections::Connections;
 use engine::sql::{self, Row, Sql, Tx, Value};
 use engine::{Pools, Purpose, postgres, sqlite};
 use sends::writer;
-use times::Times;
+use times::{Asking, Times};
 
 /// A filter for the log: what `PostgreSQL` remarks on migrations helps nobody.
 pub const LOG_FILTER: &str = "sqlx::postgres::notice=warn";
@@ -149,10 +149,11 @@ impl Db {
             return Ok(now + self.clock.passed());
         }
         const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+        let asking = Asking::now(&self.clock);
         let rows = self.all::<(i64,)>(NOW, &[]).await?;
         let (now,) = rows.into_iter().next().ok_or(sqlx::Error::RowNotFound)?;
-        self.times.note(now, &self.clock);
-        Ok(now + self.clock.passed())
+        self.times.note(asking, now);
+        Ok(self.times.now(&self.clock).unwrap_or(now) + self.clock.passed())
     }
 
     /// Who waits for what is stored.

@@ -2,6 +2,9 @@
 //!
 //! Between two times of asking, the machine's monotonic clock carries on. Where that and the wall clock disagree, somebody
 //! has set the clock, or the process was frozen: then it is asked again.
+//!
+//! Time is counted from the question on, not from its answer, and part of a millisecond counts as one: so what we take for
+//! the time is never behind what the database gave a send, and a task that a send left is due to who looks behind it.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -13,35 +16,57 @@ const GOOD_FOR: Duration = Duration::from_secs(10);
 /// By how much this machine's two clocks may differ meanwhile.
 const APART_MS: Millis = 250;
 
-/// The last answer.
+/// The last question and its answer.
 #[derive(Default)]
-pub(super) struct Times(Mutex<Option<Asked>>);
+pub(super) struct Times(Mutex<Option<(Asking, Millis)>>);
 
+/// When it was asked.
 #[derive(Clone, Copy)]
-struct Asked {
+pub(super) struct Asking {
     at: Instant,
     wall: Millis,
-    answer: Millis,
 }
 
 fn wall(clock: &Clock) -> Millis {
     clock.now() - clock.passed()
 }
 
+impl Asking {
+    /// It is asked now.
+    pub(super) fn now(clock: &Clock) -> Self {
+        Self { at: Instant::now(), wall: wall(clock) }
+    }
+}
+
 impl Times {
     /// The database's time, if that is known well enough.
     pub(super) fn now(&self, clock: &Clock) -> Option<Millis> {
-        let asked = (*self.0.lock().ok()?)?;
-        let passed = asked.at.elapsed();
-        let passed_ms = passed.as_millis() as Millis;
-        let apart = (wall(clock) - asked.wall - passed_ms).abs();
-        (passed < GOOD_FOR && apart < APART_MS).then_some(asked.answer + passed_ms)
+        let (asking, answer) = (*self.0.lock().ok()?)?;
+        let passed = asking.at.elapsed();
+        let passed_ms = passed.as_micros().div_ceil(1_000) as Millis;
+        let apart = (wall(clock) - asking.wall - passed_ms).abs();
+        (passed < GOOD_FOR && apart < APART_MS).then_some(answer + passed_ms)
     }
 
-    /// Notes what it said just now.
-    pub(super) fn note(&self, answer: Millis, clock: &Clock) {
-        if let Ok(mut asked) = self.0.lock() {
-            *asked = Some(Asked { at: Instant::now(), wall: wall(clock), answer });
+    /// Notes what it said.
+    pub(super) fn note(&self, asking: Asking, answer: Millis) {
+        if let Ok(mut last) = self.0.lock() {
+            *last = Some((asking, answer));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_took_its_time_does_not_put_us_behind_the_database() {
+        const ANSWER: Millis = 1_000_000;
+        let (times, clock) = (Times::default(), Clock::default());
+        let asking = Asking::now(&clock);
+        std::thread::sleep(Duration::from_millis(20));
+        times.note(asking, ANSWER);
+        assert!(times.now(&clock).unwrap() >= ANSWER + 20);
     }
 }
