@@ -11,7 +11,7 @@ use crate::chat::repeats::Repeats;
 use crate::chat::screening::Screen;
 use crate::chat::values::Limit;
 use crate::config::data_folder::{self, Presence};
-use crate::config::{Config, WebhookConfig};
+use crate::config::{Config, Platform, WebhookConfig};
 use crate::outside::broker::Queue;
 use crate::outside::bus::Bus;
 use crate::outside::calls::Calls;
@@ -89,11 +89,16 @@ impl App {
             Some(_) => None,
         };
         let alone = presence.as_ref().is_some_and(|presence| presence.alone);
-        let db = Db::open(&config, clock.clone()).await;
+        // Both ask others and wait for them, or compute: a cold start does both at once.
+        let (db, blocklist) =
+            tokio::join!(Db::open(&config, clock.clone()), Blocklist::start(&config, clock.clone()));
         let db = db.map_err(|fault| StartError::new("opening the database", fault))?;
-        let blocklist = Blocklist::start(&config, clock.clone()).await;
         let calls = Calls::new(config.services.private_hosts.clone(), clock.clone()).map(Arc::new);
         let calls = calls.map_err(|fault| StartError::new("preparing calls to others", fault))?;
+        // A function's first call will tell.
+        if config.platform == Platform::Own && config.calls_others() {
+            calls.prepare().map_err(|fault| StartError::new("preparing calls to others", fault))?;
+        }
         let poster = |to: &WebhookConfig| Poster::new(Arc::clone(&calls), to.clone());
         let webhooks = config.webhook.as_ref().map(poster);
         let ranks = config.services.rank.as_ref().map(|rank| Paced::new(poster(&rank.provider), rank.per_s));

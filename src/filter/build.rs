@@ -1,6 +1,5 @@
-//! From a wordlist to automata: each entry's patterns for each view, and what they must remember.
+//! From a wordlist to automata, and what they find.
 
-use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::panic::resume_unwind;
@@ -11,14 +10,9 @@ use aho_corasick::{Anchored, BuildError, Input, MatchKind, PatternID};
 
 use super::Filter;
 use super::accept::{Pattern, Rules};
-use super::fold::{fold_text, is_word_character};
+use super::forms::{Form, Forms};
 use super::suspicion::Longest;
-use super::variants;
-use super::view::{Plain, Reading, Squeezed};
-use super::words::{Action, Entry, Matching, Options, Wordlist};
-
-/// Latin entries up to this long match whole words only, unless they say otherwise.
-const SHORT_LATIN: usize = 4;
+use super::words::{Action, Options, Wordlist};
 
 /// Patterns in one automaton; more than this are shared out to several, built at the same time: a million entries would
 /// take 4 seconds in one piece, and cost the messages that meet them half as much again.
@@ -148,40 +142,17 @@ fn automata(forms: &[Form]) -> Result<Vec<Automata>, BuildError> {
             .build(share.iter().map(|form| form.text.as_bytes()))
     };
     std::thread::scope(|scope| {
-        let building: Vec<_> =
-            forms.chunks(size).map(|share| scope.spawn(move || automaton(share))).collect();
-        let built = building.into_iter().enumerate().map(|(number, building)| {
-            let automaton = building.join().unwrap_or_else(|panic| resume_unwind(panic))?;
-            Ok(Automata { first: (number * size) as u32, automaton })
-        });
-        built.collect()
+        let mut shares = forms.chunks(size);
+        let first = shares.next();
+        let others: Vec<_> = shares.map(|share| scope.spawn(move || automaton(share))).collect();
+        let first = first.map(automaton);
+        let others =
+            others.into_iter().map(|other| other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        let built = first.into_iter().chain(others).enumerate();
+        built
+            .map(|(number, automaton)| Ok(Automata { first: (number * size) as u32, automaton: automaton? }))
+            .collect()
     })
-}
-
-/// One pattern before it is in an automaton.
-struct Form {
-    text: Box<str>,
-    pattern: Pattern,
-    runs: Option<Box<[u16]>>,
-    tail: Option<Box<[String]>>,
-}
-
-impl Form {
-    fn order(&self, other: &Self) -> Ordering {
-        (&self.text, self.pattern.entry()).cmp(&(&other.text, other.pattern.entry()))
-    }
-
-    fn begins_inside(&self) -> bool {
-        let rules = self.pattern.rules();
-        rules.has(Rules::SQUEEZED)
-            && !rules.has(Rules::IN_WORDS)
-            && self.text.chars().next().is_some_and(is_word_character)
-    }
-
-    fn with(self, more: Rules) -> Self {
-        let pattern = Pattern::new(self.pattern.entry(), self.pattern.rules().with(more, true));
-        Self { pattern, ..self }
-    }
 }
 
 /// What hits say of their entries; texts lie in one piece, as there are very many.
@@ -203,9 +174,9 @@ impl Sources {
         let mut sources = Self { texts: String::new(), entries: Box::default(), categories: Vec::new() };
         let mut entries = Vec::with_capacity(list.entries.len());
         for entry in &list.entries {
-            let known = sources.categories.iter().rposition(|known| *known == entry.category);
+            let known = sources.categories.iter().rposition(|known| **known == *entry.category);
             let category = known.unwrap_or_else(|| {
-                sources.categories.push(entry.category.clone());
+                sources.categories.push(entry.category.to_string());
                 sources.categories.len() - 1
             });
             sources.texts.push_str(&entry.text);
@@ -214,16 +185,6 @@ impl Sources {
         sources.entries = entries.into();
         sources
     }
-}
-
-/// The patterns of every view.
-#[derive(Default)]
-struct Forms {
-    words: Vec<Form>,
-    no_digits: Vec<Form>,
-    sound: Vec<Form>,
-    plain_view: Plain,
-    view: Squeezed,
 }
 
 /// Large lists are prepared in halves, to be done in time; others by one thread, as requests are answered beside it and
@@ -247,143 +208,4 @@ pub(super) fn build(list: &Wordlist) -> Result<Filter, BuildError> {
         spelled: list.entries.iter().any(|entry| entry.options.has(Options::PINYIN)),
         sources: Sources::of(list),
     })
-}
-
-impl Forms {
-    /// Of some entries, the first of which has this number; sorted, as automata are built from them in half the time.
-    fn of(entries: &[Entry], first: usize, allow: &[String]) -> Self {
-        let mut forms = Self::default();
-        for (place, entry) in entries.iter().enumerate() {
-            forms.add((first + place) as u32, entry);
-        }
-        for phrase in allow {
-            forms.plain_form(fold_text(phrase), 0, Rules::ALLOW);
-        }
-        forms.each_list(|list| list.sort_unstable_by(Form::order));
-        forms
-    }
-
-    /// Sorting two sorted halves is a merge.
-    fn append(&mut self, mut more: Self) {
-        self.words.append(&mut more.words);
-        self.no_digits.append(&mut more.no_digits);
-        self.sound.append(&mut more.sound);
-        self.each_list(|list| list.sort_by(Form::order));
-    }
-
-    fn each_list(&mut self, change: impl Fn(&mut Vec<Form>)) {
-        [&mut self.words, &mut self.no_digits, &mut self.sound].into_iter().for_each(change);
-    }
-
-    fn add(&mut self, number: u32, entry: &Entry) {
-        let folded = fold_text(&entry.text);
-        if entry.options.has(Options::WILDCARD) && folded.contains('*') {
-            return self.wildcard(number, &folded, entry.matching);
-        }
-        if entry.options.has(Options::REVERSED) {
-            self.both_forms(variants::reversed(&folded), number, entry.matching);
-        }
-        if entry.options.has(Options::SPLIT) {
-            for apart in variants::split(&folded) {
-                self.plain_form(apart, number, Rules::default());
-            }
-        }
-        if let Some(spelled) = variants::spelled(&folded).filter(|_| entry.options.has(Options::PINYIN)) {
-            let form = self.squeeze(&spelled, number, Matching::Word, Reading::Leet);
-            self.words.extend(form.map(|form| form.with(Rules::HAS_GAPS)));
-        }
-        if entry.options.has(Options::DIGITS) {
-            let form = self.squeeze(&folded, number, entry.matching, Reading::NoDigits);
-            self.no_digits.extend(form);
-        }
-        if entry.options.has(Options::HOMOPHONE) {
-            let form = self.squeeze(&folded, number, entry.matching, Reading::Sound);
-            self.sound.extend(form);
-        }
-        if folded.contains(' ') {
-            // Two short words run together begin many others, so they must be all of it.
-            let rules = plain_rules(&folded, entry.matching);
-            let whole = plain_rules(&folded, Matching::Word).has(Rules::ENDS_WORD);
-            let rules = rules.with(Rules::ENDS_WORD, whole && entry.matching == Matching::Auto);
-            self.plain_form(folded.replace(' ', ""), number, rules);
-        }
-        self.both_forms(folded, number, entry.matching);
-    }
-
-    /// A pattern for the plain view and one for the squeezed one; one for both, where they are the same.
-    fn both_forms(&mut self, folded: String, number: u32, matching: Matching) {
-        let rules = plain_rules(&folded, matching);
-        match self.squeeze(&folded, number, matching, Reading::Leet) {
-            Some(form) if *form.text == *folded && form.runs.is_none() => {
-                self.plain_form(folded, number, form.pattern.rules().with(rules, true));
-            }
-            form => {
-                self.words.extend(form);
-                self.plain_form(folded, number, rules);
-            }
-        }
-    }
-
-    fn wildcard(&mut self, number: u32, folded: &str, matching: Matching) {
-        let mut pieces =
-            folded.split('*').map(str::trim).filter(|piece| !piece.is_empty()).map(str::to_owned);
-        let Some(first) = pieces.next() else { return };
-        let starts = plain_rules(&first, matching).has(Rules::STARTS_WORD);
-        self.plain_form(first, number, Rules::HAS_TAIL.with(Rules::STARTS_WORD, starts));
-        if let Some(form) = self.words.last_mut() {
-            form.tail = Some(pieces.collect());
-        }
-    }
-
-    fn plain_form(&mut self, text: String, entry: u32, rules: Rules) {
-        if !text.is_empty() {
-            self.words.push(Form {
-                text: text.into(),
-                pattern: Pattern::new(entry, rules.with(Rules::PLAIN, true)),
-                runs: None,
-                tail: None,
-            });
-        }
-    }
-
-    /// The entry as a squeezed view reads it; none where little is left.
-    fn squeeze(&mut self, folded: &str, entry: u32, matching: Matching, reading: Reading) -> Option<Form> {
-        self.plain_view.read_folded(folded);
-        self.view.read(&self.plain_view, 0..folded.len(), reading);
-        let units = &self.view.units;
-        if units.iter().map(|unit| usize::from(unit.run)).sum::<usize>() < 2 {
-            return None;
-        }
-        let worded =
-            |unit: Option<&super::view::Unit>| unit.is_some_and(|unit| is_word_character(unit.letter));
-        let has_runs = units.iter().any(|unit| unit.run > 1);
-        let rules = Rules::SQUEEZED
-            .with(
-                Rules::IN_WORDS,
-                matching != Matching::Substring && (worded(units.first()) || worded(units.last())),
-            )
-            .with(Rules::HAS_GAPS, units.iter().skip(1).any(|unit| unit.gap != super::view::Gap::None))
-            .with(Rules::HAS_LETTER, folded.chars().any(char::is_alphabetic))
-            .with(Rules::HAS_RUNS, has_runs);
-        let runs = has_runs.then(|| units.iter().map(|unit| unit.run).collect());
-        Some(Form {
-            text: self.view.text.as_str().into(),
-            pattern: Pattern::new(entry, rules),
-            runs,
-            tail: None,
-        })
-    }
-}
-
-/// Which ends of an entry must be ends of a word.
-fn plain_rules(folded: &str, matching: Matching) -> Rules {
-    let worded = |c: Option<char>| c.is_some_and(is_word_character);
-    let (starts, ends) = (worded(folded.chars().next()), worded(folded.chars().next_back()));
-    let (starts, ends) = match matching {
-        Matching::Auto => (starts, ends && folded.chars().count() <= SHORT_LATIN),
-        Matching::Word => (starts, ends),
-        Matching::Prefix => (starts, false),
-        Matching::Substring => (false, false),
-    };
-    Rules::default().with(Rules::STARTS_WORD, starts).with(Rules::ENDS_WORD, ends)
 }

@@ -62,6 +62,16 @@ pub fn fold_text(text: &str) -> String {
     folded
 }
 
+/// Is a text more than one character when it is folded, spaces aside?
+pub(super) fn has_two_letters(text: &str) -> bool {
+    let letters = |character| match fold(character) {
+        Folding::Dropped => 0,
+        Folding::One(one) => usize::from(!one.is_whitespace()),
+        Folding::Many(many) => many.iter().filter(|one| !one.is_whitespace()).count(),
+    };
+    text.chars().flat_map(|character| 0..letters(character)).nth(1).is_some()
+}
+
 /// Adds what a character is taken for. White space is one space, however much there is.
 pub(super) fn push_folded(text: &mut String, character: char) {
     match fold(character) {

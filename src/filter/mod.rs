@@ -19,6 +19,7 @@ mod action;
 mod build;
 pub mod display;
 mod fold;
+mod forms;
 pub mod policy;
 mod readings;
 mod suspicion;

@@ -2,7 +2,10 @@
 //!
 //! Every fault names its file and line and says the mend, and all faults of a list are told together.
 
+use std::sync::Arc;
+
 pub use super::action::Action;
+use super::fold::has_two_letters;
 use super::policy::{POLICY_FILE, Policy};
 
 /// Where an entry must stand to count.
@@ -24,7 +27,7 @@ pub struct Entry {
     /// As the planner wrote it.
     pub text: String,
     /// The file's name without its ending.
-    pub category: String,
+    pub category: Arc<str>,
     /// What a hit does.
     pub action: Action,
     /// How bad it is, from 1 (rude) to 3 (dangerous): stricter places ask for lower ones.
@@ -163,8 +166,9 @@ impl Wordlist {
 
     fn read_file(&mut self, name: &str, text: &str, faults: &mut Vec<String>) {
         let mut manner = Manner::default();
+        let category = Arc::from(name.strip_suffix(".txt").unwrap_or(name));
         for (number, line) in text.lines().enumerate() {
-            let place = format!("{name}:{}", number + 1);
+            let place = || format!("{name}:{}", number + 1);
             let line = line.trim_end_matches('\r');
             if line.trim().is_empty() || line.starts_with('#') {
                 continue;
@@ -174,12 +178,12 @@ impl Wordlist {
                     Err("a marker of git's: two changes met here and nobody chose; choose, and delete the markers".to_owned())
                 }
                 ALLOW_FILE => entry_text(line).map(|text| self.allow.push(text.to_owned())),
-                CASES_FILE => Case::parse(&place, line).map(|case| self.cases.push(case)),
+                CASES_FILE => Case::parse(place(), line).map(|case| self.cases.push(case)),
                 _ if line.starts_with('@') => manner.directive(line),
-                _ => manner.entry(name, number + 1, line).map(|entry| self.entries.push(entry)),
+                _ => manner.entry(&category, number + 1, line).map(|entry| self.entries.push(entry)),
             };
             if let Err(why) = read {
-                faults.push(format!("{place}: {why}"));
+                faults.push(format!("{}: {why}", place()));
             }
         }
     }
@@ -225,7 +229,7 @@ impl Manner {
         Ok(())
     }
 
-    fn entry(mut self, file: &str, number: usize, line: &str) -> Result<Entry, String> {
+    fn entry(mut self, category: &Arc<str>, number: usize, line: &str) -> Result<Entry, String> {
         let (text, options) = line.split_once('|').unwrap_or((line, ""));
         for word in options.split_whitespace() {
             let severity = word.strip_prefix("severity=").and_then(severity);
@@ -239,17 +243,15 @@ impl Manner {
             }
         }
         let text = entry_text(text)?;
-        let folded = super::fold_text(text);
-        if folded.chars().filter(|c| !c.is_whitespace()).count() < 2 {
+        if !has_two_letters(text) {
             return Err(format!(
                 "'{text}' is one character and would hit nearly everything; write a longer entry"
             ));
         }
-        let category = file.strip_suffix(".txt").unwrap_or(file).to_owned();
         let Self { action, severity, matching, options } = self;
         Ok(Entry {
             text: text.to_owned(),
-            category,
+            category: Arc::clone(category),
             action,
             severity,
             matching,
@@ -289,7 +291,7 @@ fn matching(word: &str) -> Option<Matching> {
 }
 
 impl Case {
-    fn parse(place: &str, line: &str) -> Result<Self, String> {
+    fn parse(place: String, line: &str) -> Result<Self, String> {
         const SHAPE: &str =
             "a case is: text, tab, pass|mask|reject|review, and then, if wanted, tab, masked text";
         let mut columns = line.split('\t');
@@ -301,7 +303,7 @@ impl Case {
             other => Some(Action::from_word(other).ok_or(SHAPE)?),
         };
         let masked = columns.next().filter(|masked| !masked.is_empty()).map(str::to_owned);
-        Ok(Self { place: place.to_owned(), text: text.to_owned(), expected, masked })
+        Ok(Self { place, text: text.to_owned(), expected, masked })
     }
 }
 /// What git writes between two versions of a line that it could not choose from.

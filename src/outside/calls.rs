@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::error::Error as _;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,7 +16,7 @@ use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
 pub use reqwest::Url;
 use reqwest::redirect::Policy;
-use reqwest::{Client, RequestBuilder, Response};
+use reqwest::{Client, ClientBuilder, RequestBuilder, Response};
 use tokio::sync::Semaphore;
 
 use super::reach::{self, Resolver};
@@ -39,7 +39,9 @@ const ANSWER_BYTES: usize = 64 * 1024;
 
 /// Makes calls.
 pub struct Calls {
-    client: Client,
+    private_hosts: PrivateHosts,
+    /// Made when somebody is to be called: it reads the system's certificates, a quarter of a start without it.
+    client: OnceLock<Client>,
     /// For HTTP/2 without TLS, as within a network.
     plain_http2: Client,
     clock: Clock,
@@ -90,31 +92,51 @@ impl Calls {
     /// Connections are made when needed and kept.
     ///
     /// # Errors
-    /// TLS can't be set up.
+    /// The client can't be set up.
     pub fn new(private_hosts: PrivateHosts, clock: Clock) -> Result<Self, reqwest::Error> {
-        let builder = || {
-            Client::builder()
-                .redirect(Policy::none())
-                .dns_resolver(Arc::new(Resolver(private_hosts.clone())))
-                .user_agent(concat!("guildhall/", env!("CARGO_PKG_VERSION")))
-        };
-        let (client, plain_http2) = (builder().build()?, builder().http2_prior_knowledge().build()?);
-        Ok(Self { client, plain_http2, clock, hosts: Mutex::default() })
+        let plain_http2 = builder(&private_hosts).http2_prior_knowledge().tls_certs_only([]).build()?;
+        let client = OnceLock::new();
+        Ok(Self { private_hosts, client, plain_http2, clock, hosts: Mutex::default() })
+    }
+
+    /// Gets ready for calls, so that a machine without certificates is told of at start.
+    ///
+    /// # Errors
+    /// TLS can't be set up.
+    pub fn prepare(&self) -> Result<(), CallError> {
+        self.client().map(drop)
+    }
+
+    fn client(&self) -> Result<&Client, CallError> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let made = builder(&self.private_hosts).build().map_err(|error| passing(told(error)))?;
+        Ok(self.client.get_or_init(|| made))
     }
 
     /// A call that posts something.
-    pub fn post(&self, url: &Url) -> RequestBuilder {
-        self.client.post(url.clone())
+    ///
+    /// # Errors
+    /// TLS can't be set up.
+    pub fn post(&self, url: &Url) -> Result<RequestBuilder, CallError> {
+        Ok(self.client()?.post(url.clone()))
     }
 
     /// A call that posts something by HTTP/2, without asking whether it is spoken there where nothing is encrypted.
-    pub fn post_http2(&self, url: &Url) -> RequestBuilder {
-        if url.scheme() == "http" { self.plain_http2.post(url.clone()) } else { self.post(url) }
+    ///
+    /// # Errors
+    /// TLS can't be set up.
+    pub fn post_http2(&self, url: &Url) -> Result<RequestBuilder, CallError> {
+        if url.scheme() == "http" { Ok(self.plain_http2.post(url.clone())) } else { self.post(url) }
     }
 
-    /// A call that asks for something.
-    pub fn get(&self, url: &Url) -> RequestBuilder {
-        self.client.get(url.clone())
+    /// Asks for something, within a time.
+    ///
+    /// # Errors
+    /// It was not done.
+    pub async fn get(&self, url: &Url, timeout: Duration) -> Result<Answer, CallError> {
+        self.make(self.client()?.get(url.clone()), timeout).await
     }
 
     /// Makes a call, within a time.
@@ -122,7 +144,6 @@ impl Calls {
     /// # Errors
     /// It was not done.
     pub async fn make(&self, request: RequestBuilder, timeout: Duration) -> Result<Answer, CallError> {
-        let passing = |why: String| CallError::Passing { why, after_ms: 0 };
         let (client, request) = request.timeout(timeout).build_split();
         let request = request.map_err(|error| passing(told(error)))?;
         reach::check(request.url()).map_err(passing)?;
@@ -205,6 +226,18 @@ impl Host {
     }
 }
 
+fn builder(private_hosts: &PrivateHosts) -> ClientBuilder {
+    Client::builder()
+        .redirect(Policy::none())
+        .dns_resolver(Arc::new(Resolver(private_hosts.clone())))
+        .user_agent(concat!("guildhall/", env!("CARGO_PKG_VERSION")))
+}
+
+/// It may be done later.
+pub(super) fn passing(why: String) -> CallError {
+    CallError::Passing { why, after_ms: 0 }
+}
+
 fn is_passing(status: StatusCode) -> bool {
     status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429)
 }
@@ -243,7 +276,7 @@ mod tests {
         Calls::new(PrivateHosts::default(), Clock::default()).unwrap()
     }
 
-    fn passing(after_ms: Millis) -> Result<Answer, CallError> {
+    fn failed(after_ms: Millis) -> Result<Answer, CallError> {
         Err(CallError::Passing { why: String::new(), after_ms })
     }
 
@@ -258,20 +291,20 @@ mod tests {
         let mut now = 1_000_000;
         for _ in 0..FAILURES {
             assert!(host.may_be_called(now).is_ok());
-            host.note(&passing(0), now);
+            host.note(&failed(0), now);
         }
         for alone_ms in [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000] {
             assert!(host.may_be_called(now + alone_ms - 1).is_err(), "{alone_ms}");
             now += alone_ms;
             assert!(host.may_be_called(now).is_ok(), "{alone_ms}");
             assert!(host.may_be_called(now).is_err(), "one call shows whether it is back");
-            host.note(&passing(0), now);
+            host.note(&failed(0), now);
         }
         now += 60_000;
         assert!(host.may_be_called(now).is_ok());
         host.note(&done(), now);
         assert!((0..100).all(|_| host.may_be_called(now).is_ok()), "it is back");
-        host.note(&passing(0), now);
+        host.note(&failed(0), now);
         assert!(host.may_be_called(now).is_ok(), "one failure is none");
     }
 
@@ -279,7 +312,7 @@ mod tests {
     fn a_host_that_says_when_is_left_alone_until_then() {
         let calls = calls();
         let host = calls.host(&Url::parse("http://game.example.com/").unwrap());
-        host.note(&passing(3_000), 0);
+        host.note(&failed(3_000), 0);
         assert!(matches!(host.may_be_called(1), Err(CallError::Passing { after_ms: 2_999, .. })));
         assert!(host.may_be_called(3_000).is_ok());
         let other = calls.host(&Url::parse("http://other.example.com/").unwrap());

@@ -11,7 +11,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
 use sha2::Sha256;
 
-use super::calls::{CallError, Calls};
+use super::calls::{CallError, Calls, passing};
 use crate::base::clock::Millis;
 use crate::config::WebhookConfig;
 
@@ -45,11 +45,10 @@ impl Poster {
     /// It was not taken.
     pub async fn post<T: Serialize>(&self, event: &Event<'_, T>, now: Millis) -> Result<(), CallError> {
         let unix_seconds = now / 1_000;
-        let body = serde_json::to_string(event)
-            .map_err(|fault| CallError::Passing { why: fault.to_string(), after_ms: 0 })?;
+        let body = serde_json::to_string(event).map_err(|fault| passing(fault.to_string()))?;
         let mut request = self
             .calls
-            .post(&self.config.url)
+            .post(&self.config.url)?
             .header("content-type", "application/json")
             .header("webhook-id", event.id)
             .header("webhook-timestamp", unix_seconds);

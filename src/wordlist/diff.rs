@@ -109,7 +109,7 @@ pub fn diff(
 
 fn lines(list: &Wordlist) -> Vec<Line> {
     let line = |entry: &Entry| Line {
-        category: entry.category.clone(),
+        category: entry.category.to_string(),
         entry: entry.text.clone(),
         action: entry.action.as_str(),
         severity: entry.severity,

@@ -4,6 +4,8 @@ use std::process::Command;
 
 use guildhall::config::Config;
 
+use crate::process::Process;
+
 fn faults(variables: &[(&str, &str)]) -> Vec<String> {
     let lookup =
         |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
@@ -159,6 +161,28 @@ fn a_port_that_is_taken_and_a_folder_that_cannot_be_made_are_said_plainly() {
     let output = program().env("GUILDHALL_DATA", "/dev/null/x").output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("/dev/null/x"));
+}
+
+#[test]
+fn a_machine_without_certificates_is_told_of_where_somebody_is_to_be_called() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, none) = (folder.path().join("data"), folder.path().join("none.pem"));
+    std::fs::write(&none, "").unwrap();
+    let output = program()
+        .env("GUILDHALL_DATA", &data)
+        .env("GUILDHALL_LISTEN", "127.0.0.1:0")
+        .env("SSL_CERT_FILE", &none)
+        .env("GUILDHALL_WEBHOOK_URL", "https://game.example.com/chat")
+        .env("GUILDHALL_WEBHOOK_SECRET", "s".repeat(32))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("preparing calls to others"), "{said}");
+    assert!(said.contains("certificates"), "{said}");
+    // Who calls nobody needs none.
+    let nothing = folder.path().to_str().unwrap();
+    Process::start(&data, &[("SSL_CERT_FILE", none.to_str().unwrap()), ("SSL_CERT_DIR", nothing)]);
 }
 
 #[test]

@@ -94,7 +94,7 @@ impl Google {
         if (is_known && (0..FRESH_MS).contains(&age)) || (!is_known && (0..ASKED_MS).contains(&age)) {
             return Ok(known);
         }
-        let fetched = match calls.make(calls.get(&self.settings.keys), TIMEOUT).await {
+        let fetched = match calls.get(&self.settings.keys, TIMEOUT).await {
             Ok(answer) => serde_json::from_slice::<JwkSet>(&answer.body).map_err(|fault| fault.to_string()),
             Err(fault) => Err(fault.to_string()),
         };

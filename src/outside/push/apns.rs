@@ -48,7 +48,7 @@ impl Apns {
         });
         let request = self
             .calls
-            .post_http2(&url)
+            .post_http2(&url)?
             .bearer_auth(self.token(now)?)
             .header("apns-topic", to.topic.unwrap_or(&self.settings.topic))
             .header("apns-push-type", "alert")

@@ -65,7 +65,7 @@ impl Fcm {
             "apns": { "headers": { "apns-collapse-id": collapse }, "payload": { "aps": { "badge": count } } },
         } });
         let mut request =
-            self.calls.post(&self.url).header("content-type", "application/json").body(message.to_string());
+            self.calls.post(&self.url)?.header("content-type", "application/json").body(message.to_string());
         if let Some(access) = self.access(now).await? {
             request = request.bearer_auth(access);
         }
@@ -109,7 +109,7 @@ impl Fcm {
             .append_pair("assertion", &assertion)
             .finish();
         let request =
-            self.calls.post(grants).header("content-type", "application/x-www-form-urlencoded").body(form);
+            self.calls.post(grants)?.header("content-type", "application/x-www-form-urlencoded").body(form);
         let answer = self.calls.make(request, TIMEOUT).await?;
         let granted: Granted = serde_json::from_slice(&answer.body)
             .map_err(|_| passing("the access token's answer can't be read".to_owned()))?;
