@@ -40,7 +40,7 @@ const ANSWER_BYTES: usize = 64 * 1024;
 /// Makes calls.
 pub struct Calls {
     private_hosts: PrivateHosts,
-    /// Made when somebody is to be called: it reads the system's certificates, a quarter of a start without it.
+    /// Made when somebody is to be called: it reads the system's certificates, which takes some milliseconds of a start.
     client: OnceLock<Client>,
     /// For HTTP/2 without TLS, as within a network.
     plain_http2: Client,
