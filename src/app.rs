@@ -95,10 +95,6 @@ impl App {
         let db = db.map_err(|fault| StartError::new("opening the database", fault))?;
         let calls = Calls::new(config.services.private_hosts.clone(), clock.clone()).map(Arc::new);
         let calls = calls.map_err(|fault| StartError::new("preparing calls to others", fault))?;
-        // A function's first call will tell.
-        if config.platform == Platform::Own && config.calls_others() {
-            calls.prepare().map_err(|fault| StartError::new("preparing calls to others", fault))?;
-        }
         let poster = |to: &WebhookConfig| Poster::new(Arc::clone(&calls), to.clone());
         let webhooks = config.webhook.as_ref().map(poster);
         let ranks = config.services.rank.as_ref().map(|rank| Paced::new(poster(&rank.provider), rank.per_s));
@@ -108,6 +104,13 @@ impl App {
         let wechat_service = wechat_service.map_err(|fault| StartError::new("the environment", fault))?;
         let push = Push::new(&config.services.push, &calls, clock.clone());
         let push = push.map_err(|fault| StartError::new("the environment", fault))?;
+        let google = config.services.payments.google.is_some();
+        // A function's first call will tell.
+        if config.platform == Platform::Own
+            && (webhooks.is_some() || ranks.is_some() || push.is_on() || google)
+        {
+            calls.prepare().map_err(|fault| StartError::new("preparing calls to others", fault))?;
+        }
         let queue = config.kafka.as_ref().map(Queue::new).transpose();
         let queue = queue.map_err(|fault| StartError::new("preparing the broker's client", fault))?;
         let bus = match &config.bus {

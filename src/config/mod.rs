@@ -138,13 +138,6 @@ impl fmt::Display for Faults {
 impl std::error::Error for Faults {}
 
 impl Config {
-    /// Is anything named that is called by HTTP?
-    pub fn calls_others(&self) -> bool {
-        let Services { rank, push, payments, .. } = &self.services;
-        let push = push.fcm.is_some() || push.apns.is_some() || push.generic.is_some();
-        self.webhook.is_some() || rank.is_some() || push || payments.google.is_some()
-    }
-
     /// Reads the process's environment.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::panic::resume_unwind;
+use std::sync::Arc;
 
 use aho_corasick::automaton::{Automaton, StateID};
 use aho_corasick::nfa::contiguous::NFA;
@@ -160,7 +161,7 @@ pub(super) struct Sources {
     texts: String,
     /// By entry: where its text ends, its category, its action, its severity.
     entries: Box<[(u32, u16, Action, u8)]>,
-    categories: Vec<String>,
+    categories: Vec<Arc<str>>,
 }
 
 impl Sources {
@@ -174,9 +175,9 @@ impl Sources {
         let mut sources = Self { texts: String::new(), entries: Box::default(), categories: Vec::new() };
         let mut entries = Vec::with_capacity(list.entries.len());
         for entry in &list.entries {
-            let known = sources.categories.iter().rposition(|known| **known == *entry.category);
+            let known = sources.categories.iter().rposition(|known| *known == entry.category);
             let category = known.unwrap_or_else(|| {
-                sources.categories.push(entry.category.to_string());
+                sources.categories.push(Arc::clone(&entry.category));
                 sources.categories.len() - 1
             });
             sources.texts.push_str(&entry.text);

@@ -11,7 +11,7 @@ use super::jwt::Signer;
 use super::{CallError, Calls, Notice, PushError, To};
 use crate::base::clock::Millis;
 use crate::config::Fcm as Settings;
-use crate::outside::calls::Url;
+use crate::outside::calls::{Url, passing};
 
 const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -76,7 +76,7 @@ impl Fcm {
                 // It was taken back: another is asked for at the next try.
                 *self.access.lock().await = None;
                 let why = "the provider does not take the access token".to_owned();
-                Err(PushError::Passing(CallError::Passing { why, after_ms: 0 }))
+                Err(passing(why).into())
             }
             Err(fault) => Err(fault.into()),
         }
@@ -100,7 +100,6 @@ impl Fcm {
             "iss": account.client_email, "scope": SCOPE, "aud": account.token_uri,
             "iat": now / 1_000, "exp": now / 1_000 + 3_600,
         });
-        let passing = |why: String| PushError::Passing(CallError::Passing { why, after_ms: 0 });
         let assertion = key
             .sign(json!({ "typ": "JWT" }), &claims)
             .ok_or_else(|| PushError::Refused("the account's key does not sign".to_owned()))?;
