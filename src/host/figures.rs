@@ -67,6 +67,10 @@ pub const FIGURES: &[Figure] = &[
         "Hints before which others were lost or late; what those told of is read with it.",
     ),
     counter("guildhall_hints_total", "Hints that went to the bus and came from it, by direction."),
+    counter(
+        "guildhall_commits_total",
+        "Batches of sends on PostgreSQL, by whether their facts were known or asked for.",
+    ),
     histogram("guildhall_commit_messages", "Messages stored by one commit."),
     counter("guildhall_verdicts_total", "Texts that the filter hit, by the strongest action."),
     gauge("guildhall_wordlist_age_seconds", "Time since the wordlist was last known to be current."),

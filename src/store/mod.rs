@@ -76,7 +76,7 @@ pub struct Db {
     pools: Pools,
     sends: writer::Queue,
     clock: Clock,
-    times: Times,
+    times: Arc<Times>,
     /// When it was last tried whether writing works, and whether it did.
     pulse: tokio::sync::Mutex<Option<(Instant, bool)>>,
     /// Whose tasks these are: the published versions', or the newest code's.
@@ -110,13 +110,14 @@ impl Db {
             }
         };
         let hub = Arc::new(Hub::default());
-        let sends = writer::start(pools.clone(), clock.clone(), Arc::clone(&hub));
+        let times = Arc::<Times>::default();
+        let sends = writer::start(pools.clone(), clock.clone(), Arc::clone(&hub), Arc::clone(&times));
         let stage = if config.is_latest() { "latest" } else { "" };
         Ok(Self {
             pools,
             sends,
             clock,
-            times: Times::default(),
+            times,
             pulse: tokio::sync::Mutex::default(),
             stage,
             enqueued: AtomicBool::new(false),

@@ -18,7 +18,15 @@ const APART_MS: Millis = 250;
 
 /// The last question and its answer.
 #[derive(Default)]
-pub(super) struct Times(Mutex<Option<(Asking, Millis)>>);
+pub(super) struct Times(Mutex<Option<Answer>>);
+
+/// What the database said, and when that was heard.
+#[derive(Clone, Copy)]
+struct Answer {
+    asking: Asking,
+    heard: Instant,
+    now: Millis,
+}
 
 /// When it was asked.
 #[derive(Clone, Copy)]
@@ -39,19 +47,37 @@ impl Asking {
 }
 
 impl Times {
-    /// The database's time, if that is known well enough.
+    /// The database's time or a little later, if that is known well enough.
     pub(super) fn now(&self, clock: &Clock) -> Option<Millis> {
-        let (asking, answer) = (*self.0.lock().ok()?)?;
-        let passed = asking.at.elapsed();
-        let passed_ms = passed.as_micros().div_ceil(1_000) as Millis;
-        let apart = (wall(clock) - asking.wall - passed_ms).abs();
-        (passed < GOOD_FOR && apart < APART_MS).then_some(answer + passed_ms)
+        let answer = self.answer(clock)?;
+        Some(answer.now + answer.asking.at.elapsed().as_micros().div_ceil(1_000) as Millis)
+    }
+
+    /// The database's time or a little earlier, if that is known well enough.
+    pub(super) fn not_ahead(&self, clock: &Clock) -> Option<Millis> {
+        let answer = self.answer(clock)?;
+        Some(answer.now + answer.heard.elapsed().as_millis() as Millis)
+    }
+
+    /// The last answer, as long as it is good.
+    fn answer(&self, clock: &Clock) -> Option<Answer> {
+        let answer = (*self.0.lock().ok()?)?;
+        let passed = answer.asking.at.elapsed();
+        let apart = (wall(clock) - answer.asking.wall - passed.as_millis() as Millis).abs();
+        (passed < GOOD_FOR && apart < APART_MS).then_some(answer)
     }
 
     /// Notes what it said.
-    pub(super) fn note(&self, asking: Asking, answer: Millis) {
+    pub(super) fn note(&self, asking: Asking, now: Millis) {
         if let Ok(mut last) = self.0.lock() {
-            *last = Some((asking, answer));
+            *last = Some(Answer { asking, heard: Instant::now(), now });
+        }
+    }
+
+    /// Notes what it said to one who asked for something else, where no good answer is there.
+    pub(super) fn note_first(&self, clock: &Clock, asking: Asking, now: Millis) {
+        if self.answer(clock).is_none() {
+            self.note(asking, now);
         }
     }
 }
@@ -68,5 +94,6 @@ mod tests {
         std::thread::sleep(Duration::from_millis(20));
         times.note(asking, ANSWER);
         assert!(times.now(&clock).unwrap() >= ANSWER + 20);
+        assert!(times.not_ahead(&clock).unwrap() < ANSWER + 20, "it may be as old as the answer");
     }
 }

@@ -50,6 +50,7 @@ mod policy;
 mod postgres;
 mod postgres_faults;
 mod postgres_indexes;
+mod postgres_known;
 mod postgres_server;
 mod presence;
 mod process;

@@ -39,7 +39,7 @@ pub(in crate::store) enum Decision {
 }
 
 /// What the database knows about one send.
-#[derive(FromRow)]
+#[derive(Clone, FromRow)]
 pub(in crate::store) struct Facts {
     key: Option<i64>,
     open: Option<bool>,
@@ -61,6 +61,51 @@ pub(in crate::store) struct Facts {
     refused: bool,
     earlier_seq: Option<i64>,
     earlier_digest: Option<String>,
+    /// The two players of a direct channel; asked for where facts may be remembered, as the next one is.
+    #[sqlx(default)]
+    pair: Option<String>,
+    /// Has the sender sanctions in force, wherever they hold?
+    #[sqlx(default)]
+    sanctioned: bool,
+    /// The sender's pace, where it is remembered.
+    #[sqlx(skip)]
+    pace: Option<Pace>,
+}
+
+impl Facts {
+    /// What may be remembered, if this is a plain case: no slow mode, no sanction, and nobody blocks.
+    pub(super) fn plain(&self) -> Option<Self> {
+        let plain = self.slow_mode_s == Some(0) && !self.sanctioned && !self.refused;
+        plain.then(|| Self { recent: None, ..self.clone() })
+    }
+
+    /// With a pace that is remembered.
+    pub(super) fn with(self, pace: Pace) -> Self {
+        Self { pace: Some(pace), ..self }
+    }
+
+    fn pace(&self) -> Pace {
+        let read = || self.recent.as_deref().and_then(|recent| serde_json::from_str(recent).ok());
+        let asked = || Pace { recent: read().unwrap_or_default(), version: self.pace_version };
+        self.pace.clone().unwrap_or_else(asked)
+    }
+
+    fn rules(&self) -> Rules {
+        Rules { min_level: self.min_level.unwrap_or_default(), read_only: self.read_only == Some(true) }
+    }
+
+    /// The other player of a direct channel.
+    fn other(&self, sender: &str) -> Option<&str> {
+        let (one, other) = self.pair.as_deref()?.split_once(' ')?;
+        [(one, other), (other, one)].into_iter().find(|(player, _)| *player == sender).map(|(_, other)| other)
+    }
+}
+
+/// A channel's rules that sends were decided on; those with a slow mode are not remembered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) struct Rules {
+    pub(super) min_level: i64,
+    pub(super) read_only: bool,
 }
 
 /// A message row, as the statements read it.
@@ -100,7 +145,7 @@ pub(in crate::store) struct MessageRow<'a> {
 }
 
 /// When a player last spoke, as it is to be kept.
-#[derive(Default)]
+#[derive(Clone)]
 pub(in crate::store) struct Pace {
     recent: Vec<Millis>,
     /// The row's version that the decision knew; 0 for none.
@@ -116,6 +161,11 @@ pub(in crate::store) struct Batch<'a> {
     pub(in crate::store) hits: Vec<wordlist_hit::OfRow<'a>>,
     /// Players in channels, of whom it is not known that they have spoken there.
     pub(in crate::store) spoken: BTreeSet<(&'a str, i64)>,
+    /// On what the rows were decided: their channels' rules, senders without a sanction, and the two of direct channels
+    /// who don't block each other.
+    pub(super) rules: BTreeMap<i64, Rules>,
+    pub(super) unsanctioned: BTreeSet<&'a str>,
+    pub(super) unblocked: BTreeSet<(&'a str, String)>,
     pace: HashMap<&'a str, Pace>,
     /// (channel, player) -> when they last spoke there
     here: HashMap<(i64, &'a str), Millis>,
@@ -151,6 +201,7 @@ impl<'a> Batch<'a> {
         }
         let here = self.here.get(&(key, sender)).copied().or(facts.last_sent_at);
         let heard = self.check(pending, facts, here)?;
+        self.rely_on(key, sender, facts)?;
         let hidden = heard == Heard::ByNobody;
         self.here.insert((key, sender), self.now);
         let n = self.rows.len();
@@ -195,20 +246,10 @@ impl<'a> Batch<'a> {
     /// Asks the one rule, and notes that the sender spoke.
     fn check(&mut self, pending: &'a Pending, facts: &Facts, here: Option<Millis>) -> Result<Heard, Refusal> {
         let (draft, sender) = (&pending.draft, pending.sender_key.as_str());
-        let mut pace = self.pace.remove(sender).unwrap_or_else(|| Pace {
-            recent: facts
-                .recent
-                .as_deref()
-                .and_then(|recent| serde_json::from_str(recent).ok())
-                .unwrap_or_default(),
-            version: facts.pace_version,
-        });
-        let settings = stored_settings(
-            facts.open == Some(true),
-            facts.min_level.unwrap_or_default(),
-            facts.slow_mode_s.unwrap_or_default(),
-            facts.read_only == Some(true),
-        );
+        let mut pace = self.pace.remove(sender).unwrap_or_else(|| facts.pace());
+        let (Rules { min_level, read_only }, slow_mode_s) = (facts.rules(), facts.slow_mode_s);
+        let is_open = facts.open == Some(true);
+        let settings = stored_settings(is_open, min_level, slow_mode_s.unwrap_or_default(), read_only);
         let verdict = may_speak(&speaking::Context {
             now: self.now,
             settings: &settings,
@@ -232,17 +273,38 @@ impl<'a> Batch<'a> {
         verdict
     }
 
+    /// Notes what must still hold when the row is written.
+    fn rely_on(&mut self, key: i64, sender: &'a str, facts: &Facts) -> Result<()> {
+        // Two senders' facts may have been remembered at two times.
+        if *self.rules.entry(key).or_insert(facts.rules()) != facts.rules() {
+            return Err(Error::Unavailable("the channel's settings change"));
+        }
+        if !facts.sanctioned {
+            self.unsanctioned.insert(sender);
+        }
+        if let Some(other) = facts.other(sender).filter(|_| !facts.refused) {
+            self.unblocked.insert((sender, other.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// The players' paces, once they are written.
+    pub(super) fn written_paces(&self) -> impl Iterator<Item = (&str, Pace)> {
+        let written = |pace: &Pace| Pace { recent: pace.recent.clone(), version: pace.version + 1 };
+        self.pace.iter().map(move |(id, pace)| (*id, written(pace)))
+    }
+
     /// The players whose pace is to be kept: id, times as JSON, the version that was known.
     pub(in crate::store) fn paces(&self) -> Result<Vec<(&str, String, i64)>> {
         let row = |(id, pace): (&&'a str, &Pace)| Ok((*id, json(&pace.recent)?, pace.version));
         self.pace.iter().map(row).collect()
     }
 
-    /// The members who have read as far as they spoke: channel, player, and the row.
+    /// Who has read as far as they spoke: channel, player, and the row. Who is no member has no mark to move.
     pub(in crate::store) fn marks(&self) -> Vec<(i64, &'a str, usize)> {
-        // Of several rows of one member the last counts.
-        let members = self.rows.iter().enumerate().filter(|(_, row)| row.member);
-        let last: BTreeMap<(i64, &'a str), usize> = members.map(|(n, row)| ((row.key, row.id), n)).collect();
+        // Of several rows of one sender the last counts.
+        let rows = self.rows.iter().enumerate();
+        let last: BTreeMap<(i64, &'a str), usize> = rows.map(|(n, row)| ((row.key, row.id), n)).collect();
         last.into_iter().map(|((key, id), n)| (key, id, n)).collect()
     }
 

@@ -1,9 +1,11 @@
 //! How most batches are written in `PostgreSQL`: each channel's counter is raised once, by as many as the batch has for it,
 //! and the rows are numbered by their places behind it. Lists go as arrays; a part that a batch does not need is left out.
 //!
-//! The batch was decided on facts that may be old by now. If they are, this writes nothing at all, by a division by zero,
-//! and `postgres` decides again and writes row by row. Slow mode asks when somebody last spoke in a channel, which is that
-//! one's matter too. Locks are taken in the same order as there.
+//! The batch was decided on facts that may be old by now, or were only remembered (`known`). So all that a row was decided
+//! on is held to here: its channel's rules, that its sender is still a member, has no sanction and is not blocked, and
+//! their pace. If one thing is otherwise, this writes nothing at all, by a division by zero, and `postgres` decides again.
+//! Slow mode asks when somebody last spoke in a channel, which is that one's matter too. Locks are taken in the same order
+//! as there.
 
 use std::collections::BTreeMap;
 
@@ -48,13 +50,21 @@ macro_rules! statement {
             ),
             "bumped AS (
                 UPDATE channel SET last_seq = last_seq + k.n, last_said = last_said + k.n, last_at = greatest(last_at, $1)
-                FROM unnest($2::bigint[], $3::bigint[]) AS k (key, n) WHERE channel.key = k.key ",
+                FROM unnest($2::bigint[], $3::bigint[], $25::bigint[], $26::boolean[])
+                    AS k (key, n, min_level, read_only)
+                WHERE channel.key = k.key AND channel.min_level = k.min_level
+                    AND channel.read_only = k.read_only AND channel.slow_mode_s = 0 ",
             part!($paced, "AND (SELECT 1 / (count(*) = json_array_length($19::json))::int FROM paced) = 1"),
             "   RETURNING channel.key, last_seq - k.n AS seq, last_said - k.n AS said, last_at AS sent
             ), base AS MATERIALIZED (
                 SELECT array_agg(seq ORDER BY key) AS seqs, array_agg(said ORDER BY key) AS saids,
                     array_agg(sent ORDER BY key) AS sents
-                FROM bumped HAVING 1 / (count(*) = cardinality($2))::int = 1
+                FROM bumped HAVING 1 / (count(*) = cardinality($2)
+                    AND NOT EXISTS (SELECT FROM sanction WHERE player_id = ANY ($27::text[]) AND lifted_at IS NULL
+                        AND kind <> 'warn' AND (until IS NULL OR until > $1))
+                    AND NOT EXISTS (SELECT FROM unnest($28::text[], $29::text[]) AS d (one, other)
+                        JOIN block ON (player_id = one AND blocked_id = other) OR (player_id = other AND blocked_id = one))
+                )::int = 1
             ), stored AS (
                 INSERT INTO message
                     (channel_key, seq, said, sender_id, sent_at, shown, original, wordlist, nonce, digest)
@@ -70,8 +80,12 @@ macro_rules! statement {
             ), marked AS (
                 UPDATE member SET read_seq = greatest(read_seq, seqs[place] + nth),
                     read_said = greatest(read_said, saids[place] + nth)
-                FROM base, unnest($15::bigint[], $16::text[], $17::int[], $18::bigint[]) AS k (key, id, place, nth)
+                FROM base, unnest($15::bigint[], $16::text[], $17::int[], $18::bigint[], $30::boolean[])
+                    AS k (key, id, place, nth, member)
                 WHERE member.channel_key = k.key AND member.player_id = k.id
+                RETURNING k.member
+            ), members AS (
+                SELECT FROM marked HAVING 1 / (count(*) FILTER (WHERE member) = $31::bigint)::int = 1
             )",
             part!(
                 $mentioned,
@@ -108,7 +122,7 @@ macro_rules! statement {
                         DO UPDATE SET hits = wordlist_hit.hits + excluded.hits, last_at = excluded.last_at
                 )"
             ),
-            " SELECT key, seq, sent FROM bumped ORDER BY key"
+            " SELECT key, seq, sent FROM bumped, members ORDER BY key"
         )
     };
 }
@@ -217,6 +231,13 @@ pub(super) async fn write(
         .bind(json(&batch.hits)?)
         .bind(batch.spoken.iter().map(|(id, _)| *id).collect::<Vec<_>>())
         .bind(batch.spoken.iter().map(|(_, key)| *key).collect::<Vec<_>>())
+        .bind(batch.rules.values().map(|rules| rules.min_level).collect::<Vec<_>>())
+        .bind(batch.rules.values().map(|rules| rules.read_only).collect::<Vec<_>>())
+        .bind(batch.unsanctioned.iter().copied().collect::<Vec<_>>())
+        .bind(batch.unblocked.iter().map(|(sender, _)| *sender).collect::<Vec<_>>())
+        .bind(batch.unblocked.iter().map(|(_, other)| other.as_str()).collect::<Vec<_>>())
+        .bind(marks.iter().map(|(_, _, n)| rows[*n].member).collect::<Vec<_>>())
+        .bind(marks.iter().filter(|(_, _, n)| rows[*n].member).count() as i64)
         .fetch_all(connection)
         .await;
     Ok(stored.map(|stored| {

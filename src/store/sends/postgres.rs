@@ -1,21 +1,24 @@
 //! A batch of sends in `PostgreSQL`: one query for the facts, then one statement that writes everything.
 //!
-//! Any number of instances send at once, so what was read may be old when it is written. At first the whole batch is
-//! written or nothing of it (`one_pass`). Where facts moved on meanwhile, and in slow mode, the statement here holds each
-//! decision to what it was based on: a row whose send limit or slow mode moved on stays unwritten, and is decided again. Locks are taken in one order: paces by player, channels by key, then the rest.
+//! Most batches ask for nothing, as the facts are `known`. Any number of instances send at once, so what was read may be
+//! old when it is written. At first the whole batch is written or nothing of it (`one_pass`). Where facts moved on
+//! meanwhile, and in slow mode, the statement here holds each decision to what it was based on: a row whose send limit or
+//! slow mode moved on stays unwritten, and is decided again. Locks are taken in one order: paces by player, channels by
+//! key, then the rest.
 
 use sqlx::PgConnection;
 
 use super::decide::{Batch, Decision, Facts, Numbered, Outcome};
 use super::draft::Pending;
+use super::known::Known;
 use super::one_pass;
-use super::spoken::Spoken;
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, Millis};
 use crate::base::error::{Error, Result};
 use crate::store::block::refused;
 use crate::store::engine::connections::Connections;
 use crate::store::engine::postgres;
 use crate::store::moderation::in_force::covering;
+use crate::store::times::Asking;
 use crate::store::{is_twin, json};
 
 /// How often a batch is decided again, each time for what moved on in between.
@@ -28,24 +31,36 @@ pub(in crate::store) enum NotWritten {
     Fault(Error),
 }
 
+/// How a batch is decided and written.
+enum Way {
+    /// On what is known, as one.
+    Known(Vec<Facts>, Millis),
+    /// On facts that are asked for, as one.
+    Asked,
+    /// On facts that are asked for, each row by itself.
+    RowByRow,
+}
+
 pub(in crate::store) async fn commit(
     connections: &Connections,
     clock: &Clock,
-    spoken: &Spoken,
+    known: &Known,
     drafts: &[Pending],
 ) -> Result<Vec<Result<Outcome>>, NotWritten> {
     let mut outcomes: Vec<Option<Result<Outcome>>> = drafts.iter().map(|_| None).collect();
     let mut reconnected = false;
-    for round_number in 0..ROUNDS {
+    let mut way = known.all(drafts, clock).map_or(Way::Asked, |(facts, now)| Way::Known(facts, now));
+    for _ in 0..ROUNDS {
         let open: Vec<usize> = (0..drafts.len()).filter(|n| outcomes[*n].is_none()).collect();
         if open.is_empty() {
             break;
         }
         let waiting: Vec<&Pending> = open.iter().map(|n| &drafts[*n]).collect();
-        match round(connections, (clock, spoken), &waiting, round_number > 0).await {
+        match round(connections, (clock, known), &waiting, &way).await {
             Ok(found) => open.into_iter().zip(found).for_each(|(n, outcome)| outcomes[n] = outcome),
             // A twin, or one that waited for us while we waited for it, has committed: the facts are others now.
-            Err(Fault::Database(error)) if is_twin(&error) || postgres::is_conflict(&error) => {}
+            Err(Fault::Database(error)) if is_out_of_date(&error) => known.was_wrong(&waiting),
+            Err(Fault::Database(error)) if postgres::is_conflict(&error) => {}
             Err(Fault::Database(error)) if !reconnected && postgres::is_broken(&error) => {
                 // It may have committed. Every row has a nonce, so it is not stored again.
                 connections.drop_broken();
@@ -55,9 +70,15 @@ pub(in crate::store) async fn commit(
             Err(Fault::Database(error)) => return Err(NotWritten::Fault(error.into())),
             Err(Fault::Other(error)) => return Err(NotWritten::Fault(error)),
         }
+        way = if matches!(way, Way::Known(..)) { Way::Asked } else { Way::RowByRow };
     }
     let busy = || Err(Error::Unavailable("too many sends at once"));
     Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(busy)).collect())
+}
+
+/// Was it decided on what is no longer so, and nothing written?
+fn is_out_of_date(error: &sqlx::Error) -> bool {
+    is_twin(error) || one_pass::is_out_of_date(error)
 }
 
 enum Fault {
@@ -80,12 +101,12 @@ impl From<Error> for Fault {
 /// Decides and writes once; none for those whose facts moved on.
 async fn round(
     connections: &Connections,
-    known: (&Clock, &Spoken),
+    with: (&Clock, &Known),
     drafts: &[&Pending],
-    again: bool,
+    way: &Way,
 ) -> Result<Vec<Option<Result<Outcome>>>, Fault> {
     let mut lent = connections.lend().await?;
-    let found = write(lent.connection(), known, drafts, again).await;
+    let found = write(lent.connection(), with, drafts, way).await;
     if !matches!(&found, Err(Fault::Database(error)) if postgres::is_broken(error)) {
         lent.give_back();
     }
@@ -94,48 +115,41 @@ async fn round(
 
 async fn write(
     connection: &mut PgConnection,
-    (clock, spoken): (&Clock, &Spoken),
+    (clock, known): (&Clock, &Known),
     drafts: &[&Pending],
-    again: bool,
+    way: &Way,
 ) -> Result<Vec<Option<Result<Outcome>>>, Fault> {
-    let facts: Vec<Facts> = sqlx::query_as(FACTS)
-        .bind(drafts.iter().map(|pending| pending.draft.said.channel.as_str()).collect::<Vec<_>>())
-        .bind(drafts.iter().map(|pending| pending.sender_key.as_str()).collect::<Vec<_>>())
-        .bind(drafts.iter().map(|pending| pending.nonce()).collect::<Vec<_>>())
-        .fetch_all(&mut *connection)
-        .await?;
-    // All instances go by the database's clock, whatever their own say.
-    let now =
-        facts.first().and_then(|facts| facts.now).map_or_else(|| clock.now(), |now| now + clock.passed());
+    let asked;
+    let (facts, now) = match way {
+        Way::Known(facts, now) => (facts, *now),
+        Way::Asked | Way::RowByRow => {
+            asked = ask(connection, (clock, known), drafts).await?;
+            (&asked.0, asked.1)
+        }
+    };
     let mut batch = Batch::at(now);
     let decisions: Vec<Result<Decision>> =
-        drafts.iter().zip(&facts).map(|(draft, facts)| batch.decide(draft, facts, spoken)).collect();
-    let mut written = vec![None; batch.rows.len()];
-    if batch.rows.is_empty() {
-        // Nothing is to be stored.
-    } else if !again && one_pass::fits(&batch) {
-        match one_pass::write(connection, &batch).await? {
-            Ok(all) => written = all,
-            Err(error) if one_pass::is_out_of_date(&error) => {}
-            Err(error) => return Err(error.into()),
+        drafts.iter().zip(facts).map(|(draft, facts)| batch.decide(draft, facts, &known.spoken)).collect();
+    let is_known = matches!(way, Way::Known(..));
+    let by = if is_known { "known" } else { "asked" };
+    if is_known && decisions.iter().any(Result::is_err) {
+        return Ok(drafts.iter().map(|_| None).collect());
+    }
+    let written = if batch.rows.is_empty() {
+        Vec::new()
+    } else if !matches!(way, Way::RowByRow) && one_pass::fits(&batch) {
+        let written = one_pass::write(connection, &batch).await??;
+        known.note_written(&batch);
+        if is_known {
+            known.was_right();
+        } else {
+            known.note(drafts, facts, &decisions);
         }
+        written
     } else {
-        let stored: Vec<(i64, i64, i64)> = sqlx::query_as(WRITE)
-            .bind(json(&batch.rows)?)
-            .bind(json(&batch.paces()?)?)
-            .bind(json(&batch.tasks)?)
-            .bind(json(&batch.hits)?)
-            .bind(batch.now)
-            .bind(json(&batch.spoken)?)
-            .fetch_all(&mut *connection)
-            .await?;
-        for (n, seq, at) in stored {
-            written[n as usize] = Some(Numbered { seq, at });
-        }
-    }
-    if written.iter().all(Option::is_some) {
-        spoken.note(&batch.spoken, batch.now);
-    }
+        row_by_row(connection, &batch, known).await?
+    };
+    metrics::counter!("guildhall_commits_total", "facts" => by).increment(1);
     let outcome = |decision: Result<Decision>| match decision {
         Ok(decision) => batch.outcome(decision, &written),
         Err(error) => Some(Err(error)),
@@ -143,10 +157,58 @@ async fn write(
     Ok(decisions.into_iter().map(outcome).collect())
 }
 
+/// Asks for the facts and the time.
+async fn ask(
+    connection: &mut PgConnection,
+    (clock, known): (&Clock, &Known),
+    drafts: &[&Pending],
+) -> sqlx::Result<(Vec<Facts>, Millis)> {
+    let asking = Asking::now(clock);
+    let facts: Vec<Facts> = sqlx::query_as(FACTS)
+        .bind(drafts.iter().map(|pending| pending.draft.said.channel.as_str()).collect::<Vec<_>>())
+        .bind(drafts.iter().map(|pending| pending.sender_key.as_str()).collect::<Vec<_>>())
+        .bind(drafts.iter().map(|pending| pending.nonce()).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?;
+    // All instances go by the database's clock, whatever their own say.
+    let now = match facts.first().and_then(|facts| facts.now) {
+        Some(now) => known.note_time(clock, asking, now) + clock.passed(),
+        None => clock.now(),
+    };
+    Ok((facts, now))
+}
+
+/// Writes the rows whose facts have not moved on.
+async fn row_by_row(
+    connection: &mut PgConnection,
+    batch: &Batch<'_>,
+    known: &Known,
+) -> Result<Vec<Option<Numbered>>, Fault> {
+    let stored: Vec<(i64, i64, i64)> = sqlx::query_as(WRITE)
+        .bind(json(&batch.rows)?)
+        .bind(json(&batch.paces()?)?)
+        .bind(json(&batch.tasks)?)
+        .bind(json(&batch.hits)?)
+        .bind(batch.now)
+        .bind(json(&batch.spoken)?)
+        .fetch_all(connection)
+        .await?;
+    let mut written = vec![None; batch.rows.len()];
+    for (n, seq, at) in stored {
+        written[n as usize] = Some(Numbered { seq, at });
+    }
+    if written.iter().all(Option::is_some) {
+        known.note_written(batch);
+    }
+    Ok(written)
+}
+
 const FACTS: &str = concat!("SELECT c.key, c.open, c.min_level, c.slow_mode_s, c.read_only, c.last_seq, c.last_said, c.last_at,
             (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now,
             m.player_id IS NOT NULL AS member, m.last_sent_at, p.recent, coalesce(p.version, 0) AS pace_version,
-            e.seq AS earlier_seq, e.digest AS earlier_digest, ",
+            e.seq AS earlier_seq, e.digest AS earlier_digest, c.pair,
+            EXISTS (SELECT FROM sanction s WHERE s.player_id = j.player AND s.lifted_at IS NULL AND s.kind <> 'warn'
+                AND (s.until IS NULL OR s.until > extract(epoch FROM now()) * 1000)) AS sanctioned, ",
     covering!("json_agg(json_build_array(s.kind, s.place, s.until, s.reason))::text", "j.player"),
     ", ", refused!("j.player"),
     "

@@ -85,7 +85,8 @@ async fn write_rows(tx: &mut SqliteConnection, batch: &Batch<'_>, counters: &Cou
         query = query.bind(key).bind(seq).bind(said).bind(at);
     }
     query = leave_empty(query, (room - counters.len()) * 4);
-    for (key, id, n) in batch.marks() {
+    let members = batch.marks().into_iter().filter(|(_, _, n)| batch.rows[*n].member);
+    for (key, id, n) in members {
         let row = &batch.rows[n];
         let spoke = row.slow.then_some(batch.now);
         query = query.bind(key).bind(id).bind(row.seq).bind(row.said).bind(spoke);

@@ -17,8 +17,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::decide::Outcome;
 use super::draft::Pending;
+use super::known::Known;
 use super::postgres::NotWritten;
-use super::spoken::Spoken;
 use super::{postgres, rows, sqlite};
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Result};
@@ -26,6 +26,7 @@ use crate::base::lock::lock;
 use crate::chat::values::ChannelId;
 use crate::hub::Hub;
 use crate::store::engine::Pools;
+use crate::store::times::Times;
 
 /// Batches that are written at one time on `PostgreSQL`, each of channels of its own: while one waits for the disk, the
 /// other is decided.
@@ -66,18 +67,18 @@ impl Queue {
 }
 
 /// Starts the writers; they end when their queue is dropped.
-pub(in crate::store) fn start(pools: Pools, clock: Clock, hub: Arc<Hub>) -> Queue {
+pub(in crate::store) fn start(pools: Pools, clock: Clock, hub: Arc<Hub>, times: Arc<Times>) -> Queue {
     let writers = match &pools {
         Pools::Sqlite { .. } => 1,
         Pools::Postgres(_) => WRITERS,
     };
     let locked = Arc::new(Semaphore::new(LOCKED));
-    let spoken = Arc::<Spoken>::default();
+    let known = Arc::new(Known::new(times));
     let start = |_| {
         let (sender, receiver) = mpsc::channel(WAITING / writers);
         let (pools, clock, hub) = (pools.clone(), clock.clone(), Arc::clone(&hub));
-        let spoken = Arc::clone(&spoken);
-        let writer = Writer { pools, clock, hub, spoken, lanes: Arc::default(), locked: Arc::clone(&locked) };
+        let known = Arc::clone(&known);
+        let writer = Writer { pools, clock, hub, known, lanes: Arc::default(), locked: Arc::clone(&locked) };
         tokio::spawn(writer.run(receiver));
         sender
     };
@@ -89,7 +90,7 @@ struct Writer {
     pools: Pools,
     clock: Clock,
     hub: Arc<Hub>,
-    spoken: Arc<Spoken>,
+    known: Arc<Known>,
     /// The channels that are aside.
     lanes: Arc<Mutex<HashMap<ChannelId, mpsc::Sender<Job>>>>,
     locked: Arc<Semaphore>,
@@ -141,11 +142,11 @@ impl Writer {
 
     async fn commit(&self, drafts: &[Pending]) -> Result<Vec<Result<Outcome>>, NotWritten> {
         match &self.pools {
-            Pools::Sqlite { write, .. } => {
-                sqlite::commit(write, &self.clock, &self.spoken, drafts).await.map_err(NotWritten::Fault)
-            }
+            Pools::Sqlite { write, .. } => sqlite::commit(write, &self.clock, &self.known.spoken, drafts)
+                .await
+                .map_err(NotWritten::Fault),
             Pools::Postgres(connections) => {
-                postgres::commit(connections, &self.clock, &self.spoken, drafts).await
+                postgres::commit(connections, &self.clock, &self.known, drafts).await
             }
         }
     }

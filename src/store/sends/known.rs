@@ -1,0 +1,145 @@
+//! What this process knows of senders in channels, so that most batches on `PostgreSQL` ask for nothing before they write.
+//!
+//! Nothing of it is believed: the statement that writes holds each row to all that it was decided on (`one_pass`), and the
+//! messages' own index finds a nonce that was used before. Where one thing is otherwise by now, nothing is written, and the
+//! facts are asked for. What is known here lets sends pass, and never refuses one.
+
+use std::hash::Hash;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use quick_cache::Equivalent;
+use quick_cache::sync::Cache;
+
+use super::decide::{Batch, Decision, Facts, Pace};
+use super::draft::Pending;
+use super::spoken::Spoken;
+use crate::base::clock::{Clock, Millis};
+use crate::base::error::Result;
+use crate::base::lock::lock;
+use crate::store::times::{Asking, Times};
+
+/// Senders in channels that are remembered, and senders whose pace is.
+const MOST: usize = 16_384;
+/// How long facts are asked for after what was known had proved wrong: at first, and at most.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(64));
+/// A time further ahead than this was told before somebody set the database's clock back.
+const APART_MS: Millis = 250;
+
+/// What is known of those who send.
+pub(in crate::store) struct Known {
+    pub(super) spoken: Spoken,
+    /// By channel and sender.
+    facts: Cache<(String, String), Facts>,
+    paces: Cache<String, Pace>,
+    times: Arc<Times>,
+    /// The last time that a batch was given.
+    last: AtomicI64,
+    doubt: Mutex<Doubt>,
+}
+
+/// Until when facts are asked for, and how long that was the last time.
+#[derive(Default)]
+struct Doubt {
+    until: Option<Instant>,
+    pause: Duration,
+}
+
+#[derive(Hash, PartialEq, Eq)]
+struct Key<'a>(&'a str, &'a str);
+
+impl Equivalent<(String, String)> for Key<'_> {
+    fn equivalent(&self, key: &(String, String)) -> bool {
+        self.0 == key.0 && self.1 == key.1
+    }
+}
+
+impl<'a> Key<'a> {
+    fn of(pending: &'a Pending) -> Self {
+        Self(pending.draft.said.channel.as_str(), &pending.sender_key)
+    }
+}
+
+impl Known {
+    /// Nothing yet.
+    pub(super) fn new(times: Arc<Times>) -> Self {
+        Self {
+            spoken: Spoken::default(),
+            facts: Cache::new(MOST),
+            paces: Cache::new(MOST),
+            times,
+            last: AtomicI64::new(0),
+            doubt: Mutex::default(),
+        }
+    }
+
+    /// The facts of all of them and the database's time, if all of that is known.
+    pub(super) fn all(&self, drafts: &[Pending], clock: &Clock) -> Option<(Vec<Facts>, Millis)> {
+        if lock(&self.doubt).until.is_some_and(|until| Instant::now() < until) {
+            return None;
+        }
+        let facts = drafts.iter().map(|pending| self.of(pending)).collect::<Option<_>>()?;
+        Some((facts, self.now(clock)? + clock.passed()))
+    }
+
+    fn of(&self, pending: &Pending) -> Option<Facts> {
+        let facts = self.facts.get(&Key::of(pending))?;
+        match pending.draft.limit {
+            None => Some(facts),
+            Some(_) => Some(facts.with(self.paces.get(pending.sender_key.as_str())?)),
+        }
+    }
+
+    /// Never ahead of the database's clock, or a task that a send leaves would not be due to who looks behind it; and never
+    /// behind what a batch was given before, or a sender would seem to have spoken later than now.
+    fn now(&self, clock: &Clock) -> Option<Millis> {
+        let now = self.times.not_ahead(clock)?;
+        if self.last.load(Ordering::Relaxed) - now > APART_MS {
+            self.last.store(now, Ordering::Relaxed);
+        }
+        Some(self.last.fetch_max(now, Ordering::Relaxed).max(now))
+    }
+
+    /// Notes what the database says its time is, and gives it back.
+    pub(super) fn note_time(&self, clock: &Clock, asking: Asking, now: Millis) -> Millis {
+        self.times.note_first(clock, asking, now);
+        self.last.fetch_max(now, Ordering::Relaxed);
+        now
+    }
+
+    /// Notes the facts on which sends were stored, where they are such as can be held to.
+    pub(super) fn note(&self, drafts: &[&Pending], facts: &[Facts], decisions: &[Result<Decision>]) {
+        for ((pending, facts), decision) in drafts.iter().zip(facts).zip(decisions) {
+            if let (Ok(Decision::Store(_)), Some(plain)) = (decision, facts.plain()) {
+                let Key(channel, sender) = Key::of(pending);
+                self.facts.insert((channel.to_owned(), sender.to_owned()), plain);
+            }
+        }
+    }
+
+    /// Notes when the batch's senders spoke, and where, once it is written.
+    pub(super) fn note_written(&self, batch: &Batch<'_>) {
+        self.spoken.note(&batch.spoken, batch.now);
+        for (sender, pace) in batch.written_paces() {
+            self.paces.insert(sender.to_owned(), pace);
+        }
+    }
+
+    /// What was known proved right.
+    pub(super) fn was_right(&self) {
+        lock(&self.doubt).pause = Duration::ZERO;
+    }
+
+    /// What was known of one of them proved wrong. Where that happens again and again, as senders use several processes in
+    /// turn or repeat themselves, facts are asked for ever longer.
+    pub(super) fn was_wrong(&self, drafts: &[&Pending]) {
+        for pending in drafts {
+            self.facts.remove(&Key::of(pending));
+            self.paces.remove(pending.sender_key.as_str());
+        }
+        let mut doubt = lock(&self.doubt);
+        doubt.pause = (doubt.pause * 2).clamp(PAUSE.0, PAUSE.1);
+        doubt.until = Some(Instant::now() + doubt.pause);
+    }
+}
