@@ -46,6 +46,22 @@ struct Doubt {
     pause: Duration,
 }
 
+impl Doubt {
+    fn holds(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| now < until)
+    }
+
+    fn begin(&mut self, now: Instant) {
+        self.pause = (self.pause * 2).clamp(PAUSE.0, PAUSE.1);
+        self.until = Some(now + self.pause);
+    }
+
+    /// The next one is short again. One that holds stays: what the other writer had begun before it may prove right.
+    fn relent(&mut self) {
+        self.pause = Duration::ZERO;
+    }
+}
+
 #[derive(Hash, PartialEq, Eq)]
 struct Key<'a>(&'a str, &'a str);
 
@@ -76,7 +92,7 @@ impl Known {
 
     /// The facts of all of them and the database's time, if all of that is known.
     pub(super) fn all(&self, drafts: &[Pending], clock: &Clock) -> Option<(Vec<Facts>, Millis)> {
-        if lock(&self.doubt).until.is_some_and(|until| Instant::now() < until) {
+        if lock(&self.doubt).holds(Instant::now()) {
             return None;
         }
         let facts = drafts.iter().map(|pending| self.of(pending)).collect::<Option<_>>()?;
@@ -128,7 +144,7 @@ impl Known {
 
     /// What was known proved right.
     pub(super) fn was_right(&self) {
-        lock(&self.doubt).pause = Duration::ZERO;
+        lock(&self.doubt).relent();
     }
 
     /// What was known of one of them proved wrong. Where that happens again and again, as senders use several processes in
@@ -138,8 +154,41 @@ impl Known {
             self.facts.remove(&Key::of(pending));
             self.paces.remove(pending.sender_key.as_str());
         }
-        let mut doubt = lock(&self.doubt);
-        doubt.pause = (doubt.pause * 2).clamp(PAUSE.0, PAUSE.1);
-        doubt.until = Some(Instant::now() + doubt.pause);
+        lock(&self.doubt).begin(Instant::now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubt_lasts_ever_longer_until_something_proves_right() {
+        let (mut doubt, mut now) = (Doubt::default(), Instant::now());
+        assert!(!doubt.holds(now));
+        for seconds in [1, 2, 4, 8, 16, 32, 64, 64] {
+            doubt.begin(now);
+            let end = now + Duration::from_secs(seconds);
+            assert!(doubt.holds(end - Duration::from_millis(1)) && !doubt.holds(end), "{seconds}");
+            now = end;
+        }
+        doubt.begin(now);
+        doubt.relent();
+        assert!(doubt.holds(now + PAUSE.1 / 2));
+        doubt.begin(now);
+        assert!(!doubt.holds(now + PAUSE.0));
+    }
+
+    #[test]
+    fn no_batch_is_given_an_earlier_time_than_one_before_unless_the_database_was_set_back() {
+        const NOW: Millis = 1_000_000;
+        let (times, clock) = (Arc::<Times>::default(), Clock::default());
+        let known = Known::new(Arc::clone(&times));
+        assert_eq!(known.now(&clock), None, "nobody has asked");
+        times.note(Asking::now(&clock), NOW);
+        known.note_time(&clock, Asking::now(&clock), NOW + 100);
+        assert_eq!(known.now(&clock), Some(NOW + 100));
+        times.note(Asking::now(&clock), NOW - 3_600_000);
+        assert!(known.now(&clock).is_some_and(|now| now < NOW));
     }
 }
