@@ -39,7 +39,7 @@ pub(in crate::store) enum Decision {
 }
 
 /// What the database knows about one send.
-#[derive(Clone, FromRow)]
+#[derive(Default, FromRow)]
 pub(in crate::store) struct Facts {
     key: Option<i64>,
     open: Option<bool>,
@@ -72,16 +72,44 @@ pub(in crate::store) struct Facts {
     pace: Option<Pace>,
 }
 
+/// What is remembered of a plain case: no slow mode, no sanction, and nobody blocks.
+#[derive(Clone)]
+pub(super) struct Plain {
+    key: i64,
+    open: bool,
+    rules: Rules,
+    member: bool,
+    pair: Option<Box<str>>,
+}
+
+impl Plain {
+    /// The facts, as they were; and the sender's pace, where there is a limit.
+    pub(super) fn facts(self, pace: Option<Pace>) -> Facts {
+        Facts {
+            key: Some(self.key),
+            open: Some(self.open),
+            min_level: Some(self.rules.min_level),
+            slow_mode_s: Some(0),
+            read_only: Some(self.rules.read_only),
+            member: self.member,
+            pair: self.pair.map(String::from),
+            pace,
+            ..Facts::default()
+        }
+    }
+}
+
 impl Facts {
-    /// What may be remembered, if this is a plain case: no slow mode, no sanction, and nobody blocks.
-    pub(super) fn plain(&self) -> Option<Self> {
-        let plain = self.slow_mode_s == Some(0) && !self.sanctioned && !self.refused;
-        plain.then(|| Self { recent: None, ..self.clone() })
+    /// What may be remembered, if it is a plain case.
+    pub(super) fn plain(&self) -> Option<Plain> {
+        let is_plain = self.slow_mode_s == Some(0) && !self.sanctioned && !self.refused;
+        let pair = self.pair.as_deref().map(Box::from);
+        let plain = |key| Plain { key, open: self.is_open(), rules: self.rules(), member: self.member, pair };
+        self.key.filter(|_| is_plain).map(plain)
     }
 
-    /// With a pace that is remembered.
-    pub(super) fn with(self, pace: Pace) -> Self {
-        Self { pace: Some(pace), ..self }
+    fn is_open(&self) -> bool {
+        self.open == Some(true)
     }
 
     fn pace(&self) -> Pace {
@@ -248,8 +276,8 @@ impl<'a> Batch<'a> {
         let (draft, sender) = (&pending.draft, pending.sender_key.as_str());
         let mut pace = self.pace.remove(sender).unwrap_or_else(|| facts.pace());
         let (Rules { min_level, read_only }, slow_mode_s) = (facts.rules(), facts.slow_mode_s);
-        let is_open = facts.open == Some(true);
-        let settings = stored_settings(is_open, min_level, slow_mode_s.unwrap_or_default(), read_only);
+        let settings =
+            stored_settings(facts.is_open(), min_level, slow_mode_s.unwrap_or_default(), read_only);
         let verdict = may_speak(&speaking::Context {
             now: self.now,
             settings: &settings,

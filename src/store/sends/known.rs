@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use quick_cache::Equivalent;
 use quick_cache::sync::Cache;
 
-use super::decide::{Batch, Decision, Facts, Pace};
+use super::decide::{Batch, Decision, Facts, Pace, Plain};
 use super::draft::Pending;
 use super::spoken::Spoken;
 use crate::base::clock::{Clock, Millis};
@@ -31,7 +31,7 @@ const APART_MS: Millis = 250;
 pub(in crate::store) struct Known {
     pub(super) spoken: Spoken,
     /// By channel and sender.
-    facts: Cache<(String, String), Facts>,
+    facts: Cache<(String, String), Plain>,
     paces: Cache<String, Pace>,
     times: Arc<Times>,
     /// The last time that a batch was given.
@@ -100,11 +100,12 @@ impl Known {
     }
 
     fn of(&self, pending: &Pending) -> Option<Facts> {
-        let facts = self.facts.get(&Key::of(pending))?;
-        match pending.draft.limit {
-            None => Some(facts),
-            Some(_) => Some(facts.with(self.paces.get(pending.sender_key.as_str())?)),
-        }
+        let plain = self.facts.get(&Key::of(pending))?;
+        let pace = match pending.draft.limit {
+            None => None,
+            Some(_) => Some(self.paces.get(pending.sender_key.as_str())?),
+        };
+        Some(plain.facts(pace))
     }
 
     /// Never ahead of the database's clock, or a task that a send leaves would not be due to who looks behind it; and never
