@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use quick_cache::Equivalent;
 use quick_cache::sync::Cache;
 
-use super::decide::{Batch, Decision, Facts, Pace, Plain};
+use super::decide::{Batch, Decision};
 use super::draft::Pending;
+use super::facts::{Facts, Pace, Plain};
 use super::spoken::Spoken;
 use crate::base::clock::{Clock, Millis};
 use crate::base::error::Result;

@@ -15,6 +15,7 @@ use crate::store::message::{self, Stored};
 
 mod decide;
 mod draft;
+mod facts;
 mod known;
 mod one_pass;
 mod postgres;

@@ -8,8 +8,9 @@
 
 use sqlx::PgConnection;
 
-use super::decide::{Batch, Decision, Facts, Numbered, Outcome};
+use super::decide::{Batch, Decision, Numbered, Outcome};
 use super::draft::Pending;
+use super::facts::Facts;
 use super::known::Known;
 use super::one_pass;
 use crate::base::clock::{Clock, Millis};

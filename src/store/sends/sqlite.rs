@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Sqlite, SqliteConnection, SqlitePool};
 
-use super::decide::{Batch, Decision, Facts, MessageRow, Numbered, Outcome};
+use super::decide::{Batch, Decision, MessageRow, Numbered, Outcome};
 use super::draft::Pending;
+use super::facts::Facts;
 use super::rows::{ForRows, for_rows, four};
 use super::spoken::Spoken;
 use crate::base::clock::Clock;
