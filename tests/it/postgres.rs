@@ -46,12 +46,16 @@ async fn tables_that_were_not_migrated_name_the_command_that_does_it() {
     assert_eq!(app.player("alice").say("world", "hello").await["seq"], 1);
 }
 
+/// Three instances on one database, which hold players to this limit.
+pub async fn three_with_limit(limit: &str) -> [TestApp; 3] {
+    let (url, limit) = (database::migrated().await, [("GUILDHALL_SEND_LIMIT", limit)]);
+    [app_on(&url, &limit).await, app_on(&url, &limit).await, app_on(&url, &limit).await]
+}
+
 /// Players who use several instances at once get no more than one would give them.
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_hold_over_several_instances() {
-    let url = database::migrated().await;
-    let limit = [("GUILDHALL_SEND_LIMIT", "5/60s")];
-    let instances = [app_on(&url, &limit).await, app_on(&url, &limit).await, app_on(&url, &limit).await];
+    let instances = three_with_limit("5/60s").await;
     instances[0].world("world", &["alice"]).await;
     let slow = json!({ "id": "slow", "kind": "world", "members": ["bob"], "settings": { "open": true, "slow_mode_s": 60 } });
     instances[0].channel(slow).await;

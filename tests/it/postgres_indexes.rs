@@ -263,3 +263,47 @@ async fn of_thousands_who_are_due_the_first_are_found() {
         plan.split("rows=").skip(1).filter_map(|rows| rows.split([' ', '.']).next()?.parse::<u64>().ok());
     assert!(rows.max().is_some_and(|most| most <= 100), "{plan}");
 }
+
+/// Who blocks whom and who is under a sanction is looked up by the two of a direct channel, however many others there are,
+/// and whatever PostgreSQL knew of the tables when it made its plans.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_send_reads_nobody_elses_blocks_and_sanctions() {
+    tokio::join!(send_among_thousands(false), send_among_thousands(true));
+}
+
+async fn send_among_thousands(looked_at: bool) {
+    const OTHERS: &str = "
+        INSERT INTO block (player_id, blocked_id, at) SELECT 'p' || n, 'q' || n, 0 FROM generate_series(1, 5000) AS s (n);
+        INSERT INTO sanction (id, player_id, kind, place, reason, given_by, given_at, automatic, digest)
+            SELECT n, 'p' || n, 'mute', 'everywhere', 'r', 'mod', 0, FALSE, 'd' FROM generate_series(1, 5000) AS s (n)";
+    let server = PostgresServer::start(
+        "session_preload_libraries = 'auto_explain'\nauto_explain.log_min_duration = 0\nauto_explain.log_analyze = on\n\
+         fsync = off\nautovacuum = off\n",
+    );
+    Db::migrate(&database::config(&server.url())).await.unwrap();
+    if looked_at {
+        database::execute(&server.url(), "ANALYZE").await;
+    }
+    let app =
+        TestApp::with(&[("DATABASE_URL", &server.url()), ("GUILDHALL_DATABASE_CONNECTIONS", "1")]).await;
+    let direct = app.player("alice").post("/channel/direct", json!({ "player": "bob" })).await.data();
+    let channel = direct["id"].as_str().unwrap();
+    for others in ["SELECT 1", OTHERS] {
+        database::execute(&server.url(), others).await;
+        // The first is asked about the first time, the other is known then.
+        for _ in 0..2 {
+            app.player("alice").say(channel, "hello").await;
+        }
+    }
+    app.player("bob").say(channel, "hello").await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let log = server.log();
+    let lines = log.lines().filter(|line| line.contains(" on block") || line.contains(" on sanction"));
+    let rows = |line: &str| {
+        line.split("actual time=").nth(1)?.split("rows=").nth(1)?.split([' ', '.']).next()?.parse().ok()
+    };
+    let read: Vec<(u64, &str)> = lines.filter_map(|line| Some((rows(line)?, line))).collect();
+    assert!(log.matches("INSERT INTO message").count() >= 5 && !read.is_empty(), "{log}");
+    let through: Vec<_> = read.iter().filter(|(rows, _)| *rows > 2).collect();
+    assert!(through.is_empty(), "looked at: {looked_at}: {through:#?}");
+}

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection};
 
 use crate::database;
-use crate::postgres::app_on;
+use crate::postgres::{app_on, three_with_limit};
 use crate::support::{Reply, TestApp};
 
 async fn send(app: &TestApp, who: &str, channel: &str) -> Reply {
@@ -145,9 +145,7 @@ async fn a_nonce_that_another_instance_used_is_found() {
 /// Sends go to three instances in turn; each knows the player's pace as it was when it stored their last one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_holds_over_instances_that_are_used_in_turn() {
-    let url = database::migrated().await;
-    let limit = [("GUILDHALL_SEND_LIMIT", "7/60s")];
-    let instances = [app_on(&url, &limit).await, app_on(&url, &limit).await, app_on(&url, &limit).await];
+    let instances = three_with_limit("7/60s").await;
     instances[0].world("w", &["alice"]).await;
     let mut stored = 0;
     for instance in instances.iter().cycle().take(15) {

@@ -279,8 +279,8 @@ async fn no_request_fails_while_versions_come_and_go_and_shares_are_kept() {
         let share = players.share("2", 6_000).await;
         assert!((share - expected).abs() < 0.02, "{share} instead of {expected}");
     }
-    // How slow a version may be is another test's matter; on a busy machine one of these two is, for a second.
-    release(&["watch", "--seconds", "1", "--min-requests", "1", "--slow-factor", "100"]).await;
+    // How long a second's answers take is this machine's matter, as above; the thresholds have examples of their own.
+    release(&["watch", "--seconds", "1", "--min-requests", "1", "--slow-ms", "60000"]).await;
     release(&["promote", "2"]).await;
     assert!((players.share("2", 500).await - 1.0).abs() < f64::EPSILON);
     // What is open moves to the version that players reach.

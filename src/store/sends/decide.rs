@@ -171,7 +171,7 @@ impl<'a> Batch<'a> {
         let mut pace = self.pace.remove(sender).unwrap_or_else(|| facts.pace());
         let (Rules { min_level, read_only }, slow_mode_s) = (facts.rules(), facts.slow_mode_s);
         let settings =
-            stored_settings(facts.is_open(), min_level, slow_mode_s.unwrap_or_default(), read_only);
+            stored_settings(facts.open == Some(true), min_level, slow_mode_s.unwrap_or_default(), read_only);
         let verdict = may_speak(&speaking::Context {
             now: self.now,
             settings: &settings,

@@ -42,7 +42,6 @@ pub(in crate::store) struct Facts {
 #[derive(Clone)]
 pub(super) struct Plain {
     key: i64,
-    open: bool,
     rules: Rules,
     member: bool,
     pair: Option<Box<str>>,
@@ -53,7 +52,6 @@ impl Plain {
     pub(super) fn facts(self, pace: Option<Pace>) -> Facts {
         Facts {
             key: Some(self.key),
-            open: Some(self.open),
             min_level: Some(self.rules.min_level),
             slow_mode_s: Some(0),
             read_only: Some(self.rules.read_only),
@@ -70,12 +68,8 @@ impl Facts {
     pub(super) fn plain(&self) -> Option<Plain> {
         let is_plain = self.slow_mode_s == Some(0) && !self.sanctioned && !self.refused;
         let pair = self.pair.as_deref().map(Box::from);
-        let plain = |key| Plain { key, open: self.is_open(), rules: self.rules(), member: self.member, pair };
+        let plain = |key| Plain { key, rules: self.rules(), member: self.member, pair };
         self.key.filter(|_| is_plain).map(plain)
-    }
-
-    pub(super) fn is_open(&self) -> bool {
-        self.open == Some(true)
     }
 
     pub(super) fn pace(&self) -> Pace {
@@ -95,7 +89,8 @@ impl Facts {
     }
 }
 
-/// A channel's rules that sends were decided on; those with a slow mode are not remembered.
+/// A channel's rules that sends were decided on. One with a slow mode is not remembered, and whether it is open plays no
+/// part in speaking.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) struct Rules {
     pub(super) min_level: i64,
