@@ -268,7 +268,10 @@ async fn of_thousands_who_are_due_the_first_are_found() {
 /// and whatever PostgreSQL knew of the tables when it made its plans.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_send_reads_nobody_elses_blocks_and_sanctions() {
-    tokio::join!(send_among_thousands(false), send_among_thousands(true));
+    // One after the other: starting the second server would keep the first one's answers waiting.
+    for looked_at in [true, false] {
+        send_among_thousands(looked_at).await;
+    }
 }
 
 async fn send_among_thousands(looked_at: bool) {
