@@ -2,13 +2,11 @@
 //!
 //! Hosts differ in how requests reach them; from here on they are the same.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
-use futures_util::FutureExt;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
@@ -23,6 +21,7 @@ use crate::api::path;
 use crate::api::routes::{Methods, Routes};
 use crate::app::App;
 use crate::base::error::{Error, Result};
+use crate::base::panic::caught;
 use crate::base::random;
 use crate::base::seat;
 use crate::base::trace;
@@ -182,11 +181,10 @@ impl Router {
             answer
         };
         // Whatever happens on the way: the caller gets an answer.
-        match AssertUnwindSafe(answering.instrument(span)).catch_unwind().await {
+        match caught(answering.instrument(span)).await {
             Ok(answer) => answer,
             Err(panic) => {
-                let panic = panic_text(&*panic);
-                tracing::error!(panic, request_id = &*request_id, "a request failed");
+                tracing::error!(error = panic, request_id = &*request_id, "a request failed");
                 self.write(Err(Error::internal("panic")), &request_id)
             }
         }
@@ -269,12 +267,11 @@ impl Router {
             request_id,
             notes,
         };
-        let action = trace::with(request_id, (entry.call)(&self.app, call));
-        let action = AssertUnwindSafe(action).catch_unwind();
+        let action = caught(trace::with(request_id, (entry.call)(&self.app, call)));
         let waiting = if entry.waits { self.app.config.live_wait } else { Duration::ZERO };
         match tokio::time::timeout(self.limit(parts, waiting), action).await {
             Ok(Ok(result)) => result,
-            Ok(Err(panic)) => Err(Error::internal(format!("panic: {}", panic_text(&*panic)))),
+            Ok(Err(panic)) => Err(Error::internal(panic)),
             Err(_) => Err(Error::Unavailable("this took too long")),
         }
     }
@@ -378,12 +375,4 @@ impl Router {
         );
         summary
     }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("of another type")
 }

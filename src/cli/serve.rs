@@ -10,6 +10,7 @@ use crate::api::router::Router;
 use crate::app::App;
 use crate::base::clock::Clock;
 use crate::base::error::StartError;
+use crate::base::panic::lasting;
 use crate::config::{Config, Platform, Role, data_folder};
 use crate::controllers::ACTIONS;
 use crate::host::figures;
@@ -45,13 +46,12 @@ pub(super) async fn serve(config: Config, tasks: Tasks) -> Result<(), StartError
     let address = server.address().map_err(|fault| StartError::new("listening", fault))?;
     figures::serve(&app).await?;
     let list = Arc::clone(&app);
-    tokio::spawn(async move { list.blocklist.keep_fresh().await });
-    let worker = match &app.queue {
-        _ if tasks == Tasks::Leave => tokio::spawn(async {}),
-        Some(_) => tokio::spawn(publish(Arc::clone(&app), stop.clone())),
-        None => tokio::spawn(Worker::new(Arc::clone(&app), TASKS).run(stop.clone())),
-    };
-    tokio::spawn(sweep::run(Arc::clone(&app), stop.clone()));
+    tokio::spawn(async move { lasting("the wordlist", || list.blocklist.keep_fresh()).await });
+    let worker = tokio::spawn(work(Arc::clone(&app), tasks, stop.clone()));
+    let (sweeping, swept) = (stop.clone(), Arc::clone(&app));
+    tokio::spawn(
+        async move { lasting("the sweep", || sweep::run(Arc::clone(&swept), sweeping.clone())).await },
+    );
     say(&format!("guildhall listens on http://{address}"))?;
     server.run(stop, move_signal()).await;
     // Tasks that don't end in time run again after the next start.
@@ -91,6 +91,20 @@ async fn until_stopped<E>(
     }
 }
 
+/// Runs tasks, hands them to the broker or leaves them to others, until told to stop.
+async fn work(app: Arc<App>, tasks: Tasks, stop: watch::Receiver<bool>) {
+    if tasks == Tasks::Leave {
+        return;
+    }
+    lasting("the worker", || async {
+        match &app.queue {
+            Some(_) => publish(Arc::clone(&app), stop.clone()).await,
+            None => Worker::new(Arc::clone(&app), TASKS).run(stop.clone()).await,
+        }
+    })
+    .await;
+}
+
 /// Hands tasks to the broker until told to stop.
 async fn publish(app: Arc<App>, stop: watch::Receiver<bool>) {
     if let Some(queue) = &app.queue {
@@ -117,7 +131,7 @@ pub(super) async fn worker(config: Config) -> Result<(), StartError> {
     };
     let consumer = queue.consume().map_err(|fault| StartError::new("joining the workers", fault))?;
     // Retries go through the outbox, so somebody must hand them over even where no server runs.
-    let publisher = tokio::spawn(publish(Arc::clone(&app), stop.clone()));
+    let publisher = tokio::spawn(work(Arc::clone(&app), Tasks::Run, stop.clone()));
     say(&format!("guildhall works on {}", queue.topic()))?;
     worker.consume(consumer, stop).await;
     let _ = publisher.await;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use super::addresses::Addresses;
@@ -15,10 +16,10 @@ use super::announcer::Announcer;
 use super::feed::Feed;
 use super::presence::Presence;
 use super::shared::{Shared, told};
-use super::sockets::Sockets;
 use super::{bus, connection};
 use crate::api::head::Peer;
 use crate::api::router::Router;
+use crate::base::panic::lasting;
 
 /// Connections that the system keeps for us until we accept them: a crowd comes at once after a restart.
 const BACKLOG: u32 = 4_096;
@@ -68,18 +69,6 @@ impl Server {
         let config = &app.config;
         let grace = config.shutdown_grace;
         let (close, closing) = watch::channel(false);
-        let feed = Feed::new(Arc::clone(&app));
-        let sockets: Arc<Sockets> = Arc::default();
-        tokio::spawn(Arc::clone(&feed).run());
-        tokio::spawn(bus::run(Arc::clone(&app), Arc::clone(&feed)));
-        let announcer = Arc::new(Announcer::new());
-        let announcing = {
-            let (announcer, app, sockets) = (Arc::clone(&announcer), Arc::clone(&app), Arc::clone(&sockets));
-            let stop = closing.clone();
-            async move { announcer.run(&app, &sockets, stop).await }
-        };
-        tokio::spawn(announcing);
-        let present = tokio::spawn(Presence::new(&app, &feed, &sockets).run(closing.clone()));
         let door = Door {
             addresses: Addresses::new(config.connections_per_address, config.trusted_proxies.clone()),
             places: Arc::new(Semaphore::new(CONNECTIONS)),
@@ -87,15 +76,16 @@ impl Server {
             shared: Arc::new(Shared {
                 room: Arc::new(Semaphore::new(config.max_in_flight)),
                 unsent: Arc::new(Semaphore::new(UNSENT_UNITS)),
-                feed,
-                announcer,
-                sockets,
+                feed: Feed::new(Arc::clone(&app)),
+                announcer: Arc::new(Announcer::new()),
+                sockets: Arc::default(),
                 stopping: stop.clone(),
                 moves,
                 closing,
                 router: self.router,
             }),
         };
+        let present = start_background(&door.shared);
         tokio::select! {
             () = door.accept_all(&self.listener) => {}
             () = told(&mut stop) => {}
@@ -110,6 +100,27 @@ impl Server {
         }
         let _ = present.await;
     }
+}
+
+/// Starts what goes on beside the answering of requests. The end of the last, who is online, is worth waiting for: it is
+/// written down.
+fn start_background(shared: &Arc<Shared>) -> JoinHandle<()> {
+    let of = Arc::clone(shared);
+    tokio::spawn(async move { lasting("the feed", || Arc::clone(&of.feed).run()).await });
+    let of = Arc::clone(shared);
+    tokio::spawn(async move {
+        lasting("the bus", || bus::run(Arc::clone(of.router.app()), Arc::clone(&of.feed))).await;
+    });
+    let of = Arc::clone(shared);
+    tokio::spawn(async move {
+        let begin = || of.announcer.run(of.router.app(), &of.sockets, of.closing.clone());
+        lasting("announcing", begin).await;
+    });
+    let of = Arc::clone(shared);
+    tokio::spawn(async move {
+        let begin = || Presence::new(of.router.app(), &of.feed, &of.sockets).run(of.closing.clone());
+        lasting("who is online", begin).await;
+    })
 }
 
 /// Where connections come in.

@@ -1,13 +1,17 @@
-//! The machine's faults: a full disk, and a process that stood still longer than its wordlist may be old.
+//! The machine's faults: a full disk, a broken row, and a process that stood still longer than its wordlist may be old.
 
 use std::fs;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use guildhall::base::panic::lasting;
 use nix::sys::signal::Signal;
 use serde_json::json;
 
+use crate::cases::by_hand;
 use crate::database;
 use crate::process::{Process, eventually, player_token, server_token};
+use crate::support::{TestApp, numbered_texts};
 
 /// SQLite's files may grow no more: a send is told that it can't be stored, what is stored stays readable, and with room
 /// again all goes on. A limit on files stands for the full disk: it needs no right to mount one.
@@ -55,7 +59,7 @@ async fn a_full_disk_is_told_as_unavailable_and_loses_nothing() {
     assert_eq!(answer.body["data"]["message"]["seq"], stored + 1, "no gap");
 }
 
-/// A process that stood still for longer than its wordlist's age, as instances of a cloud do between calls, as instances do between calls:
+/// A process that stood still for longer than its wordlist's age, as instances of a cloud do between calls:
 /// its first answer is by the list that was published meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_process_answers_right_when_it_wakes() {
@@ -79,4 +83,42 @@ async fn a_frozen_process_answers_right_when_it_wakes() {
     let answer = connection.call(&player_token("alice"), "/message/send", Some(&send)).await.unwrap();
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert_eq!(answer.body["data"]["message"]["text"], "*******", "the first answer is by the present list");
+}
+
+/// A channel's counter that something else has broken: it is at the largest number there is. To count on panics here on
+/// `SQLite`, and is `PostgreSQL`'s own error there. It costs that channel's sends and nobody else's, not even those that
+/// wait in the same batch, and the writer lives on.
+#[tokio::test]
+async fn a_send_that_breaks_its_batch_is_the_only_one_that_fails() {
+    let app = TestApp::new().await;
+    app.world("broken", &["alice"]).await;
+    app.world("whole", &["alice", "bob"]).await;
+    by_hand(&app, &format!("UPDATE channel SET last_seq = {} WHERE id = 'broken'", i64::MAX)).await;
+    let (alice, bob) = (app.player("alice"), app.player("bob"));
+    let say =
+        |channel: &str, n: usize| json!({ "channel": channel, "text": "hello", "nonce": n.to_string() });
+    for turn in [0, 10] {
+        let whole = (turn..turn + 10).map(|n| bob.post("/message/send", say("whole", n)));
+        let broken = alice.post("/message/send", say("broken", turn));
+        let (stored, broken) = tokio::join!(futures_util::future::join_all(whole), broken);
+        assert_eq!(broken.status, 500, "{}", broken.body);
+        assert_eq!(broken.body["error"]["code"], "internal");
+        assert!(
+            !broken.body.to_string().contains("overflow"),
+            "what it was is for the log alone: {}",
+            broken.body
+        );
+        stored.into_iter().for_each(|reply| assert_eq!(reply.status, 200, "{}", reply.body));
+    }
+    let page = bob.get("/message/list?channel=whole&limit=50").await.data();
+    assert_eq!(numbered_texts(&page).len(), 20, "none lost, none twice: {page}");
+}
+
+/// What runs in the background, such as the worker, is not gone with its first panic: it begins anew, until it ends by itself.
+#[tokio::test]
+async fn what_runs_in_the_background_begins_anew_after_a_panic() {
+    let begun = AtomicU32::new(0);
+    let run = async || assert_eq!(begun.fetch_add(1, Ordering::Relaxed), 1, "in a bad mood");
+    lasting("something", run).await;
+    assert_eq!(begun.into_inner(), 2);
 }

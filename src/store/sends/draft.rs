@@ -46,8 +46,8 @@ impl Pending {
     }
 
     pub(in crate::store) fn new(db: &Db, draft: Draft) -> Self {
-        // Longer than any that a client may give.
-        let own_nonce = draft.said.nonce.is_none().then(|| format!("own:{:0>64}", random::id()));
+        // One that nobody can guess, so that no client gives the same.
+        let own_nonce = draft.said.nonce.is_none().then(random::id);
         let sender_key = draft.sender.key().into_owned();
         Self { draft, own_nonce, sender_key, stage: db.stage }
     }

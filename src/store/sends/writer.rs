@@ -23,6 +23,7 @@ use super::{postgres, rows, sqlite};
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Result};
 use crate::base::lock::lock;
+use crate::base::panic::caught;
 use crate::chat::values::ChannelId;
 use crate::hub::Hub;
 use crate::store::engine::Pools;
@@ -140,15 +141,19 @@ impl Writer {
         None
     }
 
+    /// A panic is a fault like others: the writer is all sends', and lives on.
     async fn commit(&self, drafts: &[Pending]) -> Result<Vec<Result<Outcome>>, NotWritten> {
-        match &self.pools {
-            Pools::Sqlite { write, .. } => sqlite::commit(write, &self.clock, &self.known.spoken, drafts)
-                .await
-                .map_err(NotWritten::Fault),
-            Pools::Postgres(connections) => {
-                postgres::commit(connections, &self.clock, &self.known, drafts).await
+        let commit = async {
+            match &self.pools {
+                Pools::Sqlite { write, .. } => sqlite::commit(write, &self.clock, &self.known.spoken, drafts)
+                    .await
+                    .map_err(NotWritten::Fault),
+                Pools::Postgres(connections) => {
+                    postgres::commit(connections, &self.clock, &self.known, drafts).await
+                }
             }
-        }
+        };
+        caught(commit).await.unwrap_or_else(|panic| Err(NotWritten::Fault(Error::internal(panic))))
     }
 
     async fn one_by_one(&self, drafts: &[Pending]) -> Vec<Result<Outcome>> {

@@ -3,12 +3,10 @@
 //! A task that fails is tried again later and later; one that fails for good, or panics every time, becomes a dead
 //! letter with the reason. Neither stops the ones behind it.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
 use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -16,6 +14,7 @@ use tokio::task::JoinSet;
 use crate::app::App;
 use crate::base::clock::Millis;
 use crate::base::error::Result;
+use crate::base::panic::caught;
 use crate::outside::envelope::Envelope;
 use crate::store::handover;
 use crate::store::outbox::{self, End};
@@ -249,7 +248,7 @@ impl Worker {
     }
 
     async fn one_try(&self, entry: &Entry, envelope: &Envelope, time: WorkTime) -> Result<(), Failure> {
-        let trying = AssertUnwindSafe((entry.run)(&self.app, envelope)).catch_unwind();
+        let trying = caught((entry.run)(&self.app, envelope));
         let time = time.at_most(self.app.config.task_timeout);
         match tokio::time::timeout(time, trying).await {
             Ok(Ok(result)) => result,
