@@ -19,6 +19,10 @@ class Missed(Exception):
     """Something that was to hold does not: a smoke test, a hash, a threshold."""
 
 
+class Ended(Missed):
+    """A program that is to run has ended."""
+
+
 def say(text):
     print(text, flush=True)
 
@@ -118,17 +122,20 @@ def smoke(url, build, version, token=None):
         hold("and it is read back", page.get("data", {}).get("messages", [{}])[0].get("seq") == seq, page)
 
 
-def await_ready(url, seconds=30):
-    """Waits for an instance that is starting."""
+def await_ready(url, has_ended, log, seconds=30):
+    """Waits for an instance that is starting, as long as it has not ended. `log` gives the last lines it wrote."""
     end = time.monotonic() + seconds
     while True:
         try:
-            if request(url, "/health/ready", timeout=2)[0] == 200:
+            status, _, seen = request(url, "/health/ready", timeout=2)
+            if status == 200:
                 return
-        except Missed:
-            pass
+        except Missed as fault:
+            seen = fault
+        if has_ended():
+            raise Ended(f"{url}: the program has ended; {log()}")
         if time.monotonic() > end:
-            raise Missed(f"{url} is not ready after {seconds} s")
+            raise Missed(f"{url} is not ready after {seconds} s: {seen}; {log()}")
         time.sleep(0.1)
 
 

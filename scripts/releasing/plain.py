@@ -15,7 +15,7 @@ import signal
 import subprocess
 import time
 
-from releasing.common import LATEST, Missed, Refused, await_ready, check_revision, say, write_atomically
+from releasing.common import LATEST, Ended, Missed, Refused, await_ready, check_revision, say, write_atomically
 
 # They take as long as nobody says anything, which is no sign of a slow version.
 WAITING = ("/message/sync", "/live/socket")
@@ -23,6 +23,8 @@ LOG_TAIL_BYTES = 16 * 1024 * 1024
 # nginx takes this long at most to notice the new routes, and its old workers to end what they had begun.
 HANDOVER_S = 1.5
 WORKER = "worker"
+# So often a program is started that ends before it is ready: its database may have been away for a moment.
+STARTS = 3
 
 NGINX = """# A whole nginx for guildhall.conf alone, where the system runs none.
 worker_processes 2;
@@ -194,8 +196,24 @@ class Plain:
         write_atomically(folder / "env", "".join(f"{key}={value}\n" for key, value in settings.items()))
 
     def _start(self, state, name, port):
-        self._run(state, name, "serve")
-        await_ready(f"http://127.0.0.1:{port}")
+        under_systemd = state["runner"] == "systemd"  # which starts again what ends
+        for starts in range(1, STARTS + 1):
+            self._run(state, name, "serve")
+            try:
+                return await_ready(
+                    f"http://127.0.0.1:{port}",
+                    has_ended=lambda: not under_systemd and not self._pid(name),
+                    log=lambda: f"see journalctl -u {self._unit(name)}" if under_systemd else self._last_lines(name),
+                )
+            except Ended:
+                if starts == STARTS:
+                    raise
+                time.sleep(1)
+
+    def _last_lines(self, name):
+        file = self.root / "versions" / name / "log"
+        last = file.read_text(errors="replace").splitlines()[-5:]
+        return f"{file} ends with: " + "\n".join(last)
 
     def _run(self, state, name, command):
         if state["runner"] == "systemd":

@@ -1,6 +1,8 @@
-//! The calls that docs/moderation.md shows: each one works, in the order in which they stand there.
+//! The calls that docs/moderation.md shows: each one works, in the order in which they stand there. And the examples of a
+//! script.
 
 use std::fs;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -76,4 +78,13 @@ async fn every_call_in_the_page_for_moderators_works() {
     }
     let told = json!(app.player("bob").get("/channel/inbox").await.data());
     assert!(told.to_string().contains("sanction"));
+}
+
+/// The thresholds of a release by themselves, as examples in the script's own documentation.
+#[test]
+fn the_judgement_on_a_version_is_as_documented() {
+    let script = format!("{}/scripts/releasing/common.py", env!("CARGO_MANIFEST_DIR"));
+    let done = Command::new("python3").args(["-m", "doctest", &script]).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+    assert!(fs::read_to_string(script).unwrap().contains(">>> "));
 }

@@ -299,6 +299,11 @@ async fn the_handler_makes_it_a_worker_and_a_wrong_one_is_told() {
     assert!(fault.contains("GUILDHALL_TOKEN_SECRET is required in a function"), "{fault}");
 }
 
+fn has_ended(process: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"));
+    stat.map_or(true, |stat| stat.contains(") Z "))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_is_told_to_end_does_so_at_once_and_loses_nothing() {
     let lambda = Lambda::start();
@@ -314,7 +319,9 @@ async fn a_process_that_is_told_to_end_does_so_at_once_and_loses_nothing() {
         let send = http_api("POST", "/latest/message/send", "", &alice, Some((&said, false)));
         let sent = lambda.invoke(&send).await;
         assert_eq!(body(&sent)["data"]["message"]["seq"], n, "{sent}");
-        kill(lambda.child(), Signal::SIGTERM).unwrap();
+        let child = lambda.child();
+        kill(child, Signal::SIGTERM).unwrap();
+        eventually("its end", async || has_ended(child).then_some(())).await;
         // The emulator notices at the next invocation, which it gives up; the one after has a new process.
         eventually("a new process", async || lambda.answer(&send).await["statusCode"].as_i64()).await;
         let again = lambda.invoke(&send).await;
