@@ -1,5 +1,5 @@
-//! What everything stands on: addresses, the time, randomness, errors, locks, panics, the id and the place of the request that something
-//! is done for, the build.
+//! What everything stands on: addresses, the time, randomness, errors, locks, panics, the id and the place of the request
+//! that something is done for, the build.
 //!
 //! Each is the only place of its kind, so that tests can move the clock and a rule can forbid it elsewhere. Knows no
 //! other room.

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::sync::Arc;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::say;
@@ -39,7 +40,7 @@ pub(super) async fn serve(config: Config, tasks: Tasks) -> Result<(), StartError
     }
     let app = App::start(config, Clock::default()).await?;
     let router = Arc::new(Router::new(ACTIONS, Arc::clone(&app)));
-    let stop = stop_signal();
+    let (stop, moves) = (stop_signal(), move_signal());
     let server = Server::bind(app.config.listen, router)
         .await
         .map_err(|fault| StartError::new(&format!("listening on {}", app.config.listen), fault))?;
@@ -53,7 +54,7 @@ pub(super) async fn serve(config: Config, tasks: Tasks) -> Result<(), StartError
         async move { lasting("the sweep", || sweep::run(Arc::clone(&swept), sweeping.clone())).await },
     );
     say(&format!("guildhall listens on http://{address}"))?;
-    server.run(stop, move_signal()).await;
+    server.run(stop, moves).await;
     // Tasks that don't end in time run again after the next start.
     let _ = tokio::time::timeout(app.config.shutdown_grace, worker).await;
     app.db.close().await;
@@ -143,8 +144,7 @@ pub(super) async fn worker(config: Config) -> Result<(), StartError> {
 /// it, which programs that don't know it ignore. At a terminal it says that the window changed.
 fn move_signal() -> watch::Receiver<u64> {
     let (told, moves) = watch::channel(0);
-    let mut asked = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::window_change())
-        .expect("signals can be listened for");
+    let mut asked = signals(SignalKind::window_change());
     tokio::spawn(async move {
         while asked.recv().await.is_some() {
             if !std::io::stdin().is_terminal() {
@@ -156,15 +156,15 @@ fn move_signal() -> watch::Receiver<u64> {
     moves
 }
 
-/// Turns true at SIGTERM or Ctrl-C.
+/// Turns true at SIGTERM or Ctrl-C, which from this call on end the process by its own will only: a task that has yet to
+/// begin would leave a moment in which requests are answered and the signal kills.
 fn stop_signal() -> watch::Receiver<bool> {
     let (told, stop) = watch::channel(false);
+    let (mut terminate, mut interrupt) = (signals(SignalKind::terminate()), signals(SignalKind::interrupt()));
     tokio::spawn(async move {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-            .expect("signals can be listened for");
         tokio::select! {
             _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
+            _ = interrupt.recv() => {}
         }
         tracing::info!("stopping");
         let _ = told.send(true);
@@ -172,4 +172,8 @@ fn stop_signal() -> watch::Receiver<bool> {
         std::future::pending::<()>().await;
     });
     stop
+}
+
+fn signals(kind: SignalKind) -> Signal {
+    signal(kind).expect("signals can be listened for")
 }

@@ -152,6 +152,17 @@ async fn sigterm_fails_no_request() {
     assert_eq!(tokio::task::spawn_blocking(move || process.wait()).await.unwrap(), Some(0));
 }
 
+/// A release may think better of it at once: from the moment at which the program says its address, a stop is no kill.
+#[test]
+fn a_stop_at_the_first_moment_is_in_order() {
+    for _ in 0..10 {
+        let folder = tempfile::tempdir().unwrap();
+        let mut process = Process::start(folder.path(), &[]);
+        process.signal(Signal::SIGTERM);
+        assert_eq!(process.wait(), Some(0));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_does_not_come_gets_an_answer() {
     let folder = tempfile::tempdir().unwrap();
