@@ -8,11 +8,12 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tokio::runtime::Builder;
 
 use crate::api::openapi;
 use crate::base::error::StartError;
 use crate::base::version::BUILD;
-use crate::config::{Config, data_folder};
+use crate::config::{Config, Platform, data_folder};
 use crate::controllers::ACTIONS;
 use crate::host::live::asyncapi;
 use crate::host::log;
@@ -88,19 +89,20 @@ impl Cli {
         for stranger in Config::strangers() {
             tracing::warn!("{stranger}");
         }
+        let threads = threads(&config.platform);
         let done = match self.command {
-            None | Some(Command::Serve) => in_runtime(serve::serve(config, Tasks::Run)),
-            Some(Command::Live) => in_runtime(serve::serve(config, Tasks::Leave)),
-            Some(Command::Worker) => in_runtime(serve::worker(config)),
-            Some(Command::Migrate) => in_runtime(migrate(config)),
+            None | Some(Command::Serve) => in_runtime(threads, serve::serve(config, Tasks::Run)),
+            Some(Command::Live) => in_runtime(threads, serve::serve(config, Tasks::Leave)),
+            Some(Command::Worker) => in_runtime(threads, serve::worker(config)),
+            Some(Command::Migrate) => in_runtime(threads, migrate(config)),
             Some(Command::Token(token)) => token.print(&config),
             Some(Command::Config) => say(&variables_table()),
             Some(Command::Openapi) => say(&openapi_text()),
             Some(Command::Asyncapi) => say(&asyncapi_text()),
-            Some(Command::Wordlist(command)) => in_runtime(command.run(&config)),
-            Some(Command::Audit(command)) => in_runtime(command.run(config)),
-            Some(Command::Task(command)) => in_runtime(command.run(config)),
-            Some(Command::Schedule(command)) => in_runtime(command.run(config)),
+            Some(Command::Wordlist(command)) => in_runtime(threads, command.run(&config)),
+            Some(Command::Audit(command)) => in_runtime(threads, command.run(config)),
+            Some(Command::Task(command)) => in_runtime(threads, command.run(config)),
+            Some(Command::Schedule(command)) => in_runtime(threads, command.run(config)),
         };
         match done {
             Ok(()) => ExitCode::SUCCESS,
@@ -130,8 +132,20 @@ fn say(text: &str) -> Result<(), StartError> {
     }
 }
 
-fn in_runtime(work: impl Future<Output = Result<(), StartError>>) -> Result<(), StartError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+/// One for all where a platform gives an instance one call at a time, and less than one core as a rule: handing work from
+/// thread to thread would be a third of what a call costs.
+fn threads(platform: &Platform) -> Builder {
+    match platform {
+        Platform::Lambda { .. } => Builder::new_current_thread(),
+        Platform::Own | Platform::Scf { .. } => Builder::new_multi_thread(),
+    }
+}
+
+fn in_runtime(
+    mut threads: Builder,
+    work: impl Future<Output = Result<(), StartError>>,
+) -> Result<(), StartError> {
+    let runtime = threads.enable_all().build();
     runtime.map_err(|fault| StartError::new("starting threads", fault))?.block_on(work)
 }
 

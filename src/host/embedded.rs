@@ -45,7 +45,8 @@ pub(super) fn of_outbox(app: &App, status: &Status) -> Value {
 /// Prints a line, where the platform reads such lines.
 pub(super) fn print(app: &App, line: &Value) {
     if matches!(app.config.platform, Platform::Lambda { .. }) {
-        let _ = writeln!(std::io::stdout().lock(), "{line}");
+        // In one piece: by pieces, standard output looks through each for a line's end.
+        let _ = std::io::stdout().lock().write_all(format!("{line}\n").as_bytes());
     }
 }
 
