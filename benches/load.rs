@@ -24,6 +24,8 @@ use sqlx::Connection as _;
 mod asking;
 #[path = "support/function.rs"]
 mod function;
+#[path = "support/nonces.rs"]
+mod nonces;
 #[path = "support/runs.rs"]
 mod runs;
 #[path = "support/server.rs"]
@@ -57,6 +59,9 @@ struct Options {
     /// What a call costs as a function under AWS's emulator, instead: so many calls of each kind, one after the other.
     #[arg(long, value_name = "CALLS", num_args = 0..=1, default_missing_value = "2000")]
     function: Option<usize>,
+    /// What it costs to keep nonces unique, by what keeps them, instead: turns of so many inserts, on PostgreSQL.
+    #[arg(long, value_name = "INSERTS", num_args = 0..=1, default_missing_value = "2000")]
+    nonces: Option<i64>,
     /// Keeps the rates and CPU of this run in a file, for --compare on the same machine.
     #[arg(long, value_name = "FILE", conflicts_with = "tasks_to")]
     save: Option<PathBuf>,
@@ -83,8 +88,7 @@ async fn run(options: Options) -> bool {
     };
     let on = if database.is_some() { "PostgreSQL" } else { "SQLite" };
     println!("on {on}");
-    if let Some(calls) = options.function {
-        function::measure(folder.path(), database.as_deref(), calls).await;
+    if measure_apart(&options, folder.path(), database.as_deref()).await {
         return true;
     }
     let lists = folder.path().join("lists");
@@ -137,6 +141,17 @@ async fn run(options: Options) -> bool {
         runs::save(&file, on, run);
     }
     good
+}
+
+/// What is measured instead of a load; false where nothing of it was asked for.
+async fn measure_apart(options: &Options, folder: &Path, database: Option<&str>) -> bool {
+    match (options.function, options.nonces, database) {
+        (Some(calls), ..) => function::measure(folder, database, calls).await,
+        (_, Some(inserts), Some(database)) => nonces::measure(database, inserts).await,
+        (_, Some(_), None) => println!("--nonces asks PostgreSQL"),
+        _ => return false,
+    }
+    true
 }
 
 /// What players say: Chinese, English and both, of usual lengths.

@@ -121,7 +121,7 @@ fn event((method, path, body): &Asked, token: &str) -> Value {
     })
 }
 
-/// Prints what a send, a page and a poll cost.
+/// Prints what a send, a page and a poll cost, beside a call that asks nothing of the database.
 pub(crate) async fn measure(data: &Path, database: Option<&str>, calls: usize) {
     let function = Function::start(data, database).await;
     let (game, alice) = (token("game", Scope::Server), token("alice", Scope::Player));
@@ -138,12 +138,17 @@ pub(crate) async fn measure(data: &Path, database: Option<&str>, calls: usize) {
             json!({ "channel": "world", "text": text, "nonce": format!("{n}") }).to_string(),
         )
     };
+    let empty = |_| ("GET", "/meta/version".to_owned(), String::new());
     let list = |_| ("GET", "/message/list?channel=world&limit=50".to_owned(), String::new());
     let cursors: Vec<Value> = channels[..20].iter().map(|id| json!({ "channel": id, "after": 0 })).collect();
     let poll = json!({ "channels": cursors }).to_string();
     let sync = |_| ("POST", "/message/sync".to_owned(), poll.clone());
-    let kinds: [(&str, &dyn Fn(usize) -> Asked); 3] =
-        [("send", &send), ("list of 50", &list), ("sync of 20 quiet channels", &sync)];
+    let kinds: [(&str, &dyn Fn(usize) -> Asked); 4] = [
+        ("empty call", &empty),
+        ("send", &send),
+        ("list of 50", &list),
+        ("sync of 20 quiet channels", &sync),
+    ];
     println!(
         "{:<34} {:>14} {:>9} {:>9} {:>12}",
         "as a function, one at a time", "CPU us/request", "p50 ms", "p99 ms", "log bytes"
