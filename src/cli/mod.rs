@@ -132,12 +132,12 @@ fn say(text: &str) -> Result<(), StartError> {
     }
 }
 
-/// One for all where a platform gives an instance one call at a time, and less than one core as a rule: handing work from
-/// thread to thread would be a third of what a call costs.
+/// One for all where a platform gives an instance one event at a time, and less than one core as a rule: handing it from
+/// thread to thread would be a third of what it costs.
 fn threads(platform: &Platform) -> Builder {
     match platform {
-        Platform::Lambda { .. } => Builder::new_current_thread(),
-        Platform::Own | Platform::Scf { .. } => Builder::new_multi_thread(),
+        Platform::Lambda { .. } | Platform::Scf { .. } => Builder::new_current_thread(),
+        Platform::Own => Builder::new_multi_thread(),
     }
 }
 
