@@ -60,7 +60,8 @@ struct Options {
     #[arg(long, value_name = "CALLS", num_args = 0..=1, default_missing_value = "2000")]
     function: Option<usize>,
     /// What it costs to keep nonces unique, by what keeps them, instead: turns of so many inserts, on PostgreSQL.
-    #[arg(long, value_name = "INSERTS", num_args = 0..=1, default_missing_value = "2000")]
+    #[arg(long, value_name = "INSERTS", num_args = 0..=1, default_missing_value = "2000",
+          value_parser = clap::value_parser!(i64).range(1..))]
     nonces: Option<i64>,
     /// Keeps the rates and CPU of this run in a file, for --compare on the same machine.
     #[arg(long, value_name = "FILE", conflicts_with = "tasks_to")]
