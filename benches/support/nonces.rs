@@ -18,7 +18,7 @@ const KEPT: i64 = 100_000;
 /// A way to keep nonces.
 struct Way {
     what: &'static str,
-    /// What stands beside the table of messages.
+    /// The table of messages, and what stands beside it.
     tables: &'static [&'static str],
     insert: &'static str,
     /// Deletes what is older than the bound.
