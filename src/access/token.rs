@@ -101,7 +101,8 @@ impl Key {
     }
 
     fn hs256(secret: &Secret) -> Self {
-        Self::new(DecodingKey::from_secret(secret.expose()), Algorithm::HS256)
+        let key = DecodingKey::from_secret(secret.expose()).expect("a secret has 32 bytes at least");
+        Self::new(key, Algorithm::HS256)
     }
 }
 
@@ -200,7 +201,8 @@ fn asks_for_more(token: &str) -> bool {
 /// # Errors
 /// Claims that can't be written as JSON.
 pub fn mint(secret: &Secret, claims: &Claims) -> Result<String, jsonwebtoken::errors::Error> {
-    jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(secret.expose()))
+    let key = EncodingKey::from_secret(secret.expose())?;
+    jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &key)
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&str> {
