@@ -109,22 +109,6 @@ pub(super) async fn of_pair(db: &Db, pair: &str, viewer: &PlayerId) -> Result<Op
     Ok(db.optional(select_channel!("WHERE c.pair = $1"), values![pair, viewer.as_str()]).await?)
 }
 
-/// Fills in when something last happened, for up to `batch` channels that are older than this. Says how many there were.
-///
-/// # Errors
-/// The database's.
-pub async fn date_older(db: &Db, batch: i64) -> Result<u64> {
-    let dated = db
-        .execute(
-            "UPDATE channel SET last_at = coalesce((SELECT m.sent_at FROM message m
-                 WHERE m.channel_key = channel.key AND m.seq = channel.last_seq), created_at)
-             WHERE key IN (SELECT key FROM channel WHERE last_at = 0 AND last_seq > 0 ORDER BY key LIMIT $1)",
-            values![batch],
-        )
-        .await?;
-    Ok(dated)
-}
-
 /// The channel, whoever may see it; `member` is about the viewer.
 ///
 /// # Errors

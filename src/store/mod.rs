@@ -44,7 +44,6 @@ pub mod retention;
 pub mod right_change;
 pub mod schedule;
 pub mod sends;
-pub mod spoken_in;
 pub mod task_progress;
 pub mod ticket;
 mod times;

@@ -1,8 +1,29 @@
-//! Migrations run while the older version still answers, so each must leave what that version reads and writes.
+//! Migrations: one first one until a release, and rules for those behind it. They run while the older version still
+//! answers, and the way back leads over their tables, so each must leave what that version reads and writes.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
-const FOLDER: &str = "src/store/migrations/postgres";
+use guildhall::app::App;
+use guildhall::base::clock::Clock;
+use guildhall::config::Config;
+use guildhall::store::{Db, EMBEDDED_FILE};
+use sqlx::migrate::Migrator;
+use sqlx::{Connection, PgConnection, SqliteConnection};
+use tempfile::TempDir;
+
+use crate::database;
+use crate::support::TestApp;
+
+const FOLDERS: [&str; 2] = ["src/store/migrations/sqlite", "src/store/migrations/postgres"];
+
+/// A second migration as a later version would have it, on either database: a column, a table, an index of it.
+const SECOND: &str = "-- Made up for a test.
+ALTER TABLE channel ADD COLUMN colour TEXT NOT NULL DEFAULT 'red';
+CREATE TABLE made_up (channel_key BIGINT NOT NULL PRIMARY KEY, colour TEXT NOT NULL);
+CREATE INDEX made_up_colour ON made_up (colour);
+";
+const SECOND_NAME: &str = "29991231_made_up.sql";
 
 /// What the version before can't live with, or what keeps everybody waiting; with what to do instead.
 const UNSAFE: &[(&str, &str)] = &[
@@ -71,18 +92,37 @@ fn faults(name: &str, sql: &str) -> Vec<String> {
     faults
 }
 
+/// The files of a folder, in order.
+fn files(folder: &str) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap().to_str().unwrap().to_owned()
+}
+
 #[test]
-fn every_migration_can_run_beside_the_version_before() {
-    let mut seen = 0;
-    for entry in fs::read_dir(FOLDER).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        let sql = fs::read_to_string(&path).unwrap();
-        assert_eq!(faults(&name, &sql), [""; 0], "{name}");
-        assert!(sql.starts_with("--"), "{name} says why");
-        seen += 1;
+fn both_databases_have_the_same_migrations_and_nothing_else_before_a_release() {
+    let [sqlite, postgres] =
+        FOLDERS.map(|folder| files(folder).iter().map(|path| name(path)).collect::<Vec<_>>());
+    assert_eq!(sqlite, postgres, "the same names and dates");
+    assert_eq!(sqlite.len(), 1, "nothing is released: the first one is edited in place");
+    assert!(sqlite[0].as_str() < SECOND_NAME);
+}
+
+/// The first migration makes everything; the rules are for those behind it.
+#[test]
+fn later_migrations_can_run_beside_the_version_before() {
+    for folder in FOLDERS {
+        for path in files(folder) {
+            let sql = fs::read_to_string(&path).unwrap();
+            assert!(sql.starts_with("--"), "{} says why", path.display());
+            assert_eq!(faults(&name(&path), &sql), [""; 0], "{}", path.display());
+        }
     }
-    assert!(seen > 0);
+    assert_eq!(faults(SECOND_NAME, SECOND), [""; 0], "the made-up one keeps to the rules");
 }
 
 #[test]
@@ -111,5 +151,91 @@ fn unsafe_migrations_are_found() {
         ("3_old_nonce_drop.sql", "ALTER TABLE message DROP COLUMN nonce"),
     ] {
         assert_eq!(faults(name, sql), [""; 0], "{sql}");
+    }
+}
+
+/// The folder's migrations, and a made-up second one.
+fn with_a_second(folder: &str) -> TempDir {
+    let place = tempfile::tempdir().unwrap();
+    for path in files(folder) {
+        fs::copy(&path, place.path().join(name(&path))).unwrap();
+    }
+    fs::write(place.path().join(SECOND_NAME), SECOND).unwrap();
+    place
+}
+
+/// A database of the kind that the suite runs on, as configured, with the tables of this program.
+async fn made(folder: &TempDir) -> Config {
+    let url = database::fresh().await;
+    let data = folder.path().join("data").display().to_string();
+    let config = Config::from_lookup(|name| match name {
+        "DATABASE_URL" => url.clone(),
+        "GUILDHALL_DATA" => Some(data.clone()),
+        "GUILDHALL_TOKEN_SECRET" => Some(crate::support::SECRET.to_owned()),
+        _ => None,
+    });
+    let config = config.unwrap();
+    fs::create_dir(&config.data).unwrap();
+    Db::open(&config, Clock::default()).await.unwrap().close().await;
+    config
+}
+
+async fn change(config: &Config, statement: &str) {
+    match &config.database_url {
+        Some(url) => database::execute(url.expose(), statement).await,
+        None => database::change(&config.data, statement).await,
+    }
+}
+
+async fn start(config: &Config) -> Result<(), String> {
+    App::start(config.clone(), Clock::default()).await.map(drop).map_err(|fault| fault.to_string())
+}
+
+/// The way back: an older program on what a newer one left starts, and works.
+#[tokio::test]
+async fn an_older_program_works_on_a_newer_versions_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = made(&folder).await;
+    let app = app_on(&config).await;
+    app.world("before", &["alice"]).await;
+    if let Some(url) = &config.database_url {
+        let mut connection = PgConnection::connect(url.expose()).await.unwrap();
+        Migrator::new(with_a_second(FOLDERS[1]).path()).await.unwrap().run(&mut connection).await.unwrap();
+    } else {
+        let url = format!("sqlite://{}", config.data.join(EMBEDDED_FILE).display());
+        let mut connection = SqliteConnection::connect(&url).await.unwrap();
+        Migrator::new(with_a_second(FOLDERS[0]).path()).await.unwrap().run(&mut connection).await.unwrap();
+    }
+    let again = app_on(&config).await;
+    again.world("after", &["alice"]).await;
+    for channel in ["before", "after"] {
+        assert_eq!(again.player("alice").say(channel, "hello").await["seq"], 1);
+    }
+    assert_eq!(Db::migrate(&config).await, Ok(0), "nothing of the older one's is missing");
+}
+
+async fn app_on(config: &Config) -> TestApp {
+    let data = config.data.display().to_string();
+    let url = config.database_url.as_ref().map(|url| url.expose().to_owned());
+    let mut variables = vec![("GUILDHALL_DATA", data.as_str())];
+    variables.extend(url.as_deref().map(|url| ("DATABASE_URL", url)));
+    TestApp::with(&variables).await
+}
+
+/// What an unreleased state of the program made is refused, with one sentence that says what to do.
+#[tokio::test]
+async fn a_database_of_an_unreleased_state_is_refused_with_what_to_do() {
+    let older = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+                 VALUES (19, 'of before', TRUE, 'x', 0)";
+    let edited = "UPDATE _sqlx_migrations SET checksum = 'x'";
+    for statement in [older, edited] {
+        let folder = tempfile::tempdir().unwrap();
+        let config = made(&folder).await;
+        change(&config, statement).await;
+        for fault in [start(&config).await.unwrap_err(), Db::migrate(&config).await.unwrap_err()] {
+            assert!(fault.contains("unreleased version of guildhall"), "{fault}");
+            assert!(fault.contains("empty"), "it says what to do: {fault}");
+            assert_eq!(fault.lines().count(), 1, "{fault}");
+        }
     }
 }

@@ -3,7 +3,6 @@
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
-use crate::cases::by_hand;
 use crate::process::{Process, eventually, server_token};
 use crate::socket_client::{Socket, call, follow, make, say};
 use crate::support::TestApp;
@@ -160,25 +159,4 @@ async fn a_record_shows_what_is_known_of_a_player() {
         (&json!("alice"), &json!("cheating"))
     );
     assert_eq!(record["hits"], json!({ "masked": 1, "refused": 0 }));
-}
-
-/// What was said before it was noted who speaks where, and before each message had a nonce.
-#[tokio::test]
-async fn what_an_older_version_stored_is_found_once_the_task_has_run() {
-    let app = TestApp::new().await;
-    app.world("w", &["alice", "bob"]).await;
-    let sends = (0..1_100).map(|n| {
-        let player = app.player(if n % 2 == 0 { "alice" } else { "bob" });
-        async move { player.say("w", &format!("word {n}")).await }
-    });
-    stream::iter(sends).buffer_unordered(64).collect::<Vec<Value>>().await;
-    by_hand(&app, "UPDATE message SET nonce = NULL").await;
-    by_hand(&app, "DELETE FROM spoken_in").await;
-    app.server().post("/task/submit", json!({ "task": "spoken.v1", "payload": {} })).await.data();
-    app.run_tasks().await;
-    let id = purge(&app, json!({ "player": "bob", "since": 0, "reason": "r" })).await;
-    app.run_tasks().await;
-    assert_eq!(task(&app, &id).await["progress"]["messages"], 550);
-    let record = app.moderator("mod").get("/player/record?player=alice").await.data();
-    assert_eq!(record["messages"].as_array().unwrap().len(), 50);
 }

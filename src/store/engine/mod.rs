@@ -7,6 +7,7 @@ use sqlx::SqlitePool;
 use crate::base::error::Error;
 
 pub(in crate::store) mod connections;
+mod migrations;
 pub(in crate::store) mod postgres;
 pub(in crate::store) mod sql;
 pub(in crate::store) mod sqlite;

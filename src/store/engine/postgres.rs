@@ -7,20 +7,18 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection};
 
+use super::migrations::{self, Recorded};
 use super::text;
 
-static MIGRATIONS: Migrator = {
-    let mut migrations = sqlx::migrate!("src/store/migrations/postgres");
-    // During a release the older version runs on the newer tables.
-    migrations.ignore_missing = true;
-    migrations
-};
+static MIGRATIONS: Migrator = migrations::ours(sqlx::migrate!("src/store/migrations/postgres"));
 
 /// How long a start waits for a database, and the pause between two tries.
 const START: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_millis(200);
 /// How long migrations wait for somebody else's, and for tables that are in use.
 const MIGRATING: Duration = Duration::from_secs(120);
+/// What to do with a database that this program does not take.
+const INSTEAD: &str = "name an empty database in DATABASE_URL and run `guildhall migrate`";
 /// PostgreSQL's code for a lock that was waited for too long.
 const LOCKED: &str = "55P03";
 
@@ -28,11 +26,9 @@ const LOCKED: &str = "55P03";
 pub(in crate::store) async fn require_current(url: &str) -> Result<PgConnectOptions, String> {
     let options = options(url).map_err(|fault| text(&fault))?;
     let mut connection = reach(&options).await?;
-    let applied = applied(&mut connection).await?;
-    let missing = MIGRATIONS.iter().filter(|step| !applied.contains(&step.version)).count();
-    match missing {
+    match migrations::missing(&MIGRATIONS, &recorded(&mut connection).await?, INSTEAD)? {
         0 => Ok(options),
-        _ => Err(format!("{missing} migration(s) are missing; run `guildhall migrate`")),
+        missing => Err(format!("{missing} migration(s) are missing; run `guildhall migrate`")),
     }
 }
 
@@ -65,7 +61,7 @@ fn options(url: &str) -> sqlx::Result<PgConnectOptions> {
 pub(in crate::store) async fn migrate(url: &str) -> Result<usize, String> {
     let options = options(url).map_err(|fault| text(&fault))?.options([("statement_timeout", "0")]);
     let mut connection = reach(&options).await?;
-    let before = applied(&mut connection).await?;
+    let missing = migrations::missing(&MIGRATIONS, &recorded(&mut connection).await?, INSTEAD)?;
     let begun = Instant::now();
     while let Err(fault) = MIGRATIONS.run(&mut connection).await {
         match fault {
@@ -79,9 +75,8 @@ pub(in crate::store) async fn migrate(url: &str) -> Result<usize, String> {
             other => return Err(other.to_string()),
         }
     }
-    let steps = applied(&mut connection).await?.len() - before.len();
     let _ = connection.close().await;
-    Ok(steps)
+    Ok(missing)
 }
 
 /// A connection; where there is none, why, with the place that was asked. A server that is just starting is given a moment.
@@ -100,13 +95,13 @@ async fn reach(options: &PgConnectOptions) -> Result<PgConnection, String> {
     reached.map_err(|_| format!("PostgreSQL at {}:{}: {said}", options.get_host(), options.get_port()))
 }
 
-async fn applied(connection: &mut PgConnection) -> Result<Vec<i64>, String> {
+async fn recorded(connection: &mut PgConnection) -> Result<Vec<Recorded>, String> {
     let exists = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL");
     if !exists.fetch_one(&mut *connection).await.map_err(|fault| text(&fault))? {
         return Ok(Vec::new());
     }
-    let applied = sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success");
-    applied.fetch_all(connection).await.map_err(|fault| text(&fault))
+    let recorded = sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations WHERE success");
+    recorded.fetch_all(connection).await.map_err(|fault| text(&fault))
 }
 
 /// Is it the connection, rather than the statement?

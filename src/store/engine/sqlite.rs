@@ -7,9 +7,13 @@ use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
+use super::migrations::{self, Recorded};
 use super::{Pools, text};
 
-static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/sqlite");
+static MIGRATIONS: Migrator = migrations::ours(sqlx::migrate!("src/store/migrations/sqlite"));
+
+/// What to do with a file that this program does not take.
+const INSTEAD: &str = "move it away, and start again with an empty one";
 
 /// Connections that read at the same time.
 const READERS: u32 = 4;
@@ -24,11 +28,20 @@ const ROW_BUFFER: usize = 128;
 /// It can't be used; the text names the file.
 pub(in crate::store) async fn open(url: &str) -> Result<Pools, String> {
     let file = url.trim_start_matches("sqlite:").trim_start_matches("//");
-    open_file(url).await.map_err(|fault| format!("the SQLite file {file}: {}", text(&fault)))
+    let told = |fault: sqlx::Error| text(&fault);
+    let opened = async {
+        let options = options(url).map_err(told)?;
+        let write = pool(1, options.clone()).await.map_err(told)?;
+        migrations::missing(&MIGRATIONS, &recorded(&write).await.map_err(told)?, INSTEAD)?;
+        MIGRATIONS.run(&write).await.map_err(|fault| fault.to_string())?;
+        let read = pool(READERS, options.pragma("query_only", "on")).await.map_err(told)?;
+        Ok(Pools::Sqlite { read, write })
+    };
+    opened.await.map_err(|fault: String| format!("the SQLite file {file}: {fault}"))
 }
 
-async fn open_file(url: &str) -> sqlx::Result<Pools> {
-    let options = SqliteConnectOptions::from_str(url)?
+fn options(url: &str) -> sqlx::Result<SqliteConnectOptions> {
+    Ok(SqliteConnectOptions::from_str(url)?
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         // NORMAL would lose acknowledged messages when the power fails.
@@ -39,20 +52,27 @@ async fn open_file(url: &str) -> sqlx::Result<Pools> {
         .row_buffer_size(ROW_BUFFER)
         .pragma("cache_size", "-16384")
         .pragma("temp_store", "memory")
-        .pragma("wal_autocheckpoint", "4000");
-    let pool = |size| {
-        SqlitePoolOptions::new()
-            .max_connections(size)
-            .min_connections(1)
-            .acquire_timeout(PATIENCE)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .test_before_acquire(false)
-    };
-    let write = pool(1).connect_with(options.clone()).await?;
-    MIGRATIONS.run(&write).await?;
-    let read = pool(READERS).connect_with(options.pragma("query_only", "on")).await?;
-    Ok(Pools::Sqlite { read, write })
+        .pragma("wal_autocheckpoint", "4000"))
+}
+
+async fn pool(size: u32, options: SqliteConnectOptions) -> sqlx::Result<SqlitePool> {
+    SqlitePoolOptions::new()
+        .max_connections(size)
+        .min_connections(1)
+        .acquire_timeout(PATIENCE)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .connect_with(options)
+        .await
+}
+
+async fn recorded(pool: &SqlitePool) -> sqlx::Result<Vec<Recorded>> {
+    let exists = "SELECT count(*) FROM sqlite_master WHERE name = '_sqlx_migrations'";
+    if sqlx::query_scalar::<_, i64>(exists).fetch_one(pool).await? == 0 {
+        return Ok(Vec::new());
+    }
+    sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations WHERE success").fetch_all(pool).await
 }
 
 /// A transaction that has the lock from its start: one that reads first could find that another has written since.

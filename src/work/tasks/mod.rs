@@ -11,7 +11,6 @@ pub mod purge;
 pub mod rank;
 pub mod retention;
 pub mod review;
-pub mod spoken;
 pub mod ticket;
 pub mod told;
 pub mod webhook;
@@ -26,7 +25,6 @@ pub const TASKS: &[Entry] = &[
     Entry::of::<erase::Erase>(),
     Entry::of::<erase::Erased>(),
     Entry::of::<review::Review>(),
-    Entry::of::<spoken::Spoken>(),
     Entry::of::<rank::Rank>(),
     Entry::of::<payment::Payment>(),
     Entry::of::<announce::Announce>(),

@@ -9,8 +9,7 @@ use crate::base::clock::Millis;
 use crate::chat::sanctions::Ladder;
 use crate::store::moderation::{case, refusal};
 use crate::store::{
-    announcement, channel, message, outbox, payment, rank, retention, right_change, schedule, task_progress,
-    ticket,
+    announcement, message, outbox, payment, rank, retention, right_change, schedule, task_progress, ticket,
 };
 use crate::work::task::{Failure, Task};
 
@@ -64,9 +63,7 @@ impl Task for Retention {
     async fn run(self, app: &App, _: &str) -> Result<(), Failure> {
         let told = app.db.now().await?;
         let Some(last) = retention::last(&app.db).await?.or(self.catch_up.then_some(told)) else {
-            // The first run of all has none to go by: it deletes nothing, and the next one goes on from here. Channels that
-            // are older than that have no time of their last message yet.
-            while channel::date_older(&app.db, BATCH).await? == BATCH.unsigned_abs() {}
+            // The first run of all has none to go by: it deletes nothing, and the next one goes on from here.
             return Ok(retention::note(&app.db, told).await?);
         };
         let now = if self.catch_up { told } else { believed(app, told, last) };
