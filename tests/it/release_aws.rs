@@ -135,7 +135,7 @@ impl Stack {
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command
-            .env("AWS_ENDPOINT_URL", std::env::var("S3_ENDPOINT").expect("S3_ENDPOINT; see scripts/services"))
+            .env("AWS_ENDPOINT_URL", std::env::var("GUILDHALL_TEST_FUNCTIONS").expect("see scripts/services"))
             .env("AWS_DEFAULT_REGION", "us-east-1")
             .env("AWS_CLI", tool("aws/bin/aws"))
             .current_dir(self.folder.path());
@@ -262,7 +262,7 @@ with zipfile.ZipFile(out, 'w', compresslevel=1) as package:
         let apis = stack.aws(&["apigatewayv2", "get-apis"]);
         let api =
             apis["Items"].as_array().unwrap().iter().find(|api| api["Name"] == stack.name.as_str()).unwrap();
-        let endpoint = std::env::var("S3_ENDPOINT").unwrap();
+        let endpoint = std::env::var("GUILDHALL_TEST_FUNCTIONS").unwrap();
         stack.url = format!("{endpoint}/_aws/execute-api/{}/$default", api["ApiId"].as_str().unwrap());
         stack
     }
