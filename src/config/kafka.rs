@@ -1,6 +1,6 @@
 //! The variables of the broker.
 
-use super::{KafkaConfig, Parsed, Password, Reader, SaslConfig, parse};
+use super::{KafkaConfig, KafkaFiles, Parsed, Password, Reader, SaslConfig, SaslPassword, parse};
 
 const SECURITY: [&str; 4] = ["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"];
 const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
@@ -33,6 +33,18 @@ pub(super) fn read(env: &mut Reader<'_>, latest: bool) -> Option<KafkaConfig> {
         "`plaintext`, `ssl`, `sasl_plaintext` or `sasl_ssl`",
         |text| one_of(text, &SECURITY),
     );
+    let session = env.get(
+        "KAFKA_SESSION_TIMEOUT_S",
+        "6",
+        "seconds after which a worker that says nothing is taken for dead, 6 to 300; the broker may want more",
+        |text| parse::seconds(text, 6, 300),
+    );
+    let sasl = sasl(env, security, brokers.is_some());
+    let files = files(env);
+    Some(KafkaConfig { brokers: brokers?, topic, partitions, security, sasl, files, session })
+}
+
+fn sasl(env: &mut Reader<'_>, security: &str, is_used: bool) -> Option<SaslConfig> {
     let mechanism = env.get(
         "KAFKA_SASL_MECHANISM",
         "SCRAM-SHA-512",
@@ -42,22 +54,50 @@ pub(super) fn read(env: &mut Reader<'_>, latest: bool) -> Option<KafkaConfig> {
     let username = env.optional("KAFKA_USERNAME", "none", "name for SASL", |text| Ok(text.to_owned()));
     let password =
         env.optional("KAFKA_PASSWORD", "none", "password for SASL", |text| Ok(Password(text.to_owned())));
-    let ca_file = env.optional(
+    let password_file = env.optional(
+        "KAFKA_PASSWORD_FILE",
+        "none",
+        "file that holds the password for SASL instead; read whenever a client is made",
+        |text| Ok(text.to_owned()),
+    );
+    let password = match (password, password_file) {
+        (Some(_), Some(_)) => {
+            env.fault("KAFKA_PASSWORD_FILE", "and KAFKA_PASSWORD say the same: one of them");
+            return None;
+        }
+        (Some(password), None) => Some(SaslPassword::Text(password)),
+        (None, file) => file.map(SaslPassword::File),
+    };
+    match (security.starts_with("sasl"), username, password) {
+        (false, ..) => None,
+        (true, Some(username), Some(password)) => Some(SaslConfig { mechanism, username, password }),
+        (true, ..) if !is_used => None,
+        (true, ..) => {
+            env.fault("KAFKA_USERNAME", "and KAFKA_PASSWORD (or its file) are required with sasl");
+            None
+        }
+    }
+}
+
+fn files(env: &mut Reader<'_>) -> KafkaFiles {
+    let file = |text: &str| Ok(text.to_owned());
+    let ca = env.optional(
         "KAFKA_CA_FILE",
         "the system's",
         "file of the certificates that the broker's is checked against",
-        |text| Ok(text.to_owned()),
+        file,
     );
-    let sasl = match (security.starts_with("sasl"), username, password) {
-        (false, ..) => None,
-        (true, Some(username), Some(password)) => Some(SaslConfig { mechanism, username, password }),
-        (true, ..) if brokers.is_none() => None,
-        (true, ..) => {
-            env.fault("KAFKA_USERNAME", "and KAFKA_PASSWORD are required with sasl");
-            None
-        }
-    };
-    Some(KafkaConfig { brokers: brokers?, topic, partitions, security, sasl, ca_file })
+    let certificate = env.optional(
+        "KAFKA_CERTIFICATE_FILE",
+        "none",
+        "file of our own certificate (PEM), where the broker wants one; with KAFKA_KEY_FILE",
+        file,
+    );
+    let key = env.optional("KAFKA_KEY_FILE", "none", "file of that certificate's key (PEM)", file);
+    if certificate.is_some() != key.is_some() {
+        env.fault("KAFKA_CERTIFICATE_FILE", "and KAFKA_KEY_FILE belong together");
+    }
+    KafkaFiles { ca, certificate, key }
 }
 
 fn brokers(text: &str) -> Parsed<String> {

@@ -256,8 +256,21 @@ pub struct KafkaConfig {
     pub security: &'static str,
     /// Who we are, where the broker asks.
     pub sasl: Option<SaslConfig>,
+    /// Files of certificates and keys.
+    pub files: KafkaFiles,
+    /// After how long a worker that says nothing is taken for dead.
+    pub session: Duration,
+}
+
+/// Files for the encrypted connection to the broker; each is read by the client.
+#[derive(Clone, Debug)]
+pub struct KafkaFiles {
     /// The certificates that the broker's is checked against, if not the system's.
-    pub ca_file: Option<String>,
+    pub ca: Option<String>,
+    /// Our own certificate, where the broker wants one.
+    pub certificate: Option<String>,
+    /// Its key.
+    pub key: Option<String>,
 }
 
 impl KafkaConfig {
@@ -290,7 +303,16 @@ pub struct SaslConfig {
     /// The name.
     pub username: String,
     /// The password.
-    pub password: Password,
+    pub password: SaslPassword,
+}
+
+/// Where the broker's password is.
+#[derive(Clone, Debug)]
+pub enum SaslPassword {
+    /// Here.
+    Text(Password),
+    /// In this file, which may change.
+    File(String),
 }
 
 /// A password of any length, never shown.
@@ -298,6 +320,11 @@ pub struct SaslConfig {
 pub struct Password(pub(super) String);
 
 impl Password {
+    /// One that was read from a file.
+    pub fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// For logging in.
     pub fn expose(&self) -> &str {
         &self.0

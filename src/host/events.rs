@@ -112,7 +112,7 @@ impl Batch {
             let value = value.unwrap_or_default();
             // What is no base64 is no envelope either: it goes on, and becomes a dead letter that shows it.
             let bytes = STANDARD.decode(&value).unwrap_or_else(|_| value.into_bytes());
-            Delivery { partition, offset, bytes }
+            Delivery { partition, offset, content: Ok(bytes) }
         };
         let partition =
             |(name, records): (String, Vec<Record>)| (name, records.into_iter().map(delivery).collect());
@@ -146,7 +146,7 @@ impl CkafkaBatch {
     fn into_event(self) -> Event {
         let mut partitions: BTreeMap<String, Vec<Delivery>> = BTreeMap::new();
         for CkafkaRecord { ckafka: Ckafka { topic, partition, offset, msg_body } } in self.records {
-            let delivery = Delivery { partition, offset, bytes: msg_body.into_bytes() };
+            let delivery = Delivery { partition, offset, content: Ok(msg_body.into_bytes()) };
             partitions.entry(format!("{topic}-{partition}")).or_default().push(delivery);
         }
         Event::Records(partitions)

@@ -95,6 +95,15 @@ pub const FIGURES: &[Figure] = &[
         "guildhall_publish_errors_total",
         "Tasks that the broker did not take; they are handed over again.",
     ),
+    gauge(
+        "guildhall_broker_partitions",
+        "Partitions of the topic that this worker has; none means that it gets no tasks.",
+    ),
+    gauge("guildhall_broker_lag", "Records of this worker's partitions that it has not taken yet."),
+    counter(
+        "guildhall_broker_clients_renewed_total",
+        "Clients of the broker that could not go on and were made anew, by which: producer or consumer.",
+    ),
 ];
 
 /// Bounds of the duration histogram, in seconds.

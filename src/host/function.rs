@@ -101,10 +101,10 @@ impl FunctionWorker {
                 self.prepare(queue).await;
                 self.worker.enqueue_due().await.map_err(told)?;
                 while time.is_left() {
-                    let (count, failed) =
+                    let batch =
                         publisher::publish_due(&self.app, queue, publisher::BATCH).await.map_err(told)?;
-                    handed_over += count - failed;
-                    if count == 0 || failed > 0 {
+                    handed_over += batch.count - batch.failed;
+                    if batch.count == 0 || batch.failed > 0 {
                         break;
                     }
                 }

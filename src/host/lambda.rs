@@ -158,8 +158,10 @@ impl Broker {
         let handing_over = publisher::publish_due(app, queue, HANDED_OVER);
         let time = time_left.unwrap_or(BROKER_TIME).min(BROKER_TIME);
         let fault = match tokio::time::timeout(time, handing_over).await {
-            Ok(Ok((_, 0))) => return,
-            Ok(Ok((_, failed))) => format!("{failed} tasks were not taken"),
+            Ok(Ok(batch)) if batch.failed == 0 => return,
+            Ok(Ok(batch)) => {
+                format!("{} tasks were not taken: {}", batch.failed, batch.why.unwrap_or_default())
+            }
             Ok(Err(error)) => error.to_string(),
             Err(_) => "no answer".to_owned(),
         };

@@ -7,8 +7,9 @@ use tokio::sync::watch;
 
 use crate::app::App;
 use crate::base::error::Result;
-use crate::outside::broker::Queue;
+use crate::outside::broker::{NotTaken, Queue};
 use crate::store::handover;
+use crate::store::outbox::{self, End};
 
 /// Tasks handed over together.
 pub const BATCH: i64 = 500;
@@ -16,6 +17,19 @@ pub const BATCH: i64 = 500;
 const IDLE: Duration = Duration::from_millis(100);
 /// The pause after a failure, so that a broker that is down is not asked all the time.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// What became of a batch.
+#[derive(Debug, Default)]
+pub struct HandedOver {
+    /// How many there were.
+    pub count: usize,
+    /// How many of them the broker did not take; they stay in the outbox.
+    pub failed: usize,
+    /// Why the first of those was not taken.
+    pub why: Option<String>,
+    /// Is the topic gone?
+    pub no_topic: bool,
+}
 
 /// Publishes until told to stop.
 pub async fn run(app: &App, queue: &Queue, mut stop: watch::Receiver<bool>) {
@@ -31,11 +45,13 @@ pub async fn run(app: &App, queue: &Queue, mut stop: watch::Receiver<bool>) {
                 .is_ok();
         }
         let pause = match publish_due(app, queue, BATCH).await {
-            Ok((0, _)) if !prepared => PAUSE,
-            Ok((0, _)) => IDLE,
-            Ok((_, 0)) => continue,
-            Ok((_, failed)) => {
-                tracing::warn!(failed, "the broker did not take tasks; they stay in the outbox");
+            Ok(HandedOver { count: 0, .. }) if !prepared => PAUSE,
+            Ok(HandedOver { count: 0, .. }) => IDLE,
+            Ok(HandedOver { failed: 0, .. }) => continue,
+            Ok(HandedOver { failed, why, no_topic, .. }) => {
+                tracing::warn!(failed, why, "the broker did not take tasks; they stay in the outbox");
+                // Somebody deleted it under us: it is made again.
+                prepared &= !no_topic;
                 PAUSE
             }
             Err(error) => {
@@ -50,23 +66,37 @@ pub async fn run(app: &App, queue: &Queue, mut stop: watch::Receiver<bool>) {
     }
 }
 
-/// Hands over one batch of at most `limit`; says how many there were, and how many the broker did not take.
+/// Hands over one batch of at most `limit`.
 ///
 /// # Errors
 /// The database's.
-pub async fn publish_due(app: &App, queue: &Queue, limit: i64) -> Result<(usize, usize)> {
+pub async fn publish_due(app: &App, queue: &Queue, limit: i64) -> Result<HandedOver> {
     let envelopes = handover::take_unpublished(&app.db, limit).await?;
     if envelopes.is_empty() {
-        return Ok((0, 0));
+        return Ok(HandedOver::default());
     }
     let results = queue.publish(&envelopes).await;
-    if let Some(error) = results.iter().find_map(|result| result.as_ref().err()) {
-        tracing::debug!(error, "a task was not published");
+    let mut handed = HandedOver { count: envelopes.len(), ..HandedOver::default() };
+    let mut acknowledged = Vec::with_capacity(results.len());
+    for (envelope, result) in envelopes.iter().zip(results) {
+        acknowledged.push(result.is_ok());
+        match result {
+            Ok(()) => {}
+            // It would be refused each time, and no worker will ever see it.
+            Err(NotTaken::TooLarge) => {
+                let why = NotTaken::TooLarge.why();
+                tracing::error!(id = envelope.id, task = envelope.task, why, "a task is given up");
+                outbox::finish(&app.db, envelope, End::Dead, Some(&why)).await?;
+            }
+            Err(fault) => {
+                handed.failed += 1;
+                handed.no_topic |= matches!(fault, NotTaken::NoTopic(_));
+                handed.why.get_or_insert_with(|| fault.why());
+            }
+        }
     }
-    let acknowledged: Vec<bool> = results.iter().map(Result::is_ok).collect();
-    let failed = acknowledged.iter().filter(|acknowledged| !**acknowledged).count();
-    metrics::counter!("guildhall_published_total").increment((acknowledged.len() - failed) as u64);
-    metrics::counter!("guildhall_publish_errors_total").increment(failed as u64);
+    metrics::counter!("guildhall_published_total").increment((handed.count - handed.failed) as u64);
+    metrics::counter!("guildhall_publish_errors_total").increment(handed.failed as u64);
     handover::note_published(&app.db, &envelopes, &acknowledged).await?;
-    Ok((envelopes.len(), failed))
+    Ok(handed)
 }

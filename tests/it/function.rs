@@ -147,7 +147,7 @@ async fn a_batch_that_is_too_long_is_cut_where_its_time_ends() {
     let app = TestApp::new().await;
     let delivery = |offset: i64| {
         let bytes = sweep(&format!("slow-{offset}")).replace("retention.v1", "slow.v1").into_bytes();
-        Delivery { partition: 4, offset, bytes }
+        Delivery { partition: 4, offset, content: Ok(bytes) }
     };
     let started = Instant::now();
     let failed = Worker::new(app.app.clone(), SLOW)

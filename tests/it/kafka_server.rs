@@ -110,6 +110,17 @@ impl KafkaServer {
         panic!("the broker does not answer: {}", self.log());
     }
 
+    /// Keeps its data as they are now; it has to be stopped.
+    pub fn keep_data(&self) {
+        copy(&self.folder.path().join("data"), &self.folder.path().join("kept"));
+    }
+
+    /// Loses what came since its data were kept.
+    pub fn lose_what_came_since(&self) {
+        fs::remove_dir_all(self.folder.path().join("data")).unwrap();
+        copy(&self.folder.path().join("kept"), &self.folder.path().join("data"));
+    }
+
     /// Writes a file into its folder, and says where it is.
     pub fn file(&self, name: &str, content: &str) -> String {
         let path = self.folder.path().join(name);
@@ -140,4 +151,17 @@ fn java(megabytes: u32) -> Command {
 fn free_ports<const N: usize>() -> [u16; N] {
     let held: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
     held.map(|listener| listener.local_addr().unwrap().port())
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let into = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &into);
+        } else {
+            fs::copy(entry.path(), into).unwrap();
+        }
+    }
 }

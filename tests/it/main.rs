@@ -32,6 +32,7 @@ mod hidden;
 mod identity;
 mod input;
 mod kafka;
+mod kafka_faults;
 mod kafka_server;
 mod lambda;
 mod limits;

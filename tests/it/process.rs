@@ -128,6 +128,11 @@ impl Process {
         self.child.wait().unwrap().code()
     }
 
+    /// What all processes on this data folder logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     pub async fn connect(&self) -> Option<Connection> {
         Connection::open(self.port).await
     }
@@ -150,6 +155,44 @@ impl Drop for Process {
         if std::thread::panicking() {
             self.tell_last_words();
         }
+    }
+}
+
+/// The program as a worker, with a log beside the data folder; killed when it is dropped.
+pub struct WorkerProcess {
+    child: Child,
+    log: PathBuf,
+}
+
+impl WorkerProcess {
+    pub fn start(data: &Path, variables: &[(&str, &str)]) -> Self {
+        let log = data.with_extension("worker.log");
+        let mut command = program(data);
+        command
+            .arg("worker")
+            .env("GUILDHALL_DATA", data)
+            .env("GUILDHALL_TOKEN_SECRET", SECRET)
+            .env("GUILDHALL_LOG", "warn")
+            .envs(variables.iter().copied())
+            .stdout(Stdio::null())
+            .stderr(File::options().create(true).append(true).open(&log).unwrap());
+        Self { child: command.spawn().unwrap(), log }
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
+    }
+
+    /// What all workers on this data folder logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for WorkerProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

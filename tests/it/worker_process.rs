@@ -1,7 +1,6 @@
 //! `guildhall worker` as a process that is killed amid its tasks.
 
 use std::collections::HashSet;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering;
 
 use nix::sys::signal::Signal;
@@ -9,34 +8,9 @@ use serde_json::json;
 
 use crate::database;
 use crate::kafka::{brokers, topic};
-use crate::process::{Process, eventually, player_token, program, server_token};
+use crate::process::{Process, WorkerProcess, eventually, player_token, server_token};
 use crate::receiver::{Receiver, WEBHOOK_SECRET};
 use crate::socket_client::{Socket, make};
-use crate::support::SECRET;
-
-/// The program as a worker; killed when it is dropped.
-struct WorkerProcess(Child);
-
-impl WorkerProcess {
-    fn start(data: &std::path::Path, variables: &[(&str, &str)]) -> Self {
-        let mut command: Command = program(data);
-        command
-            .arg("worker")
-            .env("GUILDHALL_DATA", data)
-            .env("GUILDHALL_TOKEN_SECRET", SECRET)
-            .env("GUILDHALL_LOG", "warn")
-            .envs(variables.iter().copied())
-            .stdout(Stdio::null());
-        Self(command.spawn().unwrap())
-    }
-}
-
-impl Drop for WorkerProcess {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn workers_that_are_killed_amid_tasks_lose_none_and_each_has_one_effect() {

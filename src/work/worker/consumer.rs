@@ -16,15 +16,17 @@ use super::lanes::{Content, Item, Lanes, read};
 use super::progress::Progress;
 use super::{WorkTime, Worker};
 use crate::base::error::Result;
-use crate::outside::broker::Consumer;
+use crate::base::panic::caught;
+use crate::outside::broker::{Consumer, Queue};
 use crate::outside::envelope::MAX_BYTES;
 use crate::store::handover;
+use crate::store::outbox::{self, End};
 
 /// Records that wait in the program for their turn.
 const WAITING: usize = 256;
 /// How often it is committed.
 const COMMIT: Duration = Duration::from_millis(200);
-/// The pause after a fault of the broker or the database.
+/// The pause after a fault of the database.
 const PAUSE: Duration = Duration::from_millis(500);
 
 impl Worker {
@@ -42,24 +44,21 @@ impl Worker {
                 );
             }
             tokio::select! {
-                delivery = consumer.next(), if lanes.count < WAITING => match delivery {
-                    Ok(delivery) => {
-                        if progress.begin(delivery.partition, delivery.offset) {
-                            let (key, item) = read(delivery);
-                            lanes.push(key, item);
-                        }
+                delivery = consumer.next(), if lanes.count < WAITING => {
+                    if progress.begin(delivery.partition, delivery.offset) {
+                        let (key, item) = read(delivery);
+                        lanes.push(key, item);
                     }
-                    Err(error) => {
-                        tracing::warn!(error, "the broker does not deliver; trying again");
-                        tokio::time::sleep(PAUSE).await;
-                    }
-                },
-                Some(Ok((key, partition, offset, ended))) = running.join_next() => {
-                    if ended {
-                        progress.end(partition, offset);
-                    }
-                    lanes.done(key);
                 }
+                Some(joined) = running.join_next() => match joined {
+                    Ok((key, partition, offset, ended)) => {
+                        if ended {
+                            progress.end(partition, offset);
+                        }
+                        lanes.done(key);
+                    }
+                    Err(fault) => tracing::error!(%fault, "a record was not worked on to its end"),
+                },
                 _ = tick.tick() => {
                     progress.advanced().into_iter().for_each(|(partition, offset)| consumer.commit(partition, offset));
                     if let Err(error) = self.enqueue_due().await {
@@ -91,11 +90,35 @@ impl Worker {
         false
     }
 
-    /// Does with a record what is to be done with it, and records that.
+    /// Does with a record what is to be done with it, and records that. What makes our own code panic would do so each
+    /// time, and is given up: nothing that comes from a topic holds up what is behind it.
     pub(super) async fn handle_once(&self, item: &Item, time: WorkTime) -> Result<()> {
-        match &item.content {
-            Content::Task(envelope) => self.run_now(envelope.clone(), time).await,
-            Content::Unreadable { bytes, reason } => self.bury(item, bytes, reason).await,
+        let handled = caught(async {
+            match &item.content {
+                Content::Task(envelope) => self.run_now(envelope.clone(), time).await,
+                Content::Unreadable { bytes, reason } => self.bury(item, bytes, reason).await,
+            }
+        });
+        match handled.await {
+            Ok(handled) => handled,
+            Err(panic) => self.give_up(item, &panic).await,
+        }
+    }
+
+    async fn give_up(&self, item: &Item, why: &str) -> Result<()> {
+        let Item { partition, offset, content } = item;
+        tracing::error!(
+            partition,
+            offset,
+            why,
+            "the worker itself panicked over a record, which is given up"
+        );
+        match content {
+            Content::Task(envelope) => outbox::finish(&self.app.db, envelope, End::Dead, Some(why)).await,
+            Content::Unreadable { .. } => {
+                let id = format!("{}-{partition}-{offset}", self.app.queue.as_ref().map_or("", Queue::topic));
+                handover::bury(&self.app.db, &id, "", why).await
+            }
         }
     }
 

@@ -58,10 +58,15 @@ impl Lanes {
 
 /// What a record holds, and the key of its order.
 pub(super) fn read(delivery: Delivery) -> (String, Item) {
-    let Delivery { partition, offset, bytes } = delivery;
-    let (key, content) = match Envelope::parse(&bytes) {
-        Ok(envelope) => (envelope.key.clone(), Content::Task(envelope)),
-        Err(reason) => (format!("unreadable {partition} {offset}"), Content::Unreadable { bytes, reason }),
+    let Delivery { partition, offset, content } = delivery;
+    let unreadable =
+        |bytes, reason| (format!("unreadable {partition} {offset}"), Content::Unreadable { bytes, reason });
+    let (key, content) = match content {
+        Ok(bytes) => match Envelope::parse(&bytes) {
+            Ok(envelope) => (envelope.key.clone(), Content::Task(envelope)),
+            Err(reason) => unreadable(bytes, reason),
+        },
+        Err(reason) => unreadable(Vec::new(), reason),
     };
     (key, Item { partition, offset, content })
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -69,6 +70,13 @@ impl WorkTime {
     fn at_most(self, time: Duration) -> Duration {
         self.0.map_or(time, |span| time.min(span.end.saturating_duration_since(Instant::now())))
     }
+}
+
+/// A task that was given up, as it lies on the topic of dead letters.
+#[derive(Serialize)]
+struct Letter<'a> {
+    reason: Option<&'a str>,
+    envelope: &'a Envelope,
 }
 
 /// One worker over a registry of tasks.
@@ -210,8 +218,9 @@ impl Worker {
         // Once it is recorded: whoever sees the count finds the task's end in the outbox.
         metrics::counter!("guildhall_tasks_total", "task" => name, "outcome" => outcome).increment(1);
         if dead && let Some(queue) = &self.app.queue {
-            let letter = serde_json::json!({ "reason": reason, "envelope": envelope });
-            if let Err(error) = queue.bury(id, letter.to_string().as_bytes()).await {
+            // Written, not built as a value: a payload may be nested deeper than a value is read.
+            let letter = Letter { reason: reason.as_deref(), envelope: &envelope };
+            if let Err(error) = queue.bury(id, &serde_json::to_vec(&letter).unwrap_or_default()).await {
                 tracing::warn!(error, id, "a dead letter is in the table, not on its topic");
             }
         }
