@@ -14,7 +14,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::lambda::{Lambda, free_port, http_api};
-use crate::process::{Process, eventually, get_text, player_token, server_token};
+use crate::process::{Process, eventually, figure, get_text, player_token, server_token};
 use crate::socket_client::{Socket, call, follow, make, say};
 
 /// A nats-server of a test's own.
@@ -209,7 +209,6 @@ async fn servers_tell_each_other_by_hints_without_text() {
     let mut waiting = one.connect().await.unwrap();
     let token = player_token("alice");
     let (heard, ()) = tokio::join!(waiting.call(&token, "/message/sync", Some(&poll)), async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
         say(&other, "bob", "secret-guild", "from the newest code").await;
     });
     assert_eq!(heard.unwrap().body["data"]["channels"][0]["messages"][0]["seq"], 61);
@@ -220,11 +219,7 @@ async fn servers_tell_each_other_by_hints_without_text() {
     let mut publisher = TcpStream::connect(("127.0.0.1", nats.port)).await.unwrap();
     let hint = format!("CONNECT {{}}\r\nPUB {} 2\r\n99\r\n", subject.replace("latest", "live"));
     publisher.write_all(hint.as_bytes()).await.unwrap();
-    eventually("the gap is counted", async || {
-        let text = get_text(&figures, "/metrics").await;
-        text.lines().any(|line| line == "guildhall_gaps_total 1").then_some(())
-    })
-    .await;
+    figure(&figures, "guildhall_gaps_total 1").await;
 }
 
 /// A bus that loses, repeats and reorders, and is killed meanwhile: each entry once, in order.
@@ -245,17 +240,22 @@ async fn a_faulty_bus_that_is_killed_loses_and_repeats_nothing() {
         socket.ask("/live/follow", follow("g", 0)).await;
         sockets.push(socket);
     }
-    let writing = join_all(servers.iter().map(|server| async move {
+    let said = AtomicUsize::new(0);
+    let writing = join_all(servers.iter().map(|server| async {
         for n in 0..EACH {
             say(server, "bob", "g", &format!("{n}")).await;
+            said.fetch_add(1, Ordering::SeqCst);
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }));
+    let are_said = async |count: usize| {
+        eventually("talk", async || (said.load(Ordering::SeqCst) >= count).then_some(())).await;
+    };
     let killing = async {
-        for _ in 0..2 {
-            tokio::time::sleep(Duration::from_millis(500)).await;
+        for n in 1..=2 {
+            are_said(n * 60 - 20).await;
             nats.kill();
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            are_said(n * 60).await;
             nats.start_again().await;
         }
     };

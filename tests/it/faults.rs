@@ -77,7 +77,8 @@ async fn a_frozen_process_answers_right_when_it_wakes() {
     assert_eq!(connection.call(&server_token(), "/channel/create", Some(&input)).await.unwrap().status, 200);
     process.signal(Signal::SIGSTOP);
     write("unicorn\ngriffin\n");
-    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    // Its list is older than a second then.
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
     process.signal(Signal::SIGCONT);
     let send = json!({ "channel": "world", "text": "unicorn" });
     let answer = connection.call(&player_token("alice"), "/message/send", Some(&send)).await.unwrap();

@@ -4,7 +4,8 @@ use futures_util::future::join_all;
 use guildhall::api::head::Peer;
 use serde_json::{Value, json};
 
-use crate::support::{Reply, TestApp};
+use crate::process::eventually;
+use crate::support::{Actor, Reply, TestApp};
 
 async fn send(app: &TestApp, player: &str, channel: &str) -> Reply {
     app.player(player).post("/message/send", json!({ "channel": channel, "text": "hello" })).await
@@ -195,11 +196,18 @@ async fn addresses_are_taken_from_trusted_proxies_alone() {
 async fn an_inbox_of_thousands_is_reached_whole_page_by_page() {
     const CHANNELS: usize = 3_000;
     let app = TestApp::new().await;
+    // A disk that is busy may want to be asked again.
+    let done = async |actor: Actor<'_>, path: &str, input: Value| {
+        let asking = async || (actor.post(path, input.clone()).await.status == 200).then_some(());
+        eventually(path, asking).await;
+    };
     for chunk in (0..CHANNELS).collect::<Vec<_>>().chunks(50) {
         join_all(chunk.iter().map(async |n| {
             let id = format!("guild-{n}");
-            app.guild(&id, &["alice", "bob"]).await;
-            app.player("bob").say(&id, "hello").await;
+            let guild = json!({ "id": id, "kind": "guild", "members": ["alice", "bob"] });
+            done(app.server(), "/channel/create", guild).await;
+            let hello = json!({ "channel": id, "text": "hello", "nonce": "n" });
+            done(app.player("bob"), "/message/send", hello).await;
         }))
         .await;
     }

@@ -70,6 +70,7 @@ mod sanctions;
 mod scf;
 mod schedules;
 mod server;
+mod shards;
 mod socket_client;
 mod sockets;
 mod sockets_broken;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::future::join_all;
 use guildhall::store::Db;
@@ -154,7 +154,9 @@ async fn whoever_migrates_second_waits_for_the_first() {
     let name: String = sqlx::query_scalar("SELECT current_database()").fetch_one(&mut first).await.unwrap();
     assert_eq!(name, "postgres");
     first.execute(sqlx::AssertSqlSafe(format!("SELECT pg_advisory_lock({LOCK})"))).await.unwrap();
-    let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+    // Longer than any statement of a request may wait.
+    let waiting = "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+        WHERE l.locktype = 'advisory' AND NOT l.granted AND clock_timestamp() - a.query_start > interval '1 second'";
     let ending = async {
         eventually("the second waits", async || {
             let mut connection = PgConnection::connect(&server.url()).await.unwrap();
@@ -162,8 +164,6 @@ async fn whoever_migrates_second_waits_for_the_first() {
             (waits == 1).then_some(())
         })
         .await;
-        // Longer than any statement of a request may wait.
-        tokio::time::sleep(Duration::from_secs(2)).await;
         first.close().await.unwrap();
     };
     let (second, ()) = tokio::join!(Db::migrate(&config), ending);

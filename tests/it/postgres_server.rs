@@ -20,7 +20,16 @@ use tempfile::TempDir;
 /// PostgreSQL refuses to run as root.
 const NOBODY: u32 = 65_534;
 
+/// Which PostgreSQL.
+#[derive(Clone, Copy)]
+pub enum Version {
+    Newest,
+    /// Debian's, the oldest that is promised.
+    Fifteen,
+}
+
 pub struct PostgresServer {
+    version: Version,
     folder: TempDir,
     port: u16,
     child: Child,
@@ -29,6 +38,10 @@ pub struct PostgresServer {
 impl PostgresServer {
     /// A new server with further lines in its configuration.
     pub fn start(settings: &str) -> Self {
+        Self::start_of(Version::Newest, settings)
+    }
+
+    pub fn start_of(version: Version, settings: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("guildhall-postgres").tempdir().unwrap();
         let data = folder.path().join("data");
         fs::create_dir(&data).unwrap();
@@ -36,7 +49,7 @@ impl PostgresServer {
             chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
             chown(&data, Some(NOBODY), Some(NOBODY)).unwrap();
         }
-        let made = program("initdb")
+        let made = program(version, "initdb")
             .args([
                 "--username",
                 "guildhall",
@@ -58,8 +71,8 @@ impl PostgresServer {
         let file = data.join("postgresql.conf");
         let conf = fs::read_to_string(&file).unwrap();
         fs::write(&file, conf + &fixed + settings).unwrap();
-        let child = spawn(&folder);
-        let server = Self { folder, port, child };
+        let child = spawn(version, &folder);
+        let server = Self { version, folder, port, child };
         server.await_answer();
         server
     }
@@ -85,7 +98,7 @@ impl PostgresServer {
         while workers.iter().any(is_there) {
             std::thread::sleep(Duration::from_millis(1));
         }
-        self.child = spawn(&self.folder);
+        self.child = spawn(self.version, &self.folder);
         self.await_answer();
     }
 
@@ -136,8 +149,12 @@ impl Drop for PostgresServer {
     }
 }
 
-fn program(name: &str) -> Command {
-    let folder = std::env::var("GUILDHALL_TEST_POSTGRES_BIN").expect("scripts/services says where it is");
+fn program(version: Version, name: &str) -> Command {
+    let variable = match version {
+        Version::Newest => "GUILDHALL_TEST_POSTGRES_BIN",
+        Version::Fifteen => "GUILDHALL_TEST_POSTGRES15_BIN",
+    };
+    let folder = std::env::var(variable).expect("scripts/services says where it is");
     let mut command = Command::new(PathBuf::from(folder).join(name));
     if Uid::effective().is_root() {
         command.uid(NOBODY).gid(NOBODY);
@@ -146,10 +163,10 @@ fn program(name: &str) -> Command {
     command
 }
 
-fn spawn(folder: &TempDir) -> Child {
+fn spawn(version: Version, folder: &TempDir) -> Child {
     // A log of its own for each start, so that an old "ready" is not taken for a new one.
     let log = File::create(folder.path().join("log")).unwrap();
-    program("postgres")
+    program(version, "postgres")
         .arg("-D")
         .arg(folder.path().join("data"))
         .process_group(0)

@@ -258,6 +258,14 @@ pub async fn get_text(address: &str, path: &str) -> String {
     text
 }
 
+/// Waits until this is a line of a server's figures.
+pub async fn figure(address: &str, line: &str) {
+    eventually(line, async || {
+        get_text(address, "/metrics").await.lines().any(|one| one == line).then_some(())
+    })
+    .await;
+}
+
 /// Asks until it works; a minute of asking means that it never will, however busy the machine is.
 pub async fn eventually<T>(what: &str, attempt: impl AsyncFnMut() -> Option<T>) -> T {
     within(Duration::from_mins(1), what, attempt).await

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::process::eventually;
 use crate::support::{Reply, TestApp, numbered_texts};
 
 async fn give(app: &TestApp, input: Value) -> Value {
@@ -45,8 +46,9 @@ async fn a_mute_ends_by_itself() {
     )
     .await;
     assert_eq!(speak(&app, "bob", "w").await.code(), "muted");
-    tokio::time::sleep(std::time::Duration::from_millis(5_100)).await;
-    speak(&app, "bob", "w").await.data();
+    let spoken =
+        eventually("its end", async || Some(speak(&app, "bob", "w").await).filter(|said| said.status == 200));
+    spoken.await.data();
 }
 
 #[tokio::test]

@@ -125,12 +125,19 @@ async fn three_workers_that_are_killed_say_each_announcement_once() {
         });
         call(&processes[0], &server_token(), "/announcement/create", input).await;
     }
+    let mut connection = processes[0].connect().await.unwrap();
     for n in 0..6 {
-        tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+        // One dies whenever a few more are said.
+        eventually("a few more are said", async || {
+            let page =
+                connection.call(&server_token(), "/message/list?channel=g&limit=1", None).await.ok()?;
+            let last = page.body["data"]["messages"][0]["seq"].as_u64().unwrap_or_default();
+            (last as usize > n * 5).then_some(())
+        })
+        .await;
         let victim = 1 + n % 2;
         processes[victim] = Process::start(&data, &[]);
     }
-    let mut connection = processes[0].connect().await.unwrap();
     let texts = eventually("all are said", async || {
         let path = "/message/list?channel=g&after=0&limit=100";
         let page = connection.call(&server_token(), path, None).await.ok()?;

@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::process::{Connection, player_token, server_token};
+use crate::process::{Connection, eventually, player_token, server_token};
 use crate::socket_client::{Socket, call, follow, make, say, start};
 use crate::support::{SECRET, claims};
 
@@ -197,13 +197,17 @@ async fn sockets_end_with_their_token_and_are_eight_for_each_player() {
     let mut short = Socket::open(process.port).await;
     short.ask("/live/hello", json!({ "token": token(2) })).await;
     let mut renewed = Socket::open(process.port).await;
+    let ends = Clock::default().now() as u64 / 1_000 + 3;
     renewed.ask("/live/hello", json!({ "token": token(3) })).await;
     let answer = renewed.ask("/live/renew", json!({ "token": token(600) })).await;
     assert_eq!(answer["data"]["id"], "alice", "{answer}");
     let bye = short.read().await.unwrap();
     assert_eq!((&bye["push"], &bye["code"]), (&json!("bye"), &json!(4001)));
     assert_eq!(short.closed().await, 4001);
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    eventually("the end of the first token", async || {
+        (Clock::default().now() as u64 / 1_000 > ends).then_some(())
+    })
+    .await;
     assert_eq!(
         renewed.ask("/meta/version", json!({})).await["error"],
         Value::Null,

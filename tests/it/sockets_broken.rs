@@ -142,19 +142,25 @@ async fn kills_of_the_server_lose_and_repeat_nothing() {
     let (listens, done) = (AtomicU16::new(process.port), AtomicBool::new(false));
     let process = Mutex::new(Some(process));
     let port = || listens.load(Ordering::Relaxed);
+    let said = AtomicUsize::new(0);
     let writing = async {
-        join_all((0..WRITERS).map(|writer| async move {
-            for n in 0..EACH {
-                say(port, &format!("{writer}-{n}")).await;
-                tokio::time::sleep(Duration::from_millis(20)).await;
+        join_all((0..WRITERS).map(|writer| {
+            let said = &said;
+            async move {
+                for n in 0..EACH {
+                    say(port, &format!("{writer}-{n}")).await;
+                    said.fetch_add(1, Ordering::SeqCst);
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
             }
         }))
         .await;
         done.store(true, Ordering::Relaxed);
     };
     let killing = async {
-        for _ in 0..4 {
-            tokio::time::sleep(Duration::from_millis(400)).await;
+        for n in 1..=4 {
+            let enough = WRITERS * EACH * n / 6;
+            eventually("talk", async || (said.load(Ordering::SeqCst) >= enough).then_some(())).await;
             let mut killed = process.lock().unwrap().take().unwrap();
             killed.signal(Signal::SIGKILL);
             assert_eq!(killed.wait(), None);
@@ -219,15 +225,21 @@ async fn kills_of_the_database_lose_and_repeat_nothing() {
         sockets::make(&process, channel, &["alice", "bob"]).await;
     }
     let port = process.port;
-    let writing = join_all(["a", "b", "c"].map(|channel| async move {
-        for n in 0..EACH {
-            say_in(channel, || port, &format!("{channel}-{n}")).await;
-            tokio::time::sleep(Duration::from_millis(10)).await;
+    let said = AtomicUsize::new(0);
+    let writing = join_all(["a", "b", "c"].map(|channel| {
+        let said = &said;
+        async move {
+            for n in 0..EACH {
+                say_in(channel, || port, &format!("{channel}-{n}")).await;
+                said.fetch_add(1, Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
         }
     }));
     let killing = async {
-        for _ in 0..2 {
-            tokio::time::sleep(Duration::from_millis(700)).await;
+        for n in 1..=2 {
+            let enough = 3 * EACH * n / 3;
+            eventually("talk", async || (said.load(Ordering::SeqCst) >= enough).then_some(())).await;
             server.kill_and_start();
         }
     };

@@ -13,7 +13,8 @@ use guildhall::config::Secret;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::process::{Answer, Process, eventually, player_token, server_token};
+use crate::lambda::free_port;
+use crate::process::{Answer, Process, eventually, figure, player_token, server_token};
 use crate::support::{SECRET, TestApp, claims};
 
 fn poll(channel: &str, after: i64, wait_s: u32) -> Value {
@@ -133,19 +134,19 @@ async fn say(process: &Process, text: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_takes_no_place_and_has_time() {
     let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("data");
+    let (data, figures) = (folder.path().join("data"), format!("127.0.0.1:{}", free_port()));
     let variables = [
         ("GUILDHALL_MAX_IN_FLIGHT", "2"),
         ("GUILDHALL_REQUEST_TIMEOUT_S", "1"),
-        ("GUILDHALL_LIVE_WAIT_S", "3"),
+        ("GUILDHALL_LIVE_WAIT_S", "6"),
+        ("GUILDHALL_METRICS_LISTEN", &figures),
     ];
     let process = serving(&data, &variables).await;
     let polls = async {
         // One after the other comes in, as two at a time are read.
-        let polls = (0..30).map(|n| {
+        let polls = (0..30).map(|_| {
             let process = &process;
             async move {
-                tokio::time::sleep(Duration::from_millis(40 * n)).await;
                 loop {
                     let answer = call(process, "alice", "/message/sync", poll("g", 1, 25)).await;
                     if answer.status == 200 {
@@ -158,7 +159,7 @@ async fn who_waits_takes_no_place_and_has_time() {
         join_all(polls).await
     };
     let speaking = async {
-        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        figure(&figures, "guildhall_waiting 30").await;
         say(&process, "first, which all know").await;
     };
     let (answers, ()) = tokio::join!(polls, speaking);
@@ -169,13 +170,14 @@ async fn who_waits_takes_no_place_and_has_time() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_answers_those_who_wait() {
     let folder = tempfile::tempdir().unwrap();
-    let mut process = serving(&folder.path().join("data"), &[]).await;
+    let figures = format!("127.0.0.1:{}", free_port());
+    let mut process = serving(&folder.path().join("data"), &[("GUILDHALL_METRICS_LISTEN", &figures)]).await;
     let polls = (0..20).map(|_| async {
         let mut connection = process.connect().await.unwrap();
         connection.call(&player_token("alice"), "/message/sync", Some(&poll("g", 0, 25))).await.unwrap()
     });
     let stopping = async {
-        tokio::time::sleep(Duration::from_millis(1_000)).await;
+        figure(&figures, "guildhall_waiting 20").await;
         process.signal(Signal::SIGTERM);
         Instant::now()
     };
@@ -190,10 +192,12 @@ async fn a_stop_answers_those_who_wait() {
 async fn what_is_said_at_another_server_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let (one, other) = (serving(&data, &[]).await, Process::start(&data, &[]));
+    let figures = format!("127.0.0.1:{}", free_port());
+    let one = serving(&data, &[]).await;
+    let other = Process::start(&data, &[("GUILDHALL_METRICS_LISTEN", &figures)]);
     for n in 1..=5 {
         let speaking = async {
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            figure(&figures, "guildhall_waiting 1").await;
             say(&one, &format!("{n}")).await;
         };
         let (answer, ()) =
