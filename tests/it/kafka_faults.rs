@@ -265,7 +265,7 @@ async fn a_topic_that_is_deleted_is_made_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_with_certificate_or_password_stands_in_the_log() {
     const PASSWORD: &str = "a-password-for-tests";
-    let ours = Authority::new();
+    let ours = Authority::new("ours");
     let (certificate, key) = ours.sign();
     let pem = |text: &str| text.trim().replace('\n', " \\\n");
     let settings = format!(
@@ -279,7 +279,8 @@ async fn what_is_wrong_with_certificate_or_password_stands_in_the_log() {
         pem(&ours.pem()),
     );
     let broker = KafkaServer::start_with("SASL_SSL", &[("ann", PASSWORD)], &settings);
-    let (ca, other) = (broker.file("ca.pem", &ours.pem()), broker.file("other.pem", &Authority::new().pem()));
+    let (ca, other) =
+        (broker.file("ca.pem", &ours.pem()), broker.file("other.pem", &Authority::new("others").pem()));
     let (password, wrong) = (broker.file("password", PASSWORD), broker.file("wrong", "another-password"));
     for (ca, password, why) in [
         (&ca, &password, None),
@@ -322,9 +323,9 @@ struct Authority {
 }
 
 impl Authority {
-    fn new() -> Self {
+    fn new(name: &str) -> Self {
         let mut of_authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
-        of_authority.distinguished_name.push(rcgen::DnType::CommonName, "an authority of tests");
+        of_authority.distinguished_name.push(rcgen::DnType::CommonName, name);
         of_authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         let key = rcgen::KeyPair::generate().unwrap();
         let certificate = of_authority.self_signed(&key).unwrap();

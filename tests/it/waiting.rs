@@ -21,6 +21,11 @@ fn poll(channel: &str, after: i64, wait_s: u32) -> Value {
     json!({ "channels": [{ "channel": channel, "after": after }], "wait_s": wait_s })
 }
 
+/// So many polls wait at a server; its feed, which reads for sockets, is one more.
+async fn all_wait(figures: &str, polls: usize) {
+    figure(figures, &format!("guildhall_waiting {}", polls + 1)).await;
+}
+
 async fn somebody_waits(app: &TestApp, count: usize) {
     eventually("somebody waits", async || (app.app.db.hub().waiting() == count).then_some(())).await;
 }
@@ -159,7 +164,7 @@ async fn who_waits_takes_no_place_and_has_time() {
         join_all(polls).await
     };
     let speaking = async {
-        figure(&figures, "guildhall_waiting 30").await;
+        all_wait(&figures, 30).await;
         say(&process, "first, which all know").await;
     };
     let (answers, ()) = tokio::join!(polls, speaking);
@@ -177,7 +182,7 @@ async fn a_stop_answers_those_who_wait() {
         connection.call(&player_token("alice"), "/message/sync", Some(&poll("g", 0, 25))).await.unwrap()
     });
     let stopping = async {
-        figure(&figures, "guildhall_waiting 20").await;
+        all_wait(&figures, 20).await;
         process.signal(Signal::SIGTERM);
         Instant::now()
     };
@@ -197,7 +202,7 @@ async fn what_is_said_at_another_server_is_found() {
     let other = Process::start(&data, &[("GUILDHALL_METRICS_LISTEN", &figures)]);
     for n in 1..=5 {
         let speaking = async {
-            figure(&figures, "guildhall_waiting 1").await;
+            all_wait(&figures, 1).await;
             say(&one, &format!("{n}")).await;
         };
         let (answer, ()) =
