@@ -8,7 +8,6 @@
 //! Knows no other room.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::ops::Range;
 
 use aho_corasick::BuildError;
@@ -16,31 +15,28 @@ use unicode_segmentation::UnicodeSegmentation;
 
 mod accept;
 mod action;
+mod budget;
 mod build;
 pub mod display;
 mod fold;
 mod forms;
 pub mod policy;
 mod readings;
+mod search;
 mod suspicion;
 mod variants;
 mod view;
 mod walk;
 pub mod words;
 
-use accept::Rules;
+pub use budget::Budget;
 use build::{Finder, Sources};
 pub use fold::fold_text;
-use suspicion::suspicious;
-use view::{Letter, Plain, Reading, Squeezed};
+use search::Find;
 pub use words::{Action, Entry, Matching, Options, Wordlist};
 
 /// What masked characters become.
 const MASK: char = '*';
-/// A wildcard stands for at most so many characters.
-const WILDCARD: usize = 8;
-/// Text behind this mark is shown backwards.
-const RIGHT_TO_LEFT: char = '\u{202e}';
 
 /// A wordlist, ready to judge.
 pub struct Filter {
@@ -57,8 +53,16 @@ pub struct Filter {
 /// What the filter says of a text.
 #[derive(Debug, Default)]
 pub struct Verdict<'f> {
-    /// Blocked spans in the order of their starts; they may overlap.
+    /// Blocked spans in the order of their starts. Those of one entry don't overlap; those of several may.
     pub hits: Vec<Hit<'f>>,
+}
+
+/// What was found in a text, without what it means: that is the [`Verdict`].
+#[derive(Debug, Default)]
+pub struct Finds {
+    finds: Vec<Find>,
+    steps: u32,
+    whole: bool,
 }
 
 /// One blocked span.
@@ -103,18 +107,6 @@ impl View {
     }
 }
 
-/// Buffers that are used again from text to text.
-#[derive(Default)]
-struct Buffers {
-    plain: Plain,
-    squeezed: Squeezed,
-    letters: Vec<Letter>,
-}
-
-thread_local! {
-    static BUFFERS: RefCell<Buffers> = RefCell::default();
-}
-
 impl Filter {
     /// Builds the automata: milliseconds for thousands of entries, so not on a request's path.
     ///
@@ -126,161 +118,71 @@ impl Filter {
 
     /// Judges a text.
     pub fn judge(&self, text: &str) -> Verdict<'_> {
-        let mut hits = BUFFERS.with_borrow_mut(|buffers| self.search(text, buffers));
-        if text.contains(RIGHT_TO_LEFT) {
-            self.search_backwards(text, &mut hits);
-        }
-        if hits.len() > 1 {
-            hits.sort_by_key(|hit| (hit.span.start, hit.span.end, hit.view));
-            hits.dedup_by(|later, first| later.span == first.span && later.entry == first.entry);
-        }
-        Verdict { hits }
+        self.verdict(&self.find(text, &mut Budget::of(text.len())))
+    }
+
+    /// What is found in a string of a send, within what is left to that send.
+    pub fn find(&self, text: &str, budget: &mut Budget) -> Finds {
+        let mut steps = budget.open(text.len());
+        let finds = search::merged(search::all(self, text, &mut steps));
+        budget.close(&steps);
+        Finds { finds, steps: steps.taken, whole: !steps.ended }
     }
 
     /// Judges a text behind the sender's last ones: a word that several short messages spell out, whole, is a hit on
     /// this one. `before` is in the order they were sent.
     pub fn judge_after(&self, before: &[&str], text: &str) -> Verdict<'_> {
-        let mut verdict = self.judge(text);
-        if !verdict.hits.is_empty() {
-            return verdict;
+        self.verdict(&self.find_after(before, text, &mut Budget::of(text.len())))
+    }
+
+    /// What is found in a text behind the sender's last ones.
+    pub fn find_after(&self, before: &[&str], text: &str, budget: &mut Budget) -> Finds {
+        let mut found = self.find(text, budget);
+        if !found.finds.is_empty() {
+            return found;
         }
         for first in (0..before.len()).rev() {
             let joined: String = before[first..].iter().chain([&text]).map(|part| part.trim()).collect();
-            let whole = |hit: &&Hit<'_>| hit.span == (0..joined.len()) && hit.action != Action::Review;
-            if let Some(hit) = self.judge(&joined).hits.iter().find(whole) {
-                verdict.hits.push(Hit { span: 0..text.len(), ..hit.clone() });
+            let mut steps = budget.open(0);
+            let finds = search::all(self, &joined, &mut steps);
+            budget.close(&steps);
+            found.steps += steps.taken;
+            found.whole &= !steps.ended;
+            let whole = |find: &Find| {
+                find.span == (0..joined.len()) && self.sources.get(find.entry).2 != Action::Review
+            };
+            if let Some(find) = finds.into_iter().find(whole) {
+                found.finds.push(Find { span: 0..text.len(), ..find });
                 break;
             }
         }
-        verdict
+        found
     }
 
-    fn search(&self, text: &str, buffers: &mut Buffers) -> Vec<Hit<'_>> {
-        let Buffers { plain, squeezed, letters } = buffers;
-        let (mut hits, mut allowed) = (Vec::new(), Vec::new());
-        plain.read(text);
-        for (pattern, span) in self.words.finds(&plain.text) {
-            if !accept::in_plain(&plain.text, &span, pattern.rules) {
-                continue;
-            }
-            let Some(span) = self.with_tail(&plain.text, span, pattern.rules, pattern.number) else {
-                continue;
-            };
-            let span = plain.original(span, text);
-            match pattern.rules.has(Rules::ALLOW) {
-                true => allowed.push(span),
-                false => hits.push(self.hit(pattern.entry, span, View::Plain)),
-            }
-        }
-        let whole = 0..plain.text.len();
-        let part = if self.spelled && plain.text.bytes().any(|byte| byte.is_ascii_alphabetic()) {
-            Some(whole.clone())
-        } else {
-            suspicious(&plain.text, self.words.longest)
+    /// What finds mean.
+    pub fn verdict(&self, found: &Finds) -> Verdict<'_> {
+        let hit = |find: &Find| {
+            let (entry, category, action, severity) = self.sources.get(find.entry);
+            Hit { span: find.span.clone(), entry, category, action, severity, view: find.view }
         };
-        let joined = part
-            .and_then(|part| self.search_squeezed(text, (plain, part), (squeezed, Reading::Leet), &mut hits));
-        if let Some(part) = both(walk::region(&plain.text, self.words.longest), joined) {
-            let found = walk::finds(&self.words, (&plain.text, false), part, (letters, squeezed));
-            hits.extend(
-                found.map(|(entry, span)| self.hit(entry, plain.original(span, text), View::Squeezed)),
-            );
-        }
-        if !text.is_ascii() && readings::mixes_scripts(text) {
-            let found = walk::finds(&self.words, (&plain.text, true), whole.clone(), (letters, squeezed));
-            let found = found.map(|(entry, span)| (entry, plain.original(span, text)));
-            // A word of one script alone is a word of that script.
-            let mixed = found.filter(|(_, span)| readings::mixes_scripts(&text[span.clone()]));
-            hits.extend(mixed.map(|(entry, span)| self.hit(entry, span, View::Squeezed)));
-        }
-        if self.no_digits.is_some() && plain.text.bytes().any(|byte| byte.is_ascii_digit()) {
-            self.search_squeezed(text, (plain, whole.clone()), (squeezed, Reading::NoDigits), &mut hits);
-        }
-        if self.sound.is_some() && !plain.text.is_ascii() {
-            self.search_squeezed(text, (plain, whole), (squeezed, Reading::Sound), &mut hits);
-        }
-        hits.retain(|hit| {
-            !allowed.iter().any(|span| span.start <= hit.span.start && hit.span.end <= span.end)
-        });
-        hits
-    }
-
-    /// Answers with a part of the plain text that is worth a walk: there the first or last letter of an entry seems to be
-    /// repeated by the word beside it ("b a n d i t there").
-    fn search_squeezed<'f>(
-        &'f self,
-        text: &str,
-        (plain, part): (&Plain, Range<usize>),
-        (view, reading): (&mut Squeezed, Reading),
-        hits: &mut Vec<Hit<'f>>,
-    ) -> Option<Range<usize>> {
-        view.read(plain, part, reading);
-        let mut joined = None;
-        let mut add = |finder: &Finder, name| {
-            for (entry, units, counts) in found(view, finder) {
-                if counts {
-                    hits.push(self.hit(entry, plain.original(view.span(units), text), name));
-                } else if view.may_be_joined(&units) {
-                    joined = both(joined.take(), Some(view.span(units)));
-                }
-            }
-        };
-        match reading {
-            Reading::NoDigits => self.no_digits.iter().for_each(|finder| add(finder, View::NoDigits)),
-            Reading::Sound => self.sound.iter().for_each(|finder| add(finder, View::Sound)),
-            Reading::Leet => add(&self.words, View::Squeezed),
-        }
-        joined
-    }
-
-    /// Follows a wildcard's further pieces, and grows the span over them.
-    fn with_tail(&self, folded: &str, span: Range<usize>, rules: Rules, number: u32) -> Option<Range<usize>> {
-        if !rules.has(Rules::HAS_TAIL) {
-            return Some(span);
-        }
-        let mut end = span.end;
-        for piece in self.words.tail(number) {
-            let mut starts = folded[end..].char_indices().map(|(at, _)| end + at).take(WILDCARD + 1);
-            end = starts.find(|at| folded[*at..].starts_with(piece.as_str()))? + piece.len();
-        }
-        Some(span.start..end)
-    }
-
-    /// What stands behind a right-to-left mark is read backwards, as it is shown.
-    fn search_backwards<'f>(&'f self, text: &str, hits: &mut Vec<Hit<'f>>) {
-        for (mark, _) in text.match_indices(RIGHT_TO_LEFT) {
-            let start = mark + RIGHT_TO_LEFT.len_utf8();
-            let end = text[start..].find(['\u{202c}', RIGHT_TO_LEFT]).map_or(text.len(), |at| start + at);
-            let shown: String = text[start..end].chars().rev().collect();
-            let found = BUFFERS.with_borrow_mut(|buffers| self.search(&shown, buffers));
-            hits.extend(found.into_iter().map(|hit| {
-                let span = end - hit.span.end..end - hit.span.start;
-                Hit { span, ..hit }
-            }));
-        }
-    }
-
-    fn hit(&self, entry: u32, span: Range<usize>, view: View) -> Hit<'_> {
-        let (entry, category, action, severity) = self.sources.get(entry);
-        Hit { span, entry, category, action, severity, view }
+        Verdict { hits: found.finds.iter().map(hit).collect() }
     }
 }
 
-/// The finds in a squeezed view: their entries, their units, and whether they count.
-fn found<'a>(view: &'a Squeezed, finder: &'a Finder) -> impl Iterator<Item = (u32, Range<usize>, bool)> + 'a {
-    finder.finds(&view.text).filter(|(found, _)| found.rules.has(Rules::SQUEEZED)).map(|(found, span)| {
-        let units = view.unit_at[span.start] as usize..view.unit_at[span.end - 1] as usize + 1;
-        let counts = !view.touches_cut(&units)
-            && accept::in_squeezed(view, units.clone(), found.rules, finder.runs(&found));
-        (found.entry, units, counts)
-    })
-}
+impl Finds {
+    /// The work it took, in steps: what a search for the worst texts makes as large as it can.
+    pub const fn steps(&self) -> u32 {
+        self.steps
+    }
 
-/// The span of two, where there are two.
-fn both(one: Option<Range<usize>>, other: Option<Range<usize>>) -> Option<Range<usize>> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.start.min(other.start)..one.end.max(other.end)),
-        (one, other) => one.or(other),
+    /// Was the text read in every way it can be read? If not, what was not read has been searched plainly.
+    pub const fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    /// Was nothing found?
+    pub const fn is_empty(&self) -> bool {
+        self.finds.is_empty()
     }
 }
 
@@ -316,16 +218,18 @@ impl Verdict<'_> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::view::{Plain, Reading, Squeezed};
     use super::*;
 
     /// Everything that the squeezed view finds in a whole text.
     fn found_in_whole(filter: &Filter, text: &str) -> Vec<(Range<usize>, String)> {
-        let mut hits = Vec::new();
+        let mut finds = Vec::new();
         let mut plain = Plain::default();
         plain.read(text);
         let whole = 0..plain.text.len();
-        filter.search_squeezed(text, (&plain, whole), (&mut Squeezed::default(), Reading::Leet), &mut hits);
-        hits.into_iter().map(|hit| (hit.span, hit.entry.to_owned())).collect()
+        filter.search_squeezed(text, (&plain, whole), (&mut Squeezed::default(), Reading::Leet), &mut finds);
+        let name = |find: Find| (find.span, filter.sources.get(find.entry).0.to_owned());
+        finds.into_iter().map(name).collect()
     }
 
     #[test]
@@ -360,8 +264,11 @@ mod tests {
             let list = Wordlist::parse(&[("w.txt".to_owned(), words.join("\n").into_bytes())]).unwrap();
             let filter = Filter::build(&list).unwrap();
             let judged: Vec<_> = filter.judge(&text).hits.into_iter().map(|hit| (hit.span, hit.entry.to_owned())).collect();
-            for found in found_in_whole(&filter, &text) {
-                prop_assert!(judged.contains(&found), "{found:?} in {text:?}, judged {judged:?}");
+            for (span, entry) in found_in_whole(&filter, &text) {
+                let holds = |judged: &(Range<usize>, String)| {
+                    judged.1 == entry && judged.0.start <= span.start && span.end <= judged.0.end
+                };
+                prop_assert!(judged.iter().any(holds), "{entry} at {span:?} in {text:?}, judged {judged:?}");
             }
         }
     }

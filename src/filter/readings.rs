@@ -146,25 +146,27 @@ pub(super) fn choices(before: Option<char>, rest: &str, twins: bool, mut choose:
     let mut characters = rest.chars();
     let Some(character) = characters.next() else { return };
     let (length, after) = (character.len_utf8(), characters.next());
-    let drawn = DRAWN.iter().filter(|(drawing, _)| may_be_drawn(character) && rest.starts_with(drawing));
-    for (drawing, letter) in drawn {
-        choose(Choice::Letter(*letter, true), drawing.len());
+    let mut drawings = drawn_from(character);
+    while drawings != 0 {
+        let (drawing, letter) = DRAWN[drawings.trailing_zeros() as usize];
+        drawings &= drawings - 1;
+        if rest.starts_with(drawing) {
+            choose(Choice::Letter(letter, true), drawing.len());
+        }
     }
-    let mut signs = |table: &[(char, &str)], is_letter| {
-        let letters =
-            table.iter().filter(|(sign, _)| *sign == character).flat_map(|(_, letters)| letters.chars());
-        letters.for_each(|letter| choose(Choice::Letter(letter, is_letter), length));
+    let mut letters = |letters: &str, is_letter| {
+        letters.chars().for_each(|letter| choose(Choice::Letter(letter, is_letter), length));
     };
     let beside = |wanted: fn(char) -> bool| before.is_some_and(wanted) || after.is_some_and(wanted);
     if character.is_ascii_digit() && beside(is_other_letter) {
         if beside(is_cyrillic) {
-            signs(CYRILLIC_DIGITS, false);
+            letters(listed(CYRILLIC_DIGITS, character), false);
         }
         return choose(Choice::Letter(character, false), length);
     }
-    signs(SIGNS, false);
-    if twins {
-        signs(TWINS, true);
+    letters(sign(character), false);
+    if twins && is_twin(character) {
+        letters(listed(TWINS, character), true);
     }
     if is_alphanumeric(character) {
         if is_put_in(before, character, after) {
@@ -181,8 +183,41 @@ pub(super) fn choices(before: Option<char>, rest: &str, twins: bool, mut choose:
     }
 }
 
-fn may_be_drawn(character: char) -> bool {
-    character == 'v' || character.is_ascii_punctuation()
+/// What a table says of a character; nothing where it says nothing.
+fn listed(table: &[(char, &'static str)], character: char) -> &'static str {
+    table.iter().find(|(listed, _)| *listed == character).map_or("", |(_, letters)| letters)
+}
+
+/// The letters that a sign stands for. Of ASCII, by one look: the walk asks at every place.
+fn sign(character: char) -> &'static str {
+    const ASCII: [&str; 128] = {
+        let (mut letters, mut at) = ([""; 128], 0);
+        while at < SIGNS.len() {
+            if SIGNS[at].0.is_ascii() {
+                letters[SIGNS[at].0 as usize] = SIGNS[at].1;
+            }
+            at += 1;
+        }
+        letters
+    };
+    match ASCII.get(character as usize) {
+        Some(letters) => letters,
+        None => listed(SIGNS, character),
+    }
+}
+
+/// The places in [`DRAWN`] whose drawing begins with this character, as bits.
+fn drawn_from(character: char) -> u64 {
+    const FIRST: [u64; 128] = {
+        assert!(DRAWN.len() <= 64, "a bit for each");
+        let (mut drawings, mut at) = ([0; 128], 0);
+        while at < DRAWN.len() {
+            drawings[DRAWN[at].0.as_bytes()[0] as usize] |= 1 << at;
+            at += 1;
+        }
+        drawings
+    };
+    FIRST.get(character as usize).copied().unwrap_or_default()
 }
 
 /// Is this a place that can be read in more than one way? Sees too much rather than too little.

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::fold::{Folding, fold, is_alphabetic, is_alphanumeric, is_word_character, push_folded};
+use super::fold::{is_alphabetic, is_alphanumeric, is_word_character, push_folded};
 
 /// The folded text, separators and all.
 #[derive(Default)]
@@ -39,13 +39,15 @@ impl Plain {
         self.text.push_str(folded);
     }
 
-    /// The span of the original that a span of the folded text came from.
+    /// The span of the original that a span of the folded text came from. Dropped characters (marks, invisible) go with
+    /// the one that they hang on.
     pub(super) fn original(&self, span: Range<usize>, text: &str) -> Range<usize> {
         if self.origin.is_empty() {
             return span;
         }
-        let start = self.origin[span.start] as usize;
-        start..end_of(text, self.origin[span.end - 1] as usize)
+        let last = self.origin[span.end - 1];
+        let next = self.origin[span.end..].iter().find(|origin| **origin != last);
+        self.origin[span.start] as usize..next.map_or(text.len(), |next| *next as usize)
     }
 }
 
@@ -58,13 +60,6 @@ fn has_wide_space(ascii: &str) -> bool {
         before = space;
         wide
     })
-}
-
-/// The end of the character at `at`, with the dropped ones (marks, invisible) that hang on it.
-pub(super) fn end_of(text: &str, at: usize) -> usize {
-    let mut characters = text[at..].char_indices().skip(1);
-    let next = characters.find(|(_, character)| character.is_ascii() || fold(*character) != Folding::Dropped);
-    next.map_or(text.len(), |(offset, _)| at + offset)
 }
 
 /// What stood between two letters.

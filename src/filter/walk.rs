@@ -2,23 +2,33 @@
 //!
 //! From each place where a word may begin it goes along the patterns letter by letter, and splits where the text can be
 //! read as another letter, as a separator, or as any letter at all. A branch ends with the last pattern that begins so,
-//! which is soon; and each beginning has so many steps and no more, so that no text can hold a request up.
+//! which is soon. Each beginning has so many steps, and all of them together have what the text has: first each gets an
+//! equal few, then those that need more share what is left. So no text can hold a request up, and no part of it can use up
+//! what another part needs.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use aho_corasick::automaton::StateID;
 
 use super::accept::{self, Rules};
+use super::budget::Steps;
 use super::build::{Automata, Finder};
 use super::fold::{is_alphabetic, is_voicing, is_word_character};
 use super::readings::{Choice, choices, is_ambiguous, may_be_ambiguous};
 use super::suspicion::Longest;
 use super::view::{Gap, Letter, Squeezed};
 
-/// Steps from one beginning.
-const STEPS: u32 = 400;
-/// Readings of one place.
-const WAYS: usize = 12;
+/// Steps from one beginning: a few at first, which is enough for nearly all, and as many as there are in the end.
+const FEW: u32 = 48;
+const MOST: u32 = 800;
+/// What costs as much as several steps: a sign that may stand for any letter, as it is tried with all of them; finding
+/// out how a place can be read; putting a find together, to which more is added for each of its letters.
+const HOLE: u32 = 8;
+const READING: u32 = 2;
+const FIND: u32 = 6;
+/// Nothing is read at a place yet.
+const UNREAD: u32 = u32::MAX;
 /// Words with a sign in place of a letter have so many letters, so that the others tell which word it is.
 const HOLE_LETTERS: usize = 5;
 
@@ -69,61 +79,127 @@ impl Word {
     }
 }
 
-/// A walk over one text.
-pub(super) struct Walk<'a> {
-    finder: &'a Finder,
-    text: &'a str,
-    twins: bool,
+/// The ways that a walk takes, and what it needs to know of the text; used again from text to text.
+#[derive(Default)]
+pub(super) struct Paths {
     /// The way so far.
-    letters: &'a mut Vec<Letter>,
-    has_hole: bool,
-    steps: u32,
-    /// Where a find is put together to be judged.
-    view: &'a mut Squeezed,
-    found: Vec<(u32, Range<usize>)>,
+    letters: Vec<Letter>,
+    /// How the places of the text can be read, one place behind the other; each is read when a way first comes there.
+    ways: Vec<(Choice, u8)>,
+    /// By byte of the part: where in `ways` its place begins and ends.
+    places: Vec<(u32, u32)>,
+    /// Where a word may begin, and was not yet followed to its end.
+    beginnings: Vec<u32>,
+    /// By entry and beginning: where the find ends.
+    found: HashMap<(u32, u32), u32>,
 }
 
-/// The entries that are found in a part of a text, and where. `twins` takes look-alikes of other scripts for Latin letters.
-pub(super) fn finds(
+impl Paths {
+    /// The entries that were found, and where.
+    pub(super) fn found(&mut self) -> impl Iterator<Item = (u32, Range<usize>)> {
+        self.found.drain().map(|((entry, start), end)| (entry, start as usize..end as usize))
+    }
+}
+
+/// A walk over one text.
+struct Walk<'a> {
+    finder: &'a Finder,
+    text: &'a str,
+    /// The first byte of the part in which words begin.
+    start: usize,
+    twins: bool,
+    paths: &'a mut Paths,
+    has_hole: bool,
+    /// Steps from this beginning, and how many it may take.
+    steps: u32,
+    share: u32,
+    /// Where a find is put together to be judged.
+    view: &'a mut Squeezed,
+}
+
+/// Looks for entries that begin in a part of a text. `twins` takes look-alikes of other scripts for Latin letters.
+pub(super) fn search(
     finder: &Finder,
     (text, twins): (&str, bool),
     part: Range<usize>,
-    (letters, view): (&mut Vec<Letter>, &mut Squeezed),
-) -> impl Iterator<Item = (u32, Range<usize>)> + use<> {
-    letters.clear();
-    let mut walk = Walk { finder, text, twins, letters, has_hole: false, steps: 0, view, found: Vec::new() };
+    (paths, view, steps): (&mut Paths, &mut Squeezed, &mut Steps),
+) {
+    paths.letters.clear();
+    paths.ways.clear();
+    paths.places.clear();
+    paths.found.clear();
+    let mut beginnings = std::mem::take(&mut paths.beginnings);
+    beginnings.clear();
     let mut before = text[..part.start].chars().next_back();
     for (at, character) in text[part.clone()].char_indices() {
         let inside = before.replace(character).is_some_and(is_word_character);
         if character != ' ' && (!inside || !is_word_character(character) || finder.begins_inside) {
-            for automata in finder.automata() {
-                walk.steps = 0;
-                walk.step(automata, automata.start(), part.start + at, Gap::None);
-            }
+            beginnings.push((part.start + at) as u32);
         }
     }
-    walk.found.into_iter()
+    let mut walk =
+        Walk { finder, text, start: part.start, twins, paths, has_hole: false, steps: 0, share: FEW, view };
+    let mut share = 0;
+    while !beginnings.is_empty() {
+        let fair = steps.left / beginnings.len() as u32;
+        let most = if share == 0 { FEW } else { MOST };
+        walk.share = fair.min(most);
+        if walk.share <= share {
+            steps.ended = true;
+            break;
+        }
+        share = walk.share;
+        beginnings.retain(|beginning| !walk.begin(*beginning as usize, steps));
+    }
+    walk.paths.beginnings = beginnings;
 }
 
 impl Walk<'_> {
+    /// Follows all words that may begin here; says whether each was followed to its end.
+    fn begin(&mut self, at: usize, steps: &mut Steps) -> bool {
+        if steps.left == 0 {
+            return false;
+        }
+        let finder = self.finder;
+        let mut whole = true;
+        for automata in finder.automata() {
+            self.steps = 0;
+            self.step(automata, automata.start(), at, Gap::None);
+            steps.pay(self.steps);
+            whole &= self.steps <= self.share;
+        }
+        whole
+    }
+
+    /// How a place can be read: a range of `ways`.
+    fn ways(&mut self, at: usize) -> Range<usize> {
+        let place = at - self.start;
+        if place >= self.paths.places.len() {
+            self.paths.places.resize(place + 1, (UNREAD, 0));
+        }
+        if self.paths.places[place].0 == UNREAD {
+            let before = self.text[..at].chars().next_back();
+            let ways = &mut self.paths.ways;
+            let first = ways.len() as u32;
+            choices(before, &self.text[at..], self.twins, |choice, length| ways.push((choice, length as u8)));
+            self.paths.places[place] = (first, ways.len() as u32);
+            self.steps += READING;
+        }
+        let (first, end) = self.paths.places[place];
+        first as usize..end as usize
+    }
+
     /// Goes on from a place in the text, at a place in the patterns.
     fn step(&mut self, automata: &Automata, state: StateID, at: usize, gap: Gap) {
         self.steps += 1;
-        if self.steps > STEPS {
-            return;
-        }
-        let before = self.text[..at].chars().next_back();
-        let mut ways = [(Choice::Hole, 0); WAYS];
-        let mut count = 0;
-        choices(before, &self.text[at..], self.twins, |choice, length| {
-            if let Some(way) = ways.get_mut(count) {
-                (*way, count) = ((choice, length), count + 1);
+        for way in self.ways(at) {
+            if self.steps > self.share {
+                return;
             }
-        });
-        for (choice, length) in &ways[..count] {
-            let end = at + length;
-            match *choice {
-                Choice::Separator(_) | Choice::Hole if self.letters.is_empty() => {}
+            let (choice, length) = self.paths.ways[way];
+            let end = at + usize::from(length);
+            match choice {
+                Choice::Separator(_) | Choice::Hole if self.paths.letters.is_empty() => {}
                 Choice::Separator(more) => self.step(automata, state, end, gap.max(more)),
                 Choice::Letter(letter, is_letter) => {
                     let letter = Letter { letter, start: at as u32, end: end as u32, gap, is_letter };
@@ -131,8 +207,12 @@ impl Walk<'_> {
                 }
                 Choice::Hole if self.has_hole || gap == Gap::Sentence => {}
                 Choice::Hole => {
+                    self.steps += HOLE;
                     self.has_hole = true;
                     for letter in 'a'..='z' {
+                        if self.steps > self.share {
+                            break;
+                        }
                         let letter =
                             Letter { letter, start: at as u32, end: end as u32, gap, is_letter: false };
                         self.letter(automata, state, letter);
@@ -145,25 +225,28 @@ impl Walk<'_> {
 
     /// Takes a letter where a pattern goes on with it, or where it repeats the last one.
     fn letter(&mut self, automata: &Automata, state: StateID, letter: Letter) {
-        let repeats = self.letters.last().is_some_and(|last| last.letter == letter.letter);
+        let repeats = self.paths.letters.last().is_some_and(|last| last.letter == letter.letter);
+        self.steps += u32::from(!self.has_hole);
         let Some(next) = (if repeats { Some(state) } else { automata.next(state, letter.letter) }) else {
             return;
         };
-        self.letters.push(letter);
+        self.paths.letters.push(letter);
         if automata.ends(next) {
             self.arrive(automata, next);
         }
         self.step(automata, next, letter.end as usize, Gap::None);
-        self.letters.pop();
+        self.paths.letters.pop();
     }
 
     /// Notes the patterns that end here, where the rules let them count.
     fn arrive(&mut self, automata: &Automata, state: StateID) {
-        self.view.read_letters(self.letters);
-        let (start, end) =
-            (self.letters[0].start as usize, self.letters[self.letters.len() - 1].end as usize);
-        let before = self.text[..start].chars().next_back();
-        let mut behind = self.text[end..].chars();
+        let letters = &self.paths.letters;
+        self.view.read_letters(letters);
+        let count = letters.len();
+        self.steps += FIND + count as u32 / 2;
+        let (start, end) = (letters[0].start, letters[count - 1].end);
+        let before = self.text[..start as usize].chars().next_back();
+        let mut behind = self.text[end as usize..].chars();
         let (after, second) = (behind.next(), behind.next());
         if after.is_some_and(is_voicing) {
             return;
@@ -172,15 +255,14 @@ impl Walk<'_> {
         let plural = after == Some('s') && !touches(second);
         self.view.set_neighbours(before.is_some_and(is_alphabetic), after.is_some_and(is_alphabetic));
         let around = accept::Around { before: touches(before), after: touches(after) && !plural };
-        let count: usize = self.letters.len();
         for found in automata.patterns(self.finder, state, self.view.text.len()) {
             let may_have_hole = !self.has_hole || (count >= HOLE_LETTERS && found.rules.has(Rules::IN_WORDS));
             if found.rules.has(Rules::SQUEEZED)
                 && may_have_hole
                 && accept::in_units(&self.view.units, || around, found.rules, self.finder.runs(&found))
-                && !self.found.contains(&(found.entry, start..end))
             {
-                self.found.push((found.entry, start..end));
+                let furthest = self.paths.found.entry((found.entry, start)).or_default();
+                *furthest = end.max(*furthest);
             }
         }
     }

@@ -1,0 +1,236 @@
+//! The search: one text, every view of it that is worth a look, and the finds that count.
+
+use std::cell::RefCell;
+use std::ops::Range;
+
+use super::accept::{self, Rules};
+use super::budget::Steps;
+use super::build::Finder;
+use super::readings;
+use super::suspicion::suspicious;
+use super::view::{Plain, Reading, Squeezed};
+use super::walk::{self, Paths};
+use super::{Filter, View};
+
+/// A wildcard stands for at most so many characters.
+const WILDCARD: usize = 8;
+/// Text behind this mark is shown backwards.
+const RIGHT_TO_LEFT: char = '\u{202e}';
+
+/// A blocked span by its entry's number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Find {
+    pub(super) span: Range<usize>,
+    pub(super) entry: u32,
+    pub(super) view: View,
+}
+
+/// Buffers that are used again from text to text.
+#[derive(Default)]
+struct Buffers {
+    plain: Plain,
+    squeezed: Squeezed,
+    paths: Paths,
+}
+
+thread_local! {
+    static BUFFERS: RefCell<Buffers> = RefCell::default();
+}
+
+/// Everything that is found in a text, in no order; finds may overlap.
+pub(super) fn all(filter: &Filter, text: &str, steps: &mut Steps) -> Vec<Find> {
+    let mut finds = Vec::new();
+    BUFFERS.with_borrow_mut(|buffers| {
+        filter.search(text, buffers, steps, &mut finds);
+        if text.contains(RIGHT_TO_LEFT) {
+            filter.search_backwards(text, buffers, steps, &mut finds);
+        }
+    });
+    steps.note(text.len() as u32);
+    finds
+}
+
+/// Finds of one entry that overlap become one; in the order of their starts.
+pub(super) fn merged(mut finds: Vec<Find>) -> Vec<Find> {
+    if finds.len() < 2 {
+        return finds;
+    }
+    finds.sort_unstable_by_key(|find| (find.entry, find.span.start, find.span.end, find.view));
+    finds.dedup_by(|later, first| {
+        let overlap = later.entry == first.entry && later.span.start < first.span.end;
+        if overlap {
+            first.span.end = first.span.end.max(later.span.end);
+            first.view = first.view.min(later.view);
+        }
+        overlap
+    });
+    finds.sort_by_key(|find| (find.span.start, find.span.end, find.view));
+    finds
+}
+
+impl Filter {
+    fn search(&self, text: &str, buffers: &mut Buffers, steps: &mut Steps, finds: &mut Vec<Find>) {
+        let Buffers { plain, squeezed, paths } = buffers;
+        let begun = finds.len();
+        plain.read(text);
+        let allowed = self.search_plain(text, plain, steps, finds);
+        let whole = 0..plain.text.len();
+        let part = if self.spelled && plain.text.bytes().any(|byte| byte.is_ascii_alphabetic()) {
+            Some(whole.clone())
+        } else {
+            suspicious(&plain.text, self.words.longest)
+        };
+        let joined =
+            part.and_then(|part| self.search_squeezed(text, (plain, part), (squeezed, Reading::Leet), finds));
+        let mixes = !text.is_ascii() && readings::mixes_scripts(text);
+        let kept = if mixes { steps.left / 2 } else { 0 };
+        if let Some(part) = both(walk::region(&plain.text, self.words.longest), joined) {
+            steps.left -= kept;
+            walk::search(&self.words, (&plain.text, false), part, (paths, squeezed, steps));
+            steps.left += kept;
+            finds.extend(paths.found().map(|(entry, span)| {
+                let span = plain.original(span, text);
+                Find { span, entry, view: View::Squeezed }
+            }));
+        }
+        if mixes {
+            walk::search(&self.words, (&plain.text, true), whole.clone(), (paths, squeezed, steps));
+            let found = paths.found().map(|(entry, span)| (entry, plain.original(span, text)));
+            // A word of one script alone is a word of that script.
+            let mixed = found.filter(|(_, span)| readings::mixes_scripts(&text[span.clone()]));
+            finds.extend(mixed.map(|(entry, span)| Find { span, entry, view: View::Squeezed }));
+        }
+        if self.no_digits.is_some() && plain.text.bytes().any(|byte| byte.is_ascii_digit()) {
+            self.search_squeezed(text, (plain, whole.clone()), (squeezed, Reading::NoDigits), finds);
+        }
+        if self.sound.is_some() && !plain.text.is_ascii() {
+            self.search_squeezed(text, (plain, whole), (squeezed, Reading::Sound), finds);
+        }
+        steps.note((finds.len() - begun) as u32);
+        drop_covered(finds, begun, allowed);
+    }
+
+    /// What the plain view holds; answers with the spans of allowed phrases.
+    fn search_plain(
+        &self,
+        text: &str,
+        plain: &Plain,
+        steps: &mut Steps,
+        finds: &mut Vec<Find>,
+    ) -> Vec<Range<usize>> {
+        let (mut allowed, mut seen) = (Vec::new(), 0);
+        for (pattern, span) in self.words.finds(&plain.text) {
+            seen += 1;
+            if !accept::in_plain(&plain.text, &span, pattern.rules) {
+                continue;
+            }
+            let Some(span) = self.with_tail(&plain.text, span, pattern.rules, pattern.number) else {
+                continue;
+            };
+            let span = plain.original(span, text);
+            match pattern.rules.has(Rules::ALLOW) {
+                true => allowed.push(span),
+                false => finds.push(Find { span, entry: pattern.entry, view: View::Plain }),
+            }
+        }
+        steps.note(seen);
+        allowed
+    }
+
+    /// Answers with a part of the plain text that is worth a walk: there the first or last letter of an entry seems to be
+    /// repeated by the word beside it ("b a n d i t there").
+    pub(super) fn search_squeezed(
+        &self,
+        text: &str,
+        (plain, part): (&Plain, Range<usize>),
+        (view, reading): (&mut Squeezed, Reading),
+        finds: &mut Vec<Find>,
+    ) -> Option<Range<usize>> {
+        view.read(plain, part, reading);
+        let mut joined = None;
+        let mut add = |finder: &Finder, name| {
+            for (entry, units, counts) in found(view, finder) {
+                if counts {
+                    let span = plain.original(view.span(units), text);
+                    finds.push(Find { span, entry, view: name });
+                } else if view.may_be_joined(&units) {
+                    joined = both(joined.take(), Some(view.span(units)));
+                }
+            }
+        };
+        match reading {
+            Reading::NoDigits => self.no_digits.iter().for_each(|finder| add(finder, View::NoDigits)),
+            Reading::Sound => self.sound.iter().for_each(|finder| add(finder, View::Sound)),
+            Reading::Leet => add(&self.words, View::Squeezed),
+        }
+        joined
+    }
+
+    /// Follows a wildcard's further pieces, and grows the span over them.
+    fn with_tail(&self, folded: &str, span: Range<usize>, rules: Rules, number: u32) -> Option<Range<usize>> {
+        if !rules.has(Rules::HAS_TAIL) {
+            return Some(span);
+        }
+        let mut end = span.end;
+        for piece in self.words.tail(number) {
+            let mut starts = folded[end..].char_indices().map(|(at, _)| end + at).take(WILDCARD + 1);
+            end = starts.find(|at| folded[*at..].starts_with(piece.as_str()))? + piece.len();
+        }
+        Some(span.start..end)
+    }
+
+    /// What stands behind a right-to-left mark is read backwards, as it is shown.
+    fn search_backwards(&self, text: &str, buffers: &mut Buffers, steps: &mut Steps, finds: &mut Vec<Find>) {
+        for (mark, _) in text.match_indices(RIGHT_TO_LEFT) {
+            let start = mark + RIGHT_TO_LEFT.len_utf8();
+            let end = text[start..].find(['\u{202c}', RIGHT_TO_LEFT]).map_or(text.len(), |at| start + at);
+            let shown: String = text[start..end].chars().rev().collect();
+            let begun = finds.len();
+            self.search(&shown, buffers, steps, finds);
+            for find in &mut finds[begun..] {
+                find.span = end - find.span.end..end - find.span.start;
+            }
+        }
+    }
+}
+
+/// The finds in a squeezed view: their entries, their units, and whether they count.
+fn found<'a>(view: &'a Squeezed, finder: &'a Finder) -> impl Iterator<Item = (u32, Range<usize>, bool)> + 'a {
+    finder.finds(&view.text).filter(|(found, _)| found.rules.has(Rules::SQUEEZED)).map(|(found, span)| {
+        let units = view.unit_at[span.start] as usize..view.unit_at[span.end - 1] as usize + 1;
+        let counts = !view.touches_cut(&units)
+            && accept::in_squeezed(view, units.clone(), found.rules, finder.runs(&found));
+        (found.entry, units, counts)
+    })
+}
+
+/// Drops the finds from `begun` on that an allowed phrase covers entirely.
+fn drop_covered(finds: &mut Vec<Find>, begun: usize, mut allowed: Vec<Range<usize>>) {
+    if allowed.is_empty() || finds.len() == begun {
+        return;
+    }
+    // By their starts, each with the furthest end so far: one look tells.
+    allowed.sort_unstable_by_key(|span| span.start);
+    let mut furthest = 0;
+    for span in &mut allowed {
+        furthest = furthest.max(span.end);
+        span.end = furthest;
+    }
+    let is_covered = |find: &Find| {
+        let begin_before = allowed.partition_point(|span| span.start <= find.span.start);
+        begin_before.checked_sub(1).is_some_and(|last| find.span.end <= allowed[last].end)
+    };
+    let mut place = 0;
+    finds.retain(|find| {
+        place += 1;
+        place <= begun || !is_covered(find)
+    });
+}
+
+/// The span of two, where there are two.
+fn both(one: Option<Range<usize>>, other: Option<Range<usize>>) -> Option<Range<usize>> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.start.min(other.start)..one.end.max(other.end)),
+        (one, other) => one.or(other),
+    }
+}
