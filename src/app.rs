@@ -5,10 +5,12 @@ use std::sync::Arc;
 use crate::access::rate::Rates;
 use crate::access::token::Tokens;
 use crate::base::clock::Clock;
-use crate::base::error::StartError;
+use crate::base::error::{Error, Result, StartError};
+use crate::chat::identity::{Identity, Scope};
 use crate::chat::recent::RecentTexts;
 use crate::chat::repeats::Repeats;
-use crate::chat::screening::Screen;
+use crate::chat::said::Said;
+use crate::chat::screening::{Judged, Screen};
 use crate::chat::values::Limit;
 use crate::config::data_folder::{self, Presence};
 use crate::config::{Config, Platform, WebhookConfig};
@@ -23,6 +25,8 @@ use crate::outside::wechat_service::WechatService;
 use crate::store::Db;
 use crate::wordlist::in_use::{Blocklist, Loaded};
 
+/// What is judged where it came: more could take a millisecond, in which others wait.
+const LONG_BYTES: usize = 512;
 /// Callbacks of one address that are refused, before it is not listened to for a while.
 const REFUSED_CALLBACKS: Option<Limit> = Some(Limit { count: 30, window_ms: 60_000 });
 
@@ -147,16 +151,26 @@ impl App {
         }))
     }
 
-    /// What a send is screened by now.
-    pub fn screen<'a>(&self, list: &'a Loaded, before: &'a [String]) -> Screen<'a> {
+    /// What names and sends are screened by now.
+    pub fn screen<'a>(&self, list: &'a Loaded) -> Screen<'a> {
         let Config { display_safety, filter_names, .. } = self.config;
-        Screen {
-            filter: &list.filter,
-            wordlist: &list.version,
-            before,
-            display_safety,
-            names: filter_names,
-            strictness: None,
+        Screen { filter: &list.filter, wordlist: &list.version, display_safety, names: filter_names }
+    }
+
+    /// Judges a send by a list, beside the threads that answer requests where it is long.
+    ///
+    /// # Errors
+    /// The filter panicked.
+    pub async fn judged(&self, list: &Arc<Loaded>, said: &Said, sender: &Identity) -> Result<Judged> {
+        if sender.scope == Scope::Server {
+            return Ok(Judged::default());
         }
+        let before = self.recent.of(said, sender, self.clock.now());
+        if said.bytes() <= LONG_BYTES {
+            return Ok(Judged::of(&list.filter, &before, said));
+        }
+        let (list, said, span) = (Arc::clone(list), said.clone(), tracing::Span::current());
+        let judging = move || span.in_scope(|| Judged::of(&list.filter, &before, &said));
+        tokio::task::spawn_blocking(judging).await.map_err(Error::internal)
     }
 }

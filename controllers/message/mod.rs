@@ -10,12 +10,12 @@ use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
 use crate::chat::payload::Payload;
 use crate::chat::said::{Said, Shown};
-use crate::chat::screening::{Refused, Screen};
+use crate::chat::screening::Refused;
 use crate::chat::values::{
     ChannelId, Cursor, Few, MAX_EXACT, MAX_MENTIONS, Nonce, PageSize, PlayerId, Seq, Text, as_set,
 };
 use crate::controllers::channel::role;
-use crate::filter::policy::Policy;
+use crate::filter::policy::Strictness;
 use crate::store::channel;
 use crate::store::message::{self, Message, MessageKind, Page, Stored, Which};
 use crate::store::outbox::FollowUp;
@@ -91,9 +91,7 @@ pub const SUPPORT: &str = "support:";
 /// # Errors
 /// Why it may not be said.
 pub async fn send(app: &App, said: Said, caller: &Identity) -> Result<Sent> {
-    let (list, before) = (app.blocklist.current(), app.recent.of(&said, caller, app.clock.now()));
-    let screen = app.screen(&list, &before);
-    match judged(app, &screen, &list.policy, &said, caller).await? {
+    match screened(app, &said, caller).await? {
         Ok(shown) => {
             if let Some(earlier) = repeated(app, &said, caller).await? {
                 return Ok(Sent { replayed: true, ..earlier });
@@ -124,26 +122,15 @@ pub async fn send(app: &App, said: Said, caller: &Identity) -> Result<Sent> {
 }
 
 /// What becomes of a send: where the filter found something, as its place wants it.
-async fn judged(
-    app: &App,
-    screen: &Screen<'_>,
-    policy: &Policy,
-    said: &Said,
-    caller: &Identity,
-) -> Result<Result<Shown, Refused>> {
-    let judged = screen.see(said, caller);
-    let hits = match &judged {
-        Ok(shown) => &shown.hits,
-        Err(refused) => &refused.hits,
+async fn screened(app: &App, said: &Said, caller: &Identity) -> Result<Result<Shown, Refused>> {
+    let list = app.blocklist.current();
+    let judged = app.judged(&list, said, caller).await?;
+    let strictness = if judged.is_empty() {
+        Strictness::default()
+    } else {
+        channel::strictness(&app.db, &said.channel, &list.policy).await?
     };
-    if hits.is_empty() {
-        return Ok(judged);
-    }
-    let strictness = channel::strictness(&app.db, &said.channel, policy).await?;
-    if strictness.is_empty() {
-        return Ok(judged);
-    }
-    Ok(Screen { strictness: Some(&strictness), ..*screen }.see(said, caller))
+    Ok(app.screen(&list).see(said, &judged, caller, Some(&strictness).filter(|wants| !wants.is_empty())))
 }
 
 /// What the same nonce stored before, where this is said too often; none where it may be said.
@@ -260,7 +247,7 @@ impl Action for RecallMessage {
     async fn run(self, app: &App, caller: Known) -> Result<RecallReply> {
         let channel = channel::visible(&app.db, &self.channel, &caller).await?;
         let window = app.config.recall_window_ms;
-        let name = app.screen(&app.blocklist.current(), &[]).name(&caller);
+        let name = app.screen(&app.blocklist.current()).name(&caller);
         let by = Identity { name, ..Identity::clone(&caller) };
         let keeps_order = by.is_staff() || role::is_officer(app, &channel, &by).await?;
         let window = (!keeps_order).then_some(window);

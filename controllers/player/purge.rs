@@ -45,7 +45,7 @@ impl Action for PurgePlayer {
 
     async fn run(self, app: &App, by: Moderator) -> Result<TaskReply> {
         let id = task::id_of("purge", &by, self.nonce.as_ref());
-        let name = app.screen(&app.blocklist.current(), &[]).name(&by);
+        let name = app.screen(&app.blocklist.current()).name(&by);
         let task = Purge {
             player: self.player.clone(),
             since: self.since.get(),

@@ -226,7 +226,7 @@ impl Entry {
 async fn run<A: Action>(app: &App, call: Call<'_>, input: fn(&Call<'_>) -> Result<A>) -> Result<Bytes> {
     let recognised = A::Caller::recognise(app, call.headers);
     if !A::ROUTE.is_health() {
-        count(app, &call, recognised.as_ref().ok().and_then(|(_, identity)| identity.as_ref()))?;
+        count(app, call.address, recognised.as_ref().ok().and_then(|(_, identity)| identity.as_ref()))?;
     }
     let (caller, identity) = recognised?;
     if let Some(identity) = identity {
@@ -272,9 +272,9 @@ fn own_input<A: Action>(call: &Call<'_>) -> Result<A> {
 }
 
 /// Counts the request for whoever makes it, whatever becomes of it.
-fn count(app: &App, call: &Call<'_>, identity: Option<&Identity>) -> Result<()> {
+pub(super) fn count(app: &App, address: Option<IpAddr>, identity: Option<&Identity>) -> Result<()> {
     let now = app.clock.now();
-    match (identity, call.address) {
+    match (identity, address) {
         (Some(identity), _) => app.rates.count_caller(identity, now),
         (None, Some(address)) => app.rates.count_address(address, now),
         (None, None) => Ok(()),

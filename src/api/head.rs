@@ -30,6 +30,10 @@ pub struct Invocation {
     pub time_left: Option<Duration>,
 }
 
+/// Why a request can't be read, where its host knows: it is answered with 400, whatever it asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Broken(pub &'static str);
+
 /// Who connected to us: a client, or the gateway in front.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub IpAddr);

@@ -13,10 +13,10 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use tracing::Instrument;
 
-use crate::api::action::{Call, Entry, Form, Notes, Verb};
+use crate::api::action::{self, Call, Entry, Form, Notes, Verb};
 use crate::api::body::{MAX_BODY_BYTES, MAX_SERVER_BODY_BYTES, collect, late};
 use crate::api::cors;
-use crate::api::head::{Invocation, REQUEST_ID, client_ip, drop_platform_headers, request_id};
+use crate::api::head::{Broken, Invocation, REQUEST_ID, client_ip, drop_platform_headers, request_id};
 use crate::api::path;
 use crate::api::routes::{Methods, Routes};
 use crate::app::App;
@@ -29,6 +29,8 @@ use crate::chat::identity::Scope;
 use crate::config::Origins;
 
 const MAX_QUERY_BYTES: usize = 8 * 1024;
+/// What a log line holds of a path that no action has.
+const LOGGED_PATH_BYTES: usize = 256;
 
 static VERSION: HeaderName = HeaderName::from_static("x-guildhall-version");
 
@@ -166,7 +168,7 @@ impl Router {
             let entry = found.as_ref().ok().copied();
             let result = match found {
                 Ok(entry) => self.run(entry, &exchange, body).await,
-                Err(error) => Err(error),
+                Err(error) => self.count(&exchange).and(Err(error)),
             };
             // What it waited for others to say is not what it took.
             let took = started.elapsed().saturating_sub(seat::waited());
@@ -247,17 +249,40 @@ impl Router {
         self.routes.at(path::normalize(parts.uri.path(), stage, &self.app.config.base_path))
     }
 
+    /// Does an action have this path?
+    pub fn has(&self, path: &str) -> bool {
+        self.routes.at(path::normalize(path, None, &self.app.config.base_path)).is_some()
+    }
+
+    /// Counts a request that no action gets to see, for whoever makes it.
+    fn count(&self, exchange: &Exchange<'_>) -> Result<()> {
+        if self.is_health(exchange.parts.uri.path()) {
+            return Ok(());
+        }
+        let (app, parts) = (&*self.app, exchange.parts);
+        let identity = app.tokens.identify(&parts.headers, app.clock.now()).ok();
+        action::count(app, client_ip(parts, &app.config.trusted_proxies), identity.as_ref())
+    }
+
     fn find(&self, exchange: &Exchange<'_>) -> Result<&'static Entry> {
+        if let Some(Broken(why)) = exchange.parts.extensions.get() {
+            return Err(Error::InvalidInput((*why).to_owned()));
+        }
         let methods = self.methods(exchange.parts).ok_or(Error::NotFound("action"))?;
         methods.of(&exchange.parts.method).ok_or(Error::MethodNotAllowed { allow: methods.allowed() })
     }
 
     async fn run(&self, entry: &Entry, exchange: &Exchange<'_>, body: Result<Bytes>) -> Result<Bytes> {
         let query = exchange.parts.uri.query().unwrap_or_default();
-        if query.len() > MAX_QUERY_BYTES {
-            return Err(Error::InvalidInput(format!("the query is longer than {MAX_QUERY_BYTES} bytes")));
-        }
-        let body = body?;
+        let body = if query.len() > MAX_QUERY_BYTES {
+            Err(Error::InvalidInput(format!("the query is longer than {MAX_QUERY_BYTES} bytes")))
+        } else {
+            body
+        };
+        let body = match body {
+            Ok(body) => body,
+            Err(error) => return self.count(exchange).and(Err(error)),
+        };
         let Exchange { parts, request_id, notes, .. } = exchange;
         let call = Call {
             headers: &parts.headers,
@@ -356,7 +381,7 @@ impl Router {
             controller,
             action,
             method = %parts.method,
-            path = entry.is_none().then(|| parts.uri.path()),
+            path = entry.is_none().then(|| beginning(parts.uri.path())),
             caller = caller.map(|caller| caller.id.as_str()),
             scope = caller.map(|caller| caller.scope.as_str()),
             client_ip = client_ip(parts, &self.app.config.trusted_proxies).map(|ip| ip.to_string()),
@@ -375,4 +400,9 @@ impl Router {
         );
         summary
     }
+}
+
+/// As much of a path as a log line holds: clients make it as long as they like.
+fn beginning(path: &str) -> &str {
+    &path[..path.floor_char_boundary(LOGGED_PATH_BYTES)]
 }

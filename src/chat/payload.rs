@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
+use std::ops::Range;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
@@ -45,6 +46,16 @@ impl Payload {
         serde_json::from_str(&self.0).map_err(Error::internal)
     }
 
+    /// Calls `see` for every string, keys included, in their order.
+    pub fn each(&self, mut see: impl FnMut(Piece<'_>)) {
+        let json = &self.0;
+        let mut at = 0;
+        while let Some(start) = json[at..].find('"').map(|offset| at + offset) {
+            at = end_of_string(json, start);
+            see(Piece::of(json, start..at));
+        }
+    }
+
     /// Calls `replace` for every string, keys included; what it returns takes the string's place.
     ///
     /// # Errors
@@ -58,18 +69,22 @@ impl Payload {
         let mut at = 0;
         while let Some(start) = json[at..].find('"').map(|offset| at + offset) {
             let end = end_of_string(json, start);
-            let literal = &json[start..end];
-            let is_key = json[end..].trim_start().starts_with(':');
-            let text = unescape(literal);
             out.push_str(&json[at..start]);
-            match replace(Piece { text, is_key })? {
+            match replace(Piece::of(json, start..end))? {
                 Some(new) => out.push_str(&serde_json::Value::String(new).to_string()),
-                None => out.push_str(literal),
+                None => out.push_str(&json[start..end]),
             }
             at = end;
         }
         out.push_str(&json[at..]);
         Ok(Self(out))
+    }
+}
+
+impl<'a> Piece<'a> {
+    fn of(json: &'a str, literal: Range<usize>) -> Self {
+        let is_key = json[literal.end..].trim_start().starts_with(':');
+        Self { text: unescape(&json[literal]), is_key }
     }
 }
 

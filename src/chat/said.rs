@@ -20,6 +20,13 @@ pub struct Said {
     pub nonce: Option<Nonce>,
 }
 
+impl Said {
+    /// What there is to filter.
+    pub fn bytes(&self) -> usize {
+        self.text.as_str().len() + self.payload.as_ref().map_or(0, |payload| payload.as_str().len())
+    }
+}
+
 /// What others will see of it.
 #[derive(Debug)]
 pub struct Shown {
@@ -39,7 +46,7 @@ pub struct Shown {
     pub hits: Vec<Hit>,
 }
 
-/// An entry of the wordlist that hit something.
+/// An entry of the wordlist that hit something; once, however often it did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Hit {
     /// The list it is on.

@@ -1,13 +1,14 @@
 //! What becomes of a send under the wordlist: shown as it is, shown masked, or refused.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use crate::base::error::Error;
 use crate::chat::identity::{Identity, Scope};
 use crate::chat::said::Hit;
 use crate::chat::said::{Said, Shown};
 use crate::filter::policy::Strictness;
-use crate::filter::{Action, Filter, Verdict, display};
+use crate::filter::{Action, Budget, Filter, Finds, Verdict, display};
 
 /// A send that the filter refused.
 #[derive(Debug)]
@@ -24,6 +25,47 @@ impl From<Refused> for Error {
     }
 }
 
+/// What the filter found in a send; what is done about it depends on the place.
+#[derive(Debug, Default)]
+pub struct Judged {
+    text: Finds,
+    /// By the payload's strings, in their order.
+    pieces: Vec<Finds>,
+}
+
+impl Judged {
+    /// Judges a send's text, behind what the sender said a moment ago (oldest first), and every string of its payload. All
+    /// of it together takes a bounded time: they share one budget.
+    pub fn of(filter: &Filter, before: &[String], said: &Said) -> Self {
+        let text = said.text.as_str();
+        let before: Vec<&str> = before.iter().map(String::as_str).collect();
+        let mut budget = Budget::of(said.bytes());
+        let text = filter.find_after(&before, text, &mut budget);
+        let mut pieces = Vec::new();
+        if let Some(payload) = &said.payload {
+            payload.each(|piece| pieces.push(filter.find(&piece.text, &mut budget)));
+        }
+        let judged = Self { text, pieces };
+        unread("text", !judged.text.is_whole());
+        unread("payload", judged.pieces.iter().any(|piece| !piece.is_whole()));
+        judged
+    }
+
+    /// Did no entry hit?
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty() && self.pieces.iter().all(Finds::is_empty)
+    }
+}
+
+/// Says that a text can be read in more ways than there was time for. It was searched plainly, so it goes on; whoever sees
+/// many of these in the log may look for who sends them, by the request's id.
+fn unread(class: &'static str, is_unread: bool) {
+    if is_unread {
+        metrics::counter!("guildhall_texts_unread_total", "class" => class).increment(1);
+        tracing::info!(class, "a text can be read in too many ways; not all were tried");
+    }
+}
+
 /// What a send is screened by.
 #[derive(Clone, Copy)]
 pub struct Screen<'a> {
@@ -31,24 +73,27 @@ pub struct Screen<'a> {
     pub filter: &'a Filter,
     /// The version of the list in it.
     pub wordlist: &'a str,
-    /// What the sender said a moment ago, oldest first, for words that are spelled over several messages.
-    pub before: &'a [String],
     /// Is what players say made safe to show?
     pub display_safety: bool,
     /// Are blocked words in names masked?
     pub names: bool,
-    /// What is wanted here, where that is known to be something else than what the list says.
-    pub strictness: Option<&'a Strictness>,
 }
 
 impl Screen<'_> {
-    /// Filters the text and every string of the payload, and makes them safe to show. What the game's own server says
-    /// is shown as it is.
+    /// What others will see of a send that was judged: blocked words masked, and all made safe to show. What the game's own
+    /// server says is shown as it is. `strictness` is what its place wants, where that is something else than what the
+    /// list says.
     ///
     /// # Errors
     /// An entry asks for refusal, or a payload's key holds a blocked word: masking a key would change what the payload
     /// means.
-    pub fn see(&self, said: &Said, sender: &Identity) -> Result<Shown, Refused> {
+    pub fn see(
+        &self,
+        said: &Said,
+        judged: &Judged,
+        sender: &Identity,
+        strictness: Option<&Strictness>,
+    ) -> Result<Shown, Refused> {
         let (text, payload) = (said.text.as_str(), said.payload.as_ref());
         if sender.scope == Scope::Server {
             let payload = payload.map(|payload| payload.as_str().to_owned());
@@ -62,18 +107,19 @@ impl Screen<'_> {
                 hits: Vec::new(),
             });
         }
-        let before: Vec<&str> = self.before.iter().map(String::as_str).collect();
         let mut filtering = Filtering {
             masked: false,
             review: false,
-            hits: Vec::new(),
+            hits: BTreeSet::new(),
             safe: self.display_safety,
-            strictness: self.strictness,
+            strictness,
         };
-        let text = filtering.see(self.filter.judge_after(&before, text), text, false)?;
+        let text = filtering.see(self.filter.verdict(&judged.text), text, false)?;
+        let mut pieces = judged.pieces.iter();
         let payload = payload.map(|payload| {
             payload.rewrite(|piece| {
-                let shown = filtering.see(self.filter.judge(&piece.text), &piece.text, piece.is_key)?;
+                let verdict = pieces.next().map(|finds| self.filter.verdict(finds)).unwrap_or_default();
+                let shown = filtering.see(verdict, &piece.text, piece.is_key)?;
                 Ok((shown != piece.text).then(|| shown.into_owned()))
             })
         });
@@ -84,7 +130,7 @@ impl Screen<'_> {
             masked: filtering.masked,
             wordlist: Some(self.wordlist.to_owned()),
             review: filtering.review,
-            hits: filtering.hits,
+            hits: filtering.hits(),
         })
     }
 }
@@ -96,7 +142,7 @@ impl Screen<'_> {
         if sender.scope == Scope::Server {
             return name.to_owned();
         }
-        let mut verdict = if self.names { self.filter.judge(name) } else { Verdict::default() };
+        let mut verdict = if self.names { self.judge_name(name) } else { Verdict::default() };
         // A name can't be refused here: the message would be, for something that is not in it.
         let refused = verdict.hits.iter_mut().filter(|hit| hit.action == Action::Reject);
         refused.for_each(|hit| hit.action = Action::Mask);
@@ -105,20 +151,37 @@ impl Screen<'_> {
     }
 }
 
+impl<'a> Screen<'a> {
+    fn judge_name(&self, name: &str) -> Verdict<'a> {
+        let finds = self.filter.find(name, &mut Budget::of(name.len()));
+        unread("name", !finds.is_whole());
+        self.filter.verdict(&finds)
+    }
+}
+
 /// What was found in one send so far.
 struct Filtering<'s> {
     masked: bool,
     review: bool,
-    hits: Vec<Hit>,
+    /// By category and entry.
+    hits: BTreeSet<(&'s str, &'s str)>,
     safe: bool,
     strictness: Option<&'s Strictness>,
 }
 
-impl Filtering<'_> {
+impl<'s> Filtering<'s> {
+    fn hits(&self) -> Vec<Hit> {
+        let hit = |(category, entry): &(&str, &str)| Hit {
+            category: (*category).to_owned(),
+            entry: (*entry).to_owned(),
+        };
+        self.hits.iter().map(hit).collect()
+    }
+
     /// One string as others will see it.
     fn see<'t>(
         &mut self,
-        mut verdict: Verdict<'_>,
+        mut verdict: Verdict<'s>,
         text: &'t str,
         is_key: bool,
     ) -> Result<Cow<'t, str>, Refused> {
@@ -126,17 +189,12 @@ impl Filtering<'_> {
             strictness.apply(&mut verdict);
         }
         let Some(worst) = verdict.worst() else { return Ok(self.safe(Cow::Borrowed(text))) };
-        self.hits.extend(
-            verdict
-                .hits
-                .iter()
-                .map(|hit| Hit { category: hit.category.to_owned(), entry: hit.entry.to_owned() }),
-        );
+        self.hits.extend(verdict.hits.iter().map(|hit| (hit.category, hit.entry)));
         metrics::counter!("guildhall_verdicts_total", "action" => worst.action.as_str()).increment(1);
         if worst.action == Action::Reject || (is_key && worst.action == Action::Mask) {
             return Err(Refused {
                 category: worst.category.to_owned(),
-                hits: std::mem::take(&mut self.hits),
+                hits: self.hits(),
             });
         }
         self.masked |= worst.action == Action::Mask;

@@ -5,7 +5,7 @@
 //! own, which no other string can use up; the rest goes to whichever needs more.
 
 /// Steps of one send: a millisecond, on the machines that this was measured on.
-const STEPS: u32 = 40_000;
+const STEPS: u32 = 32_000;
 /// Steps for each byte that are kept for the string it belongs to.
 const KEPT: usize = 1;
 

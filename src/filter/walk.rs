@@ -25,7 +25,7 @@ const MOST: u32 = 800;
 /// What costs as much as several steps: a sign that may stand for any letter, as it is tried with all of them; finding
 /// out how a place can be read; putting a find together, to which more is added for each of its letters.
 const HOLE: u32 = 8;
-const READING: u32 = 2;
+const READING: u32 = 3;
 const FIND: u32 = 6;
 /// Nothing is read at a place yet.
 const UNREAD: u32 = u32::MAX;

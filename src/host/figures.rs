@@ -73,6 +73,10 @@ pub const FIGURES: &[Figure] = &[
     ),
     histogram("guildhall_commit_messages", "Messages stored by one commit."),
     counter("guildhall_verdicts_total", "Texts that the filter hit, by the strongest action."),
+    counter(
+        "guildhall_texts_unread_total",
+        "Texts that can be read in more ways than there was time for, by class; they were searched plainly.",
+    ),
     gauge("guildhall_wordlist_age_seconds", "Time since the wordlist was last known to be current."),
     gauge("guildhall_wordlist_entries", "Entries that the wordlist in use blocks."),
     gauge("guildhall_wordlist_stale", "1 while the present wordlist can't be used and the last good one is."),

@@ -14,12 +14,15 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use lambda_http::lambda_runtime::{self, LambdaEvent};
 use lambda_http::request::RequestContext;
-use lambda_http::{Body, Context, Error, Request, RequestExt, Response, service_fn};
+use lambda_http::tower::Service;
+use lambda_http::{Adapter, Body, Context, Error, Request, RequestExt, Response, service_fn};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::net::TcpStream;
 
 use super::embedded;
 use super::function::FunctionWorker;
+use super::gateway::{self, Asked};
 use crate::api::head::{Invocation, Peer};
 use crate::api::router::{Router, Summary};
 use crate::app::App;
@@ -48,28 +51,44 @@ const EXTENSION: &str = "lambda-extension-identifier";
 pub async fn serve(router: Arc<Router>) -> Result<(), Error> {
     expect_sigterm(&router.app().config).await;
     let broker = Arc::new(Broker::default());
-    lambda_http::run(service_fn(move |event: Request| {
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
         let (router, broker) = (Arc::clone(&router), Arc::clone(&broker));
         async move {
-            let started = Instant::now();
-            let app = router.app();
-            app.blocklist.refresh_if_old().await;
-            let request = into_request(event, app);
-            let time = request.extensions().get().and_then(|invocation: &Invocation| invocation.time_left);
-            let answer = router.handle(request).await;
-            // What was stored must be answered, whatever the broker does.
-            if let Some(bus) = &app.bus {
-                bus.flush(BUS_TIME).await;
-            }
-            broker.hand_over(app, time.map(|time| time.saturating_sub(started.elapsed()))).await;
-            if let Some(summary) = answer.extensions().get::<Summary>() {
-                let line = embedded::of_request(app, summary, answer.status().as_u16(), started.elapsed());
-                embedded::print(app, &line);
-            }
-            respond(answer).await
+            let LambdaEvent { payload, context } = event;
+            let (payload, asked) = gateway::read(&payload).inspect_err(|fault| {
+                tracing::error!(error = %fault, invocation = context.request_id, "an unknown event");
+            })?;
+            let mut asked = Some(asked);
+            let answering = service_fn(|request: Request| answer(request, asked.take(), &router, &broker));
+            Adapter::from(answering).call(LambdaEvent { payload, context }).await
         }
     }))
     .await
+}
+
+/// Answers one event, and does what a server does by timers.
+async fn answer(
+    event: Request,
+    asked: Option<Asked>,
+    router: &Router,
+    broker: &Broker,
+) -> Result<Response<Body>, Error> {
+    let started = Instant::now();
+    let app = router.app();
+    app.blocklist.refresh_if_old().await;
+    let request = into_request(event, asked.unwrap_or_default(), app);
+    let time = request.extensions().get().and_then(|invocation: &Invocation| invocation.time_left);
+    let answer = router.handle(request).await;
+    // What was stored must be answered, whatever the broker does.
+    if let Some(bus) = &app.bus {
+        bus.flush(BUS_TIME).await;
+    }
+    broker.hand_over(app, time.map(|time| time.saturating_sub(started.elapsed()))).await;
+    if let Some(summary) = answer.extensions().get::<Summary>() {
+        let line = embedded::of_request(app, summary, answer.status().as_u16(), started.elapsed());
+        embedded::print(app, &line);
+    }
+    respond(answer).await
 }
 
 /// Works on events until the platform ends the process.
@@ -182,7 +201,7 @@ fn alias(arn: &str) -> Option<String> {
 }
 
 /// The event as a request: the gateway's path, its id and the client's address where headers can't be trusted.
-fn into_request(event: Request, app: &App) -> http::Request<Full<Bytes>> {
+fn into_request(event: Request, read: Asked, app: &App) -> http::Request<Full<Bytes>> {
     let context = event.lambda_context_ref();
     let mut invocation = Invocation {
         id: context.map(|context| context.request_id.clone()).unwrap_or_default(),
@@ -202,27 +221,19 @@ fn into_request(event: Request, app: &App) -> http::Request<Full<Bytes>> {
         }
         _ => None,
     };
-    let raw_path = event.raw_http_path().to_owned();
-    let (mut parts, body) = event.into_parts();
-    parts.uri = with_path(&parts.uri, &raw_path);
+    let (mut parts, _) = event.into_parts();
+    // The path as the gateway wrote it, without the stage that some put in front of it.
+    parts.uri = read.uri;
+    if let Some(broken) = read.broken {
+        parts.extensions.insert(broken);
+    }
     if let Some(ip) = source_ip.and_then(|ip| ip.parse().ok()) {
         // The gateway's word is better than a header that the client may have sent.
         parts.headers.remove("x-forwarded-for");
         parts.extensions.insert(Peer(ip));
     }
     parts.extensions.insert(invocation);
-    let bytes = match body {
-        Body::Text(text) => Bytes::from(text),
-        Body::Binary(bytes) => Bytes::from(bytes),
-        _ => Bytes::new(),
-    };
-    http::Request::from_parts(parts, Full::new(bytes))
-}
-
-/// The path as the gateway wrote it, without the stage that some put in front of it; the query stays.
-fn with_path(uri: &http::Uri, path: &str) -> http::Uri {
-    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    format!("{path}{query}").parse().unwrap_or_else(|_| uri.clone())
+    http::Request::from_parts(parts, Full::new(read.body))
 }
 
 async fn respond(answer: Response<Full<Bytes>>) -> Result<Response<Body>, Error> {

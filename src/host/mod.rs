@@ -4,7 +4,8 @@
 //! `shared` is what all connections have. `live` talks on sockets, which `sockets` counts; `feed` reads what is said
 //! in the channels they follow, `presence` says who is online, `announcer` tells them what the game says to many,
 //! `bus` tells other processes what is stored here and hears them, and `sweep` finds what no bus told; both read
-//! tables as `behind` says. `lambda` answers gateways' events, and runs a worker's; `scf` asks Tencent's platform for
+//! tables as `behind` says. `lambda` answers gateways' events, which
+//! `gateway` reads, and runs a worker's; `scf` asks Tencent's platform for
 //! events; `function` is the worker as a function, and `events` reads what invokes it, whoever sends it. `figures`
 //! serves Prometheus, `embedded` writes CloudWatch's lines; `log` says where the log goes.
 //!
@@ -20,6 +21,7 @@ pub mod events;
 mod feed;
 pub mod figures;
 pub mod function;
+mod gateway;
 pub mod lambda;
 pub mod live;
 pub mod log;

@@ -152,7 +152,7 @@ fn paths(text: &str) -> Vec<Vec<String>> {
 fn one_vendor_one_home() {
     for (needle, homes) in [
         ("sqlx::", &["src/store/"][..]),
-        ("lambda_http", &["src/host/lambda.rs"]),
+        ("lambda_http", &["src/host/gateway.rs", "src/host/lambda.rs"]),
         ("async_nats", &["src/outside/bus.rs"]),
         ("matchit", &["src/api/routes.rs"]),
         ("aho_corasick", &["src/filter/"]),

@@ -11,9 +11,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{SinkExt, StreamExt};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{broadcast, watch};
 use tokio::time::{Instant, interval, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -61,6 +62,12 @@ const STALLED: Duration = Duration::from_secs(30);
 const FRAME: usize = 20 * 1024;
 /// The socket's buffers: most frames are small, and there are very many sockets.
 const BUFFER: usize = 1024;
+/// So many frames one after the other that are refused as no requests, or as too many: whoever sends them does not listen.
+const NONSENSE: u32 = 100;
+/// What is asked of `/health` is counted nowhere, once in this time; a socket needs it for nothing.
+const HEALTH: Duration = Duration::from_secs(1);
+/// What of a frame that is too large is read and thrown away, so that the client gets to read why it is refused.
+const DISCARDED_BYTES: usize = 1024 * 1024;
 /// Clients come back within so many seconds after a restart, each at another time.
 const SPREAD_S: u64 = 10;
 
@@ -141,6 +148,13 @@ impl Wire {
         let _ = self.socket.close(Some(end.frame())).await;
         // The client's own farewell, or the answer to it; without that, it would see a broken connection.
         while let Some(Ok(_)) = self.socket.next().await {}
+        // What it is still sending comes to no end that can be read as frames.
+        let stream = self.socket.get_mut();
+        let _ = stream.shutdown().await;
+        let (mut unread, mut left) = ([0; 4096], DISCARDED_BYTES);
+        while left > 0 && let Ok(read @ 1..) = stream.read(&mut unread).await {
+            left = left.saturating_sub(read);
+        }
     }
 }
 
@@ -165,6 +179,10 @@ struct Session {
     moves: watch::Receiver<u64>,
     /// What the game says to many.
     announced: broadcast::Receiver<Arc<Shown>>,
+    /// Frames refused as nonsense, one after the other.
+    nonsense: u32,
+    /// When something of `/health` was asked last without being counted.
+    health: Option<Instant>,
 }
 
 /// Waits for the first frame, which says who it is; none where that was not said well.
@@ -183,7 +201,8 @@ async fn greet(wire: &mut Wire, peer: Peer, shared: &Arc<Shared>) -> Result<Opti
     }
     let app = shared.router.app();
     let known = frame.input::<Hello>().and_then(|hello| {
-        let (token, who) = identify(shared, &hello.token)?;
+        let (token, who) = identify(shared, &hello.token)
+            .or_else(|error| app.rates.count_address(peer.0, app.clock.now()).and(Err(error)))?;
         app.rates.count_caller(&who, app.clock.now())?;
         let watch = app.db.hub().watch().ok_or(Error::Unavailable("too many are waiting"))?;
         Ok((token, who, watch))
@@ -201,8 +220,18 @@ async fn greet(wire: &mut Wire, peer: Peer, shared: &Arc<Shared>) -> Result<Opti
     let mut moves = shared.moves.clone();
     moves.mark_unchanged();
     let announced = shared.announcer.listen();
-    let session =
-        Session { shared: Arc::clone(shared), peer, token, who, following, place, moves, announced };
+    let session = Session {
+        shared: Arc::clone(shared),
+        peer,
+        token,
+        who,
+        following,
+        place,
+        moves,
+        announced,
+        nonsense: 0,
+        health: None,
+    };
     let request_id = random::id();
     tracing::info!(request_id, caller = session.who.id.as_str(), client_ip = %peer.0, "socket");
     session.say(wire, frame.id, Ok(session.welcome()), &request_id).await?;
@@ -269,7 +298,11 @@ impl Session {
                 }
                 frame = wire.next() => match frame? {
                     Ok(frame) => self.take_apart(wire, frame).await?,
-                    Err((id, error)) => wire.refuse(&self.shared, id, error).await?,
+                    Err((id, error)) => {
+                        let error = self.count().err().unwrap_or(error);
+                        wire.refuse(&self.shared, id, error).await?;
+                        self.judge(true)?;
+                    }
                 },
                 () = self.following.wait() => self.tell_apart(wire).await?,
                 // Whoever is too far behind asks what is active.
@@ -329,20 +362,23 @@ impl Session {
     async fn take(&mut self, wire: &mut Wire, frame: Frame) -> Result<(), End> {
         let request_id: Arc<str> = random::id().into();
         match frame.path.as_str() {
-            "/live/hello" => {
-                let again = Err::<(), _>(Error::Conflict("this socket has said hello".into()));
-                self.say(wire, frame.id, again, &request_id).await
-            }
-            path if path.starts_with("/live/")
+            path if self.counts(path)
                 && let Err(error) = self.count() =>
             {
-                self.say(wire, frame.id, Err::<(), _>(error), &request_id).await
+                self.say(wire, frame.id, Err::<(), _>(error), &request_id).await?;
+                self.judge(true)
+            }
+            "/live/hello" => {
+                let again = Err::<(), _>(Error::Conflict("this socket has said hello".into()));
+                self.say(wire, frame.id, again, &request_id).await?;
+                self.judge(true)
             }
             "/live/follow" => {
                 let followed = match frame.input::<Follow>() {
                     Ok(follow) => self.following.follow(&self.who, follow).await,
                     Err(error) => Err(error),
                 };
+                self.nonsense = 0;
                 let followed = followed.map(|channels| json!({ "channels": channels }));
                 self.say(wire, frame.id, followed, &request_id).await
             }
@@ -370,12 +406,35 @@ impl Session {
                     Ok(place) => seat::with(Seat::on_socket(place), router.invoke(asked, &request_id)).await,
                     Err(_) => router.shed(&request_id),
                 };
+                let is_nonsense = answer.status() == StatusCode::TOO_MANY_REQUESTS || !router.has(path);
                 match self.shared.unsent(answer.body().len() * 2) {
-                    Some(_held) => wire.answer(frame.id, answer.body()).await,
-                    None => wire.answer(frame.id, router.shed(&request_id).body()).await,
+                    Some(_held) => wire.answer(frame.id, answer.body()).await?,
+                    None => wire.answer(frame.id, router.shed(&request_id).body()).await?,
                 }
+                self.judge(is_nonsense)
             }
         }
+    }
+
+    /// Is this frame counted here? The router counts what it gets; what is asked of `/health` it does not.
+    fn counts(&mut self, path: &str) -> bool {
+        if path.starts_with("/live/") {
+            return true;
+        }
+        if !self.shared.router.is_health(path) {
+            return false;
+        }
+        let is_early = self.health.is_some_and(|last| last.elapsed() < HEALTH);
+        if !is_early {
+            self.health = Some(Instant::now());
+        }
+        is_early
+    }
+
+    /// Whoever goes on sending nonsense is not answered for ever.
+    fn judge(&mut self, is_nonsense: bool) -> Result<(), End> {
+        self.nonsense = if is_nonsense { self.nonsense + 1 } else { 0 };
+        if self.nonsense >= NONSENSE { Err(End::Protocol) } else { Ok(()) }
     }
 
     /// The socket's own actions count as all others do.
