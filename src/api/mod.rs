@@ -14,6 +14,7 @@ pub mod caller;
 mod cors;
 pub mod head;
 pub mod invoke;
+mod line;
 pub mod openapi;
 pub mod path;
 pub mod router;

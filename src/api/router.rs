@@ -3,7 +3,7 @@
 //! Hosts differ in how requests reach them; from here on they are the same.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
@@ -29,8 +29,6 @@ use crate::chat::identity::Scope;
 use crate::config::Origins;
 
 const MAX_QUERY_BYTES: usize = 8 * 1024;
-/// What a log line holds of a path that no action has.
-const LOGGED_PATH_BYTES: usize = 256;
 
 static VERSION: HeaderName = HeaderName::from_static("x-guildhall-version");
 
@@ -50,20 +48,20 @@ pub struct Summary {
 /// Everything between a host and the actions.
 pub struct Router {
     routes: Routes,
-    app: Arc<App>,
+    pub(super) app: Arc<App>,
     version: HeaderValue,
-    cold: AtomicBool,
+    pub(super) cold: AtomicBool,
     /// Requests that only read, so far.
-    reads: AtomicU64,
+    pub(super) reads: AtomicU64,
 }
 
 /// One request while it is answered.
-struct Exchange<'a> {
-    parts: &'a Parts,
-    request_id: &'a str,
+pub(super) struct Exchange<'a> {
+    pub(super) parts: &'a Parts,
+    pub(super) request_id: &'a str,
     /// What a function's host knows; a server knows none of it.
-    invocation: Option<&'a Invocation>,
-    notes: Notes,
+    pub(super) invocation: Option<&'a Invocation>,
+    pub(super) notes: Notes,
 }
 
 /// The answer to a request.
@@ -344,65 +342,4 @@ impl Router {
         }
         answer
     }
-
-    /// The one line that a request leaves, and its figures.
-    fn log(
-        &self,
-        entry: Option<&Entry>,
-        exchange: &Exchange<'_>,
-        result: &Result<Bytes>,
-        took: Duration,
-    ) -> Summary {
-        let Exchange { parts, notes, request_id, invocation } = exchange;
-        let (status, code) = match result {
-            Ok(_) => (200, "ok"),
-            Err(error) => (error.status().as_u16(), error.code()),
-        };
-        // Unknown paths share one label: a scanner shall not fill the figures.
-        let (controller, action) =
-            entry.map_or(("none", "none"), |entry| (entry.route.controller(), entry.route.action()));
-        metrics::counter!("guildhall_requests_total", "controller" => controller, "action" => action, "code" => code)
-            .increment(1);
-        metrics::histogram!("guildhall_request_duration_seconds", "controller" => controller, "action" => action)
-            .record(took);
-        if let Err(Error::Internal(source)) = result {
-            tracing::error!(error = %source, controller, action, "an action failed");
-        }
-        let caller = notes.caller.get();
-        let cold_start = self.cold.swap(false, Ordering::Relaxed);
-        let summary = Summary { controller, action, code, cold_start };
-        let every = self.app.config.log_sample;
-        let only_read = result.is_ok() && entry.is_some_and(Entry::only_reads);
-        if only_read && !self.reads.fetch_add(1, Ordering::Relaxed).is_multiple_of(every) {
-            return summary;
-        }
-        tracing::info!(
-            request_id,
-            controller,
-            action,
-            method = %parts.method,
-            path = entry.is_none().then(|| beginning(parts.uri.path())),
-            caller = caller.map(|caller| caller.id.as_str()),
-            scope = caller.map(|caller| caller.scope.as_str()),
-            client_ip = client_ip(parts, &self.app.config.trusted_proxies).map(|ip| ip.to_string()),
-            input = notes.input.get(),
-            status,
-            code,
-            duration_ms = took.as_micros() as f64 / 1_000.0,
-            waited_ms = Some(seat::waited().as_millis() as u64).filter(|waited| *waited > 0),
-            version = self.app.config.version,
-            alias = invocation.and_then(|invocation| invocation.alias.as_deref()),
-            invocation = invocation.map(|invocation| invocation.id.as_str()),
-            wordlist = &*self.app.blocklist.version(),
-            cold_start,
-            stands_for = (only_read && every > 1).then_some(every),
-            "request"
-        );
-        summary
-    }
-}
-
-/// As much of a path as a log line holds: clients make it as long as they like.
-fn beginning(path: &str) -> &str {
-    &path[..path.floor_char_boundary(LOGGED_PATH_BYTES)]
 }

@@ -192,10 +192,7 @@ impl<'s> Filtering<'s> {
         self.hits.extend(verdict.hits.iter().map(|hit| (hit.category, hit.entry)));
         metrics::counter!("guildhall_verdicts_total", "action" => worst.action.as_str()).increment(1);
         if worst.action == Action::Reject || (is_key && worst.action == Action::Mask) {
-            return Err(Refused {
-                category: worst.category.to_owned(),
-                hits: self.hits(),
-            });
+            return Err(Refused { category: worst.category.to_owned(), hits: self.hits() });
         }
         self.masked |= worst.action == Action::Mask;
         self.review |= verdict.hits.iter().any(|hit| hit.action == Action::Review);

@@ -139,22 +139,43 @@ pub(super) fn search(
     }
     let mut walk =
         Walk { finder, text, start: part.start, twins, paths, has_hole: false, steps: 0, share: FEW, view };
-    let mut share = 0;
+    // All of them, from half of the steps; then those with a space before them, where words begin; then the others.
+    let mut share = walk.share_out(&mut beginnings, steps, (FEW, 2), |_| true);
+    walk.share_out(&mut beginnings, steps, (MOST, 2), |at| is_behind_space(text, at));
     while !beginnings.is_empty() {
-        let fair = steps.left / beginnings.len() as u32;
-        let most = if share == 0 { FEW } else { MOST };
-        walk.share = fair.min(most);
-        if walk.share <= share {
-            steps.ended = true;
+        let before = share;
+        share = walk.share_out(&mut beginnings, steps, (MOST, 1), |_| true);
+        if share <= before {
             break;
         }
-        share = walk.share;
-        beginnings.retain(|beginning| !walk.begin(*beginning as usize, steps));
     }
+    steps.ended |= !beginnings.is_empty();
     walk.paths.beginnings = beginnings;
 }
 
+fn is_behind_space(text: &str, at: usize) -> bool {
+    text[..at].chars().next_back().is_none_or(char::is_whitespace)
+}
+
 impl Walk<'_> {
+    /// Follows the chosen ones of these beginnings, each with the same share of a part of the steps, and keeps those that
+    /// were not followed to their end. Answers with the share.
+    fn share_out(
+        &mut self,
+        beginnings: &mut Vec<u32>,
+        steps: &mut Steps,
+        (most, part): (u32, u32),
+        chosen: impl Fn(usize) -> bool,
+    ) -> u32 {
+        let count = beginnings.iter().filter(|at| chosen(**at as usize)).count() as u32;
+        let share = (steps.left / part).checked_div(count).unwrap_or_default().min(most);
+        if share > 0 {
+            self.share = share;
+            beginnings.retain(|at| !chosen(*at as usize) || !self.begin(*at as usize, steps));
+        }
+        share
+    }
+
     /// Follows all words that may begin here; says whether each was followed to its end.
     fn begin(&mut self, at: usize, steps: &mut Steps) -> bool {
         if steps.left == 0 {

@@ -10,6 +10,7 @@ mod auth;
 mod authorisation;
 mod automatic;
 mod blocklist;
+mod bounds;
 mod bus;
 mod cases;
 mod channels;

@@ -10,11 +10,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use futures_util::{SinkExt, StreamExt};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{broadcast, watch};
 use tokio::time::{Instant, interval, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -37,10 +35,12 @@ pub mod asyncapi;
 mod following;
 pub(super) mod frame;
 mod upgrade;
+mod wire;
 
 use following::{Following, News};
-use frame::{End, Follow, Frame, Hello, Push, Typing, Unfollow, Unread};
+use frame::{End, Follow, Frame, Hello, Push, Typing, Unfollow};
 pub(super) use upgrade::Upgrade;
+use wire::Wire;
 
 /// Where sockets are opened.
 pub(super) const PATH: &str = "/live/socket";
@@ -66,10 +66,6 @@ const BUFFER: usize = 1024;
 const NONSENSE: u32 = 100;
 /// What is asked of `/health` is counted nowhere, once in this time; a socket needs it for nothing.
 const HEALTH: Duration = Duration::from_secs(1);
-/// What of a frame that is too large is read and thrown away, so that the client gets to read why it is refused.
-const DISCARDED_BYTES: usize = 1024 * 1024;
-/// Clients come back within so many seconds after a restart, each at another time.
-const SPREAD_S: u64 = 10;
 
 /// Talks with a client until either side ends it. `read` came behind the request already.
 pub(super) async fn serve(mut stream: Stream, read: Bytes, upgrade: Upgrade, shared: Arc<Shared>) {
@@ -84,7 +80,7 @@ pub(super) async fn serve(mut stream: Stream, read: Bytes, upgrade: Upgrade, sha
     let begun = read.to_vec();
     drop(read);
     let socket = WebSocketStream::from_partially_read(stream, begun, Role::Server, Some(config)).await;
-    let mut wire = Wire { socket, heard: Instant::now() };
+    let mut wire = Wire::new(socket);
     let end = match greet_apart(&mut wire, upgrade.peer, &shared).await {
         Ok(Some(session)) => session.run(&mut wire).await,
         Ok(None) => End::Token,
@@ -92,70 +88,6 @@ pub(super) async fn serve(mut stream: Stream, read: Bytes, upgrade: Upgrade, sha
     };
     metrics::counter!("guildhall_sockets_closed_total", "code" => end.code().0.to_string()).increment(1);
     let _ = timeout(CLOSING, wire.close(end)).await;
-}
-
-/// The socket and what is said on it.
-struct Wire {
-    socket: WebSocketStream<Stream>,
-    /// When something came last.
-    heard: Instant,
-}
-
-impl Wire {
-    /// The next frame that asks, or its number and what is wrong with it. May be given up while it waits.
-    async fn next(&mut self) -> Result<Result<Frame, (u64, Error)>, End> {
-        loop {
-            let message = self.socket.next().await.ok_or(End::Gone)?.map_err(|fault| End::of(&fault))?;
-            self.heard = Instant::now();
-            match message {
-                Message::Text(text) => match Frame::read(&text) {
-                    Ok(frame) => return Ok(Ok(frame)),
-                    Err(Unread::Nonsense) => return Err(End::Protocol),
-                    Err(Unread::Wrong(id, error)) => return Ok(Err((id, error))),
-                },
-                Message::Binary(_) => return Err(End::Protocol),
-                Message::Close(_) => return Err(End::Gone),
-                Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
-            }
-        }
-    }
-
-    async fn write(&mut self, message: Message) -> Result<(), End> {
-        self.socket.send(message).await.map_err(|fault| End::of(&fault))
-    }
-
-    /// Answers a frame: its number, and then what HTTP would have answered.
-    async fn answer(&mut self, id: u64, answer: &[u8]) -> Result<(), End> {
-        let rest = std::str::from_utf8(answer.get(1..).unwrap_or(b"}")).unwrap_or("}");
-        self.write(Message::text(format!("{{\"id\":{id},{rest}"))).await
-    }
-
-    async fn refuse(&mut self, shared: &Shared, id: u64, error: Error) -> Result<(), End> {
-        self.answer(id, shared.router.reply::<()>(Err(error), &random::id()).body()).await
-    }
-
-    async fn push(&mut self, push: &Push<'_>) -> Result<(), End> {
-        let text = serde_json::to_string(push).map_err(|_| End::Gone)?;
-        self.write(Message::text(text)).await
-    }
-
-    async fn close(&mut self, end: End) {
-        if matches!(end, End::Restarting | End::Token | End::Slow) {
-            let comes_back = matches!(end, End::Restarting | End::Slow);
-            let retry_after_s = comes_back.then(|| 1 + random::below(SPREAD_S));
-            let _ = self.push(&Push::Bye { code: end.code().0, retry_after_s }).await;
-        }
-        let _ = self.socket.close(Some(end.frame())).await;
-        // The client's own farewell, or the answer to it; without that, it would see a broken connection.
-        while let Some(Ok(_)) = self.socket.next().await {}
-        // What it is still sending comes to no end that can be read as frames.
-        let stream = self.socket.get_mut();
-        let _ = stream.shutdown().await;
-        let (mut unread, mut left) = ([0; 4096], DISCARDED_BYTES);
-        while left > 0 && let Ok(read @ 1..) = stream.read(&mut unread).await {
-            left = left.saturating_sub(read);
-        }
-    }
 }
 
 /// What a frame needs is made when one comes: see `connection::busy_apart`.

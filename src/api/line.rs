@@ -1,0 +1,78 @@
+//! What a request leaves behind: one line in the log, and its figures.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::action::Entry;
+use super::head::client_ip;
+use super::router::{Exchange, Router, Summary};
+use crate::base::error::{Error, Result};
+use crate::base::seat;
+
+/// What a line holds of a path that no action has.
+const LOGGED_PATH_BYTES: usize = 256;
+
+impl Router {
+    /// The one line that a request leaves, and its figures.
+    pub(super) fn log(
+        &self,
+        entry: Option<&Entry>,
+        exchange: &Exchange<'_>,
+        result: &Result<Bytes>,
+        took: Duration,
+    ) -> Summary {
+        let Exchange { parts, notes, request_id, invocation } = exchange;
+        let (status, code) = match result {
+            Ok(_) => (200, "ok"),
+            Err(error) => (error.status().as_u16(), error.code()),
+        };
+        // Unknown paths share one label: a scanner shall not fill the figures.
+        let (controller, action) =
+            entry.map_or(("none", "none"), |entry| (entry.route.controller(), entry.route.action()));
+        metrics::counter!("guildhall_requests_total", "controller" => controller, "action" => action, "code" => code)
+            .increment(1);
+        metrics::histogram!("guildhall_request_duration_seconds", "controller" => controller, "action" => action)
+            .record(took);
+        if let Err(Error::Internal(source)) = result {
+            tracing::error!(error = %source, controller, action, "an action failed");
+        }
+        let caller = notes.caller.get();
+        let cold_start = self.cold.swap(false, Ordering::Relaxed);
+        let summary = Summary { controller, action, code, cold_start };
+        let every = self.app.config.log_sample;
+        let only_read = result.is_ok() && entry.is_some_and(Entry::only_reads);
+        if only_read && !self.reads.fetch_add(1, Ordering::Relaxed).is_multiple_of(every) {
+            return summary;
+        }
+        tracing::info!(
+            request_id,
+            controller,
+            action,
+            method = %parts.method,
+            path = entry.is_none().then(|| beginning(parts.uri.path())),
+            caller = caller.map(|caller| caller.id.as_str()),
+            scope = caller.map(|caller| caller.scope.as_str()),
+            client_ip = client_ip(parts, &self.app.config.trusted_proxies).map(|ip| ip.to_string()),
+            input = notes.input.get(),
+            status,
+            code,
+            duration_ms = took.as_micros() as f64 / 1_000.0,
+            waited_ms = Some(seat::waited().as_millis() as u64).filter(|waited| *waited > 0),
+            version = self.app.config.version,
+            alias = invocation.and_then(|invocation| invocation.alias.as_deref()),
+            invocation = invocation.map(|invocation| invocation.id.as_str()),
+            wordlist = &*self.app.blocklist.version(),
+            cold_start,
+            stands_for = (only_read && every > 1).then_some(every),
+            "request"
+        );
+        summary
+    }
+}
+
+/// As much of a path as a log line holds: clients make it as long as they like.
+fn beginning(path: &str) -> &str {
+    &path[..path.floor_char_boundary(LOGGED_PATH_BYTES)]
+}

@@ -1,0 +1,88 @@
+//! The wire of a socket: frames that come, what is written, and how it closes so that the client reads why.
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::frame::{End, Frame, Push, Unread};
+use crate::base::error::Error;
+use crate::base::random;
+use crate::host::shared::Shared;
+use crate::host::stream::Stream;
+
+/// What of a frame that is too large is read and thrown away, so that the client gets to read why it is refused.
+const DISCARDED_BYTES: usize = 1024 * 1024;
+/// Clients come back within so many seconds after a restart, each at another time.
+const SPREAD_S: u64 = 10;
+
+/// The socket and what is said on it.
+pub(super) struct Wire {
+    socket: WebSocketStream<Stream>,
+    /// When something came last.
+    pub(super) heard: Instant,
+}
+
+impl Wire {
+    pub(super) fn new(socket: WebSocketStream<Stream>) -> Self {
+        Self { socket, heard: Instant::now() }
+    }
+
+    /// The next frame that asks, or its number and what is wrong with it. May be given up while it waits.
+    pub(super) async fn next(&mut self) -> Result<Result<Frame, (u64, Error)>, End> {
+        loop {
+            let message = self.socket.next().await.ok_or(End::Gone)?.map_err(|fault| End::of(&fault))?;
+            self.heard = Instant::now();
+            match message {
+                Message::Text(text) => match Frame::read(&text) {
+                    Ok(frame) => return Ok(Ok(frame)),
+                    Err(Unread::Nonsense) => return Err(End::Protocol),
+                    Err(Unread::Wrong(id, error)) => return Ok(Err((id, error))),
+                },
+                Message::Binary(_) => return Err(End::Protocol),
+                Message::Close(_) => return Err(End::Gone),
+                Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
+            }
+        }
+    }
+
+    pub(super) async fn write(&mut self, message: Message) -> Result<(), End> {
+        self.socket.send(message).await.map_err(|fault| End::of(&fault))
+    }
+
+    /// Answers a frame: its number, and then what HTTP would have answered.
+    pub(super) async fn answer(&mut self, id: u64, answer: &[u8]) -> Result<(), End> {
+        let rest = std::str::from_utf8(answer.get(1..).unwrap_or(b"}")).unwrap_or("}");
+        self.write(Message::text(format!("{{\"id\":{id},{rest}"))).await
+    }
+
+    pub(super) async fn refuse(&mut self, shared: &Shared, id: u64, error: Error) -> Result<(), End> {
+        self.answer(id, shared.router.reply::<()>(Err(error), &random::id()).body()).await
+    }
+
+    pub(super) async fn push(&mut self, push: &Push<'_>) -> Result<(), End> {
+        let text = serde_json::to_string(push).map_err(|_| End::Gone)?;
+        self.write(Message::text(text)).await
+    }
+
+    pub(super) async fn close(&mut self, end: End) {
+        if matches!(end, End::Restarting | End::Token | End::Slow) {
+            let comes_back = matches!(end, End::Restarting | End::Slow);
+            let retry_after_s = comes_back.then(|| 1 + random::below(SPREAD_S));
+            let _ = self.push(&Push::Bye { code: end.code().0, retry_after_s }).await;
+        }
+        let _ = self.socket.close(Some(end.frame())).await;
+        // The client's own farewell, or the answer to it; without that, it would see a broken connection.
+        while let Some(Ok(_)) = self.socket.next().await {}
+        // What it is still sending comes to no end that can be read as frames.
+        let stream = self.socket.get_mut();
+        let _ = stream.shutdown().await;
+        let (mut unread, mut left) = ([0; 4096], DISCARDED_BYTES);
+        while left > 0
+            && let Ok(read @ 1..) = stream.read(&mut unread).await
+        {
+            left = left.saturating_sub(read);
+        }
+    }
+}

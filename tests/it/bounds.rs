@@ -1,0 +1,206 @@
+//! What one text, request or frame may cost: counted in steps, requests and bytes, never in time.
+
+use guildhall::filter::{Budget, Filter, Wordlist};
+use proptest::prelude::*;
+use serde_json::json;
+
+use crate::lambda::free_port;
+use crate::process::{Connection, Process, eventually, get_text, player_token, server_token};
+use crate::socket_client::Socket;
+use crate::support::TestApp;
+
+/// Signs that can be read in several ways, letters they stand for, and letters that are written in several ways.
+const SIGNS: &str = "0123456789@$!|/\\+(<{[#^€£¥¢§†*&%_~=`)-}>]vaeiostlcnbmh .δλξπбджзи卂乃千爪几山乙一人ﷻﷺ㌖½\u{202e}\u{301}";
+
+fn list() -> Filter {
+    let words: String = (0..2_000)
+        .map(|n: u32| {
+            let letter = |place: u32| char::from(b'a' + (n / 26_u32.pow(place) % 26) as u8);
+            format!("{}{}z{}\n", letter(0), letter(1), letter(2))
+        })
+        .collect();
+    Filter::build(&Wordlist::parse(&[("words.txt".to_owned(), words.into_bytes())]).unwrap()).unwrap()
+}
+
+/// The most steps for a text of so many bytes: what is done for each byte, and the one budget.
+fn most(bytes: usize) -> u32 {
+    60_000 + 16 * bytes as u32
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+    /// Whatever is repeated, and however long: the work has a bound, and what is found lies in the text.
+    #[test]
+    fn the_work_for_a_text_has_a_bound(
+        piece in prop::collection::vec(any::<prop::sample::Index>(), 1..12),
+        bytes in 100..8_192_usize,
+    ) {
+        let signs: Vec<char> = SIGNS.chars().collect();
+        let piece: String = piece.iter().map(|sign| *sign.get(&signs)).collect();
+        let text = piece.repeat(bytes / piece.len());
+        let filter = list();
+        let found = filter.find(&text, &mut Budget::of(text.len()));
+        prop_assert!(found.steps() <= most(text.len()), "{} steps for {piece:?} to {} bytes", found.steps(), text.len());
+        let verdict = filter.verdict(&found);
+        for hit in &verdict.hits {
+            prop_assert!(text.get(hit.span.clone()).is_some_and(|part| !part.is_empty()), "{hit:?}");
+        }
+        let mut ends = std::collections::HashMap::new();
+        for hit in &verdict.hits {
+            let end = ends.insert(hit.entry, hit.span.end).unwrap_or_default();
+            prop_assert!(end <= hit.span.start, "finds of one entry overlap: {hit:?} in {piece:?}");
+        }
+    }
+
+    /// All strings of a payload share one budget, however many there are.
+    #[test]
+    fn the_work_for_a_payload_has_a_bound(piece in "[|/+*&(<\\\\@$!a-e]{1,6}", strings in 2..200_usize) {
+        let filter = list();
+        let text = piece.repeat((8_192 / strings / piece.len()).max(1));
+        let mut budget = Budget::of(text.len() * strings);
+        let steps: u32 = (0..strings).map(|_| filter.find(&text, &mut budget).steps()).sum();
+        prop_assert!(steps <= most(text.len() * strings), "{steps} steps for {strings} times {text:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_read_is_counted_and_logged_without_its_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let metrics = format!("127.0.0.1:{}", free_port());
+    let mut process =
+        Process::start(&data, &[("GUILDHALL_LOG", "info"), ("GUILDHALL_METRICS_LISTEN", &metrics)]);
+    let mut connection = process.connect().await.unwrap();
+    let world = json!({ "id": "world", "kind": "world", "members": ["alice"], "settings": { "open": true } });
+    assert_eq!(connection.call(&server_token(), "/channel/create", Some(&world)).await.unwrap().status, 200);
+    let many = "|\\|/\\/m*&|(".repeat(150);
+    let alice = player_token("alice");
+    let send = json!({ "channel": "world", "text": "look", "payload": { "list": [many, "dr.a.g"] } });
+    assert_eq!(connection.call(&alice, "/message/send", Some(&send)).await.unwrap().status, 200);
+    let figures = get_text(&metrics, "/metrics").await;
+    assert!(figures.contains("guildhall_texts_unread_total{class=\"payload\"} 1"), "{figures}");
+    assert!(!figures.contains("guildhall_texts_unread_total{class=\"text\"}"), "{figures}");
+    process.signal(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(process.wait(), Some(0));
+    let log = std::fs::read_to_string(data.with_extension("log")).unwrap();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("too many ways")).collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    assert!(lines[0].contains("\"class\":\"payload\"") && lines[0].contains("request_id"), "{}", lines[0]);
+    assert!(!log.contains("m*&|("), "no text in the log");
+}
+
+/// Unknown paths, wrong methods, queries and bodies that are refused before an action sees them.
+#[tokio::test]
+async fn what_no_action_answers_is_counted_too() {
+    let long = format!("/channel/inbox?x={}", "x".repeat(9_000));
+    for path in ["/nowhere", "/channel/nowhere", long.as_str(), "/message/send"] {
+        let app = TestApp::with(&[("GUILDHALL_RATE", "5/10s")]).await;
+        let alice = app.player("alice");
+        for _ in 0..5 {
+            let status = alice.get(path).await.status.as_u16();
+            assert!([400, 404, 405].contains(&status), "{path}: {status}");
+        }
+        assert_eq!(alice.get(path).await.status, 429, "{path}");
+        assert_eq!(alice.get("/channel/inbox").await.status, 429, "it is the same count");
+        for actor in [app.server(), app.moderator("mo")] {
+            for _ in 0..20 {
+                assert_ne!(actor.get(path).await.status, 429);
+            }
+        }
+    }
+    let app = TestApp::with(&[("GUILDHALL_RATE", "5/10s")]).await;
+    let alice = app.player("alice");
+    for _ in 0..5 {
+        assert_eq!(alice.post_bytes("/message/send", "x".repeat(20_000)).await.status, 413);
+    }
+    assert_eq!(alice.post_bytes("/message/send", "x".repeat(20_000)).await.status, 429);
+    for _ in 0..20 {
+        assert_eq!(alice.get("/health/nowhere").await.status, 404, "health is counted nowhere");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_without_a_token_is_counted_and_its_paths_are_cut_in_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let mut process = Process::start(&data, &[("GUILDHALL_LOG", "info"), ("GUILDHALL_RATE", "20/60s")]);
+    let mut connection = process.connect().await.unwrap();
+    let path = format!("/nowhere/{}", "x".repeat(8_000));
+    let mut statuses = Vec::new();
+    for _ in 0..30 {
+        statuses.push(connection.call("", &path, None).await.unwrap().status);
+    }
+    assert_eq!((statuses[0], statuses[29]), (404, 429), "{statuses:?}");
+    process.signal(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(process.wait(), Some(0));
+    let log = std::fs::read_to_string(data.with_extension("log")).unwrap();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("/nowhere/x")).collect();
+    assert_eq!(lines.len(), 30);
+    assert!(lines.iter().all(|line| line.len() < 900 && line.contains(&path[..256])), "{}", lines[0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_that_no_action_answers_are_counted_and_nonsense_ends_the_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::start(&folder.path().join("data"), &[("GUILDHALL_RATE", "30/60s")]);
+    let bad: [(&str, &dyn Fn(u64) -> String); 4] = [
+        ("alice", &|id| json!({ "id": id, "do": "/nowhere", "input": {} }).to_string()),
+        ("bob", &|id| json!({ "id": id, "do": "/live/hello", "input": {} }).to_string()),
+        ("carl", &|id| json!({ "id": id, "do": 7 }).to_string()),
+        ("dora", &|id| json!({ "id": id, "do": "/channel/inbox" }).to_string()),
+    ];
+    for (player, frame) in bad {
+        let mut socket = Socket::of(&process, player).await;
+        let (mut answered, mut limited) = (0, 0);
+        let code = loop {
+            let _ = futures_util::SinkExt::send(&mut socket.wire, frame(answered + 2).into()).await;
+            match socket.read().await {
+                Ok(answer) if answer["error"]["code"] == "rate_limited" => limited += 1,
+                Ok(_) => {}
+                Err(code) => break code,
+            }
+            answered += 1;
+            assert!(answered < 200, "{player}'s frames go on being answered");
+        };
+        assert_eq!((code, limited > 50), (4000, true), "{player}: {answered} answers, {limited} of them 429");
+    }
+    // Health is counted nowhere over HTTP; on a socket, once a second.
+    let mut socket = Socket::of(&process, "erik").await;
+    let mut limited = false;
+    for _ in 0..60 {
+        limited |= socket.ask("/health/live", json!({})).await["error"]["code"] == "rate_limited";
+    }
+    assert!(limited);
+}
+
+/// What a client that asks for too much too fast reads in the end; a reset would send it back with the same frame.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frame_that_is_too_large_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::start(&folder.path().join("data"), &[]);
+    for bytes in [20_481, 21_000, 30_000, 60_000, 900_000] {
+        for _ in 0..5 {
+            let mut socket = Socket::of(&process, "alice").await;
+            let sending = futures_util::SinkExt::send(&mut socket.wire, "x".repeat(bytes).into());
+            let _ = sending.await;
+            assert_eq!(socket.read().await, Err(1009), "{bytes} bytes");
+        }
+    }
+}
+
+/// The same over HTTP: a head that is too large.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_is_too_large_is_told() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::start(&folder.path().join("data"), &[]);
+    eventually("it answers", async || Connection::open(process.port).await).await;
+    for _ in 0..10 {
+        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", process.port)).await.unwrap();
+        let head = format!("GET /health/live HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "x".repeat(200_000));
+        let _ = stream.write_all(head.as_bytes()).await;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.expect("the connection is not broken off");
+        assert!(answer.starts_with(b"HTTP/1.1 431 "), "{}", String::from_utf8_lossy(&answer));
+    }
+}
