@@ -28,7 +28,12 @@ use serde_json::json;
 #[expect(dead_code, reason = "the other measurements use the rest")]
 mod server;
 
+#[path = "support/worst.rs"]
+#[expect(dead_code, reason = "the other measurements use the rest")]
+mod texts;
+
 use server::{SECRET, token};
+use texts::TEXT;
 
 /// Before a case is counted, so often: caches are filled, and what is made once is made.
 const WARM_UP: usize = 20;
@@ -39,7 +44,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().filter(|argument| argument != "--bench").collect();
     let [_, case, times] = arguments.as_slice() else {
         println!(
-            "instructions CASE TIMES; CASE is filter-english, filter-mixed, filter-hit, send, page or refused"
+            "instructions CASE TIMES; CASE is filter-english, filter-mixed, filter-hit, worst-0 to worst-9, send, page or refused"
         );
         return;
     };
@@ -48,6 +53,11 @@ fn main() {
         "filter-english" => filter(times, "wait for me at the bridge, need two more for the raid tonight"),
         "filter-mixed" => filter(times, "今晚八点公会战，记得上线 and bring potions please"),
         "filter-hit" => filter(times, "this is w.o.r.d.42abc here"),
+        worst if worst.starts_with("worst-") => {
+            let worst: usize = worst["worst-".len()..].parse().unwrap();
+            let text = texts::WORST[worst].repeat(TEXT / texts::WORST[worst].len());
+            judge(times, &texts::words(2_000), &text);
+        }
         "send" => calls(times, send),
         "page" => calls(times, |_| ("GET /message/list?channel=guild", String::new())),
         "refused" => calls(times, |_| ("POST /message/send", json!({ "channel": "guild" }).to_string())),
@@ -57,10 +67,14 @@ fn main() {
 
 fn filter(times: usize, text: &str) {
     let words: String = (0..1_000).map(|n| format!("word{n}abc\n敌{n}军词\n")).collect();
-    let list = Wordlist::parse(&[("words.txt".to_owned(), words.into_bytes())]).unwrap();
+    judge(times, &words, text);
+}
+
+fn judge(times: usize, words: &str, text: &str) {
+    let list = Wordlist::parse(&[("words.txt".to_owned(), words.as_bytes().to_vec())]).unwrap();
     let filter = Filter::build(&list).unwrap();
     let mut judge = |_| drop(black_box(filter.judge(black_box(text))));
-    (0..WARM_UP).for_each(&mut judge);
+    (0..WARM_UP.min(times)).for_each(&mut judge);
     counted(times, judge);
 }
 
