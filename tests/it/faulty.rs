@@ -96,11 +96,10 @@ async fn panics_and_long_requests_are_answered_and_a_blocked_process_is_replaced
 }
 
 /// A function with tasks: the webhooks of two sends, and what became of them when the second is answered.
-async fn sends_with_tasks(brokers: &str) -> (Lambda, Vec<Duration>, Value) {
-    let topic = kafka::topic();
+async fn sends_with_tasks(brokers: &str, topic: &str) -> (Lambda, Vec<Duration>, Value) {
     let variables = [
         ("KAFKA_BROKERS", brokers),
-        ("GUILDHALL_TOPIC", &topic),
+        ("GUILDHALL_TOPIC", topic),
         ("GUILDHALL_WEBHOOK_URL", "http://127.0.0.1:9/"),
         ("GUILDHALL_WEBHOOK_SECRET", WEBHOOK_SECRET),
         ("AWS_LAMBDA_FUNCTION_TIMEOUT", "10"),
@@ -128,14 +127,14 @@ async fn sends_with_tasks(brokers: &str) -> (Lambda, Vec<Duration>, Value) {
 /// The process is frozen once it has answered, so the broker has the tasks by then.
 #[tokio::test(flavor = "multi_thread")]
 async fn tasks_are_with_the_broker_when_the_request_is_answered() {
-    let (lambda, _, status) = sends_with_tasks(&kafka::brokers()).await;
+    let (lambda, _, status) = sends_with_tasks(&kafka::brokers(), &kafka::made_topic().await).await;
     assert_eq!((&status["sent"], &status["ready"]), (&json!(4), &json!(0)), "{status} {}", lambda.log());
 }
 
 /// One request waits for it a little; the others leave it alone, and nothing is lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_is_away_slows_one_request_and_fails_none() {
-    let (lambda, times, status) = sends_with_tasks("127.0.0.1:9").await;
+    let (lambda, times, status) = sends_with_tasks("127.0.0.1:9", &kafka::topic()).await;
     assert_eq!((&status["sent"], &status["ready"]), (&json!(0), &json!(4)), "{status} {}", lambda.log());
     assert_eq!(lambda.log().matches("the broker is away").count(), 1, "asked once: {times:?}");
 }

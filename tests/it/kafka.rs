@@ -16,6 +16,8 @@ use guildhall::work::task::{Entry, Failure, Task};
 use guildhall::work::tasks::TASKS;
 use guildhall::work::worker::Worker;
 use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -36,6 +38,18 @@ pub fn topic() -> String {
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     format!("test.{}.{}.{number}", std::process::id(), Clock::default().now())
+}
+
+/// The same, made already: a function that answers requests makes none.
+pub async fn made_topic() -> String {
+    let topic = topic();
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", brokers()).create().unwrap();
+    let new = NewTopic::new(&topic, 4, TopicReplication::Fixed(1));
+    for made in admin.create_topics([&new], &AdminOptions::new()).await.unwrap() {
+        made.unwrap();
+    }
+    topic
 }
 
 /// What tasks did: the names of those that ran, in order.

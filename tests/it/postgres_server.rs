@@ -155,7 +155,13 @@ fn program(version: Version, name: &str) -> Command {
         Version::Fifteen => "GUILDHALL_TEST_POSTGRES15_BIN",
     };
     let folder = std::env::var(variable).expect("scripts/services says where it is");
-    let mut command = Command::new(PathBuf::from(folder).join(name));
+    let folder = PathBuf::from(folder);
+    let mut command = Command::new(folder.join(name));
+    // Where it was taken out of Debian's packages, what it needs lies beside it.
+    let libraries = folder.join(format!("../../../{}-linux-gnu", std::env::consts::ARCH));
+    if matches!(version, Version::Fifteen) && libraries.exists() {
+        command.env("LD_LIBRARY_PATH", libraries);
+    }
     if Uid::effective().is_root() {
         command.uid(NOBODY).gid(NOBODY);
     }

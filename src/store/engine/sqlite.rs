@@ -32,8 +32,10 @@ pub(in crate::store) async fn open(url: &str) -> Result<Pools, String> {
     let opened = async {
         let options = options(url).map_err(told)?;
         let write = pool(1, options.clone()).await.map_err(told)?;
-        migrations::missing(&MIGRATIONS, &recorded(&write).await.map_err(told)?, INSTEAD)?;
-        MIGRATIONS.run(&write).await.map_err(|fault| fault.to_string())?;
+        let missing = migrations::missing(&MIGRATIONS, &recorded(&write).await.map_err(told)?, INSTEAD)?;
+        if missing > 0 {
+            MIGRATIONS.run(&write).await.map_err(|fault| fault.to_string())?;
+        }
         let read = pool(READERS, options.pragma("query_only", "on")).await.map_err(told)?;
         Ok(Pools::Sqlite { read, write })
     };
