@@ -40,14 +40,16 @@ pub fn topic() -> String {
     format!("test.{}.{}.{number}", std::process::id(), Clock::default().now())
 }
 
-/// The same, made already: a function that answers requests makes none.
+/// The same, made already, also for the newest code: a function that answers requests makes none.
 pub async fn made_topic() -> String {
     let topic = topic();
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", brokers()).create().unwrap();
-    let new = NewTopic::new(&topic, 4, TopicReplication::Fixed(1));
-    for made in admin.create_topics([&new], &AdminOptions::new()).await.unwrap() {
-        made.unwrap();
+    for name in [topic.clone(), format!("{topic}.latest")] {
+        let new = NewTopic::new(&name, 4, TopicReplication::Fixed(1));
+        for made in admin.create_topics([&new], &AdminOptions::new()).await.unwrap() {
+            made.unwrap();
+        }
     }
     topic
 }
