@@ -71,12 +71,6 @@ impl KafkaServer {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    /// To the process.
-    pub fn signal(&self, signal: Signal) {
-        let child = self.child.as_ref().expect("it runs");
-        kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
-    }
-
     /// Ends it in order; its data stay.
     pub fn stop(&mut self) {
         self.end_by(Signal::SIGTERM);
