@@ -161,7 +161,7 @@ fn one_vendor_one_home() {
         ("quick_xml", &["src/outside/wechat_service.rs"]),
         ("x509_cert", &["src/outside/payments/certificates.rs"]),
         ("reqwest", &["src/outside/calls.rs", "src/outside/reach.rs", "src/config/", "src/host/scf.rs"]),
-        ("rdkafka", &["src/outside/broker.rs"]),
+        ("rdkafka", &["src/outside/broker/"]),
         ("aws_sdk_s3", &["src/outside/objects/s3.rs"]),
         ("aws_config", &["src/outside/objects/s3.rs"]),
         ("std::env::var", &["src/config/mod.rs"]),

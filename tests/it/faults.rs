@@ -78,7 +78,7 @@ async fn a_frozen_process_answers_right_when_it_wakes() {
     process.signal(Signal::SIGSTOP);
     write("unicorn\ngriffin\n");
     // Its list is older than a second then.
-    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
     process.signal(Signal::SIGCONT);
     let send = json!({ "channel": "world", "text": "unicorn" });
     let answer = connection.call(&player_token("alice"), "/message/send", Some(&send)).await.unwrap();
