@@ -4,6 +4,7 @@ scripts/schema makes the channels, players, messages, sanctions, cases, appeals 
 """
 
 import collections
+import itertools
 import os
 import random
 
@@ -24,6 +25,11 @@ with open(os.environ["GUILDHALL_SCHEMA_IDS"]) as lines:
 OF = {"/sanction/lift": "sanction", "/case/show": "case", "/case/claim": "case", "/case/decide": "case", "/appeal/decide": "appeal", "/task/show": "task",
       "/ticket/claim": "ticket", "/ticket/reply": "ticket", "/ticket/close": "ticket", "/announcement/cancel": "announcement", "/schedule/cancel": "schedule"}
 
+# Each path takes what there is in turn, and two that take the same begin at different places: what is claimed, decided or
+# lifted once is refused the next time.
+TURN = {path: itertools.cycle(IDS[kind][at:] + IDS[kind][:at]) for path, kind in OF.items()
+        for at in [len(IDS[kind]) // 2 if path.endswith("/decide") else 0]}
+
 # What is said to many, to whom, and when.
 SAID = {
     "texts": [{"en": "hello"}, {"en": "hello", "zh-CN": "你好"}],
@@ -40,16 +46,17 @@ def known(name, value, channels, path):
     if name == "player" and path == "/sanction/give":
         # Nobody who calls is muted or banned, whatever is generated.
         return "mallory"
+    if name == "seq" and path == "/report/message" and isinstance(value, int):
+        # Ten reports in an hour are allowed, and five of them are left for those about players.
+        return 21 + abs(value) % 5
     if random.random() < 0.2:
         return value
     if name in SAID:
         return random.choice(SAID[name])
     if name == "id" and path in OF:
-        return random.choice(IDS[OF[path]])
+        return next(TURN[path])
     if name == "sanction":
         return random.choice(IDS["own"])
-    if name == "seq" and path == "/report/message" and isinstance(value, int):
-        return 21 + abs(value) % 20
     if name in ("channel", "id"):
         return random.choice(channels)
     if name == "player":
@@ -78,6 +85,8 @@ def map_case(context, case):
     if case.meta is not None and case.meta.generation.mode.is_negative:
         return case
     channels = ["party"] if case.operation.path in LEAVING else CHANNELS
+    if case.operation.path == "/report/message":
+        channels = ["guild"]
     if case.operation.path == "/channel/create":
         # One that is there already is refused with other input, which most are.
         channels = [f"new-{random.randrange(10**9)}"]
