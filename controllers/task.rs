@@ -57,7 +57,7 @@ impl Action for SubmitTask {
 #[serde(deny_unknown_fields)]
 pub struct TaskStatus {}
 
-/// Tasks by what became of them.
+/// Tasks by what became of them; each is counted up to 50,000.
 #[derive(Serialize, JsonSchema)]
 pub struct StatusReply {
     /// To be run, or to be handed to the broker.
@@ -66,7 +66,9 @@ pub struct StatusReply {
     sent: i64,
     /// Given up; `guildhall task list` says why.
     dead: i64,
-    /// Seconds that the oldest one which is due has waited.
+    /// Of keys that an operator set aside.
+    parked: i64,
+    /// Seconds that the oldest one has waited, since it was stored or planned for.
     oldest_s: i64,
 }
 
@@ -76,8 +78,9 @@ impl Action for TaskStatus {
     type Reply = StatusReply;
 
     async fn run(self, app: &App, _: Server) -> Result<StatusReply> {
-        let outbox::Status { ready, sent, dead, oldest_ms } = outbox::status(&app.db).await?;
-        Ok(StatusReply { ready, sent, dead, oldest_s: oldest_ms.max(0) / 1_000 })
+        let status = outbox::status(&app.db).await?;
+        let outbox::Status { ready, sent, dead, parked, .. } = status;
+        Ok(StatusReply { ready, sent, dead, parked, oldest_s: status.oldest_ms() / 1_000 })
     }
 }
 

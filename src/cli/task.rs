@@ -1,18 +1,23 @@
 //! `guildhall task`: what an operator does with tasks.
 
+use std::sync::Arc;
+
 use clap::Subcommand;
 use serde_json::value::RawValue;
 
 use super::say;
 use crate::app::App;
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, Millis};
 use crate::base::error::{Error, StartError};
 use crate::base::random;
-use crate::config::Config;
+use crate::config::{Config, parse};
 use crate::outside::envelope::Envelope;
-use crate::store::outbox::{self, Listed};
+use crate::store::outbox::{self, Listed, Waiting, Which};
 use crate::work::tasks::TASKS;
 use crate::work::worker::{WorkTime, Worker};
+
+/// Tasks that are changed by one step.
+const STEP: i64 = 500;
 
 /// What an operator does with tasks.
 #[derive(Subcommand)]
@@ -31,10 +36,51 @@ pub(super) enum TaskCommand {
         /// Its id.
         id: String,
     },
-    /// Make a dead task ready again.
+    /// Make dead tasks ready again: one, or all of a kind, five hundred at a time.
     Retry {
         /// Its id.
-        id: String,
+        #[arg(required_unless_present = "kind", conflicts_with = "kind")]
+        id: Option<String>,
+        /// All of this name.
+        #[arg(long)]
+        kind: Option<String>,
+        /// Of these, those that were given up within such a time: `90s`, `2m`, `1h`, `7d`.
+        #[arg(long, requires = "kind", default_value = "3650d", value_parser = parse::age)]
+        since: Millis,
+        /// Of these, those with this in their reason.
+        #[arg(long, requires = "kind", default_value = "")]
+        reason: String,
+    },
+    /// Give up tasks of a kind that wait, such as those that no version knows any more.
+    Drop {
+        /// Their name.
+        #[arg(long)]
+        kind: String,
+        /// Those that were stored within such a time: `90s`, `2m`, `1h`, `7d`.
+        #[arg(long, default_value = "3650d", value_parser = parse::age)]
+        since: Millis,
+        /// Why; it stands in the dead letters.
+        #[arg(long)]
+        reason: String,
+    },
+    /// List the keys of the tasks that have waited longest, and those that are set aside.
+    Keys {
+        /// How many.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(i64).range(1..=1_000))]
+        limit: i64,
+    },
+    /// Set a key aside: its tasks wait, and new ones behind them, until it is taken up again.
+    Park {
+        /// The key.
+        key: String,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Take a key up again that was set aside.
+    Unpark {
+        /// The key.
+        key: String,
     },
     /// Run a task here and now, and say how it ended.
     Run {
@@ -63,26 +109,80 @@ impl TaskCommand {
                 })
             }
             Self::Show { id } => show(&app, &id).await,
-            Self::Retry { id } => {
+            Self::Retry { id: Some(id), .. } => {
                 outbox::revive(&app.db, &id).await.map_err(fault)?;
                 say(&format!("{id} is ready again"))
             }
-            Self::Run { name, payload } => {
-                let unknown = || StartError::new("tasks", format!("no task is named '{name}'"));
-                let entry = TASKS.iter().find(|entry| entry.name == name).ok_or_else(unknown)?;
-                let wrong = |why: String| StartError::new("payload", why);
-                let key = (entry.check)(&payload).map_err(wrong)?;
-                let payload = RawValue::from_string(payload).map_err(|why| wrong(why.to_string()))?;
-                let envelope = Envelope::new(random::id(), name, key, payload);
-                let id = envelope.id.clone();
-                Worker::new(app.clone(), TASKS)
-                    .run_now(envelope, WorkTime::unlimited())
-                    .await
-                    .map_err(fault)?;
-                show(&app, &id).await
+            Self::Retry { kind, since, reason, .. } => {
+                let kind = kind.unwrap_or_default();
+                let which = Which { kind: &kind, since: app.clock.now() - since, reason: &reason };
+                in_steps("are ready again", async || outbox::revive_some(&app.db, which, STEP).await).await
             }
+            Self::Drop { kind, since, reason } => {
+                let which = Which { kind: &kind, since: app.clock.now() - since, reason: &reason };
+                in_steps("were given up", async || outbox::drop_some(&app.db, which, STEP).await).await
+            }
+            Self::Keys { limit } => keys(&app, limit).await,
+            Self::Park { key, reason } => {
+                outbox::park(&app.db, &key, &reason).await.map_err(fault)?;
+                say(&format!("{key} is set aside"))
+            }
+            Self::Unpark { key } => match outbox::unpark(&app.db, &key).await.map_err(fault)? {
+                true => say(&format!("{key} is taken up again")),
+                false => Err(StartError::new("tasks", format!("{key} is not set aside"))),
+            },
+            Self::Run { name, payload } => run_one(&app, name, payload).await,
         }
     }
+}
+
+/// Runs a task here and now, unless others of its key have their turn first.
+async fn run_one(app: &Arc<App>, name: String, payload: String) -> Result<(), StartError> {
+    let unknown = || StartError::new("tasks", format!("no task is named '{name}'"));
+    let entry = TASKS.iter().find(|entry| entry.name == name).ok_or_else(unknown)?;
+    let wrong = |why: String| StartError::new("payload", why);
+    let key = (entry.check)(&payload).map_err(wrong)?;
+    if !(entry.is_set_up)(app) {
+        return Err(StartError::new(
+            "tasks",
+            format!("{name} can't be run here: a setting that it takes is missing"),
+        ));
+    }
+    let payload = RawValue::from_string(payload).map_err(|why| wrong(why.to_string()))?;
+    let envelope = Envelope::new(random::id(), name, key, payload);
+    let id = envelope.id.clone();
+    let worker = Worker::new(Arc::clone(app), TASKS);
+    worker.run_now(envelope, WorkTime::unlimited()).await.map_err(fault)?;
+    show(app, &id).await
+}
+
+/// Does something with some tasks after the other, until there are no more.
+async fn in_steps(what: &str, step: impl AsyncFn() -> Result<u64, Error>) -> Result<(), StartError> {
+    let mut all = 0;
+    loop {
+        let some = step().await.map_err(fault)?;
+        if some == 0 {
+            return say(&format!("{all} tasks {what}"));
+        }
+        all += some;
+    }
+}
+
+async fn keys(app: &App, limit: i64) -> Result<(), StartError> {
+    let now = app.db.now().await.map_err(fault)?;
+    let keys = outbox::waiting(&app.db, limit).await.map_err(fault)?;
+    keys.iter().try_for_each(|Waiting { key, tasks, since, task, hold, due_at, reason }| {
+        let waited = (now - since).max(0) / 1_000;
+        let hold = match hold.as_str() {
+            "" if *due_at > now => format!("next in {} s", (due_at - now) / 1_000),
+            "" => "due".to_owned(),
+            "leased" => "a worker has it".to_owned(),
+            "parked" => "set aside".to_owned(),
+            _ => "the broker has it".to_owned(),
+        };
+        let reason = reason.as_deref().unwrap_or_default();
+        say(&format!("{key}  {task}  tasks {tasks}  waited {waited} s  {hold}  {reason}"))
+    })
 }
 
 async fn show(app: &App, id: &str) -> Result<(), StartError> {

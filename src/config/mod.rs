@@ -20,18 +20,20 @@ mod kafka;
 mod keys;
 mod log;
 pub mod moderation;
-mod parse;
+pub mod parse;
 mod payments;
 mod platform;
 mod push;
 mod reader;
 mod services;
 mod strangers;
+mod tasks;
 mod values;
 mod wechat_service;
 
 use moderation::Moderation;
 use reader::{Parsed, Reader};
+pub use tasks::TasksConfig;
 pub use values::*;
 
 /// The program's settings. One field a variable; the variable's documentation is in `Config::read`.
@@ -61,10 +63,8 @@ pub struct Config {
     pub wordlists: Location,
     /// How object storage is reached.
     pub s3: S3Config,
-    /// Tasks that a worker runs at once.
-    pub worker_tasks: usize,
-    /// How long one try of a task may take.
-    pub task_timeout: Duration,
+    /// How tasks are run.
+    pub tasks: TasksConfig,
     /// The broker that carries tasks, if there is one.
     pub kafka: Option<KafkaConfig>,
     /// The bus by which processes tell each other what they stored, if there is one.
@@ -240,15 +240,7 @@ impl Config {
             s3: services::s3(env),
             kafka: kafka::read(env, platform::is_latest(&version)),
             bus: services::bus(env),
-            task_timeout: env.get(
-                "GUILDHALL_TASK_TIMEOUT_S",
-                "120",
-                "seconds one try of a task may take, 1 to 900",
-                |text| parse::seconds(text, 1, 900),
-            ),
-            worker_tasks: env.get("GUILDHALL_WORKER_TASKS", "8", "tasks that a worker runs at once, 1 to 1000", |text| {
-                parse::number(text, 1, 1_000).map(|number| number as usize)
-            }),
+            tasks: tasks::read(env),
             send_limit: env.get(
                 "GUILDHALL_SEND_LIMIT",
                 "5/5s",

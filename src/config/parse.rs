@@ -103,7 +103,10 @@ pub(super) fn seconds(text: &str, min: u64, max: u64) -> Parsed<Duration> {
 }
 
 /// `90s`, `2m`, `1h`, `7d`: at most ten years.
-pub(super) fn age(text: &str) -> Parsed<Millis> {
+///
+/// # Errors
+/// Anything else, in words.
+pub fn age(text: &str) -> Parsed<Millis> {
     const TEN_YEARS_MS: Millis = 3_650 * 86_400_000;
     let wrong = || format!("is '{text}', not a time such as 90s, 2m, 1h or 7d");
     let unit_ms = match text.chars().last() {

@@ -35,7 +35,7 @@ pub(super) fn of_request(app: &App, summary: &Summary, status: u16, took: Durati
 pub(super) fn of_outbox(app: &App, status: &Status) -> Value {
     let figures = [
         ("OutboxDepth", "Count", json!(status.depth())),
-        ("OutboxOldest", "Seconds", json!(status.oldest_ms.max(0) / 1_000)),
+        ("OutboxOldest", "Seconds", json!(status.oldest_ms() / 1_000)),
         ("DeadTasks", "Count", json!(status.dead)),
         ("WordlistAge", "Seconds", json!(app.blocklist.status().age_ms / 1_000)),
     ];

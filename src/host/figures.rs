@@ -1,6 +1,7 @@
 //! Figures for Prometheus, on an address of their own: they are the operator's, not the players'.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http_body_util::Full;
@@ -11,8 +12,11 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 
 use crate::app::App;
-use crate::base::error::StartError;
+use crate::base::error::{Result, StartError};
+use crate::base::lock::lock;
 use crate::store::outbox;
+use crate::work::tasks::TASKS;
+use crate::work::worker::LEFT_MS;
 
 /// A figure that is kept: its kind, its name, and what it says.
 #[derive(Debug)]
@@ -84,10 +88,29 @@ pub const FIGURES: &[Figure] = &[
         "guildhall_wordlist_errors_total",
         "Checks of the wordlist that failed; the last good list stays.",
     ),
-    counter("guildhall_tasks_total", "Tries of tasks, by task and outcome: done, retry or dead."),
-    gauge("guildhall_outbox_depth", "Tasks that wait to be run or handed to the broker."),
-    gauge("guildhall_outbox_oldest_seconds", "How long the oldest task that is due has waited."),
+    counter(
+        "guildhall_tasks_total",
+        "Tries of tasks, by task and outcome: done, retry, dead, or put off (no try: the receiver is left alone).",
+    ),
+    counter(
+        "guildhall_tasks_dead_total",
+        "Tasks that were given up here, by task and reason: refused, time, fault, or held others up.",
+    ),
+    counter(
+        "guildhall_webhooks_total",
+        "Posts to the game's servers, by event and answer: 2xx to 5xx, none, or left alone (not made).",
+    ),
+    gauge("guildhall_outbox_depth", "Tasks that wait to be run or handed to the broker, up to 50,000."),
+    gauge(
+        "guildhall_outbox_oldest_seconds",
+        "How long the oldest task has waited, by task, since it was stored or planned for.",
+    ),
     gauge("guildhall_dead_tasks", "Tasks that were given up; `guildhall task list` shows them."),
+    gauge("guildhall_parked_tasks", "Tasks of keys that were set aside; `guildhall task keys` shows them."),
+    gauge(
+        "guildhall_unrunnable_keys",
+        "Keys that wait for somebody who can run their tasks, by task: due for a minute, not taken, and not for here.",
+    ),
     counter(
         "guildhall_device_pushes_total",
         "Pushes to devices, by platform and outcome: sent, gone, off, refused, or given up after eight tries (then of `any` platform).",
@@ -110,6 +133,15 @@ pub const FIGURES: &[Figure] = &[
     ),
 ];
 
+/// Figures that the outbox has to be asked for: where it does not answer, there are none.
+const OF_OUTBOX: [&str; 5] = [
+    "guildhall_outbox_depth",
+    "guildhall_outbox_oldest_seconds",
+    "guildhall_dead_tasks",
+    "guildhall_parked_tasks",
+    "guildhall_unrunnable_keys",
+];
+
 /// Bounds of the duration histogram, in seconds.
 const SECONDS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -121,7 +153,7 @@ const UPKEEP: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// The address can't be had.
-pub async fn serve(app: &Arc<App>) -> Result<(), StartError> {
+pub async fn serve(app: &Arc<App>) -> std::result::Result<(), StartError> {
     let Some(address) = app.config.metrics_listen else { return Ok(()) };
     let fault = |fault: &dyn std::fmt::Display| StartError::new("GUILDHALL_METRICS_LISTEN", fault);
     let recorder = PrometheusBuilder::new()
@@ -156,8 +188,10 @@ async fn answer_all(listener: TcpListener, app: Arc<App>, handle: PrometheusHand
                 let service = service_fn(move |_| {
                     let (app, handle) = (Arc::clone(&app), handle.clone());
                     async move {
-                        measure(&app).await;
-                        Ok::<_, std::convert::Infallible>(http::Response::new(Full::new(bytes::Bytes::from(handle.render()))))
+                        measure(&app);
+                        let answered = measure_outbox(&app).await.is_ok();
+                        let text = if answered { handle.render() } else { without_outbox(&handle.render()) };
+                        Ok::<_, std::convert::Infallible>(http::Response::new(Full::new(bytes::Bytes::from(text))))
                     }
                 });
                 let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
@@ -168,15 +202,56 @@ async fn answer_all(listener: TcpListener, app: Arc<App>, handle: PrometheusHand
 }
 
 /// Figures that are states rather than events.
-async fn measure(app: &App) {
+fn measure(app: &App) {
     metrics::counter!("guildhall_log_lost_total").absolute(super::log::lost());
     let list = app.blocklist.status();
     metrics::gauge!("guildhall_wordlist_age_seconds").set(list.age_ms as f64 / 1_000.0);
     metrics::gauge!("guildhall_wordlist_entries").set(list.entries as f64);
     metrics::gauge!("guildhall_wordlist_stale").set(f64::from(u8::from(list.last_error.is_some())));
-    if let Ok(status) = outbox::status(&app.db).await {
-        metrics::gauge!("guildhall_outbox_depth").set(status.depth() as f64);
-        metrics::gauge!("guildhall_outbox_oldest_seconds").set(status.oldest_ms as f64 / 1_000.0);
-        metrics::gauge!("guildhall_dead_tasks").set(status.dead as f64);
+}
+
+async fn measure_outbox(app: &App) -> Result<()> {
+    /// Kinds of which something was told: one of which nothing waits any more is 0, and not what it was last.
+    static KINDS: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let status = outbox::status(&app.db).await?;
+    let can_run = TASKS.iter().filter(|entry| (entry.is_set_up)(app));
+    let names: Vec<&str> = can_run.map(|entry| entry.name).collect();
+    let left = outbox::left(&app.db, &names, app.queue.is_some(), LEFT_MS).await?;
+    metrics::gauge!("guildhall_outbox_depth").set(status.depth() as f64);
+    metrics::gauge!("guildhall_dead_tasks").set(status.dead as f64);
+    metrics::gauge!("guildhall_parked_tasks").set(status.parked as f64);
+    let oldest: BTreeMap<String, f64> =
+        status.oldest.into_iter().map(|(task, ms)| (task, ms as f64 / 1_000.0)).collect();
+    let left: BTreeMap<String, f64> = left.into_iter().map(|left| (left.task, left.keys as f64)).collect();
+    let mut kinds = lock(&KINDS);
+    kinds.extend(oldest.keys().chain(left.keys()).cloned());
+    for task in kinds.iter() {
+        let of = |figures: &BTreeMap<String, f64>| figures.get(task).copied().unwrap_or_default();
+        metrics::gauge!("guildhall_outbox_oldest_seconds", "task" => task.clone()).set(of(&oldest));
+        metrics::gauge!("guildhall_unrunnable_keys", "task" => task.clone()).set(of(&left));
+    }
+    Ok(())
+}
+
+/// Without what the outbox said earlier: a figure that can't be had is none.
+fn without_outbox(text: &str) -> String {
+    let is_of_outbox = |line: &&str| {
+        let name = line.trim_start_matches("# HELP ").trim_start_matches("# TYPE ");
+        let name = name.split(['{', ' ']).next().unwrap_or_default();
+        OF_OUTBOX.contains(&name)
+    };
+    text.split_inclusive('\n').filter(|line| !is_of_outbox(line)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_that_cannot_be_had_is_none() {
+        let text = "# HELP guildhall_outbox_depth x\n# TYPE guildhall_outbox_depth gauge\nguildhall_outbox_depth 7\n\
+                    guildhall_outbox_oldest_seconds{task=\"a\"} 1\n# TYPE guildhall_waiting gauge\nguildhall_waiting 3\n";
+        assert_eq!(without_outbox(text), "# TYPE guildhall_waiting gauge\nguildhall_waiting 3\n");
+        assert!(OF_OUTBOX.iter().all(|name| FIGURES.iter().any(|figure| figure.name == *name)));
     }
 }

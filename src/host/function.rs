@@ -66,6 +66,9 @@ impl FunctionWorker {
                 if payload.get().len() > envelope::MAX_BYTES {
                     return Err(format!("payload: has more than {} bytes", envelope::MAX_BYTES));
                 }
+                if !(entry.is_set_up)(&self.app) {
+                    return Err(format!("{task} can't be run here: a setting that it takes is missing"));
+                }
                 let key = (entry.check)(payload.get()).map_err(|why| format!("payload: {why}"))?;
                 self.task(Envelope::new(random::id(), task, key, payload), time).await
             }
@@ -80,6 +83,12 @@ impl FunctionWorker {
         let records: Vec<Delivery> = partitions.into_values().flatten().collect();
         let count = records.len();
         let failed = self.worker.run_batch(records, time).await;
+        // Of a key with many tasks some are handed over at a time: the next ones follow those that were run.
+        if let Some(queue) = &self.app.queue
+            && let Err(error) = self.hand_over(queue, time).await
+        {
+            tracing::warn!(%error, "the next tasks can't be handed over now; the timer will");
+        }
         tracing::info!(records = count, failed_partitions = failed.len(), "batch");
         let failures: Vec<Value> = failed
             .into_iter()
@@ -95,28 +104,34 @@ impl FunctionWorker {
     /// Hands over what was left lying, or runs it where there is no broker, and says what waits.
     async fn timer(&self, time: WorkTime) -> Result<Value, String> {
         self.app.blocklist.refresh_if_old().await;
-        let (mut handed_over, mut tries) = (0, 0);
-        match &self.app.queue {
+        let (handed_over, tries) = match &self.app.queue {
             Some(queue) => {
                 self.prepare(queue).await;
                 self.worker.enqueue_due().await.map_err(told)?;
-                while time.is_left() {
-                    let batch =
-                        publisher::publish_due(&self.app, queue, publisher::BATCH).await.map_err(told)?;
-                    handed_over += batch.count - batch.failed;
-                    if batch.count == 0 || batch.failed > 0 {
-                        break;
-                    }
-                }
+                let handed_over = self.hand_over(queue, time).await.map_err(told)?;
+                (handed_over, self.worker.run_given_back_due(time).await.map_err(told)?)
             }
-            None => tries = self.worker.run_due(time).await.map_err(told)?,
-        }
+            None => (0, self.worker.run_due(time).await.map_err(told)?),
+        };
         let status = outbox::status(&self.app.db).await.map_err(told)?;
         embedded::print(&self.app, &embedded::of_outbox(&self.app, &status));
         tracing::info!(handed_over, tries, waiting = status.depth(), dead = status.dead, "timer");
         Ok(
             json!({ "handed_over": handed_over, "tries": tries, "waiting": status.depth(), "dead": status.dead }),
         )
+    }
+
+    /// Hands tasks over as long as there are any and the time lasts. Says how many.
+    async fn hand_over(&self, queue: &Queue, time: WorkTime) -> Result<usize, Error> {
+        let mut handed_over = 0;
+        while time.is_left() {
+            let batch = publisher::publish_due(&self.app, queue, publisher::BATCH).await?;
+            handed_over += batch.count - batch.failed;
+            if batch.count == 0 || batch.failed > 0 {
+                break;
+            }
+        }
+        Ok(handed_over)
     }
 
     /// Makes the topics, once, where nobody else has.

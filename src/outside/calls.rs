@@ -59,6 +59,8 @@ struct State {
     failures: u32,
     /// By the steady clock.
     alone_until: Millis,
+    /// When it last answered 2xx, by the steady clock.
+    well_at: Option<Millis>,
 }
 
 /// An answer that says that it was done.
@@ -81,6 +83,16 @@ pub enum CallError {
         /// For people; holds no secret.
         why: String,
         /// Not before so many milliseconds.
+        after_ms: Millis,
+        /// What it answered, if it did.
+        status: Option<StatusCode>,
+        /// How long ago the same host answered 2xx, in milliseconds.
+        well_ms: Option<Millis>,
+    },
+    /// It was not made: the host is left alone for a while.
+    #[error("the receiver is left alone for {} s, as it failed or asked for it", after_ms.unsigned_abs().div_ceil(1_000))]
+    LeftAlone {
+        /// For so many milliseconds.
         after_ms: Millis,
     },
     /// It will never be done: any other status than 2xx.
@@ -160,12 +172,15 @@ impl Calls {
             Ok(answer) if is_passing(answer.status) => Err(CallError::Passing {
                 after_ms: self.retry_after(&answer.headers),
                 why: format!("the receiver answered {}", answer.status),
+                status: Some(answer.status),
+                well_ms: None,
             }),
             Ok(answer) => Err(CallError::Refused(Box::new(answer))),
             Err(error) => Err(passing(told(error))),
         };
-        host.note(&ended, self.clock.steady());
-        ended
+        let now = self.clock.steady();
+        host.note(&ended, now);
+        ended.map_err(|error| host.with_others(error, now))
     }
 
     fn host(&self, url: &Url) -> Arc<Host> {
@@ -198,9 +213,7 @@ impl Host {
         let mut state = lock(&self.state);
         let after_ms = state.alone_until - now;
         if after_ms > 0 {
-            let seconds = after_ms.unsigned_abs().div_ceil(1_000);
-            let why = format!("the receiver is left alone for {seconds} s, as it failed or asked for it");
-            return Err(CallError::Passing { why, after_ms });
+            return Err(CallError::LeftAlone { after_ms });
         }
         if state.failures >= FAILURES {
             state.alone_until = now + ALONE_MAX_MS;
@@ -208,13 +221,26 @@ impl Host {
         Ok(())
     }
 
+    /// A failure, with what is known of how the host answers others.
+    fn with_others(&self, error: CallError, now: Millis) -> CallError {
+        let well_ms = lock(&self.state).well_at.map(|at| now - at);
+        match error {
+            CallError::Passing { why, after_ms, status, .. } => {
+                CallError::Passing { why, after_ms, status, well_ms }
+            }
+            other => other,
+        }
+    }
+
     fn note(&self, ended: &Result<Answer, CallError>, now: Millis) {
         let mut state = lock(&self.state);
         match ended {
-            Ok(_) | Err(CallError::Refused(_)) => *state = State::default(),
+            Ok(_) => *state = State { well_at: Some(now), ..State::default() },
+            Err(CallError::Refused(_)) => *state = State { well_at: state.well_at, ..State::default() },
+            Err(CallError::LeftAlone { .. }) => {}
             // It lives, and says when it has time.
             Err(CallError::Passing { after_ms: after_ms @ 1.., .. }) => {
-                *state = State { failures: 0, alone_until: now + after_ms };
+                *state = State { failures: 0, alone_until: now + after_ms, ..*state };
             }
             Err(CallError::Passing { .. }) => {
                 state.failures = state.failures.saturating_add(1);
@@ -235,7 +261,7 @@ fn builder(private_hosts: &PrivateHosts) -> ClientBuilder {
 
 /// It may be done later.
 pub(super) fn passing(why: String) -> CallError {
-    CallError::Passing { why, after_ms: 0 }
+    CallError::Passing { why, after_ms: 0, status: None, well_ms: None }
 }
 
 fn is_passing(status: StatusCode) -> bool {
@@ -277,7 +303,7 @@ mod tests {
     }
 
     fn failed(after_ms: Millis) -> Result<Answer, CallError> {
-        Err(CallError::Passing { why: String::new(), after_ms })
+        Err(CallError::Passing { why: String::new(), after_ms, status: None, well_ms: None })
     }
 
     fn done() -> Result<Answer, CallError> {
@@ -313,7 +339,7 @@ mod tests {
         let calls = calls();
         let host = calls.host(&Url::parse("http://game.example.com/").unwrap());
         host.note(&failed(3_000), 0);
-        assert!(matches!(host.may_be_called(1), Err(CallError::Passing { after_ms: 2_999, .. })));
+        assert!(matches!(host.may_be_called(1), Err(CallError::LeftAlone { after_ms: 2_999 })));
         assert!(host.may_be_called(3_000).is_ok());
         let other = calls.host(&Url::parse("http://other.example.com/").unwrap());
         assert!(other.may_be_called(1).is_ok(), "others are called meanwhile");

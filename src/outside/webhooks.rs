@@ -11,7 +11,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
 use sha2::Sha256;
 
-use super::calls::{CallError, Calls, passing};
+use super::calls::{Answer, CallError, Calls, passing};
 use crate::base::clock::Millis;
 use crate::config::WebhookConfig;
 
@@ -56,7 +56,28 @@ impl Poster {
             let signature = STANDARD.encode(sign(secret.expose(), event.id, unix_seconds, body.as_bytes()));
             request = request.header("webhook-signature", format!("v1,{signature}"));
         }
-        self.calls.make(request.body(body), self.config.timeout).await.map(drop)
+        let answered = self.calls.make(request.body(body), self.config.timeout).await;
+        metrics::counter!("guildhall_webhooks_total", "event" => event.kind, "answer" => class(&answered))
+            .increment(1);
+        answered.map(drop)
+    }
+}
+
+/// What the receiver said, as figures have it.
+fn class(answered: &Result<Answer, CallError>) -> &'static str {
+    let status = match answered {
+        Ok(answer) => Some(answer.status),
+        Err(CallError::Refused(answer)) => Some(answer.status),
+        Err(CallError::Passing { status, .. }) => *status,
+        Err(CallError::LeftAlone { .. }) => return "left alone",
+    };
+    match status.map(|status| status.as_u16() / 100) {
+        Some(2) => "2xx",
+        Some(3) => "3xx",
+        Some(4) => "4xx",
+        Some(5) => "5xx",
+        Some(_) => "other",
+        None => "none",
     }
 }
 

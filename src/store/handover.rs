@@ -1,123 +1,254 @@
 //! Tasks between the outbox and a broker: handed over after the commit that stored them, taken when delivered.
 //!
-//! A delivery has an effect only for the row's present attempt and while nobody works on it, so that second, late and
-//! reordered ones have none.
+//! One relay at a time hands tasks of a key over, in their order, and no more of them than a worker can have waiting. A
+//! delivery has an effect only if it is of its key's head, for its present attempt, and while nobody works on the key: so
+//! second, late and reordered ones have none. One that comes too early for that is given back: the outbox has it again, and
+//! it is handed over in its turn.
 
-use super::engine::sql::{Sql, by_dialect, values};
-use super::outbox::envelopes;
+use std::collections::BTreeMap;
+
+use sqlx::FromRow;
+
+use super::engine::sql::{Sql, Tx, by_dialect, values};
+use super::outbox::{FORGOTTEN_MS, Lane, Leaving, Taken, TakenKey, first_tasks, lock, settle, sort_in};
 use super::{Db, json};
 use crate::base::clock::Millis;
 use crate::base::error::Result;
+use crate::base::random;
 use crate::outside::envelope::Envelope;
 
 /// A process that died between taking a task and handing it to the broker is given up on after this.
 const HANDING_OVER_MS: Millis = 30_000;
-/// A task that the broker had so long without a worker's word is handed over again; a second delivery has no effect.
-const FORGOTTEN_MS: Millis = 3_600_000;
 
-macro_rules! unpublished {
+macro_rules! due_keys {
     () => {
-        "stage = $4 AND ((state = 'ready' AND not_before <= $1 AND published_at <= $2) OR \
-          (state = 'sent' AND leased_until > 0 AND leased_until <= $1) OR \
-          (state = 'sent' AND leased_until = 0 AND published_at <= $3))"
+        "SELECT key AS chosen_key FROM outbox_key WHERE stage = $1 AND marked = 0 AND due_at <= $2 \
+         AND parked_at IS NULL ORDER BY due_at LIMIT $3"
     };
 }
 
-macro_rules! take_unpublished {
-    ($lock:literal) => {
+macro_rules! take_keys {
+    ($lock:literal, $chosen:literal) => {
         concat!(
-            "WITH taken AS MATERIALIZED (SELECT id AS taken_id FROM outbox WHERE ",
-            unpublished!(),
-            " ORDER BY not_before, id LIMIT $5 ",
+            "WITH chosen AS MATERIALIZED (",
+            due_keys!(),
             $lock,
-            ") UPDATE outbox SET published_at = $1, leased_until = 0, state = 'ready', ",
-            // A lease that ran out means that its worker died: that was a try, too.
-            "attempt = attempt + CASE WHEN leased_until > 0 THEN 1 ELSE 0 END ",
-            "FROM taken WHERE id = taken_id ",
-            "RETURNING id, task, key, payload, attempt, created_at, trace"
+            ") UPDATE outbox_key SET was = hold, hold = 'handing', holder = $4, due_at = $2 + $5
+             WHERE stage || '' = $1 AND key ",
+            $chosen,
+            " RETURNING key, was"
         )
     };
 }
 
-/// Takes up to `limit` tasks to hand to the broker: due ones, and those whose worker died or that were forgotten.
+/// Tasks that a relay hands over.
+#[derive(Debug, Default)]
+pub struct Handing {
+    holder: String,
+    /// Keys whose tasks these are.
+    keys: Vec<String>,
+    /// The tasks; those of a key in their order.
+    pub envelopes: Vec<Envelope>,
+}
+
+/// Takes tasks of up to `limit` keys to hand to the broker: due ones, and those whose worker died or that were forgotten.
 ///
 /// # Errors
 /// The database's.
-pub async fn take_unpublished(db: &Db, limit: i64) -> Result<Vec<Envelope>> {
-    const UNPUBLISHED: Sql = by_dialect(
-        take_unpublished!(""),
-        // Several instances hand over at once, each other rows.
-        take_unpublished!("FOR UPDATE SKIP LOCKED"),
+pub async fn take_unpublished(db: &Db, limit: i64) -> Result<Handing> {
+    // Several instances hand over at once, each other keys.
+    const TAKE: Sql = by_dialect(
+        take_keys!("", "IN (SELECT chosen_key FROM chosen)"),
+        take_keys!(" FOR UPDATE SKIP LOCKED", "= ANY (ARRAY(SELECT chosen_key FROM chosen))"),
     );
+    const ANY: &str = concat!("SELECT 1 FROM (", due_keys!(), ") AS k");
+    const OPEN: &str = "SELECT n FROM outbox_open WHERE stage = $1 LIMIT 1";
+    const ANY_POSTGRES: &str = concat!("SELECT 1::bigint FROM (", due_keys!(), ") AS k");
     let now = db.now().await?;
-    let values = values![now, now - HANDING_OVER_MS, now - FORGOTTEN_MS, db.stage, limit];
     // Looking costs a reader; only where something waits does the writer hear of it.
-    if db.all::<(i64,)>(ANY_UNPUBLISHED, &values[..4]).await?.is_empty() {
-        return Ok(Vec::new());
+    if db.all::<(i64,)>(OPEN, values![db.stage]).await?.is_empty()
+        && db.all::<(i64,)>(by_dialect(ANY, ANY_POSTGRES), values![db.stage, now, 1_i64]).await?.is_empty()
+    {
+        return Ok(Handing::default());
     }
-    Ok(envelopes(db.change(UNPUBLISHED, values).await?))
+    let holder = random::id();
+    let mut tx = db.begin().await?;
+    sort_in(&mut tx, db).await?;
+    let taken: Vec<TakenKey> = tx.all(TAKE, values![db.stage, now, limit, &holder, HANDING_OVER_MS]).await?;
+    let mut tasks = first_tasks(&mut tx, db, &taken, "leased").await?;
+    let mut handing = Handing { holder, ..Handing::default() };
+    let mut by_age = BTreeMap::new();
+    for TakenKey { key, was } in taken {
+        let due =
+            tasks.remove(&key).unwrap_or_default().into_iter().take_while(|task| task.not_before <= now);
+        let due: Vec<Envelope> = due
+            .enumerate()
+            .filter(|(nth, task)| is_to_hand_over(*nth, task, &was, now))
+            .map(envelope)
+            .collect();
+        if due.is_empty() {
+            settle(&mut tx, db, &key, false).await?;
+        } else {
+            by_age.insert((due[0].created_at, due[0].id.clone()), due);
+            handing.keys.push(key);
+        }
+    }
+    handing.envelopes = by_age.into_values().flatten().collect();
+    note_handed_over(&mut tx, &handing.envelopes, now).await?;
+    tx.commit().await?;
+    Ok(handing)
 }
 
-const ANY_UNPUBLISHED: &str =
-    concat!("SELECT CAST(1 AS BIGINT) FROM outbox WHERE ", unpublished!(), " LIMIT 1");
+/// The broker has the others already.
+fn is_to_hand_over(nth: usize, task: &Leaving, was: &str, now: Millis) -> bool {
+    task.published_at == 0
+        || task.published_at <= now - FORGOTTEN_MS
+        // A relay died before or after the broker had them; a worker, over the first.
+        || was == "handing"
+        || (was == "leased" && nth == 0)
+}
+
+fn envelope((_, task): (usize, Leaving)) -> Envelope {
+    task.into_taken().envelope
+}
+
+async fn note_handed_over(tx: &mut Tx, envelopes: &[Envelope], at: Millis) -> Result<()> {
+    const NOTE: Sql = by_dialect(
+        "UPDATE outbox SET published_at = $2 WHERE id IN (SELECT value FROM json_each($1))",
+        "UPDATE outbox SET published_at = $2 WHERE id = ANY (ARRAY(SELECT json_array_elements_text($1::json)))",
+    );
+    if !envelopes.is_empty() {
+        let ids: Vec<&str> = envelopes.iter().map(|envelope| envelope.id.as_str()).collect();
+        tx.execute(NOTE, values![&json(&ids)?, at]).await?;
+    }
+    Ok(())
+}
 
 /// Notes which tasks the broker has (`true`), and which it has not and are to be handed over again.
 ///
 /// # Errors
 /// The database's.
-pub async fn note_published(db: &Db, envelopes: &[Envelope], acknowledged: &[bool]) -> Result<()> {
+pub async fn note_published(db: &Db, handing: &Handing, acknowledged: &[bool]) -> Result<()> {
     // A worker may have been faster: then the try is over, and its number is another.
-    const NOTE: Sql = by_dialect(
-        "UPDATE outbox SET state = CASE WHEN j.value ->> 2 THEN 'sent' ELSE 'ready' END,
-                published_at = CASE WHEN j.value ->> 2 THEN published_at ELSE 0 END
-         FROM json_each($1) j
-         WHERE outbox.id = j.value ->> 0 AND outbox.attempt = j.value ->> 1 AND outbox.state = 'ready'",
-        "UPDATE outbox SET state = CASE WHEN (j.value ->> 2)::boolean THEN 'sent' ELSE 'ready' END,
-                published_at = CASE WHEN (j.value ->> 2)::boolean THEN published_at ELSE 0 END
-         FROM json_array_elements($1::json) AS j (value)
-         WHERE outbox.id = j.value ->> 0 AND outbox.attempt = (j.value ->> 1)::bigint AND outbox.state = 'ready'",
-    );
-    let rows: Vec<_> = envelopes
-        .iter()
-        .zip(acknowledged)
-        .map(|(envelope, acknowledged)| (&envelope.id, envelope.attempt, acknowledged))
-        .collect();
-    db.execute(NOTE, values![&json(&rows)?]).await?;
+    const NOT: &str = "UPDATE outbox SET published_at = 0 WHERE id = $1 AND attempt = $2";
+    let mut tx = db.begin().await?;
+    let mut keys: Vec<&String> = handing.keys.iter().collect();
+    keys.sort();
+    let mut held = Vec::with_capacity(keys.len());
+    for key in keys {
+        if lock(&mut tx, db, key).await?.is_some_and(|row| row.holder == handing.holder) {
+            held.push(key);
+        }
+    }
+    for (envelope, acknowledged) in handing.envelopes.iter().zip(acknowledged) {
+        if !acknowledged && held.contains(&&envelope.key) {
+            tx.execute(NOT, values![&envelope.id, envelope.attempt]).await?;
+        }
+    }
+    for key in held {
+        settle(&mut tx, db, key, false).await?;
+    }
+    tx.commit().await?;
     Ok(())
 }
 
-/// Takes a task that the broker delivered for `lease_ms`. False where it is done, given up, tried again already, or in
-/// another's hands: then there is nothing to do. One that came from elsewhere is noted first.
+/// A row that was delivered.
+#[derive(FromRow)]
+struct Delivered {
+    key: String,
+    attempt: i64,
+    not_before: Millis,
+    failing_since: Option<Millis>,
+    stage: String,
+}
+
+const DELIVERED: &str = "SELECT key, attempt, not_before, failing_since, stage FROM outbox WHERE id = $1";
+
+/// Takes a task that the broker delivered for `lease_ms`. None where there is nothing to do: it has ended, was tried again
+/// already, is in another's hands, or is not its key's head; then it comes again in its turn.
 ///
 /// # Errors
 /// The database's.
-pub async fn claim(db: &Db, envelope: &Envelope, lease_ms: Millis) -> Result<bool> {
+pub async fn claim(db: &Db, envelope: &Envelope, lease_ms: Millis) -> Result<Option<Lane>> {
+    const HEAD: &str = "SELECT id FROM outbox WHERE stage = $1 AND key = $2 ORDER BY place, n LIMIT 1";
+    const TAKE: &str =
+        "UPDATE outbox_key SET hold = 'leased', holder = $3, due_at = $4 WHERE key = $2 AND stage || '' = $1";
     let now = db.now().await?;
-    let claimed: Vec<(i64,)> = db
-        .change(
-            "INSERT INTO outbox (id, task, key, payload, attempt, created_at, not_before, trace, state, published_at,
-                    leased_until, stage)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'sent', $7, $7 + $9, $10)
-             ON CONFLICT (id) DO UPDATE SET state = 'sent', leased_until = excluded.leased_until,
-                    published_at = excluded.published_at
-                WHERE outbox.state IN ('ready', 'sent') AND outbox.attempt = excluded.attempt
-                  AND outbox.leased_until <= $7 AND outbox.stage = excluded.stage
-             RETURNING attempt",
-            values![
-                &envelope.id,
-                &envelope.task,
-                &envelope.key,
-                envelope.payload.get(),
-                envelope.attempt,
-                envelope.created_at,
-                now,
-                envelope.trace.as_deref(),
-                lease_ms,
-                db.stage,
-            ],
-        )
-        .await?;
-    Ok(!claimed.is_empty())
+    let mut tx = db.begin().await?;
+    let Some(row) = delivered(&mut tx, db, envelope, now).await? else { return Ok(None) };
+    let key = lock(&mut tx, db, &row.key).await?;
+    let head: Option<(String,)> = tx.optional(HEAD, values![db.stage, &row.key]).await?;
+    let is_head = head.is_some_and(|(id,)| id == envelope.id);
+    let is_free = key.is_some_and(|key| key.hold != "leased" && key.parked_at.is_none() && key.marked == 0);
+    if !is_head || !is_free {
+        give_row_back(&mut tx, envelope).await?;
+        tx.commit().await?;
+        return Ok(None);
+    }
+    // Behind the lock: whoever had it may have ended the task meanwhile, or put it off.
+    let row: Option<Delivered> = tx.optional(DELIVERED, values![&envelope.id]).await?;
+    let Some(row) = row.filter(|row| row.attempt == envelope.attempt && row.not_before <= now) else {
+        tx.commit().await?;
+        return Ok(None);
+    };
+    let holder = random::id();
+    tx.execute(TAKE, values![db.stage, &row.key, &holder, now + lease_ms]).await?;
+    tx.commit().await?;
+    let taken = Taken { envelope: envelope.clone(), failing_since: row.failing_since };
+    Ok(Some(Lane { key: row.key, holder, tasks: vec![taken] }))
+}
+
+/// Gives a task back that the broker delivered to one that can't run it: whoever can takes it from the table. That was no try,
+/// and the others of its key wait behind it.
+///
+/// # Errors
+/// The database's.
+pub async fn give_back(db: &Db, envelope: &Envelope) -> Result<()> {
+    let mut tx = db.begin().await?;
+    let Some(row) = delivered(&mut tx, db, envelope, db.now().await?).await? else { return Ok(()) };
+    let key = lock(&mut tx, db, &row.key).await?;
+    give_row_back(&mut tx, envelope).await?;
+    // Whoever works on its key now lets it go by themselves; and they could run its head.
+    if key.is_some_and(|key| key.hold != "leased") {
+        settle(&mut tx, db, &row.key, true).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn give_row_back(tx: &mut Tx, envelope: &Envelope) -> sqlx::Result<()> {
+    const BACK: &str = "UPDATE outbox SET published_at = 0 WHERE id = $1 AND attempt = $2";
+    tx.execute(BACK, values![&envelope.id, envelope.attempt]).await?;
+    Ok(())
+}
+
+/// The row of a delivered task, with its key's. One that came from elsewhere is noted first. None where it has ended, where
+/// another try of it is on its way, or where it is another stage's.
+async fn delivered(tx: &mut Tx, db: &Db, envelope: &Envelope, now: Millis) -> Result<Option<Delivered>> {
+    const ENDED: &str =
+        "SELECT id FROM outbox_done WHERE id = $1 UNION ALL SELECT id FROM outbox_dead WHERE id = $1";
+    const NOTE: &str = "INSERT INTO outbox
+            (id, task, key, payload, attempt, created_at, since, not_before, trace, published_at, stage)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $7, $9) ON CONFLICT DO NOTHING";
+    const KEY: &str = "INSERT INTO outbox_key (stage, key, task, place, n, due_at, hold)
+        SELECT stage, key, task, place, n, not_before, 'sent' FROM outbox WHERE id = $1 ON CONFLICT DO NOTHING";
+    let Envelope { id, task, key, payload, attempt, created_at, trace, .. } = envelope;
+    let mut row: Option<Delivered> = tx.optional(DELIVERED, values![id]).await?;
+    if row.is_none() {
+        // Behind the look at the row: what ended in between is seen here.
+        if tx.optional::<(String,)>(ENDED, values![id]).await?.is_some() {
+            return Ok(None);
+        }
+        let (payload, trace) = (payload.get(), trace.as_deref());
+        let values = values![id, task, key, payload, *attempt, *created_at, now, trace, db.stage];
+        tx.execute(NOTE, values).await?;
+        row = tx.optional(DELIVERED, values![id]).await?;
+    }
+    let Some(row) = row.filter(|row| row.attempt == *attempt && row.stage == db.stage) else {
+        return Ok(None);
+    };
+    tx.execute(KEY, values![id]).await?;
+    Ok(Some(row))
 }
 
 /// Takes back what a broker had, where there is none any more. A late delivery finds its task in other hands.
@@ -125,24 +256,7 @@ pub async fn claim(db: &Db, envelope: &Envelope, lease_ms: Millis) -> Result<boo
 /// # Errors
 /// The database's.
 pub async fn take_back(db: &Db) -> Result<u64> {
-    Ok(db
-        .execute(
-            "UPDATE outbox SET state = 'ready', published_at = 0 WHERE state = 'sent' AND stage = $1",
-            values![db.stage],
-        )
-        .await?)
-}
-
-/// Keeps what is no task at all, under the name of the place it came from, with the reason.
-///
-/// # Errors
-/// The database's.
-pub async fn bury(db: &Db, id: &str, letter: &str, reason: &str) -> Result<()> {
-    db.execute(
-        "INSERT INTO outbox (id, task, key, payload, created_at, not_before, state, finished_at, reason, stage)
-         VALUES ($1, 'unreadable', $1, $2, $3, $3, 'dead', $3, $4, $5) ON CONFLICT DO NOTHING",
-        values![id, letter, db.now().await?, reason, db.stage],
-    )
-    .await?;
-    Ok(())
+    const BACK: &str = "UPDATE outbox_key SET hold = '', due_at = $2
+        WHERE stage = $1 AND hold IN ('sent', 'handing') AND parked_at IS NULL";
+    Ok(db.execute(BACK, values![db.stage, db.now().await?]).await?)
 }

@@ -68,6 +68,7 @@ pub async fn take(db: &Db, (board, player): (&str, &str)) -> Result<Option<Repor
 /// The database's.
 pub async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
     let sql = "DELETE FROM rank_report WHERE (player_id, board) IN
-               (SELECT player_id, board FROM rank_report WHERE reported_at < $1 ORDER BY reported_at LIMIT $2)";
+               (SELECT player_id, board FROM rank_report WHERE reported_at < $1 ORDER BY reported_at LIMIT $2)
+               AND reported_at < $1";
     Ok(db.execute(sql, values![before, batch]).await?)
 }

@@ -6,7 +6,7 @@ use sqlx::FromRow;
 
 use super::Db;
 use super::engine::sql::{Tx, values};
-use super::outbox::NewTask;
+use super::outbox::{self, NewTask};
 use crate::base::calendar::Calendar;
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
@@ -217,10 +217,8 @@ async fn occur(tx: &mut Tx, db: &Db, schedule: &Schedule, at: Millis, now: Milli
     if tx.execute(sql, values![&schedule.id, at]).await? == 0 {
         return Ok(false);
     }
-    let sql = "INSERT INTO outbox (id, task, key, payload, created_at, not_before, stage)
-               VALUES ($1, $2, $3, $4, $5, $5, $6) ON CONFLICT DO NOTHING";
-    let id = task_id(&schedule.id, at);
-    tx.execute(sql, values![&id, &schedule.task, &schedule.key, &schedule.payload, now, db.stage]).await?;
+    let task = (task_id(&schedule.id, at), &schedule.task, &schedule.key, &schedule.payload);
+    outbox::add_scheduled(tx, db, (&task.0, task.1, task.2, task.3), now).await?;
     Ok(true)
 }
 

@@ -257,6 +257,7 @@ pub async fn close(db: &Db, id: &str, last_seq: i64) -> Result<Ticket> {
 /// The database's.
 pub async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
     let sql = "DELETE FROM ticket WHERE id IN
-               (SELECT id FROM ticket WHERE state = 'closed' AND waiting_since < $1 ORDER BY waiting_since LIMIT $2)";
+               (SELECT id FROM ticket WHERE state = 'closed' AND waiting_since < $1 ORDER BY waiting_since LIMIT $2)
+               AND state = 'closed' AND waiting_since < $1";
     Ok(db.execute(sql, values![before, batch]).await?)
 }

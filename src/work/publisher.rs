@@ -9,10 +9,10 @@ use crate::app::App;
 use crate::base::error::Result;
 use crate::outside::broker::{NotTaken, Queue};
 use crate::store::handover;
-use crate::store::outbox::{self, End};
+use crate::store::outbox;
 
-/// Tasks handed over together.
-pub const BATCH: i64 = 500;
+/// Keys of which tasks are handed over together.
+pub const BATCH: i64 = 200;
 /// How often the outbox is looked at while nothing is due.
 const IDLE: Duration = Duration::from_millis(100);
 /// The pause after a failure, so that a broker that is down is not asked all the time.
@@ -66,28 +66,24 @@ pub async fn run(app: &App, queue: &Queue, mut stop: watch::Receiver<bool>) {
     }
 }
 
-/// Hands over one batch of at most `limit`.
+/// Hands over one batch, of at most `limit` keys.
 ///
 /// # Errors
 /// The database's.
 pub async fn publish_due(app: &App, queue: &Queue, limit: i64) -> Result<HandedOver> {
-    let envelopes = handover::take_unpublished(&app.db, limit).await?;
+    let handing = handover::take_unpublished(&app.db, limit).await?;
+    let envelopes = &handing.envelopes;
     if envelopes.is_empty() {
         return Ok(HandedOver::default());
     }
-    let results = queue.publish(&envelopes).await;
+    let results = queue.publish(envelopes).await;
     let mut handed = HandedOver { count: envelopes.len(), ..HandedOver::default() };
-    let mut acknowledged = Vec::with_capacity(results.len());
+    let (mut acknowledged, mut too_large) = (Vec::with_capacity(results.len()), Vec::new());
     for (envelope, result) in envelopes.iter().zip(results) {
         acknowledged.push(result.is_ok());
         match result {
             Ok(()) => {}
-            // It would be refused each time, and no worker will ever see it.
-            Err(NotTaken::TooLarge) => {
-                let why = NotTaken::TooLarge.why();
-                tracing::error!(id = envelope.id, task = envelope.task, why, "a task is given up");
-                outbox::finish(&app.db, envelope, End::Dead, Some(&why)).await?;
-            }
+            Err(NotTaken::TooLarge) => too_large.push(envelope),
             Err(fault) => {
                 handed.failed += 1;
                 handed.no_topic |= matches!(fault, NotTaken::NoTopic(_));
@@ -95,8 +91,15 @@ pub async fn publish_due(app: &App, queue: &Queue, limit: i64) -> Result<HandedO
             }
         }
     }
-    metrics::counter!("guildhall_published_total").increment((handed.count - handed.failed) as u64);
-    metrics::counter!("guildhall_publish_errors_total").increment(handed.failed as u64);
-    handover::note_published(&app.db, &envelopes, &acknowledged).await?;
+    metrics::counter!("guildhall_published_total")
+        .increment((handed.count - handed.failed - too_large.len()) as u64);
+    metrics::counter!("guildhall_publish_errors_total").increment((handed.failed + too_large.len()) as u64);
+    handover::note_published(&app.db, &handing, &acknowledged).await?;
+    // It would be refused each time, and no worker will ever see it.
+    for envelope in too_large {
+        let why = NotTaken::TooLarge.why();
+        tracing::error!(id = envelope.id, task = envelope.task, why, "a task is given up");
+        outbox::give_up(&app.db, envelope, &why).await?;
+    }
     Ok(handed)
 }

@@ -21,9 +21,6 @@ use crate::store::outbox::{FollowUp, NewTask};
 
 /// The first retry's delay; each later one doubles, up to the cap.
 const BACKOFF_MS: Millis = 1_000;
-/// The longest delay.
-pub const BACKOFF_CAP_MS: Millis = 600_000;
-
 /// Why a try failed.
 #[derive(Debug)]
 pub enum Failure {
@@ -35,7 +32,13 @@ pub enum Failure {
         why: String,
         /// Milliseconds from now.
         after_ms: Millis,
+        /// How long ago whoever it was told answered somebody else well, in milliseconds.
+        well_ms: Option<Millis>,
     },
+    /// It was no try: whoever is to be told is left alone for so many milliseconds.
+    LeftAlone(Millis),
+    /// A fault of our own, of which so many tries are made as the task has.
+    Fault(String),
     /// It never will.
     GiveUp(String),
 }
@@ -55,7 +58,8 @@ impl From<Error> for Failure {
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
         match error {
-            CallError::Passing { why, after_ms } => Self::Later { why, after_ms },
+            CallError::Passing { why, after_ms, well_ms, .. } => Self::Later { why, after_ms, well_ms },
+            CallError::LeftAlone { after_ms } => Self::LeftAlone(after_ms),
             refused @ CallError::Refused(_) => Self::GiveUp(refused.to_string()),
         }
     }
@@ -65,11 +69,21 @@ impl From<CallError> for Failure {
 pub trait Task: Serialize + DeserializeOwned + Send + 'static {
     /// Its name on the wire, with a version: `webhook.v1`.
     const NAME: &'static str;
-    /// Tries before it is given up.
+    /// Tries before it is given up over a fault of our own: one that panics, or that kills its worker. Others are given
+    /// up by time.
     const ATTEMPTS: i64;
+    /// Those of a key end in their order: while one is to be tried again, the others wait.
+    const IN_ORDER: bool = false;
+    /// One that its receiver takes no more, while it takes those of others, is given up before its time for those behind it.
+    const GIVES_WAY: bool = true;
 
     /// Tasks of one key run one after the other.
     fn key(&self) -> String;
+
+    /// Has this process all that it takes? Else it leaves these tasks to others.
+    fn is_set_up(_: &App) -> bool {
+        true
+    }
 
     /// Does it. `id` is the task's own, the same at every try.
     fn run(self, app: &App, id: &str) -> impl Future<Output = Result<(), Failure>> + Send;
@@ -81,8 +95,14 @@ type Running<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>
 pub struct Entry {
     /// The task's name.
     pub name: &'static str,
-    /// Tries before it is given up.
+    /// Tries before it is given up over a fault of our own.
     pub attempts: i64,
+    /// Those of a key end in their order.
+    pub in_order: bool,
+    /// Is one given up early whose receiver takes those of others?
+    pub gives_way: bool,
+    /// Has this process all that it takes?
+    pub is_set_up: fn(&App) -> bool,
     /// Reads the payload, and says the task's key.
     pub check: fn(&str) -> Result<String, String>,
     /// Reads the payload and runs it.
@@ -95,6 +115,9 @@ impl Entry {
         Self {
             name: T::NAME,
             attempts: T::ATTEMPTS,
+            in_order: T::IN_ORDER,
+            gives_way: T::GIVES_WAY,
+            is_set_up: T::is_set_up,
             check: |payload| match serde_json::from_str::<T>(payload) {
                 Ok(task) => Ok(task.key()),
                 Err(fault) => Err(fault.to_string()),
@@ -145,8 +168,8 @@ pub fn following<T: Task>(task: &T) -> Result<FollowUp, Error> {
 }
 
 /// Doubles with every try up to a cap; of that, a random half to all, so that failures don't return together.
-pub fn backoff_ms(attempt: i64) -> Millis {
-    let full = BACKOFF_MS.saturating_mul(1 << attempt.clamp(0, 20)).min(BACKOFF_CAP_MS);
+pub fn backoff_ms(attempt: i64, longest: Millis) -> Millis {
+    let full = BACKOFF_MS.saturating_mul(1 << attempt.clamp(0, 20)).min(longest);
     full / 2 + random::below(full.unsigned_abs() / 2 + 1).cast_signed()
 }
 
@@ -157,9 +180,9 @@ mod tests {
     #[test]
     fn backoff_grows_to_a_cap_and_never_to_nothing() {
         for attempt in 0..100 {
-            let full = (1_000_i64 << attempt.min(20)).min(600_000);
+            let full = (1_000_i64 << attempt.min(20)).min(300_000);
             for _ in 0..50 {
-                assert!((full / 2..=full).contains(&backoff_ms(attempt)), "attempt {attempt}");
+                assert!((full / 2..=full).contains(&backoff_ms(attempt, 300_000)), "attempt {attempt}");
             }
         }
     }

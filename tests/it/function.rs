@@ -77,15 +77,15 @@ async fn no_record_of_a_batch_makes_it_fail() {
     let mut batch = with_value(KAFKA, &sweep("good"));
     let records = batch["records"]["guildhall.tasks-0"].as_array_mut().unwrap();
     let record = |offset: i64, value: Value| json!({ "topic": "guildhall.tasks", "partition": 0, "offset": offset, "value": value });
-    let unknown =
-        STANDARD.encode(sweep("unknown").replace("\"retention.v1\",\"key\"", "\"nothing.v9\",\"key\""));
+    let unknown = STANDARD
+        .encode(sweep("unknown").replace("\"retention.v1\",\"key\":\"", "\"nothing.v9\",\"key\":\"other"));
     records.insert(0, record(11, json!("%%% no base64")));
     records.insert(1, record(12, Value::Null));
     records.insert(2, record(13, json!(STANDARD.encode(b"\xff\x00no envelope"))));
     records.insert(3, record(14, json!(unknown)));
     let answer = worker(&app).handle(&batch, LONG).await.unwrap();
     assert_eq!(answer, json!({ "batchItemFailures": [] }));
-    assert_eq!((state(&app, "good").await, state(&app, "unknown").await), ("done".into(), "dead".into()));
+    assert_eq!((state(&app, "good").await, state(&app, "unknown").await), ("done".into(), "ready".into()));
     for offset in 11..=13 {
         assert_eq!(state(&app, &format!("guildhall.tasks-0-{offset}")).await, "dead", "{offset} is kept");
     }
@@ -185,7 +185,9 @@ async fn with_a_broker_the_timer_hands_over_what_waits() {
     let (brokers, topic) = (kafka::brokers(), kafka::topic());
     let app = TestApp::with(&[("KAFKA_BROKERS", &brokers), ("GUILDHALL_TOPIC", &topic)]).await;
     for n in 0..700 {
-        outbox::enqueue_once(&app.app.db, &format!("{n}"), "retention.v1", "k", "{}").await.unwrap();
+        outbox::enqueue_once(&app.app.db, &format!("{n}"), "retention.v1", &format!("k{n}"), "{}")
+            .await
+            .unwrap();
     }
     let answer = worker(&app).handle(&event(SCHEDULE), LONG).await.unwrap();
     // And the hourly sweep, which the timer enqueues itself.
@@ -201,9 +203,10 @@ async fn a_task_by_hand_runs_and_says_how_it_ended() {
     assert_eq!((&answer["state"], &answer["tries"]), (&json!("done"), &json!(1)));
     let payload = json!({ "channel": "nowhere", "seq": 1 });
     let answer =
-        worker(&app).handle(&json!({ "task": "webhook.v1", "payload": payload }), LONG).await.unwrap();
-    assert_eq!(answer["state"], "dead");
-    assert!(answer["reason"].as_str().unwrap().contains("GUILDHALL_WEBHOOK_URL"), "{answer}");
+        worker(&app).handle(&json!({ "task": "review.v1", "payload": payload }), LONG).await.unwrap();
+    assert_eq!((&answer["state"], &answer["reason"]), (&json!("dead"), &json!("the channel is gone")));
+    let fault = worker(&app).handle(&json!({ "task": "webhook.v1", "payload": payload }), LONG).await;
+    assert!(fault.unwrap_err().contains("can't be run here"));
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! Tasks between the outbox and a broker, at the moments when a process dies: whose turn it is then.
 
 use guildhall::outside::envelope::Envelope;
-use guildhall::store::handover::{claim, note_published, take_unpublished};
-use guildhall::store::outbox::{End, enqueue_once, find, finish};
+use guildhall::store::handover::{Handing, note_published, take_unpublished};
+use guildhall::store::outbox::{End, Lane, enqueue_once, find};
+use guildhall::store::{handover, outbox};
 
 use crate::support::TestApp;
 
@@ -12,8 +13,21 @@ async fn one_task(app: &TestApp) {
     enqueue_once(&app.app.db, "t", "noting.v1", "k", "{}").await.unwrap();
 }
 
-async fn taken(app: &TestApp) -> Vec<Envelope> {
+async fn handing(app: &TestApp) -> Handing {
     take_unpublished(&app.app.db, 10).await.unwrap()
+}
+
+async fn taken(app: &TestApp) -> Vec<Envelope> {
+    handing(app).await.envelopes
+}
+
+async fn claim(app: &TestApp, envelope: &Envelope, lease_ms: i64) -> Option<Lane> {
+    handover::claim(&app.app.db, envelope, lease_ms).await.unwrap()
+}
+
+async fn finish(app: &TestApp, lane: &Lane, end: End, reason: Option<&str>) -> bool {
+    let envelope = &lane.tasks[0].envelope;
+    outbox::finish(&app.app.db, lane, (envelope, true), end, reason).await.unwrap()
 }
 
 async fn state(app: &TestApp) -> (String, i64) {
@@ -25,13 +39,13 @@ async fn state(app: &TestApp) -> (String, i64) {
 async fn what_the_broker_did_not_take_is_handed_over_again() {
     let app = TestApp::new().await;
     one_task(&app).await;
-    let envelopes = taken(&app).await;
-    assert_eq!(envelopes.len(), 1);
+    let first = handing(&app).await;
+    assert_eq!(first.envelopes.len(), 1);
     assert!(taken(&app).await.is_empty(), "another instance does not take it too");
-    note_published(&app.app.db, &envelopes, &[false]).await.unwrap();
-    let envelopes = taken(&app).await;
-    assert_eq!(envelopes.len(), 1);
-    note_published(&app.app.db, &envelopes, &[true]).await.unwrap();
+    note_published(&app.app.db, &first, &[false]).await.unwrap();
+    let second = handing(&app).await;
+    assert_eq!(second.envelopes.len(), 1);
+    note_published(&app.app.db, &second, &[true]).await.unwrap();
     assert_eq!(state(&app).await, ("sent".to_owned(), 0));
     app.clock.advance(600_000);
     assert!(taken(&app).await.is_empty(), "the broker has it");
@@ -43,17 +57,19 @@ async fn what_the_broker_did_not_take_is_handed_over_again() {
 async fn a_publisher_that_dies_leaves_its_tasks_to_the_next_but_not_those_that_run_already() {
     let app = TestApp::new().await;
     one_task(&app).await;
-    let envelope = taken(&app).await.remove(0);
+    let first = handing(&app).await;
+    let envelope = &first.envelopes[0];
     app.clock.advance(31_000);
     assert_eq!(taken(&app).await.len(), 1, "it died before or after the broker had it: again");
-    assert!(claim(&app.app.db, &envelope, 600_000).await.unwrap());
+    let lane = claim(&app, envelope, 600_000).await.unwrap();
     app.clock.advance(31_000);
     assert!(taken(&app).await.is_empty(), "a worker has it, though its publisher never said so");
-    note_published(&app.app.db, std::slice::from_ref(&envelope), &[false]).await.unwrap();
+    note_published(&app.app.db, &first, &[false]).await.unwrap();
     assert!(taken(&app).await.is_empty(), "the publisher's late word changes nothing");
-    assert!(!claim(&app.app.db, &envelope, LEASE_MS).await.unwrap(), "a second delivery has no effect");
-    finish(&app.app.db, &envelope, End::Done, None).await.unwrap();
-    assert!(!claim(&app.app.db, &envelope, LEASE_MS).await.unwrap(), "nor has a third, later");
+    assert!(claim(&app, envelope, LEASE_MS).await.is_none(), "a second delivery has no effect");
+    assert!(finish(&app, &lane, End::Done, None).await);
+    assert!(claim(&app, envelope, LEASE_MS).await.is_none(), "nor has a third, later");
+    assert!(!enqueue_once(&app.app.db, "t", "noting.v1", "k", "{}").await.unwrap(), "nor a second of its id");
 }
 
 #[tokio::test]
@@ -61,15 +77,15 @@ async fn a_worker_that_comes_too_late_has_no_say() {
     let app = TestApp::new().await;
     one_task(&app).await;
     let first = taken(&app).await.remove(0);
-    assert!(claim(&app.app.db, &first, LEASE_MS).await.unwrap());
+    let late = claim(&app, &first, LEASE_MS).await.unwrap();
     app.clock.advance(LEASE_MS + 1);
     let second = taken(&app).await.remove(0);
     assert_eq!(second.attempt, 1, "a try whose worker died counts");
-    assert!(!claim(&app.app.db, &first, LEASE_MS).await.unwrap(), "the first try is over");
-    assert!(claim(&app.app.db, &second, LEASE_MS).await.unwrap());
-    finish(&app.app.db, &first, End::Dead, Some("late")).await.unwrap();
+    assert!(claim(&app, &first, LEASE_MS).await.is_none(), "the first try is over");
+    let lane = claim(&app, &second, LEASE_MS).await.unwrap();
+    assert!(!finish(&app, &late, End::Dead, Some("late")).await);
     assert_eq!(state(&app).await, ("sent".to_owned(), 1), "the second worker is at it");
-    finish(&app.app.db, &second, End::Done, None).await.unwrap();
+    assert!(finish(&app, &lane, End::Done, None).await);
     assert_eq!(state(&app).await, ("done".to_owned(), 2));
 }
 
@@ -78,9 +94,9 @@ async fn a_retry_waits_for_its_time_and_early_deliveries_of_it_are_none() {
     let app = TestApp::new().await;
     one_task(&app).await;
     let first = taken(&app).await.remove(0);
-    assert!(claim(&app.app.db, &first, LEASE_MS).await.unwrap());
-    finish(&app.app.db, &first, End::Again(app.clock.now() + 5_000), Some("not yet")).await.unwrap();
-    assert!(!claim(&app.app.db, &first, LEASE_MS).await.unwrap(), "a delivery of the first try");
+    let lane = claim(&app, &first, LEASE_MS).await.unwrap();
+    finish(&app, &lane, End::Again { after_ms: 5_000, in_order: true }, Some("not yet")).await;
+    assert!(claim(&app, &first, LEASE_MS).await.is_none(), "a delivery of the first try");
     assert!(taken(&app).await.is_empty());
     app.clock.advance(5_001);
     assert_eq!(taken(&app).await.remove(0).attempt, 1);

@@ -204,11 +204,13 @@ async fn of_thousands_of_tasks_the_first_are_taken_without_reading_the_others(ve
 
 async fn take_the_first(version: Version, looked_at: bool) {
     const DONE: &str = "
-        INSERT INTO outbox (id, task, key, payload, created_at, not_before, state, finished_at)
-            SELECT 'done-' || n, 'none.v1', 'key-' || n, '{}', n, n, 'done', n FROM generate_series(1, 5000) AS s (n)";
+        INSERT INTO outbox_done (id, task, key_digest, attempt, finished_at, stage)
+            SELECT 'done-' || n, 'none.v1', 'key-' || n, 1, n, '' FROM generate_series(1, 5000) AS s (n)";
     const TASKS: &str = "
-        INSERT INTO outbox (id, task, key, payload, created_at, not_before)
-            SELECT 'task-' || n, 'none.v1', 'key-' || n, '{}', n, n FROM generate_series(1, 5000) AS s (n)";
+        WITH added AS (INSERT INTO outbox (id, task, key, payload, created_at, since, not_before)
+            SELECT 'task-' || n, 'none.v1', 'key-' || n, '{}', n, n, n FROM generate_series(1, 5000) AS s (n)
+            RETURNING stage, n, id)
+        INSERT INTO outbox_open (stage, n, id) SELECT stage, n, id FROM added";
     let server = PostgresServer::start_of(
         version,
         "session_preload_libraries = 'auto_explain'\nauto_explain.log_min_duration = 0\nauto_explain.log_analyze = on\n\
@@ -221,22 +223,26 @@ async fn take_the_first(version: Version, looked_at: bool) {
     }
     let app =
         TestApp::with(&[("DATABASE_URL", &server.url()), ("GUILDHALL_DATABASE_CONNECTIONS", "1")]).await;
+    let wanted = outbox::Wanted::all(["none.v1"].into_iter());
     // Often enough that PostgreSQL has chosen its plan for all times to come.
     for _ in 0..8 {
-        assert!(outbox::lease(&app.app.db, 8, 60_000).await.unwrap().is_empty());
+        assert!(outbox::lease(&app.app.db, &wanted, 8, 60_000).await.unwrap().is_empty());
     }
     database::execute(&server.url(), TASKS).await;
     for _ in 0..8 {
-        assert_eq!(outbox::lease(&app.app.db, 8, 60_000).await.unwrap().len(), 8);
+        assert_eq!(outbox::lease(&app.app.db, &wanted, 8, 60_000).await.unwrap().len(), 8);
     }
     let log = server.log();
-    let leases: Vec<&str> = log.split("duration:").filter(|plan| plan.contains("CTE chosen")).collect();
-    assert_eq!(leases.len(), 8, "{log}");
-    for plan in leases {
-        let numbers = plan.split("rows=").chain(plan.split("Rows Removed by Filter: ")).skip(1);
+    let plans: Vec<&str> = log.split("duration:").filter(|plan| plan.contains("CTE chosen")).collect();
+    let leases = plans.iter().filter(|plan| plan.contains("hold = 'leased'"));
+    assert_eq!(leases.count(), 8, "{log}");
+    for plan in plans {
+        let actual = plan.split("(actual ").skip(1).filter_map(|step| step.split("rows=").nth(1));
+        let numbers = actual.chain(plan.split("Rows Removed by Filter: ").skip(1));
         let number = |text: &str| text.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().ok();
         let most: Option<u64> = numbers.filter_map(number).max();
-        assert!(most.is_some_and(|most| most <= 100), "{plan}");
+        // One look sorts in 256 of those that are new.
+        assert!(most.is_some_and(|most| most <= 300), "{plan}");
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Receiver {
     pub slow_ms: Arc<AtomicU64>,
     /// Every so many posts are refused with 503; 0 for none.
     pub refuse_every: Arc<AtomicU64>,
+    /// Posts with this in them are refused with 503; empty for none.
+    pub refuse: Arc<Mutex<String>>,
     pub status: Arc<AtomicU16>,
     /// Seconds after which a refused post may come again; 0 for not said.
     pub retry_after_s: Arc<AtomicU64>,
@@ -45,27 +47,36 @@ impl Receiver {
         let (every, took) = (Arc::clone(&refuse_every), Arc::clone(&taken));
         let retry_after_s = Arc::<AtomicU64>::default();
         let later = Arc::clone(&retry_after_s);
+        let refuse = Arc::<Mutex<String>>::default();
+        let refused = Arc::clone(&refuse);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (answers, seen, pause) = (Arc::clone(&answers), Arc::clone(&seen), Arc::clone(&pause));
                 let (every, took, later) = (Arc::clone(&every), Arc::clone(&took), Arc::clone(&later));
+                let refused = Arc::clone(&refused);
                 let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
                     let (answers, seen, pause) =
                         (Arc::clone(&answers), Arc::clone(&seen), Arc::clone(&pause));
                     let (every, took, later) = (Arc::clone(&every), Arc::clone(&took), Arc::clone(&later));
+                    let refused = Arc::clone(&refused);
                     async move {
                         let (parts, body) = request.into_parts();
                         let id = parts.headers["webhook-id"].to_str().unwrap().to_owned();
-                        let body = body.collect().await.unwrap().to_bytes();
+                        let body =
+                            String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+                        let is_refused = {
+                            let refused = refused.lock().unwrap();
+                            !refused.is_empty() && body.contains(refused.as_str())
+                        };
                         let number = {
                             let mut seen = seen.lock().unwrap();
-                            seen.push((parts.headers, String::from_utf8(body.to_vec()).unwrap()));
+                            seen.push((parts.headers, body));
                             seen.len() as u64
                         };
                         tokio::time::sleep(Duration::from_millis(pause.load(Ordering::SeqCst))).await;
                         let mut answer = http::Response::new(Full::<Bytes>::default());
                         let every = every.load(Ordering::SeqCst);
-                        let status = if every > 0 && number % every == 0 {
+                        let status = if is_refused || every > 0 && number % every == 0 {
                             503
                         } else {
                             answers.load(Ordering::SeqCst)
@@ -84,7 +95,7 @@ impl Receiver {
                 tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
             }
         });
-        Self { address, slow_ms, refuse_every, status, retry_after_s, taken, events }
+        Self { address, slow_ms, refuse_every, refuse, status, retry_after_s, taken, events }
     }
 
     pub fn url(&self) -> String {

@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::support::TestApp;
 
 /// A second application on the same database, as this version.
-async fn beside(app: &TestApp, version: &str) -> Arc<App> {
+pub async fn beside(app: &TestApp, version: &str) -> Arc<App> {
     let data = app.app.config.data.display().to_string();
     let url = app.app.config.database_url.as_ref().map(|url| url.expose().to_owned());
     let lookup = |name: &str| match name {
@@ -62,13 +62,15 @@ async fn each_stage_hands_over_and_takes_its_own_tasks() {
     let live = TestApp::new().await;
     let latest = beside(&live, "$LATEST").await;
     enqueue(&latest, "tested").await;
-    assert!(handover::take_unpublished(&live.app.db, 10).await.unwrap().is_empty());
-    let envelopes = handover::take_unpublished(&latest.db, 10).await.unwrap();
+    assert!(handover::take_unpublished(&live.app.db, 10).await.unwrap().envelopes.is_empty());
+    let handing = handover::take_unpublished(&latest.db, 10).await.unwrap();
+    let envelopes = &handing.envelopes;
     assert_eq!(envelopes.len(), 1);
-    handover::note_published(&latest.db, &envelopes, &[true]).await.unwrap();
-    assert!(!handover::claim(&live.app.db, &envelopes[0], 1_000).await.unwrap(), "on the wrong topic");
+    handover::note_published(&latest.db, &handing, &[true]).await.unwrap();
+    let elsewhere = handover::claim(&live.app.db, &envelopes[0], 1_000).await.unwrap();
+    assert!(elsewhere.is_none(), "on the wrong topic");
     assert_eq!(handover::take_back(&live.app.db).await.unwrap(), 0);
-    assert!(handover::claim(&latest.db, &envelopes[0], 1_000).await.unwrap());
+    assert!(handover::claim(&latest.db, &envelopes[0], 1_000).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -105,11 +107,11 @@ async fn tasks_that_follow_a_message_are_their_versions() {
     assert!(!latest.app.db.has_enqueued());
     let live = beside(&latest, "7").await;
     assert_eq!(outbox::status(&live.db).await.unwrap().depth(), 0);
-    let envelopes = handover::take_unpublished(&latest.app.db, 10).await.unwrap();
+    let envelopes = handover::take_unpublished(&latest.app.db, 10).await.unwrap().envelopes;
     assert_eq!(envelopes[0].task, "webhook.v1");
     assert_eq!(json!(envelopes[0].trace), request_id, "one id finds the request and what it caused");
     let submitted =
         latest.server().post("/task/submit", json!({ "task": "retention.v1", "payload": {} })).await;
-    let envelopes = handover::take_unpublished(&latest.app.db, 10).await.unwrap();
+    let envelopes = handover::take_unpublished(&latest.app.db, 10).await.unwrap().envelopes;
     assert_eq!(json!(envelopes[0].trace), submitted.body["request_id"]);
 }

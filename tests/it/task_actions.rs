@@ -51,17 +51,19 @@ async fn an_operator_runs_shows_and_retries_tasks_from_the_command_line() {
     let (code, out, fault) = run(&["run", "retention.v1"]);
     assert_eq!(code, Some(0), "{fault}");
     assert!(out.contains("state   done") && out.contains("tries   1"), "{out}");
-    let (code, out, fault) = run(&["run", "webhook.v1", r#"{"channel":"c","seq":1}"#]);
+    let (code, out, fault) = run(&["run", "review.v1", r#"{"channel":"c","seq":1}"#]);
     assert_eq!(code, Some(0), "{fault}");
-    assert!(out.contains("state   dead") && out.contains("GUILDHALL_WEBHOOK_URL is not set"), "{out}");
+    assert!(out.contains("state   dead") && out.contains("the channel is gone"), "{out}");
     let id = out.lines().next().unwrap().strip_prefix("id      ").unwrap().to_owned();
     assert!(run(&["list"]).1.contains(&id));
-    assert!(run(&["show", &id]).1.contains("webhook.v1"));
+    assert!(run(&["show", &id]).1.contains("review.v1"));
     assert_eq!(run(&["retry", &id]).0, Some(0));
     assert!(run(&["show", &id]).1.contains("state   ready"));
     for (arguments, said) in [
         (vec!["run", "unknown.v1"], "no task is named 'unknown.v1'"),
         (vec!["run", "webhook.v1", "{}"], "missing field"),
+        (vec!["run", "webhook.v1", r#"{"channel":"c","seq":1}"#], "can't be run here"),
+        (vec!["unpark", "nobody"], "nobody is not set aside"),
         (vec!["show", "nobody"], "no such task"),
         (vec!["retry", "nobody"], "no such dead task"),
     ] {

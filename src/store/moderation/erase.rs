@@ -216,19 +216,17 @@ pub async fn erase_rest(db: &Db, erasure: Erasure<'_>) -> Result<()> {
     Ok(())
 }
 
-/// What the program was to do about them, or has done.
+/// What the program was to do about them. (Of what it has done, nothing is kept that names them.)
 async fn erase_tasks(db: &Db, player: &PlayerId) -> Result<()> {
-    // Done tasks are many, and no index knows their keys: looking for them holds nobody up.
-    let ids: Vec<(String,)> = db
-        .all(
-            // What they paid for is told first.
-            "SELECT id FROM outbox WHERE key IN ('told:' || $1, 'purge:' || $1, 'export:' || $1, 'rank:' || $1, 'push:' || $1)
-                 OR (key = 'payment:player:' || $1 AND state = 'done')",
-            values![player.as_str()],
-        )
-        .await?;
-    for (id,) in ids {
-        db.execute("DELETE FROM outbox WHERE id = $1", values![&id]).await?;
+    // What they paid for is told first.
+    const WAITING: &str = "DELETE FROM outbox WHERE stage IN ('', 'latest')
+        AND key IN ('told:' || $1, 'purge:' || $1, 'export:' || $1, 'rank:' || $1, 'push:' || $1)";
+    const DEAD: &str = "DELETE FROM outbox_dead
+        WHERE key IN ('told:' || $1, 'purge:' || $1, 'export:' || $1, 'rank:' || $1, 'push:' || $1)";
+    const KEYS: &str = "DELETE FROM outbox_key WHERE stage IN ('', 'latest')
+        AND key IN ('told:' || $1, 'purge:' || $1, 'export:' || $1, 'rank:' || $1, 'push:' || $1)";
+    for statement in [WAITING, DEAD, KEYS] {
+        db.execute(statement, values![player.as_str()]).await?;
     }
     Ok(())
 }
@@ -312,7 +310,9 @@ pub async fn forget_told(db: &Db, task: &str, pseudonym: &str) -> Result<usize> 
         let sql = "UPDATE message SET shown = $3 WHERE channel_key = $1 AND seq = $2";
         db.execute(sql, values![*channel_key, *seq, &json(&entry)?]).await?;
     }
-    db.execute("DELETE FROM outbox WHERE id = $1", values![task]).await?;
+    for statement in ["DELETE FROM outbox_done WHERE id = $1", "DELETE FROM outbox_dead WHERE id = $1"] {
+        db.execute(statement, values![task]).await?;
+    }
     Ok(told.len())
 }
 

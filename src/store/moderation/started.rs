@@ -31,7 +31,7 @@ pub async fn begin(db: &Db, new: NewWork<'_>, by: &Identity, task: &NewTask) -> 
     let mut tx = db.begin().await?;
     if !outbox::add_once(&mut tx, db, new.id, task, now).await? {
         drop(tx);
-        let same = outbox::find(db, new.id).await?.key == task.key;
+        let same = outbox::is_of_key(db, new.id, &task.key).await?;
         return same
             .then_some(())
             .ok_or_else(|| Error::Conflict("this nonce was used for another player".into()));

@@ -1,4 +1,6 @@
 //! Enqueueing a task: with what causes it, once under an id, or for later. (Tasks that follow a message go with its batch.)
+//!
+//! A row of `outbox_open` goes with each, and nothing else: whoever enqueues never waits for whoever works.
 
 use serde::Serialize;
 
@@ -19,6 +21,68 @@ pub struct NewTask {
     pub payload: String,
 }
 
+/// A row that is to be enqueued.
+#[derive(Serialize)]
+struct New<'a> {
+    id: &'a str,
+    task: &'a str,
+    key: &'a str,
+    payload: &'a str,
+    trace: Option<&'a str>,
+}
+
+/// When rows are enqueued, and when they are to be run.
+type Times = (Millis, Millis);
+
+/// Enqueues rows; those whose id waits already are none. Says how many are new.
+async fn insert(tx: &mut Tx, db: &Db, rows: &str, (now, at): Times) -> sqlx::Result<u64> {
+    // What is planned for later has a place of its own in its key, so that nothing waits behind it.
+    const ROWS: Sql = by_dialect(
+        "INSERT INTO outbox (id, task, key, payload, trace, created_at, since, not_before, place, stage)
+         SELECT value ->> 'id', value ->> 'task', value ->> 'key', value ->> 'payload', value ->> 'trace', $2, $3, $3,
+                CASE WHEN $3 > $2 THEN $3 ELSE 0 END, $4
+         FROM json_each($1) WHERE TRUE ON CONFLICT DO NOTHING",
+        "WITH added AS (
+            INSERT INTO outbox (id, task, key, payload, trace, created_at, since, not_before, place, stage)
+            SELECT value ->> 'id', value ->> 'task', value ->> 'key', value ->> 'payload', value ->> 'trace', $2, $3, $3,
+                   CASE WHEN $3 > $2 THEN $3 ELSE 0 END, $4
+            FROM json_array_elements($1::json) AS j (value) ORDER BY 1 ON CONFLICT DO NOTHING RETURNING stage, n, id)
+         INSERT INTO outbox_open (stage, n, id) SELECT stage, n, id FROM added",
+    );
+    let added = tx.execute(ROWS, values![rows, now, at, db.stage]).await?;
+    if added > 0 && tx.is_sqlite() {
+        tx.execute(OPEN_SQLITE, values![rows]).await?;
+    }
+    Ok(added)
+}
+
+const OPEN_SQLITE: &str = "INSERT INTO outbox_open (stage, n, id) SELECT stage, n, id FROM outbox
+     WHERE id IN (SELECT value ->> 'id' FROM json_each($1)) ON CONFLICT DO NOTHING";
+
+/// Enqueues rows under ids that may have been used: what has ended is no task either. Says how many are new.
+async fn insert_once(tx: &mut Tx, db: &Db, rows: &str, times: Times) -> sqlx::Result<u64> {
+    // Behind the insert, which waits for whoever ends the same task at this moment: then its end is seen.
+    const ENDED: Sql = by_dialect(
+        "DELETE FROM outbox WHERE id IN (SELECT value ->> 'id' FROM json_each($1))
+            AND (EXISTS (SELECT 1 FROM outbox_done d WHERE d.id = outbox.id)
+                 OR EXISTS (SELECT 1 FROM outbox_dead d WHERE d.id = outbox.id))",
+        "DELETE FROM outbox WHERE id = ANY (ARRAY(SELECT value ->> 'id' FROM json_array_elements($1::json) AS j (value)))
+            AND (EXISTS (SELECT 1 FROM outbox_done d WHERE d.id = outbox.id)
+                 OR EXISTS (SELECT 1 FROM outbox_dead d WHERE d.id = outbox.id))",
+    );
+    let added = insert(tx, db, rows, times).await?;
+    let ended = if added == 0 { 0 } else { tx.execute(ENDED, values![rows]).await? };
+    Ok(added - ended)
+}
+
+fn rows(new: &[New<'_>]) -> sqlx::Result<String> {
+    serde_json::to_string(new).map_err(|fault| sqlx::Error::Encode(fault.into()))
+}
+
+fn row<'a>(id: &'a str, new: &'a NewTask, trace: Option<&'a str>) -> New<'a> {
+    New { id, task: new.task, key: &new.key, payload: &new.payload, trace }
+}
+
 /// Enqueues a task with what causes it.
 pub(in crate::store) async fn add(tx: &mut Tx, db: &Db, new: &NewTask, now: Millis) -> sqlx::Result<()> {
     add_for_later(tx, db, new, (now, now)).await
@@ -29,15 +93,10 @@ pub(in crate::store) async fn add_for_later(
     tx: &mut Tx,
     db: &Db,
     new: &NewTask,
-    (now, at): (Millis, Millis),
+    times: (Millis, Millis),
 ) -> sqlx::Result<()> {
     let (id, trace) = (random::id(), trace::current());
-    tx.execute(
-        "INSERT INTO outbox (id, task, key, payload, created_at, not_before, stage, trace)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        values![&id, new.task, &new.key, &new.payload, now, at, db.stage, trace.as_deref()],
-    )
-    .await?;
+    insert(tx, db, &rows(&[row(&id, new, trace.as_deref())])?, times).await?;
     Ok(())
 }
 
@@ -54,17 +113,9 @@ pub(in crate::store) async fn add_all_for_later(
     tx: &mut Tx,
     db: &Db,
     tasks: &[Later],
-    (now, at): (Millis, Millis),
+    times: (Millis, Millis),
 ) -> Result<()> {
-    const TASKS: Sql = by_dialect(
-        "INSERT INTO outbox (id, task, key, payload, created_at, not_before, stage)
-         SELECT value ->> 'id', value ->> 'task', value ->> 'key', value ->> 'payload', $2, $3, $4 FROM json_each($1)
-         WHERE TRUE ON CONFLICT DO NOTHING",
-        "INSERT INTO outbox (id, task, key, payload, created_at, not_before, stage)
-         SELECT value ->> 'id', value ->> 'task', value ->> 'key', value ->> 'payload', $2, $3, $4
-         FROM json_array_elements($1::json) AS j (value) ORDER BY 1 ON CONFLICT DO NOTHING",
-    );
-    tx.execute(TASKS, values![&json(&tasks)?, now, at, db.stage]).await?;
+    insert_once(tx, db, &json(&tasks)?, times).await?;
     Ok(())
 }
 
@@ -73,12 +124,10 @@ pub(in crate::store) async fn add_all_for_later(
 /// # Errors
 /// The database's.
 pub async fn enqueue_later(db: &Db, id: &str, new: &NewTask, at: Millis) -> Result<()> {
-    db.execute(
-        "INSERT INTO outbox (id, task, key, payload, created_at, not_before, stage)
-         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
-        values![id, new.task, &new.key, &new.payload, db.now().await?, at, db.stage],
-    )
-    .await?;
+    let now = db.now().await?;
+    let mut tx = db.begin().await?;
+    insert_once(&mut tx, db, &rows(&[row(id, new, None)])?, (now, at)).await?;
+    tx.commit().await?;
     Ok(())
 }
 
@@ -90,14 +139,9 @@ pub(in crate::store) async fn add_once(
     new: &NewTask,
     now: Millis,
 ) -> sqlx::Result<bool> {
-    let added = tx
-        .execute(
-            "INSERT INTO outbox (id, task, key, payload, created_at, not_before, stage, trace)
-             VALUES ($1, $2, $3, $4, $5, $5, $6, $7) ON CONFLICT DO NOTHING",
-            values![id, new.task, &new.key, &new.payload, now, db.stage, trace::current().as_deref()],
-        )
-        .await?;
-    Ok(added > 0)
+    let trace = trace::current();
+    let rows = rows(&[row(id, new, trace.as_deref())])?;
+    Ok(insert_once(tx, db, &rows, (now, now)).await? > 0)
 }
 
 /// Enqueues a task under an id of the caller's choice; a second time is no task. Says whether it is new.
@@ -105,13 +149,23 @@ pub(in crate::store) async fn add_once(
 /// # Errors
 /// The database's.
 pub async fn enqueue_once(db: &Db, id: &str, task: &str, key: &str, payload: &str) -> Result<bool> {
-    let added = db
-        .execute(
-            "INSERT INTO outbox (id, task, key, payload, created_at, not_before, stage, trace)
-         VALUES ($1, $2, $3, $4, $5, $5, $6, $7) ON CONFLICT DO NOTHING",
-            values![id, task, key, payload, db.now().await?, db.stage, trace::current().as_deref()],
-        )
-        .await?;
+    let (now, trace) = (db.now().await?, trace::current());
+    let rows = rows(&[New { id, task, key, payload, trace: trace.as_deref() }])?;
+    let mut tx = db.begin().await?;
+    let added = insert_once(&mut tx, db, &rows, (now, now)).await?;
+    tx.commit().await?;
     db.note_enqueued();
     Ok(added > 0)
+}
+
+/// Enqueues a scheduled task with what it is scheduled by; one under the same id is the same.
+pub(in crate::store) async fn add_scheduled(
+    tx: &mut Tx,
+    db: &Db,
+    (id, task, key, payload): (&str, &str, &str, &str),
+    now: Millis,
+) -> sqlx::Result<()> {
+    let rows = rows(&[New { id, task, key, payload, trace: None }])?;
+    insert_once(tx, db, &rows, (now, now)).await?;
+    Ok(())
 }

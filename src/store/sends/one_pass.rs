@@ -105,11 +105,16 @@ macro_rules! statement {
             part!(
                 $queued,
                 r#", queued AS (
-                    INSERT INTO outbox (id, task, key, payload, trace, created_at, not_before, stage)
-                    SELECT t.id, t.task, t.key,
-                        '{"seq":' || (seqs[($5::int[])[t.n + 1]] + ($6::bigint[])[t.n + 1]) || t.tail, t.trace, $1, $1, t.stage
+                    INSERT INTO outbox (id, task, key, payload, trace, created_at, since, not_before, stage)
+                    SELECT t.id, t.task, t.key, '{"seq":' || (seqs[($5::int[])[t.n + 1]] + ($6::bigint[])[t.n + 1]) || t.tail,
+                        t.trace, $1, $1, $1, t.stage
                     FROM base, json_to_recordset($21::json)
                         AS t (n int, id text, task text, key text, tail text, trace text, stage text)
+                    -- Their own numbers are those of their messages in order: the channels' rows are locked by now.
+                    ORDER BY t.n
+                    RETURNING outbox.stage, outbox.n, outbox.id
+                ), opened AS (
+                    INSERT INTO outbox_open (stage, n, id) SELECT stage, n, id FROM queued
                 )"#
             ),
             part!(

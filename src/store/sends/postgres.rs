@@ -282,10 +282,13 @@ WITH r AS MATERIALIZED (
       AND NOT EXISTS (SELECT FROM block b WHERE b.player_id = named.id AND b.blocked_id = o.id)
     ON CONFLICT DO NOTHING
 ), queued AS (
-    INSERT INTO outbox (id, task, key, payload, trace, created_at, not_before, stage)
-    SELECT t.id, t.task, t.key, '{"seq":' || o.seq || t.tail, t.trace, $5, $5, t.stage
+    INSERT INTO outbox (id, task, key, payload, trace, created_at, since, not_before, stage)
+    SELECT t.id, t.task, t.key, '{"seq":' || o.seq || t.tail, t.trace, $5, $5, $5, t.stage
     FROM json_to_recordset($3::json) AS t (n bigint, id text, task text, key text, tail text, trace text, stage text)
-    JOIN ok o ON o.n = t.n
+    JOIN ok o ON o.n = t.n ORDER BY o.seq
+    RETURNING outbox.stage, outbox.n, outbox.id
+), opened AS (
+    INSERT INTO outbox_open (stage, n, id) SELECT stage, n, id FROM queued
 ), counted AS (
     INSERT INTO wordlist_hit (category, entry, hits, last_at)
     SELECT h.category, h.entry, count(*), $5

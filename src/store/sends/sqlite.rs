@@ -136,7 +136,10 @@ async fn write(
     }
     if !batch.tasks.is_empty() {
         let tasks: Vec<_> = batch.tasks.iter().map(|task| task.numbered(written)).collect();
-        execute(tx, outbox::INSERT_SQLITE, &json(&tasks)?).await?;
+        let tasks = json(&tasks)?;
+        for statement in outbox::INSERT_SQLITE {
+            execute(tx, statement, &tasks).await?;
+        }
     }
     Ok(())
 }

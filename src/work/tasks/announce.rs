@@ -98,6 +98,10 @@ impl Task for PushAnnouncement {
     const NAME: &'static str = "outreach.v1";
     const ATTEMPTS: i64 = 20;
 
+    fn is_set_up(app: &App) -> bool {
+        app.push.is_on()
+    }
+
     fn key(&self) -> String {
         format!("outreach:{}", self.announcement.as_str())
     }

@@ -29,6 +29,8 @@ const WAIT_MS: Millis = 5_000;
 const ALIVE_MS: Millis = 65_000;
 /// Players that are told at one time.
 const PAGE: usize = 64;
+/// The longest pause between two tries.
+const LONGEST_MS: Millis = 600_000;
 /// How often one push is tried.
 const TRIES: i64 = 8;
 /// How often it is tried to record what was pushed, and the pause in between.
@@ -76,6 +78,10 @@ struct Sender {
 impl Task for Notify {
     const NAME: &'static str = "notify.v1";
     const ATTEMPTS: i64 = 5;
+
+    fn is_set_up(app: &App) -> bool {
+        app.push.is_on()
+    }
 
     fn key(&self) -> String {
         format!("notify:{}", self.channel)
@@ -128,6 +134,10 @@ async fn tell_later(app: &App, players: &[String], said: &Said<'_>, at: Millis) 
 impl Task for Push {
     const NAME: &'static str = "push.v2";
     const ATTEMPTS: i64 = 20;
+
+    fn is_set_up(app: &App) -> bool {
+        app.push.is_on()
+    }
 
     fn key(&self) -> String {
         format!("push:{}", self.shard)
@@ -190,8 +200,10 @@ async fn look(app: &App, due: &Due, devices: &[Device], now: Millis) -> Looked {
     }
     let (why, after_ms) = match tell_all(app, due, devices).await {
         Ok(()) => return looked(None, 0),
-        Err(Failure::Retry(why)) => (why, 0),
-        Err(Failure::Later { why, after_ms }) => (why, after_ms),
+        Err(Failure::Retry(why) | Failure::Fault(why)) => (why, 0),
+        Err(Failure::Later { why, after_ms, .. }) => (why, after_ms),
+        // That was no try.
+        Err(Failure::LeftAlone(after_ms)) => return looked(Some(now + after_ms), due.tries),
         Err(Failure::GiveUp(why)) => {
             tracing::warn!(why, "a push can't be made");
             return looked(None, 0);
@@ -200,7 +212,7 @@ async fn look(app: &App, due: &Due, devices: &[Device], now: Millis) -> Looked {
     let tries = due.tries + 1;
     if tries < TRIES {
         tracing::info!(why, tries, "a push is tried again later");
-        return looked(Some(now + task::backoff_ms(due.tries).max(after_ms)), tries);
+        return looked(Some(now + task::backoff_ms(due.tries, LONGEST_MS).max(after_ms)), tries);
     }
     tracing::warn!(why, tries, "a push was given up");
     metrics::counter!("guildhall_device_pushes_total", "platform" => "any", "outcome" => "given up")

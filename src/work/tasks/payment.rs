@@ -35,8 +35,14 @@ struct Data<'a> {
 
 impl Task for Payment {
     const NAME: &'static str = "payment.v1";
-    /// About a day and a half.
-    const ATTEMPTS: i64 = 200;
+    const ATTEMPTS: i64 = 10;
+    const IN_ORDER: bool = true;
+    /// What somebody paid for is told as long as there is time.
+    const GIVES_WAY: bool = false;
+
+    fn is_set_up(app: &App) -> bool {
+        app.webhooks.is_some() || !app.config.services.payments.told.is_empty()
+    }
 
     fn key(&self) -> String {
         format!("payment:{}", self.order.as_str())
@@ -52,7 +58,7 @@ impl Task for Payment {
                 // Nobody's money is given up over a game server that has a fault now: what it refuses comes again.
                 poster.post(&event, app.clock.now()).await.map_err(|fault| match fault {
                     CallError::Refused(_) => Failure::Retry(fault.to_string()),
-                    passing @ CallError::Passing { .. } => passing.into(),
+                    passing => passing.into(),
                 })?;
             }
             tell_player(app, &untold).await?;

@@ -34,6 +34,11 @@ struct Data<'a> {
 impl Task for Rank {
     const NAME: &'static str = "rank.v1";
     const ATTEMPTS: i64 = 10;
+    const IN_ORDER: bool = true;
+
+    fn is_set_up(app: &App) -> bool {
+        app.ranks.is_some()
+    }
 
     /// One player, one order.
     fn key(&self) -> String {
@@ -42,7 +47,7 @@ impl Task for Rank {
 
     async fn run(self, app: &App, id: &str) -> Result<(), Failure> {
         let Some(ranks) = &app.ranks else {
-            return Err(Failure::GiveUp("GUILDHALL_RANK_URL is not set any more".to_owned()));
+            return Err(Failure::Retry("GUILDHALL_RANK_URL is not set here".to_owned()));
         };
         let poster = ranks.turn().await;
         let (board, player) = (self.board.as_str(), self.player.as_str());

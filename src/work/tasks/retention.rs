@@ -1,4 +1,5 @@
-//! Delete messages that are older than their channel's kind keeps them, and tasks that were done long ago.
+//! Delete messages that are older than their channel's kind keeps them, and tasks that were done long ago; give up those that
+//! nobody could run.
 //!
 //! Safe to run twice: what is gone is gone. Deletes in small batches, so that sends get in between.
 
@@ -12,14 +13,12 @@ use crate::store::{
     announcement, message, outbox, payment, rank, retention, right_change, schedule, task_progress, ticket,
 };
 use crate::work::task::{Failure, Task};
+use crate::work::tasks::TASKS;
 
 /// Rows in one transaction.
 const BATCH: i64 = 500;
 /// How long a value on a board is remembered of which no better one comes.
 const REMEMBER_RANKS_MS: Millis = 366 * 86_400_000;
-/// How long a done task is remembered, so that a second delivery of it has no effect.
-const REMEMBER_DONE_MS: Millis = 7 * 86_400_000;
-
 /// How long it is remembered when something was due, and what was announced.
 const REMEMBER_SCHEDULES_MS: Millis = 90 * 86_400_000;
 
@@ -76,7 +75,10 @@ impl Task for Retention {
                 after_key = key;
             }
         }
-        while outbox::forget_done(&app.db, now - REMEMBER_DONE_MS, BATCH).await? == BATCH.unsigned_abs() {}
+        while outbox::forget_done(&app.db, now - app.config.tasks.remembered_ms, BATCH).await?
+            == BATCH.unsigned_abs()
+        {}
+        expire_unrunnable(app, now).await?;
         let evidence_until = now - app.config.moderation.evidence_ms;
         while case::forget_evidence(&app.db, evidence_until, BATCH).await? == BATCH.unsigned_abs() {}
         let refusals_until = now - Ladder::RECORD_MS;
@@ -94,6 +96,28 @@ impl Task for Retention {
         tracing::info!(deleted, "retention");
         Ok(())
     }
+}
+
+/// Gives up tasks that nobody could run for too long. Where a broker carries tasks, those that were not handed over wait for
+/// the broker.
+async fn expire_unrunnable(app: &App, now: Millis) -> Result<(), Failure> {
+    let can_run = TASKS.iter().filter(|entry| (entry.is_set_up)(app));
+    let names: Vec<&str> = can_run.map(|entry| entry.name).collect();
+    let days = app.config.tasks.unrunnable_ms / 86_400_000;
+    let reason = format!("no process could run it for {days} days: none knows it, or has what it takes");
+    let before = now - app.config.tasks.unrunnable_ms;
+    let (mut expired, marked) = (0, app.queue.is_some());
+    loop {
+        let more = outbox::expire(&app.db, &names, marked, (before, &reason)).await?;
+        expired += more;
+        if more == 0 {
+            break;
+        }
+    }
+    if expired > 0 {
+        tracing::error!(expired, "tasks that no process could run were given up");
+    }
+    Ok(())
 }
 
 /// Up to which time a run deletes.

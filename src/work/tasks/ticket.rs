@@ -55,6 +55,7 @@ struct Data {
 impl Task for TicketSaid {
     const NAME: &'static str = "ticket.v1";
     const ATTEMPTS: i64 = 10;
+    const IN_ORDER: bool = true;
 
     fn key(&self) -> String {
         format!("ticket:{}", self.channel)
@@ -80,6 +81,11 @@ impl Task for TicketSaid {
 impl Task for TicketTold {
     const NAME: &'static str = "desk.v1";
     const ATTEMPTS: i64 = 10;
+    const IN_ORDER: bool = true;
+
+    fn is_set_up(app: &App) -> bool {
+        app.webhooks.is_some()
+    }
 
     fn key(&self) -> String {
         format!("ticket:{}", self.ticket.as_str())

@@ -57,6 +57,7 @@ impl News {
 impl Task for Told {
     const NAME: &'static str = "told.v1";
     const ATTEMPTS: i64 = 10;
+    const IN_ORDER: bool = true;
 
     /// What is decided about one player is told in its order.
     fn key(&self) -> String {

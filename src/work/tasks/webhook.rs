@@ -28,6 +28,11 @@ struct Data {
 impl Task for Webhook {
     const NAME: &'static str = "webhook.v1";
     const ATTEMPTS: i64 = 10;
+    const IN_ORDER: bool = true;
+
+    fn is_set_up(app: &App) -> bool {
+        app.webhooks.is_some()
+    }
 
     /// One channel, one order.
     fn key(&self) -> String {
@@ -36,7 +41,7 @@ impl Task for Webhook {
 
     async fn run(self, app: &App, id: &str) -> Result<(), Failure> {
         let Some(poster) = &app.webhooks else {
-            return Err(Failure::GiveUp("GUILDHALL_WEBHOOK_URL is not set any more".to_owned()));
+            return Err(Failure::Retry("GUILDHALL_WEBHOOK_URL is not set here".to_owned()));
         };
         let message = message::get(&app.db, &self.channel, self.seq).await?;
         let event = Event { kind: "message.sent", id, data: Data { message } };

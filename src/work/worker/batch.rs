@@ -23,7 +23,7 @@ impl Worker {
         loop {
             while !failing
                 && time.is_left()
-                && running.len() < self.app.config.worker_tasks
+                && running.len() < self.app.config.tasks.at_once
                 && let Some((key, item)) = lanes.next()
             {
                 let worker = Arc::clone(self);

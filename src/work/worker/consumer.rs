@@ -19,8 +19,7 @@ use crate::base::error::Result;
 use crate::base::panic::caught;
 use crate::outside::broker::{Consumer, Queue};
 use crate::outside::envelope::MAX_BYTES;
-use crate::store::handover;
-use crate::store::outbox::{self, End};
+use crate::store::outbox;
 
 /// Records that wait in the program for their turn.
 const WAITING: usize = 256;
@@ -34,8 +33,9 @@ impl Worker {
     pub async fn consume(self: Arc<Self>, consumer: Consumer, mut stop: watch::Receiver<bool>) {
         let (mut lanes, mut progress, mut running) = (Lanes::default(), Progress::default(), JoinSet::new());
         let mut tick = tokio::time::interval(COMMIT);
+        let given_back = tokio::spawn(Arc::clone(&self).run_given_back(stop.clone()));
         while !*stop.borrow() {
-            while running.len() < self.app.config.worker_tasks
+            while running.len() < self.app.config.tasks.at_once
                 && let Some((key, item)) = lanes.next()
             {
                 let (worker, stop) = (Arc::clone(&self), stop.clone());
@@ -75,6 +75,7 @@ impl Worker {
         }
         progress.advanced().into_iter().for_each(|(partition, offset)| consumer.commit(partition, offset));
         consumer.leave().await;
+        let _ = given_back.await;
     }
 
     /// Runs a task or buries what is none. False where the program stops before anything was done.
@@ -114,10 +115,10 @@ impl Worker {
             "the worker itself panicked over a record, which is given up"
         );
         match content {
-            Content::Task(envelope) => outbox::finish(&self.app.db, envelope, End::Dead, Some(why)).await,
+            Content::Task(envelope) => outbox::give_up(&self.app.db, envelope, why).await,
             Content::Unreadable { .. } => {
                 let id = format!("{}-{partition}-{offset}", self.app.queue.as_ref().map_or("", Queue::topic));
-                handover::bury(&self.app.db, &id, "", why).await
+                outbox::bury(&self.app.db, &id, "", why).await
             }
         }
     }
@@ -128,7 +129,7 @@ impl Worker {
         let shown = &bytes[..bytes.len().min(MAX_BYTES)];
         let text = String::from_utf8_lossy(shown).replace('\0', "\u{fffd}");
         tracing::warn!(id, reason, "a record that is no task went to the dead letters");
-        handover::bury(&self.app.db, &id, &text, reason).await?;
+        outbox::bury(&self.app.db, &id, &text, reason).await?;
         let letter = json!({ "reason": reason, "record": STANDARD.encode(shown) }).to_string();
         if let Err(error) = queue.bury(&id, letter.as_bytes()).await {
             tracing::warn!(error, id, "a dead letter is in the table, not on its topic");

@@ -1,7 +1,8 @@
 //! Runs tasks: takes them from the outbox, or from the broker, a few at a time, and records how each ended.
 //!
-//! A task that fails is tried again later and later; one that fails for good, or panics every time, becomes a dead
-//! letter with the reason. Neither stops the ones behind it.
+//! A worker asks for the tasks that it knows and has all for; others are left to others. It holds a key, and runs its first
+//! tasks in their order. A task that fails is tried again later and later; one that fails for good, or panics every time,
+//! becomes a dead letter with the reason (`ends`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -18,15 +19,18 @@ use crate::base::error::Result;
 use crate::base::panic::caught;
 use crate::outside::envelope::Envelope;
 use crate::store::handover;
-use crate::store::outbox::{self, End};
+use crate::store::outbox::{self, End, Lane, Taken, Wanted};
 use crate::store::schedule;
-use crate::work::task::{BACKOFF_CAP_MS, Entry, Failure, Task, backoff_ms};
+use crate::work::task::{Entry, Failure, Task};
 use crate::work::tasks::retention::Retention;
 
 mod batch;
 mod consumer;
+mod ends;
 mod lanes;
 mod progress;
+
+use ends::Ended;
 
 /// A worker that died holds its tasks, and those of their keys behind them, for so long. One that lives renews its hold.
 const LEASE_MS: Millis = 15_000;
@@ -35,6 +39,8 @@ const RENEWED: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_millis(250);
 /// How often the retention sweep runs.
 const SWEEP_MS: Millis = 3_600_000;
+/// What was due for so long, and was not taken by anybody, is told of.
+pub const LEFT_MS: Millis = 60_000;
 /// How often a task's end is tried to be recorded, and the pause in between.
 const RECORDINGS: usize = 20;
 const RECORDING_PAUSE: Duration = Duration::from_secs(1);
@@ -83,16 +89,34 @@ struct Letter<'a> {
 pub struct Worker {
     app: Arc<App>,
     tasks: &'static [Entry],
+    /// The names of those of them that can be run here.
+    runnable: Vec<&'static str>,
     /// The last period for which a sweep was enqueued.
     swept: AtomicI64,
     /// The last second in which it was looked at what is scheduled.
     looked: AtomicI64,
+    /// The last minute in which it was told what nobody runs.
+    told: AtomicI64,
 }
 
 impl Worker {
     /// A worker that has not begun.
     pub fn new(app: Arc<App>, tasks: &'static [Entry]) -> Arc<Self> {
-        Arc::new(Self { app, tasks, swept: AtomicI64::new(0), looked: AtomicI64::new(0) })
+        let can_run = tasks.iter().filter(|entry| (entry.is_set_up)(&app));
+        let runnable = can_run.map(|entry| entry.name).collect();
+        Arc::new(Self {
+            app,
+            tasks,
+            runnable,
+            swept: AtomicI64::new(0),
+            looked: AtomicI64::new(0),
+            told: AtomicI64::new(0),
+        })
+    }
+
+    /// Those that it can run, from any key.
+    fn wanted(&self) -> Wanted {
+        Wanted::all(self.runnable.iter().copied())
     }
 
     /// Works until told to stop, then lets the tasks that run come to their end.
@@ -101,20 +125,32 @@ impl Worker {
             tracing::warn!(%error, "tasks that a broker had can't be taken back now");
         }
         if self.app.alone
-            && let Err(error) = outbox::free(&self.app.db, BACKOFF_CAP_MS).await
+            && let Err(error) = outbox::free(&self.app.db, self.app.config.tasks.longest_pause_ms).await
         {
             tracing::warn!(%error, "tasks that an earlier process held can't be freed now");
         }
+        let wanted = self.wanted();
+        self.take_and_run(wanted, true, &mut stop).await;
+    }
+
+    /// Beside what a broker delivers: runs what other workers gave back, as they could not run it.
+    async fn run_given_back(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let wanted = Wanted::given_back(self.runnable.iter().copied());
+        self.take_and_run(wanted, false, &mut stop).await;
+    }
+
+    async fn take_and_run(self: Arc<Self>, wanted: Wanted, all: bool, stop: &mut watch::Receiver<bool>) {
         let mut running = JoinSet::new();
         while !*stop.borrow() {
-            let due = self.due(self.app.config.worker_tasks - running.len()).await.unwrap_or_else(|error| {
+            let room = self.app.config.tasks.at_once - running.len();
+            let due = self.due(&wanted, all, room).await.unwrap_or_else(|error| {
                 tracing::warn!(%error, "the outbox can't be read; trying again");
                 Vec::new()
             });
             let idle = due.is_empty();
-            for envelope in due {
-                let worker = Arc::clone(&self);
-                running.spawn(async move { worker.attempt(envelope, WorkTime::unlimited()).await });
+            for lane in due {
+                let (worker, stop) = (Arc::clone(&self), stop.clone());
+                running.spawn(async move { worker.work(lane, WorkTime::unlimited(), Some(&stop)).await });
             }
             tokio::select! {
                 Some(_) = running.join_next() => {}
@@ -131,32 +167,57 @@ impl Worker {
     /// # Errors
     /// The database's.
     pub async fn run_due(&self, time: WorkTime) -> Result<usize> {
+        self.run_all(&self.wanted(), true, time).await
+    }
+
+    /// Runs what workers at a broker gave back, as far as it is due now and as the time goes; for timers.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn run_given_back_due(&self, time: WorkTime) -> Result<usize> {
+        let wanted = Wanted::given_back(self.runnable.iter().copied());
+        self.run_all(&wanted, false, time).await
+    }
+
+    async fn run_all(&self, wanted: &Wanted, all: bool, time: WorkTime) -> Result<usize> {
         let mut tries = 0;
         while time.is_left() {
-            let due = self.due(self.app.config.worker_tasks).await?;
+            let due = self.due(wanted, all, self.app.config.tasks.at_once).await?;
             if due.is_empty() {
                 break;
             }
-            tries += due.len();
-            join_all(due.into_iter().map(|envelope| self.attempt(envelope, time))).await;
+            let ran = join_all(due.into_iter().map(|lane| self.work(lane, time, None))).await;
+            tries += ran.into_iter().sum::<usize>();
         }
         Ok(tries)
     }
 
-    /// Runs one task at once, as if a broker had delivered it.
+    /// Can it be run here?
+    fn can_run(&self, task: &str) -> bool {
+        self.runnable.contains(&task)
+    }
+
+    /// Runs one task at once that a broker delivered, if it is its turn; one that can't be run here is left to others.
     ///
     /// # Errors
     /// The database's.
     pub async fn run_now(&self, envelope: Envelope, time: WorkTime) -> Result<()> {
-        if handover::claim(&self.app.db, &envelope, LEASE_MS).await? {
-            self.attempt(envelope, time).await;
+        if !self.can_run(&envelope.task) {
+            let Envelope { id, task, .. } = &envelope;
+            tracing::info!(id, task, "a task that can't be run here is left to others");
+            return handover::give_back(&self.app.db, &envelope).await;
+        }
+        if let Some(lane) = handover::claim(&self.app.db, &envelope, LEASE_MS).await? {
+            self.work(lane, time, None).await;
         }
         Ok(())
     }
 
-    async fn due(&self, room: usize) -> Result<Vec<Envelope>> {
-        self.enqueue_due().await?;
-        outbox::lease(&self.app.db, room as i64, LEASE_MS).await
+    async fn due(&self, wanted: &Wanted, all: bool, room: usize) -> Result<Vec<Lane>> {
+        if all {
+            self.enqueue_due().await?;
+        }
+        outbox::lease(&self.app.db, wanted, room, LEASE_MS).await
     }
 
     /// Enqueues what is scheduled and due, looked for once a second, and what is done every hour.
@@ -168,6 +229,26 @@ impl Worker {
         let second = self.app.clock.now() / 1_000;
         if self.looked.swap(second, Ordering::Relaxed) != second {
             schedule::fire(&self.app.db).await?;
+        }
+        let minute = second / 60;
+        if self.told.swap(minute, Ordering::Relaxed) != minute {
+            self.tell_left().await?;
+        }
+        Ok(())
+    }
+
+    /// Tells of tasks that have been due for a minute, that can't be run here, and that nobody else ran.
+    async fn tell_left(&self) -> Result<()> {
+        let given_back = self.app.queue.is_some();
+        for left in outbox::left(&self.app.db, &self.runnable, given_back, LEFT_MS).await? {
+            let waited_s = (self.app.db.now().await? - left.due_at) / 1_000;
+            let outbox::Left { task, keys, .. } = left;
+            tracing::warn!(
+                task,
+                keys,
+                waited_s,
+                "tasks wait that nobody runs: none knows them, or has what they take"
+            );
         }
         Ok(())
     }
@@ -187,69 +268,103 @@ impl Worker {
         Ok(())
     }
 
-    async fn attempt(&self, envelope: Envelope, time: WorkTime) {
-        let entry = self.tasks.iter().find(|entry| entry.name == envelope.task);
-        let result = match entry {
+    /// Runs tasks of a key that is held, one after the other, and says how many. The first that is to be tried again, or the
+    /// end of the time, lets the key go.
+    async fn work(&self, lane: Lane, time: WorkTime, stop: Option<&watch::Receiver<bool>>) -> usize {
+        let count = lane.tasks.len();
+        for (nth, taken) in lane.tasks.iter().enumerate() {
+            let stopped = stop.is_some_and(|stop| *stop.borrow());
+            // What was claimed alone has its try; what a lane holds besides waits for the next worker.
+            if nth > 0 && (stopped || !time.is_left()) {
+                self.let_go(&lane).await;
+                return nth;
+            }
+            if !self.attempt(&lane, taken, nth + 1 == count, time).await {
+                return nth + 1;
+            }
+        }
+        count
+    }
+
+    /// Tries a task, and says whether the next of its key may be run.
+    async fn attempt(&self, lane: &Lane, taken: &Taken, last: bool, time: WorkTime) -> bool {
+        let envelope = &taken.envelope;
+        let runnable = |entry: &&Entry| entry.name == envelope.task && self.can_run(entry.name);
+        let Some(entry) = self.tasks.iter().find(runnable) else {
+            // A key is taken for its head; what stands behind that may be for others.
+            self.let_go(lane).await;
+            return false;
+        };
+        let result = if envelope.attempt >= entry.attempts && taken.failing_since.is_none() {
             // Its workers died over it, each time.
-            Some(entry) if envelope.attempt >= entry.attempts => {
-                Err(Failure::GiveUp("its worker died at the last try".to_owned()))
-            }
-            Some(entry) => self.holding(&envelope, self.one_try(entry, &envelope, time)).await,
-            None => Err(Failure::GiveUp("no task has this name".to_owned())),
+            Err(Failure::Fault("its worker died at the last try".to_owned()))
+        } else {
+            self.holding(lane, self.one_try(entry, envelope, time)).await
         };
-        let attempts = entry.map_or(0, |entry| entry.attempts);
-        let is_last = envelope.attempt + 1 >= attempts;
-        let again = |after_ms| {
-            ("retry", End::Again(self.app.clock.now() + backoff_ms(envelope.attempt).max(after_ms)))
+        let failing_ms = match (&result, taken.failing_since) {
+            (Err(_), Some(since)) => self.app.db.now().await.map_or(0, |now| now - since),
+            _ => 0,
         };
-        let ((outcome, end), reason) = match result {
-            Ok(()) => (("done", End::Done), None),
-            Err(Failure::Retry(why)) if !is_last => (again(0), Some(why)),
-            Err(Failure::Later { why, after_ms }) if !is_last => (again(after_ms), Some(why)),
-            Err(Failure::Retry(why) | Failure::Later { why, .. } | Failure::GiveUp(why)) => {
-                (("dead", End::Dead), Some(why))
-            }
-        };
-        let name = entry.map_or("unknown", |entry| entry.name);
-        let Envelope { id, task, attempt, trace, .. } = &envelope;
-        tracing::info!(id, task, attempt, outcome, reason, request_id = trace, "task");
+        let Ended { end, outcome, reason, class } =
+            ends::decide(entry, envelope.attempt, failing_ms, result, &self.app.config.tasks);
+        let Envelope { id, task, attempt, trace, .. } = envelope;
         let dead = matches!(end, End::Dead);
-        self.record(&envelope, end, reason.as_deref()).await;
+        if dead {
+            tracing::error!(id, task, attempt, outcome, reason, request_id = trace, "task");
+        } else {
+            tracing::info!(id, task, attempt, outcome, reason, request_id = trace, "task");
+        }
+        let held = self.record(lane, (envelope, last), end, reason.as_deref()).await;
         // Once it is recorded: whoever sees the count finds the task's end in the outbox.
-        metrics::counter!("guildhall_tasks_total", "task" => name, "outcome" => outcome).increment(1);
-        if dead && let Some(queue) = &self.app.queue {
-            // Written, not built as a value: a payload may be nested deeper than a value is read.
-            let letter = Letter { reason: reason.as_deref(), envelope: &envelope };
-            if let Err(error) = queue.bury(id, &serde_json::to_vec(&letter).unwrap_or_default()).await {
-                tracing::warn!(error, id, "a dead letter is in the table, not on its topic");
-            }
+        metrics::counter!("guildhall_tasks_total", "task" => entry.name, "outcome" => outcome).increment(1);
+        if dead {
+            metrics::counter!("guildhall_tasks_dead_total", "task" => entry.name, "reason" => class)
+                .increment(1);
+            self.bury_letter(envelope, reason.as_deref()).await;
+        }
+        held && matches!(end, End::Done | End::Dead)
+    }
+
+    async fn let_go(&self, lane: &Lane) {
+        if let Err(error) = outbox::release(&self.app.db, lane).await {
+            tracing::warn!(%error, key = lane.key, "a key can't be let go now; its hold will end");
         }
     }
 
-    /// Records a try's end, through a database that is away for a while. If that fails, the task's lease ends, and it
-    /// runs again.
-    async fn record(&self, envelope: &Envelope, end: End, reason: Option<&str>) {
-        let id = &envelope.id;
+    async fn bury_letter(&self, envelope: &Envelope, reason: Option<&str>) {
+        let Some(queue) = &self.app.queue else { return };
+        // Written, not built as a value: a payload may be nested deeper than a value is read.
+        let letter = serde_json::to_vec(&Letter { reason, envelope }).unwrap_or_default();
+        if let Err(error) = queue.bury(&envelope.id, &letter).await {
+            tracing::warn!(error, id = envelope.id, "a dead letter is in the table, not on its topic");
+        }
+    }
+
+    /// Records a try's end, through a database that is away for a while. If that fails, the key's lease ends, and the task
+    /// runs again. False where another holds the key by now.
+    async fn record(&self, lane: &Lane, of: (&Envelope, bool), end: End, reason: Option<&str>) -> bool {
+        let id = &of.0.id;
         for _ in 0..RECORDINGS {
-            match outbox::finish(&self.app.db, envelope, end, reason).await {
-                Ok(()) => return,
+            match outbox::finish(&self.app.db, lane, of, end, reason).await {
+                Ok(held) => return held,
                 Err(error) => tracing::warn!(%error, id, "a task's end can't be recorded; trying again"),
             }
             tokio::time::sleep(RECORDING_PAUSE).await;
         }
         tracing::error!(id, "a task's end was not recorded; it will run again");
+        false
     }
 
-    /// Renews the hold on a task as long as it runs. Whoever lost it meanwhile (a process that stood still) comes too late
-    /// to record its end.
-    async fn holding<T>(&self, envelope: &Envelope, work: impl Future<Output = T>) -> T {
+    /// Renews the hold on a key as long as a task of it runs. Whoever lost it meanwhile (a process that stood still) comes too
+    /// late to record its end.
+    async fn holding<T>(&self, lane: &Lane, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
         loop {
             tokio::select! {
                 done = &mut work => return done,
                 () = tokio::time::sleep(RENEWED) => {
-                    if let Err(error) = outbox::renew(&self.app.db, envelope, LEASE_MS).await {
-                        tracing::warn!(%error, id = envelope.id, "the hold on a task can't be renewed now");
+                    if let Err(error) = outbox::renew(&self.app.db, lane, LEASE_MS).await {
+                        tracing::warn!(%error, key = lane.key, "the hold on a key can't be renewed now");
                     }
                 }
             }
@@ -258,10 +373,10 @@ impl Worker {
 
     async fn one_try(&self, entry: &Entry, envelope: &Envelope, time: WorkTime) -> Result<(), Failure> {
         let trying = caught((entry.run)(&self.app, envelope));
-        let time = time.at_most(self.app.config.task_timeout);
+        let time = time.at_most(self.app.config.tasks.timeout);
         match tokio::time::timeout(time, trying).await {
             Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(Failure::Retry("the task panicked".to_owned())),
+            Ok(Err(_)) => Err(Failure::Fault("the task panicked".to_owned())),
             Err(_) => Err(Failure::Retry(format!("not done within {} s", time.as_secs()))),
         }
     }

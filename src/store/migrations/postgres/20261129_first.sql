@@ -86,30 +86,80 @@ CREATE TABLE pace (
 ) WITH (fillfactor = 50);
 
 CREATE TABLE outbox (
-    id           TEXT COLLATE "C" PRIMARY KEY,
-    task         TEXT   NOT NULL,
-    key          TEXT COLLATE "C" NOT NULL,
-    payload      TEXT   NOT NULL,
-    attempt      BIGINT NOT NULL DEFAULT 0,
-    created_at   BIGINT NOT NULL,
-    not_before   BIGINT NOT NULL,
-    trace        TEXT,
-    state        TEXT   NOT NULL DEFAULT 'ready',
-    leased_until BIGINT NOT NULL DEFAULT 0,
-    -- When it was handed to the broker; 0 for never, or not since the last try.
-    published_at BIGINT NOT NULL DEFAULT 0,
-    finished_at  BIGINT,
-    reason       TEXT,
-    -- Whose it is: '' for the published versions', 'latest' for those that the newest code enqueued while testers try it.
-    -- Each is handed over and run by its own.
-    stage        TEXT    NOT NULL DEFAULT ''
-) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
+    n             BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id            TEXT COLLATE "C" NOT NULL UNIQUE,
+    task          TEXT COLLATE "C" NOT NULL,
+    key           TEXT COLLATE "C" NOT NULL,
+    payload       TEXT    NOT NULL,
+    attempt       BIGINT NOT NULL DEFAULT 0,
+    created_at    BIGINT NOT NULL,
+    since         BIGINT NOT NULL,
+    not_before    BIGINT NOT NULL,
+    place         BIGINT NOT NULL DEFAULT 0,
+    trace         TEXT,
+    published_at  BIGINT NOT NULL DEFAULT 0,
+    failing_since BIGINT,
+    reason        TEXT,
+    stage         TEXT COLLATE "C" NOT NULL DEFAULT ''
+) WITH (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.02);
 
-CREATE INDEX outbox_ready ON outbox (not_before, id) WHERE state = 'ready';
-CREATE INDEX outbox_key ON outbox (key) WHERE state = 'ready';
-CREATE INDEX outbox_sent ON outbox (published_at) WHERE state = 'sent';
-CREATE INDEX outbox_leased ON outbox (leased_until) WHERE state = 'sent' AND leased_until > 0;
-CREATE INDEX outbox_finished ON outbox (finished_at) WHERE state IN ('done', 'dead');
+CREATE INDEX outbox_order ON outbox (key, stage, place, n);
+CREATE INDEX outbox_task ON outbox (task, stage, since);
+
+CREATE TABLE outbox_open (
+    stage TEXT COLLATE "C" NOT NULL,
+    n     BIGINT NOT NULL,
+    id    TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (stage, n)
+) WITH (autovacuum_vacuum_scale_factor = 0.02);
+
+CREATE TABLE outbox_key (
+    stage     TEXT COLLATE "C" NOT NULL,
+    key       TEXT COLLATE "C" NOT NULL,
+    task      TEXT COLLATE "C" NOT NULL,
+    place     BIGINT NOT NULL,
+    n         BIGINT NOT NULL,
+    due_at    BIGINT NOT NULL,
+    hold      TEXT    NOT NULL DEFAULT '',
+    was       TEXT    NOT NULL DEFAULT '',
+    holder    TEXT    NOT NULL DEFAULT '',
+    marked    BIGINT NOT NULL DEFAULT 0,
+    parked_at BIGINT,
+    reason    TEXT,
+    PRIMARY KEY (key, stage)
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02);
+
+CREATE INDEX outbox_key_due ON outbox_key (stage, marked, task, due_at);
+CREATE INDEX outbox_key_next ON outbox_key (stage, due_at) WHERE marked = 0;
+CREATE INDEX outbox_key_parked ON outbox_key (stage, parked_at) WHERE parked_at IS NOT NULL;
+
+CREATE TABLE outbox_dead (
+    id          TEXT COLLATE "C" PRIMARY KEY,
+    task        TEXT COLLATE "C" NOT NULL,
+    key         TEXT COLLATE "C" NOT NULL,
+    payload     TEXT    NOT NULL,
+    attempt     BIGINT NOT NULL,
+    created_at  BIGINT NOT NULL,
+    trace       TEXT,
+    finished_at BIGINT NOT NULL,
+    reason      TEXT,
+    stage       TEXT COLLATE "C" NOT NULL
+);
+
+CREATE INDEX outbox_dead_task ON outbox_dead (stage, task, finished_at);
+CREATE INDEX outbox_dead_last ON outbox_dead (stage, finished_at);
+CREATE INDEX outbox_dead_key ON outbox_dead (key);
+
+CREATE TABLE outbox_done (
+    id          TEXT COLLATE "C" PRIMARY KEY,
+    task        TEXT COLLATE "C" NOT NULL,
+    key_digest  TEXT    NOT NULL,
+    attempt     BIGINT NOT NULL,
+    finished_at BIGINT NOT NULL,
+    stage       TEXT COLLATE "C" NOT NULL
+);
+
+CREATE INDEX outbox_done_last ON outbox_done (finished_at);
 
 CREATE TABLE wordlist_hit (
     category TEXT COLLATE "C" NOT NULL,
@@ -524,6 +574,11 @@ ALTER TABLE message ALTER COLUMN channel_key SET (n_distinct = 50);
 ALTER TABLE member ALTER COLUMN channel_key SET (n_distinct = 50);
 ALTER TABLE own_view ALTER COLUMN channel_key SET (n_distinct = 50);
 
--- Tasks come in bursts. PostgreSQL looks at the table when few wait, thinks that there are always few, and reads all of
--- thousands that wait later for each one that it takes. Without figures of its own it takes a two-hundredth of the table.
-ALTER TABLE outbox ALTER COLUMN state SET STATISTICS 0;
+-- What waits is another every minute: what PostgreSQL saw when it last looked says nothing. So it takes no figures of these
+-- columns, and thinks that there are many kinds of tasks: then it finds keys by all that is asked for, in the order of time.
+ALTER TABLE outbox_key ALTER COLUMN task SET STATISTICS 0;
+ALTER TABLE outbox_key ALTER COLUMN marked SET STATISTICS 0;
+ALTER TABLE outbox_key ALTER COLUMN due_at SET STATISTICS 0;
+ALTER TABLE outbox_key ALTER COLUMN hold SET STATISTICS 0;
+ALTER TABLE outbox ALTER COLUMN key SET STATISTICS 0;
+ALTER TABLE outbox ALTER COLUMN task SET STATISTICS 0;

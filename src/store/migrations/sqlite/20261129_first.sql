@@ -100,34 +100,104 @@ CREATE TABLE pace (
 ) WITHOUT ROWID;
 
 -- Tasks, stored with what caused them. Done ones stay a while, so that a second delivery has no effect.
+-- Tasks that wait or are under way. Those that ended are in outbox_done and outbox_dead.
 CREATE TABLE outbox (
-    id           TEXT PRIMARY KEY,
-    task         TEXT    NOT NULL,
-    key          TEXT    NOT NULL,
-    payload      TEXT    NOT NULL,
-    attempt      INTEGER NOT NULL DEFAULT 0,
-    created_at   INTEGER NOT NULL,
-    not_before   INTEGER NOT NULL,
-    trace        TEXT,
-    -- ready, sent (a broker has it), done or dead
-    state        TEXT    NOT NULL DEFAULT 'ready',
-    -- A worker has it until then; after that another may take it.
-    leased_until INTEGER NOT NULL DEFAULT 0,
+    -- Rows of one key are numbered in the order in which their transactions held what caused them: for what follows
+    -- messages that is the lock of the channel, so it is the order of the messages' numbers. Across keys it says nothing.
+    n             INTEGER PRIMARY KEY AUTOINCREMENT,
+    id            TEXT    NOT NULL UNIQUE,
+    task          TEXT    NOT NULL,
+    key           TEXT    NOT NULL,
+    payload       TEXT    NOT NULL,
+    -- Tries before the next one. A delivery has an effect only for the present one.
+    attempt       INTEGER NOT NULL DEFAULT 0,
+    created_at    INTEGER NOT NULL,
+    -- Since when it waits: when it was stored, or the time for which it was planned.
+    since         INTEGER NOT NULL,
+    not_before    INTEGER NOT NULL,
+    -- The order within a key is by this, then by n. 0 for most; a time for what was planned for later, and for a retry that
+    -- lets others of its key go first.
+    place         INTEGER NOT NULL DEFAULT 0,
+    trace         TEXT,
     -- When it was handed to a broker; 0 for never, or not since the last try.
-    published_at INTEGER NOT NULL DEFAULT 0,
-    finished_at  INTEGER,
-    -- Why the last attempt failed.
-    reason       TEXT,
+    published_at  INTEGER NOT NULL DEFAULT 0,
+    -- When the first of its tries failed, and why the last did.
+    failing_since INTEGER,
+    reason        TEXT,
     -- Whose it is: '' for the published versions', 'latest' for those that the newest code enqueued while testers try it.
     -- Each is handed over and run by its own.
-    stage        TEXT    NOT NULL DEFAULT ''
+    stage         TEXT    NOT NULL DEFAULT ''
+);
+
+CREATE INDEX outbox_order ON outbox (key, stage, place, n);
+CREATE INDEX outbox_task ON outbox (task, stage, since);
+
+-- Rows of the outbox that no key's row knows of yet. Senders only add here, so that they never wait for workers.
+CREATE TABLE outbox_open (
+    stage TEXT    NOT NULL,
+    n     INTEGER NOT NULL,
+    id    TEXT    NOT NULL,
+    PRIMARY KEY (stage, n)
 ) WITHOUT ROWID;
 
-CREATE INDEX outbox_ready ON outbox (not_before, id) WHERE state = 'ready';
-CREATE INDEX outbox_key ON outbox (key) WHERE state = 'ready';
-CREATE INDEX outbox_sent ON outbox (published_at) WHERE state = 'sent';
-CREATE INDEX outbox_leased ON outbox (leased_until) WHERE state = 'sent' AND leased_until > 0;
-CREATE INDEX outbox_finished ON outbox (finished_at) WHERE state IN ('done', 'dead');
+-- A row for each key that has tasks: its head, and when somebody has to look at it next. Whoever works on tasks of a key
+-- holds this row, so that they run one after the other.
+CREATE TABLE outbox_key (
+    stage     TEXT    NOT NULL,
+    key       TEXT    NOT NULL,
+    -- The first of its tasks: its name and its place.
+    task      TEXT    NOT NULL,
+    place     INTEGER NOT NULL,
+    n         INTEGER NOT NULL,
+    -- When its head may run; while it is held, when the hold ends. Never, while it is parked.
+    due_at    INTEGER NOT NULL,
+    -- '' waits, leased (a worker runs its tasks), handing (to the broker), sent (the broker has some), parked.
+    hold      TEXT    NOT NULL DEFAULT '',
+    -- What it was before somebody took it.
+    was       TEXT    NOT NULL DEFAULT '',
+    holder    TEXT    NOT NULL DEFAULT '',
+    -- 1 where a worker gave its head back to be run from the table, as it could not run it.
+    marked    INTEGER NOT NULL DEFAULT 0,
+    -- Set aside by an operator, and why.
+    parked_at INTEGER,
+    reason    TEXT,
+    PRIMARY KEY (key, stage)
+);
+
+CREATE INDEX outbox_key_due ON outbox_key (stage, marked, task, due_at);
+CREATE INDEX outbox_key_next ON outbox_key (stage, due_at) WHERE marked = 0;
+CREATE INDEX outbox_key_parked ON outbox_key (stage, parked_at) WHERE parked_at IS NOT NULL;
+
+-- Tasks that were given up, until a person asks for them again; and what came from a topic and was no task.
+CREATE TABLE outbox_dead (
+    id          TEXT    PRIMARY KEY,
+    task        TEXT    NOT NULL,
+    key         TEXT    NOT NULL,
+    payload     TEXT    NOT NULL,
+    attempt     INTEGER NOT NULL,
+    created_at  INTEGER NOT NULL,
+    trace       TEXT,
+    finished_at INTEGER NOT NULL,
+    reason      TEXT,
+    stage       TEXT    NOT NULL
+);
+
+CREATE INDEX outbox_dead_task ON outbox_dead (stage, task, finished_at);
+CREATE INDEX outbox_dead_last ON outbox_dead (stage, finished_at);
+CREATE INDEX outbox_dead_key ON outbox_dead (key);
+
+-- Tasks that were done: as little of each as it takes to tell that a second delivery is one.
+CREATE TABLE outbox_done (
+    id          TEXT    PRIMARY KEY,
+    task        TEXT    NOT NULL,
+    -- A hash of the key.
+    key_digest  TEXT    NOT NULL,
+    attempt     INTEGER NOT NULL,
+    finished_at INTEGER NOT NULL,
+    stage       TEXT    NOT NULL
+);
+
+CREATE INDEX outbox_done_last ON outbox_done (finished_at);
 
 -- How often each entry hit, for planners: an entry that never hits can go, one that hits often may be wrong.
 CREATE TABLE wordlist_hit (

@@ -1,0 +1,299 @@
+//! How tries end: done, to be tried again, or dead; and what becomes of the key behind them.
+
+use sha2::{Digest, Sha256};
+
+use super::keys;
+use super::lease::Lane;
+use crate::base::clock::Millis;
+use crate::base::error::{Error, Result};
+use crate::base::random;
+use crate::outside::envelope::Envelope;
+use crate::store::Db;
+use crate::store::engine::sql::{Tx, values};
+
+/// How a try ended.
+#[derive(Clone, Copy, Debug)]
+pub enum End {
+    /// It did what it should.
+    Done,
+    /// Try again.
+    Again {
+        /// In so many milliseconds.
+        after_ms: Millis,
+        /// The others of its key wait meanwhile.
+        in_order: bool,
+    },
+    /// It was no try: to be tried in so many milliseconds.
+    Postponed(Millis),
+    /// Nobody will try again, until a person asks for it.
+    Dead,
+}
+
+/// Moves rows of the outbox to the dead ones.
+macro_rules! bury_where {
+    ($which:literal) => {
+        concat!(
+            "INSERT INTO outbox_dead (id, task, key, payload, attempt, created_at, trace, finished_at, reason, stage)
+             SELECT id, task, key, payload, attempt + $3, created_at, trace, $1, $2, stage FROM outbox WHERE ",
+            $which,
+            " ON CONFLICT DO NOTHING"
+        )
+    };
+}
+
+/// Records how a try ended; `reason` says why it failed. With the `last` of a lane, or one that is to be tried again, its key
+/// is let go. False where the key was given to another meanwhile: then that one's word counts.
+///
+/// # Errors
+/// The database's.
+pub async fn finish(
+    db: &Db,
+    lane: &Lane,
+    (envelope, last): (&Envelope, bool),
+    end: End,
+    reason: Option<&str>,
+) -> Result<bool> {
+    const DEAD: &str = bury_where!("id = $4 AND attempt = $5");
+    const GONE: &str = "DELETE FROM outbox WHERE id = $1 AND attempt = $2";
+    const DONE: &str = "INSERT INTO outbox_done (id, task, key_digest, attempt, finished_at, stage)
+        VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
+    const AGAIN: &str =
+        "UPDATE outbox SET attempt = attempt + 1, not_before = $3, published_at = 0, reason = $4,
+        place = CASE WHEN $5 THEN place ELSE $3 END, failing_since = coalesce(failing_since, $6)
+        WHERE id = $1 AND attempt = $2";
+    const POSTPONED: &str = "UPDATE outbox SET not_before = $3, published_at = 0, reason = $4
+        WHERE id = $1 AND attempt = $2";
+    let (id, attempt, now) = (&envelope.id, envelope.attempt, db.now().await?);
+    let mut tx = db.begin().await?;
+    let held = keys::lock(&mut tx, db, &lane.key).await?.filter(|key| key.holder == lane.holder);
+    let Some(held) = held else { return Ok(false) };
+    let ended = matches!(end, End::Done | End::Dead);
+    match end {
+        End::Done => {
+            if tx.execute(GONE, values![id, attempt]).await? > 0 {
+                let (task, digest) = (&envelope.task, digest(&envelope.key));
+                tx.execute(DONE, values![id, task, &digest, attempt + 1, now, db.stage]).await?;
+            }
+        }
+        End::Dead => {
+            tx.execute(DEAD, values![now, reason, 1_i64, id, attempt]).await?;
+            tx.execute(GONE, values![id, attempt]).await?;
+        }
+        End::Again { after_ms, in_order } => {
+            tx.execute(AGAIN, values![id, attempt, now + after_ms, reason, in_order, now]).await?;
+        }
+        End::Postponed(after_ms) => {
+            tx.execute(POSTPONED, values![id, attempt, now + after_ms, reason]).await?;
+        }
+    }
+    if last || !ended {
+        keys::settle(&mut tx, db, &lane.key, !ended && held.marked > 0).await?;
+    }
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// Ends a task that nobody can run, whoever holds its key: what is wrong with it is wrong everywhere. One that the outbox
+/// does not have is kept as it came.
+///
+/// # Errors
+/// The database's.
+pub async fn give_up(db: &Db, envelope: &Envelope, reason: &str) -> Result<()> {
+    const DEAD: &str = bury_where!("id = $4 AND attempt = $5");
+    const GONE: &str = "DELETE FROM outbox WHERE id = $1 AND attempt = $2";
+    let (id, attempt, now) = (&envelope.id, envelope.attempt, db.now().await?);
+    let mut tx = db.begin().await?;
+    let held = keys::lock(&mut tx, db, &envelope.key).await?;
+    let buried = tx.execute(DEAD, values![now, reason, 1_i64, id, attempt]).await?;
+    tx.execute(GONE, values![id, attempt]).await?;
+    if let Some(held) = held {
+        keys::settle(&mut tx, db, &envelope.key, held.marked > 0).await?;
+    }
+    tx.commit().await?;
+    if buried > 0 { Ok(()) } else { bury(db, id, envelope.payload.get(), reason).await }
+}
+
+fn digest(key: &str) -> String {
+    random::to_hex(&Sha256::digest(key)[..16])
+}
+
+/// Was an id given to a task of this key?
+///
+/// # Errors
+/// The database's.
+pub async fn is_of_key(db: &Db, id: &str, key: &str) -> Result<bool> {
+    const KEYS: &str =
+        "SELECT key FROM outbox WHERE id = $1 UNION ALL SELECT key FROM outbox_dead WHERE id = $1
+        UNION ALL SELECT key_digest FROM outbox_done WHERE id = $1";
+    let keys: Vec<(String,)> = db.all(KEYS, values![id]).await?;
+    Ok(keys.iter().any(|(found,)| found == key || *found == digest(key)))
+}
+
+/// Forgets tasks that were done before a time; dead ones stay. Says how many.
+///
+/// # Errors
+/// The database's.
+pub async fn forget_done(db: &Db, before: Millis, batch: i64) -> Result<u64> {
+    const FORGET: &str = "DELETE FROM outbox_done WHERE id IN (SELECT id FROM outbox_done
+        WHERE finished_at < $1 ORDER BY finished_at LIMIT $2)";
+    Ok(db.execute(FORGET, values![before, batch]).await?)
+}
+
+/// Keeps what is no task at all, under the name of the place it came from, with the reason.
+///
+/// # Errors
+/// The database's.
+pub async fn bury(db: &Db, id: &str, letter: &str, reason: &str) -> Result<()> {
+    const BURY: &str = "INSERT INTO outbox_dead
+            (id, task, key, payload, attempt, created_at, finished_at, reason, stage)
+        VALUES ($1, 'unreadable', $1, $2, 0, $3, $3, $4, $5) ON CONFLICT DO NOTHING";
+    db.execute(BURY, values![id, letter, db.now().await?, reason, db.stage]).await?;
+    Ok(())
+}
+
+/// Which tasks an operator means.
+#[derive(Clone, Copy, Debug)]
+pub struct Which<'a> {
+    /// Of this name.
+    pub kind: &'a str,
+    /// Given up, or stored, since.
+    pub since: Millis,
+    /// Of dead ones: with this in their reason.
+    pub reason: &'a str,
+}
+
+/// Makes dead tasks ready again, behind what waits of their keys: at most `batch`, those that died first. Says how many.
+///
+/// # Errors
+/// The database's.
+pub async fn revive_some(db: &Db, which: Which<'_>, batch: i64) -> Result<u64> {
+    const CHOOSE: &str = "SELECT id FROM outbox_dead WHERE stage = $1 AND task = $2 AND finished_at >= $3
+        AND ($4 = '' OR reason LIKE '%' || $4 || '%') ORDER BY finished_at LIMIT $5";
+    let Which { kind, since, reason } = which;
+    let chosen: Vec<(String,)> = db.all(CHOOSE, values![db.stage, kind, since, reason, batch]).await?;
+    revive_all(db, chosen.into_iter().map(|(id,)| id).collect()).await
+}
+
+/// Makes a dead task ready again.
+///
+/// # Errors
+/// [`Error::NotFound`] where no dead task has that id.
+pub async fn revive(db: &Db, id: &str) -> Result<()> {
+    if revive_all(db, vec![id.to_owned()]).await? == 0 { Err(Error::NotFound("dead task")) } else { Ok(()) }
+}
+
+async fn revive_all(db: &Db, mut ids: Vec<String>) -> Result<u64> {
+    // Its number is a new one. Whoever revives the same at this moment finds its row there, or gone.
+    const REVIVE: &str =
+        "INSERT INTO outbox (id, task, key, payload, created_at, since, not_before, trace, reason, stage)
+        SELECT id, task, key, payload, created_at, $2, $2, trace, reason, stage FROM outbox_dead
+        WHERE id = $1 AND task <> 'unreadable' ON CONFLICT DO NOTHING";
+    const OPEN: &str = "INSERT INTO outbox_open (stage, n, id) SELECT stage, n, id FROM outbox WHERE id = $1 ON CONFLICT DO NOTHING";
+    const GONE: &str = "DELETE FROM outbox_dead WHERE id = $1";
+    let now = db.now().await?;
+    ids.sort();
+    let mut tx = db.begin().await?;
+    let mut revived = 0;
+    for id in &ids {
+        if tx.execute(REVIVE, values![id, now]).await? > 0 {
+            tx.execute(OPEN, values![id]).await?;
+            tx.execute(GONE, values![id]).await?;
+            revived += 1;
+        }
+    }
+    tx.commit().await?;
+    Ok(revived)
+}
+
+/// Gives up tasks of a kind that wait, and that nobody works on: at most `batch`, the oldest. Says how many.
+///
+/// # Errors
+/// The database's.
+pub async fn drop_some(db: &Db, which: Which<'_>, batch: i64) -> Result<u64> {
+    const CHOOSE: &str = "SELECT o.key FROM outbox o
+        LEFT JOIN outbox_key k ON k.stage = o.stage AND k.key = o.key AND k.hold IN ('leased', 'handing') AND k.due_at > $4
+        WHERE o.stage = $1 AND o.task = $2 AND o.since >= $3 AND k.key IS NULL ORDER BY o.since LIMIT $5";
+    let Which { kind, since, reason } = which;
+    let now = db.now().await?;
+    let chosen: Vec<(String,)> = db.all(CHOOSE, values![db.stage, kind, since, now, batch]).await?;
+    let mut keys: Vec<String> = chosen.into_iter().map(|(key,)| key).collect();
+    keys.sort();
+    keys.dedup();
+    let mut dropped = 0;
+    for key in keys {
+        let mut tx = db.begin().await?;
+        let held = keys::lock(&mut tx, db, &key).await?;
+        if held.as_ref().is_some_and(|held| held.hold == "leased" && held.due_at > now) {
+            continue;
+        }
+        dropped += drop_of_key(&mut tx, db, &key, (kind, since, batch), (now, reason)).await?;
+        if held.is_some() {
+            keys::settle(&mut tx, db, &key, false).await?;
+        }
+        tx.commit().await?;
+    }
+    Ok(dropped)
+}
+
+async fn drop_of_key(
+    tx: &mut Tx,
+    db: &Db,
+    key: &str,
+    (kind, since, batch): (&str, Millis, i64),
+    (now, reason): (Millis, &str),
+) -> Result<u64> {
+    const OF_KEY: &str = "SELECT id FROM outbox WHERE stage = $1 AND key = $2 AND task = $3 AND since >= $4
+        ORDER BY place, n LIMIT $5";
+    const DEAD: &str = bury_where!("id = $4");
+    const GONE: &str = "DELETE FROM outbox WHERE id = $1";
+    let ids: Vec<(String,)> = tx.all(OF_KEY, values![db.stage, key, kind, since, batch]).await?;
+    let mut dropped = 0;
+    for (id,) in ids {
+        tx.execute(DEAD, values![now, reason, 0_i64, &id]).await?;
+        dropped += tx.execute(GONE, values![&id]).await?;
+    }
+    Ok(dropped)
+}
+
+/// Gives up heads of keys whose names are none of `names`, and that were due before a time: nobody could run them since.
+/// With `marked`, only of keys that workers at a broker gave back. Says how many.
+///
+/// # Errors
+/// The database's.
+pub async fn expire(db: &Db, names: &[&str], marked: bool, (before, reason): (Millis, &str)) -> Result<u64> {
+    // Whoever takes up a key of a name asks for that name, so what this process can't run is passed by here key by key.
+    const GIVEN_BACK: &str =
+        "SELECT key, task FROM outbox_key WHERE stage = $1 AND marked = 1 AND due_at < $2
+        AND hold = '' ORDER BY due_at LIMIT 500";
+    const OTHERS: &str = "SELECT key, task FROM outbox_key WHERE stage = $1 AND marked = 0 AND due_at < $2
+        AND hold = '' ORDER BY due_at LIMIT 500";
+    let mut expired = 0;
+    let choices: &[&'static str] = if marked { &[GIVEN_BACK] } else { &[GIVEN_BACK, OTHERS] };
+    for choice in choices {
+        let due: Vec<(String, String)> = db.all(*choice, values![db.stage, before]).await?;
+        for (key, task) in due {
+            if !names.contains(&task.as_str()) {
+                expired += expire_head(db, &key, before, reason).await?;
+            }
+        }
+    }
+    Ok(expired)
+}
+
+async fn expire_head(db: &Db, key: &str, before: Millis, reason: &str) -> Result<u64> {
+    const HEAD: &str = "SELECT id FROM outbox WHERE stage = $1 AND key = $2 ORDER BY place, n LIMIT 1";
+    const DEAD: &str = bury_where!("id = $4");
+    const GONE: &str = "DELETE FROM outbox WHERE id = $1";
+    let now = db.now().await?;
+    let mut tx = db.begin().await?;
+    let held = keys::lock(&mut tx, db, key).await?;
+    if held.is_none_or(|held| !held.hold.is_empty() || held.due_at >= before) {
+        return Ok(0);
+    }
+    let Some((id,)) = tx.optional::<(String,)>(HEAD, values![db.stage, key]).await? else { return Ok(0) };
+    tx.execute(DEAD, values![now, reason, 0_i64, &id]).await?;
+    let gone = tx.execute(GONE, values![&id]).await?;
+    keys::settle(&mut tx, db, key, false).await?;
+    tx.commit().await?;
+    Ok(gone)
+}

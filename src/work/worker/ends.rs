@@ -1,0 +1,109 @@
+//! What becomes of a task after a try: pure, so that it can be read as a table.
+
+use crate::base::clock::Millis;
+use crate::config::TasksConfig;
+use crate::store::outbox::End;
+use crate::work::task::{Entry, Failure, backoff_ms};
+
+/// A task that its receiver does not take holds those behind it for so long, while the receiver takes those of others.
+const HELD_UP_MS: Millis = 600_000;
+
+/// How a try ended, for the outbox, the log and the figures.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) end: End,
+    pub(super) outcome: &'static str,
+    pub(super) reason: Option<String>,
+    /// Why it is dead, as one of a few words.
+    pub(super) class: &'static str,
+}
+
+/// Decides about a task that was tried `attempt` times before, and that has failed for `failing_ms`.
+pub(super) fn decide(
+    entry: &Entry,
+    attempt: i64,
+    failing_ms: Millis,
+    result: Result<(), Failure>,
+    config: &TasksConfig,
+) -> Ended {
+    let in_order = entry.in_order && config.in_order;
+    let dead = |reason: String, class| Ended { end: End::Dead, outcome: "dead", reason: Some(reason), class };
+    let again = |reason: String, after_ms: Millis| {
+        // The last try is made when its time is over, and not a pause later.
+        let left_ms = (config.retried_ms - failing_ms).max(0);
+        let pause_ms = backoff_ms(attempt, config.longest_pause_ms).max(after_ms).min(left_ms.max(1));
+        let end = End::Again { after_ms: pause_ms, in_order };
+        Ended { end, outcome: "retry", reason: Some(reason), class: "" }
+    };
+    let is_late = failing_ms >= config.retried_ms;
+    let is_held_up = in_order && entry.gives_way && failing_ms >= HELD_UP_MS;
+    match result {
+        Ok(()) => Ended { end: End::Done, outcome: "done", reason: None, class: "" },
+        Err(Failure::LeftAlone(after_ms)) => {
+            let reason = "its receiver is left alone, as it failed or asked for it".to_owned();
+            Ended { end: End::Postponed(after_ms), outcome: "put off", reason: Some(reason), class: "" }
+        }
+        Err(Failure::GiveUp(why)) => dead(why, "refused"),
+        Err(Failure::Fault(why)) if attempt + 1 >= entry.attempts => dead(why, "fault"),
+        Err(Failure::Fault(why)) => again(why, 0),
+        Err(Failure::Retry(why) | Failure::Later { why, .. }) if is_late => dead(why, "time"),
+        Err(Failure::Later { why, well_ms: Some(well_ms), .. }) if is_held_up && well_ms < failing_ms => {
+            dead(format!("{why}, for ten minutes in which it took those of others"), "held others up")
+        }
+        Err(Failure::Retry(why)) => again(why, 0),
+        Err(Failure::Later { why, after_ms, .. }) => again(why, after_ms),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::work::tasks::TASKS;
+
+    const HOUR: Millis = 3_600_000;
+
+    fn ended(task: &str, attempt: i64, failing_ms: Millis, failure: Failure) -> (&'static str, &'static str) {
+        let config = Config::from_lookup(|_| None).unwrap().tasks;
+        let entry = TASKS.iter().find(|entry| entry.name == task).unwrap();
+        let Ended { outcome, class, .. } = decide(entry, attempt, failing_ms, Err(failure), &config);
+        (outcome, class)
+    }
+
+    fn away(well_ms: Option<Millis>) -> Failure {
+        Failure::Later { why: "the receiver answered 503".to_owned(), after_ms: 0, well_ms }
+    }
+
+    #[test]
+    fn tasks_are_given_up_by_time_and_faults_of_ours_by_tries() {
+        for (attempt, failing_ms, failure, expected) in [
+            (0, 0, away(None), ("retry", "")),
+            (9, 9 * 60_000, away(None), ("retry", "")),
+            (500, 24 * HOUR - 1, away(None), ("retry", "")),
+            (500, 24 * HOUR, away(None), ("dead", "time")),
+            (500, 24 * HOUR, Failure::Retry(String::new()), ("dead", "time")),
+            (500, 24 * HOUR, Failure::LeftAlone(1), ("put off", "")),
+            (8, 0, Failure::Fault(String::new()), ("retry", "")),
+            (9, 0, Failure::Fault(String::new()), ("dead", "fault")),
+            (0, 0, Failure::GiveUp(String::new()), ("dead", "refused")),
+            // Others were taken meanwhile, or long before, or never.
+            (5, 9 * 60_000, away(Some(1_000)), ("retry", "")),
+            (5, 11 * 60_000, away(Some(1_000)), ("dead", "held others up")),
+            (5, 11 * 60_000, away(Some(12 * 60_000)), ("retry", "")),
+            (5, 11 * 60_000, away(None), ("retry", "")),
+        ] {
+            let said = format!("{attempt} tries, {failing_ms} ms, {failure:?}");
+            assert_eq!(ended("webhook.v1", attempt, failing_ms, failure), expected, "{said}");
+        }
+        assert_eq!(
+            ended("payment.v1", 5, 11 * 60_000, away(Some(1_000))),
+            ("retry", ""),
+            "somebody paid for it"
+        );
+        assert_eq!(
+            ended("outreach.v1", 5, 11 * 60_000, away(Some(1_000))),
+            ("retry", ""),
+            "nobody waits behind it"
+        );
+    }
+}
