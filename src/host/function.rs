@@ -125,7 +125,8 @@ impl FunctionWorker {
     async fn hand_over(&self, queue: &Queue, time: WorkTime) -> Result<usize, Error> {
         let mut handed_over = 0;
         while time.is_left() {
-            let batch = publisher::publish_due(&self.app, queue, publisher::BATCH).await?;
+            let batch =
+                publisher::publish_due(&self.app, queue, publisher::BATCH, publisher::PATIENCE).await?;
             handed_over += batch.count - batch.failed;
             if batch.count == 0 || batch.failed > 0 {
                 break;

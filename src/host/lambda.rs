@@ -174,15 +174,11 @@ impl Broker {
         if !app.db.has_enqueued() || app.clock.now() < self.away_until.load(Ordering::Relaxed) {
             return;
         }
-        let handing_over = publisher::publish_due(app, queue, HANDED_OVER);
         let time = time_left.unwrap_or(BROKER_TIME).min(BROKER_TIME);
-        let fault = match tokio::time::timeout(time, handing_over).await {
-            Ok(Ok(batch)) if batch.failed == 0 => return,
-            Ok(Ok(batch)) => {
-                format!("{} tasks were not taken: {}", batch.failed, batch.why.unwrap_or_default())
-            }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "no answer".to_owned(),
+        let fault = match publisher::publish_due(app, queue, HANDED_OVER, time).await {
+            Ok(batch) if batch.failed == 0 => return,
+            Ok(batch) => format!("{} tasks were not taken: {}", batch.failed, batch.why.unwrap_or_default()),
+            Err(error) => error.to_string(),
         };
         tracing::warn!(fault, "the broker is away; tasks stay in the outbox");
         self.away_until.store(app.clock.now() + BROKER_PAUSE_MS, Ordering::Relaxed);

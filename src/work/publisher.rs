@@ -15,6 +15,8 @@ use crate::store::outbox;
 pub const BATCH: i64 = 200;
 /// How often the outbox is looked at while nothing is due.
 const IDLE: Duration = Duration::from_millis(100);
+/// Longer than the client itself takes to give a record up.
+pub const PATIENCE: Duration = Duration::from_secs(20);
 /// The pause after a failure, so that a broker that is down is not asked all the time.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -44,7 +46,7 @@ pub async fn run(app: &App, queue: &Queue, mut stop: watch::Receiver<bool>) {
                 })
                 .is_ok();
         }
-        let pause = match publish_due(app, queue, BATCH).await {
+        let pause = match publish_due(app, queue, BATCH, PATIENCE).await {
             Ok(HandedOver { count: 0, .. }) if !prepared => PAUSE,
             Ok(HandedOver { count: 0, .. }) => IDLE,
             Ok(HandedOver { failed: 0, .. }) => continue,
@@ -66,17 +68,19 @@ pub async fn run(app: &App, queue: &Queue, mut stop: watch::Receiver<bool>) {
     }
 }
 
-/// Hands over one batch, of at most `limit` keys.
+/// Hands over one batch, of at most `limit` keys. What is not acknowledged within `time` is noted as not taken and handed
+/// over again; where the broker has it after all, the second delivery has no effect.
 ///
 /// # Errors
 /// The database's.
-pub async fn publish_due(app: &App, queue: &Queue, limit: i64) -> Result<HandedOver> {
+pub async fn publish_due(app: &App, queue: &Queue, limit: i64, time: Duration) -> Result<HandedOver> {
     let handing = handover::take_unpublished(&app.db, limit).await?;
     let envelopes = &handing.envelopes;
     if envelopes.is_empty() {
         return Ok(HandedOver::default());
     }
-    let results = queue.publish(envelopes).await;
+    let late = |_| envelopes.iter().map(|_| Err(NotTaken::Later("no answer in time".to_owned()))).collect();
+    let results: Vec<_> = tokio::time::timeout(time, queue.publish(envelopes)).await.unwrap_or_else(late);
     let mut handed = HandedOver { count: envelopes.len(), ..HandedOver::default() };
     let (mut acknowledged, mut too_large) = (Vec::with_capacity(results.len()), Vec::new());
     for (envelope, result) in envelopes.iter().zip(results) {

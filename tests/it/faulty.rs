@@ -110,12 +110,16 @@ async fn sends_with_tasks(brokers: &str, topic: &str) -> (Lambda, Vec<Duration>,
         let answer = lambda.invoke(&http_api("POST", path, "", token, Some((&text, false)))).await;
         assert_eq!(answer["statusCode"], 200, "{answer}");
     };
-    let world = json!({ "id": "world", "kind": "world", "members": ["alice"], "settings": { "open": true } });
-    post("/channel/create", &server_token(), world).await;
+    // Tasks of one channel go one behind the other, so each of these has one.
+    for n in 0..4 {
+        let id = format!("world-{n}");
+        let world = json!({ "id": id, "kind": "world", "members": ["alice"], "settings": { "open": true } });
+        post("/channel/create", &server_token(), world).await;
+    }
     let mut times = Vec::new();
     for n in 0..4 {
         let started = Instant::now();
-        let said = json!({ "channel": "world", "text": format!("{n}") });
+        let said = json!({ "channel": format!("world-{n}"), "text": format!("{n}") });
         post("/message/send", &player_token("alice"), said).await;
         times.push(started.elapsed());
     }

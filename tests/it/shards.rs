@@ -38,6 +38,7 @@ const MIXED: &[(&str, &str)] = &[
     ("push_due.rs", "process"),
     ("right_change.rs", "right_change"),
     ("sends/one_pass.rs", "outbox"),
+    ("sends/one_pass.rs", "outbox_open"),
     ("sends/one_pass.rs", "pace"),
     ("sends/one_pass.rs", "wordlist_hit"),
     ("sends/postgres.rs", "outbox"),
