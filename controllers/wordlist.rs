@@ -113,7 +113,8 @@ impl Action for TestWordlist {
 
     async fn run(self, app: &App, _: Moderator) -> Result<TestReply> {
         let list = app.blocklist.current();
-        let mut verdict = list.filter.judge(self.text.as_str());
+        let finds = app.found(&list, self.text.as_str()).await?;
+        let mut verdict = list.filter.verdict(&finds);
         if let Some(strictness) = self.kind.and_then(|kind| list.policy.of(kind.as_str())) {
             strictness.apply(&mut verdict);
         }

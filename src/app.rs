@@ -14,6 +14,7 @@ use crate::chat::screening::{Judged, Screen};
 use crate::chat::values::Limit;
 use crate::config::data_folder::{self, Presence};
 use crate::config::{Config, Platform, WebhookConfig};
+use crate::filter::{Budget, Finds};
 use crate::outside::broker::Queue;
 use crate::outside::bus::Bus;
 use crate::outside::calls::Calls;
@@ -115,7 +116,8 @@ impl App {
         {
             calls.prepare().map_err(|fault| StartError::new("preparing calls to others", fault))?;
         }
-        let queue = config.kafka.as_ref().map(Queue::new).transpose();
+        let queue =
+            config.kafka.as_ref().map(|kafka| Queue::new(kafka, config.tasks.remembered_ms)).transpose();
         let queue = queue.map_err(|fault| StartError::new("preparing the broker's client", fault))?;
         let bus = match &config.bus {
             Some(bus) => Some(Bus::new(bus, config.is_latest(), db.hub()).await),
@@ -157,7 +159,7 @@ impl App {
         Screen { filter: &list.filter, wordlist: &list.version, display_safety, names: filter_names }
     }
 
-    /// Judges a send by a list, beside the threads that answer requests where it is long.
+    /// Judges a send by a list.
     ///
     /// # Errors
     /// The filter panicked.
@@ -169,8 +171,22 @@ impl App {
         if said.bytes() <= LONG_BYTES {
             return Ok(Judged::of(&list.filter, &before, said));
         }
-        let (list, said, span) = (Arc::clone(list), said.clone(), tracing::Span::current());
-        let judging = move || span.in_scope(|| Judged::of(&list.filter, &before, &said));
-        tokio::task::spawn_blocking(judging).await.map_err(Error::internal)
+        let (list, said) = (Arc::clone(list), said.clone());
+        Self::aside(move || Judged::of(&list.filter, &before, &said)).await
+    }
+
+    /// What is found in any text.
+    ///
+    /// # Errors
+    /// The filter panicked.
+    pub async fn found(&self, list: &Arc<Loaded>, text: &str) -> Result<Finds> {
+        let (list, text) = (Arc::clone(list), text.to_owned());
+        Self::aside(move || list.filter.find(&text, &mut Budget::of(text.len()))).await
+    }
+
+    /// Does what takes a while beside the threads that answer requests.
+    async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        let span = tracing::Span::current();
+        tokio::task::spawn_blocking(move || span.in_scope(work)).await.map_err(Error::internal)
     }
 }

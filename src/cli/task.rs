@@ -12,6 +12,7 @@ use crate::base::error::{Error, StartError};
 use crate::base::random;
 use crate::config::{Config, parse};
 use crate::outside::envelope::Envelope;
+use crate::store::handover;
 use crate::store::outbox::{self, Listed, Waiting, Which};
 use crate::work::tasks::TASKS;
 use crate::work::worker::{WorkTime, Worker};
@@ -82,6 +83,8 @@ pub(super) enum TaskCommand {
         /// The key.
         key: String,
     },
+    /// Hand over again what the broker was given and no worker has ended: after it lost records, or its topic was made anew.
+    HandOver,
     /// Run a task here and now, and say how it ended.
     Run {
         /// Its name.
@@ -131,6 +134,16 @@ impl TaskCommand {
                 true => say(&format!("{key} is taken up again")),
                 false => Err(StartError::new("tasks", format!("{key} is not set aside"))),
             },
+            Self::HandOver => {
+                if app.queue.is_none() {
+                    return Err(StartError::new(
+                        "tasks",
+                        "KAFKA_BROKERS is not set: there is no broker to hand them to",
+                    ));
+                }
+                let keys = handover::hand_over_again(&app.db).await.map_err(fault)?;
+                say(&format!("tasks of {keys} keys are handed over again by whoever serves"))
+            }
             Self::Run { name, payload } => run_one(&app, name, payload).await,
         }
     }

@@ -126,6 +126,10 @@ pub const FIGURES: &[Figure] = &[
         "guildhall_broker_partitions",
         "Partitions of the topic that this worker has; none means that it gets no tasks.",
     ),
+    counter(
+        "guildhall_records_forgotten_total",
+        "Records of the topic that were not run: older than what is remembered, and not in the outbox.",
+    ),
     gauge("guildhall_broker_lag", "Records of this worker's partitions that it has not taken yet."),
     counter(
         "guildhall_broker_clients_renewed_total",

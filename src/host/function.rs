@@ -139,7 +139,7 @@ impl FunctionWorker {
     async fn prepare(&self, queue: &Queue) {
         if !self.prepared.load(Ordering::Relaxed) {
             match queue.create_topics().await {
-                Ok(()) => self.prepared.store(true, Ordering::Relaxed),
+                Ok(_) => self.prepared.store(true, Ordering::Relaxed),
                 Err(error) => tracing::warn!(error, "topics can't be made now; trying again"),
             }
         }

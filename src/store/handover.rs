@@ -5,12 +5,14 @@
 //! second, late and reordered ones have none. One that comes too early for that is given back: the outbox has it again, and
 //! it is handed over in its turn.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use sqlx::FromRow;
 
 use super::engine::sql::{Sql, Tx, by_dialect, values};
-use super::outbox::{FORGOTTEN_MS, Lane, Leaving, Taken, TakenKey, first_tasks, lock, settle, sort_in};
+use super::outbox::{
+    FORGOTTEN_MS, Lane, Leaving, Taken, TakenKey, WINDOW, first_tasks, lock, settle, sort_in,
+};
 use super::{Db, json};
 use crate::base::clock::Millis;
 use crate::base::error::Result;
@@ -19,6 +21,8 @@ use crate::outside::envelope::Envelope;
 
 /// A process that died between taking a task and handing it to the broker is given up on after this.
 const HANDING_OVER_MS: Millis = 30_000;
+/// Keys that one step lets be handed over again.
+const KEYS_AT_ONCE: i64 = 200;
 
 macro_rules! due_keys {
     () => {
@@ -49,6 +53,19 @@ pub struct Handing {
     keys: Vec<String>,
     /// The tasks; those of a key in their order.
     pub envelopes: Vec<Envelope>,
+}
+
+impl Handing {
+    /// That of some keys, which can be let go while others are still on their way.
+    #[must_use]
+    pub fn of_keys(&self, keys: &HashSet<&str>) -> Self {
+        let of = |envelope: &&Envelope| keys.contains(envelope.key.as_str());
+        Self {
+            holder: self.holder.clone(),
+            keys: self.keys.iter().filter(|key| keys.contains(key.as_str())).cloned().collect(),
+            envelopes: self.envelopes.iter().filter(of).cloned().collect(),
+        }
+    }
 }
 
 /// Takes tasks of up to `limit` keys to hand to the broker: due ones, and those whose worker died or that were forgotten.
@@ -249,6 +266,42 @@ async fn delivered(tx: &mut Tx, db: &Db, envelope: &Envelope, now: Millis) -> Re
     };
     tx.execute(KEY, values![id]).await?;
     Ok(Some(row))
+}
+
+/// Has what a broker had handed over once more: its topic is new, or lost its newest records. Says how many keys that were.
+///
+/// # Errors
+/// The database's.
+pub async fn hand_over_again(db: &Db) -> Result<u64> {
+    macro_rules! sent {
+        ($lock:literal) => {
+            concat!(
+                "SELECT key, hold FROM outbox_key WHERE stage || '' = $1 AND key > $2 AND hold IN ('sent', 'leased')
+                 ORDER BY key LIMIT $3",
+                $lock
+            )
+        };
+    }
+    const SENT: Sql = by_dialect(sent!(""), sent!(" FOR UPDATE"));
+    // What it has of a key stands among the first.
+    const FORGET: &str = "UPDATE outbox SET published_at = 0 WHERE published_at > 0 AND n IN
+        (SELECT n FROM outbox WHERE stage = $1 AND key = $2 ORDER BY place, n LIMIT $3)";
+    let (mut last, mut keys) = (String::new(), 0);
+    loop {
+        let mut tx = db.begin().await?;
+        let sent: Vec<(String, String)> = tx.all(SENT, values![db.stage, &last, KEYS_AT_ONCE]).await?;
+        let Some((newest, _)) = sent.last().cloned() else { return Ok(keys) };
+        for (key, hold) in &sent {
+            tx.execute(FORGET, values![db.stage, key, 4 * WINDOW]).await?;
+            // Whoever works on its head lets it go by themselves.
+            if hold == "sent" {
+                settle(&mut tx, db, key, false).await?;
+            }
+        }
+        tx.commit().await?;
+        keys += sent.len() as u64;
+        last = newest;
+    }
 }
 
 /// Takes back what a broker had, where there is none any more. A late delivery finds its task in other hands.

@@ -1,18 +1,26 @@
 //! Hands tasks from the outbox to the broker, after the commit that stored them: what could not be handed over stays,
 //! and is tried again. No send waits for it.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::app::App;
 use crate::base::error::Result;
 use crate::outside::broker::{NotTaken, Queue};
-use crate::store::handover;
+use crate::store::handover::{self, Handing};
 use crate::store::outbox;
 
 /// Keys of which tasks are handed over together.
 pub const BATCH: i64 = 200;
+/// Batches of which the broker has not taken all.
+const AT_ONCE: usize = 50;
+/// A batch is told as a whole where the broker takes it in this time; else what it has is noted, and the rest is waited for.
+const EARLY: Duration = Duration::from_millis(500);
 /// How often the outbox is looked at while nothing is due.
 const IDLE: Duration = Duration::from_millis(100);
 /// Longer than the client itself takes to give a record up.
@@ -33,37 +41,76 @@ pub struct HandedOver {
     pub no_topic: bool,
 }
 
-/// Publishes until told to stop.
+/// Publishes until told to stop. What the broker does not take at once, such as a partition's without a leader, holds up
+/// nothing but itself: meanwhile others are handed over.
 pub async fn run(app: &App, queue: &Queue, mut stop: watch::Receiver<bool>) {
-    let mut prepared = false;
+    let (mut prepared, mut failing) = (false, false);
+    let mut under_way = FuturesUnordered::new();
     while !*stop.borrow() {
         if !prepared {
-            prepared = queue
-                .create_topics()
-                .await
-                .inspect_err(|error| {
-                    tracing::warn!(error, "topics can't be made now; trying again");
-                })
-                .is_ok();
+            prepared = prepare(app, queue).await;
         }
-        let pause = match publish_due(app, queue, BATCH, PATIENCE).await {
-            Ok(HandedOver { count: 0, .. }) if !prepared => PAUSE,
-            Ok(HandedOver { count: 0, .. }) => IDLE,
-            Ok(HandedOver { failed: 0, .. }) => continue,
-            Ok(HandedOver { failed, why, no_topic, .. }) => {
-                tracing::warn!(failed, why, "the broker did not take tasks; they stay in the outbox");
-                // Somebody deleted it under us: it is made again.
-                prepared &= !no_topic;
-                PAUSE
+        let mut pause = if prepared { IDLE } else { PAUSE };
+        if under_way.len() < if failing { 1 } else { AT_ONCE } {
+            match handover::take_unpublished(&app.db, BATCH).await {
+                Ok(handing) if handing.envelopes.is_empty() => {}
+                Ok(handing) => {
+                    under_way.push(publish(app, queue, handing, PATIENCE));
+                    pause = Duration::ZERO;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the outbox can't be read; trying again");
+                    pause = PAUSE;
+                }
             }
-            Err(error) => {
-                tracing::warn!(%error, "the outbox can't be read; trying again");
-                PAUSE
-            }
-        };
+        }
         tokio::select! {
+            Some(handed) = under_way.next() => {
+                let handed = handed.unwrap_or_else(|error| {
+                    tracing::warn!(%error, "what the broker took can't be noted; it is handed over again");
+                    HandedOver::default()
+                });
+                failing = handed.failed > 0 && handed.failed == handed.count;
+                if let HandedOver { failed: 1.., why, .. } = &handed {
+                    tracing::warn!(failed = handed.failed, why, "the broker did not take tasks; they stay in the outbox");
+                }
+                // Somebody deleted it under us: it is made again.
+                prepared &= !handed.no_topic;
+                if failing {
+                    tokio::select! {
+                        () = tokio::time::sleep(PAUSE) => {}
+                        _ = stop.changed() => {}
+                    }
+                }
+            }
             () = tokio::time::sleep(pause) => {}
             _ = stop.changed() => {}
+        }
+    }
+    while under_way.next().await.is_some() {}
+}
+
+/// Makes the topics where they are not there. With a new one, what an earlier one had is handed over again.
+async fn prepare(app: &App, queue: &Queue) -> bool {
+    match queue.create_topics().await {
+        Ok(false) => true,
+        Ok(true) => match handover::hand_over_again(&app.db).await {
+            Ok(keys) => {
+                tracing::info!(
+                    topic = queue.topic(),
+                    keys,
+                    "the topic was made; what one before it had is handed over again"
+                );
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, "what an earlier topic had can't be handed over now; it will in an hour");
+                true
+            }
+        },
+        Err(error) => {
+            tracing::warn!(error, "topics can't be made now; trying again");
+            false
         }
     }
 }
@@ -75,15 +122,43 @@ pub async fn run(app: &App, queue: &Queue, mut stop: watch::Receiver<bool>) {
 /// The database's.
 pub async fn publish_due(app: &App, queue: &Queue, limit: i64, time: Duration) -> Result<HandedOver> {
     let handing = handover::take_unpublished(&app.db, limit).await?;
+    publish(app, queue, handing, time).await
+}
+
+async fn publish(app: &App, queue: &Queue, handing: Handing, time: Duration) -> Result<HandedOver> {
     let envelopes = &handing.envelopes;
     if envelopes.is_empty() {
         return Ok(HandedOver::default());
     }
-    let late = |_| envelopes.iter().map(|_| Err(NotTaken::Later("no answer in time".to_owned()))).collect();
-    let results: Vec<_> = tokio::time::timeout(time, queue.publish(envelopes)).await.unwrap_or_else(late);
+    let begun = Instant::now();
+    let mut results: Vec<Option<Result<(), NotTaken>>> = envelopes.iter().map(|_| None).collect();
+    let send = |(nth, envelope)| async move { (nth, queue.publish(envelope).await) };
+    let mut sending: FuturesUnordered<_> = envelopes.iter().enumerate().map(send).collect();
+    let mut collect = async |results: &mut Vec<Option<Result<(), NotTaken>>>, until: Instant| {
+        let all = async {
+            while let Some((nth, result)) = sending.next().await {
+                results[nth] = Some(result);
+            }
+        };
+        tokio::time::timeout_at(until, all).await.is_ok()
+    };
+    if !collect(&mut results, begun + EARLY.min(time)).await {
+        // Those whose records are all there wait for nobody else's.
+        let mut keys: HashSet<&str> = envelopes.iter().map(|envelope| envelope.key.as_str()).collect();
+        for (envelope, result) in envelopes.iter().zip(&results) {
+            if !matches!(result, Some(Ok(()))) {
+                keys.remove(envelope.key.as_str());
+            }
+        }
+        let there = handing.of_keys(&keys);
+        handover::note_published(&app.db, &there, &vec![true; there.envelopes.len()]).await?;
+        collect(&mut results, begun + time).await;
+    }
+    drop(sending);
     let mut handed = HandedOver { count: envelopes.len(), ..HandedOver::default() };
     let (mut acknowledged, mut too_large) = (Vec::with_capacity(results.len()), Vec::new());
     for (envelope, result) in envelopes.iter().zip(results) {
+        let result = result.unwrap_or_else(|| Err(NotTaken::Later("no answer in time".to_owned())));
         acknowledged.push(result.is_ok());
         match result {
             Ok(()) => {}

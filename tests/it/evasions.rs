@@ -1,6 +1,6 @@
 //! How words are hidden, and what only looks like it: one table of each, made of placeholders.
 
-use guildhall::filter::{Filter, Wordlist, display};
+use guildhall::filter::{Budget, Filter, Wordlist, display};
 use proptest::prelude::*;
 
 fn filter(words: &str) -> Filter {
@@ -16,6 +16,15 @@ fn masked(words: &str, text: &str) -> String {
 
 /// What may stand beside a disguise, of 1,900 bytes: talk, and signs that can be read in many ways.
 const BESIDE: [&str; 6] = ["good game all ", "一个人 ", ". ", "/\\", "m*&|(", "|\\|/\\/"];
+
+/// Behind a long text, as the last of a payload's strings, which are as long as strings may be.
+fn is_found_in_a_payload(filter: &Filter, beside: &str, text: &str) -> bool {
+    let strings = [beside.repeat(3), format!("{beside} {text}")];
+    let mut budget = Budget::of(beside.len() + strings.iter().map(String::len).sum::<usize>());
+    filter.find(beside, &mut budget);
+    let [_, last] = strings.each_ref().map(|string| filter.find(string, &mut budget));
+    filter.verdict(&last).hits.iter().any(|hit| hit.span.end > beside.len())
+}
 
 /// Words, a text that hides them, and what others see of it; wherever in a long text it stands.
 fn all_are_masked(rows: &[(&str, &str, &str)]) {
@@ -33,6 +42,7 @@ fn all_are_masked(rows: &[(&str, &str, &str)]) {
             let before = format!("{text} {beside}");
             let found = filter.judge(&before).hits.iter().any(|hit| hit.span.start <= text.len());
             assert!(found, "{words} in {text} before {}", &beside[..12]);
+            assert!(is_found_in_a_payload(&filter, &beside, text), "{words} in {text} in a payload");
         }
     }
 }

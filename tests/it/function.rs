@@ -11,6 +11,7 @@ use guildhall::outside::broker::Delivery;
 use guildhall::outside::envelope::Envelope;
 use guildhall::store::outbox;
 use guildhall::work::task::{Entry, Failure, Task};
+use guildhall::work::tasks::TASKS;
 use guildhall::work::worker::{WorkTime, Worker};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -139,6 +140,32 @@ impl Task for Slow {
     }
 }
 
+/// What was written before that which is remembered may have been done: it is run only where the outbox has it.
+#[tokio::test]
+async fn a_record_from_before_what_is_remembered_is_run_only_where_it_waits() {
+    let app = TestApp::with(&[("GUILDHALL_TASK_REMEMBERED", "2d")]).await;
+    outbox::enqueue_once(&app.app.db, "waits", "retention.v1", "retention.v1", "{}").await.unwrap();
+    let now = app.app.db.now().await.unwrap();
+    let days_ago = |days: i64| Some(now - days * 86_400_000);
+    let records =
+        [("waits", days_ago(3)), ("unknown", days_ago(3)), ("young", days_ago(1)), ("undated", None)];
+    let delivery = |(offset, (id, written_at)): (usize, (&str, Option<i64>))| Delivery {
+        partition: 1,
+        offset: offset as i64,
+        written_at,
+        content: Ok(sweep(id).into_bytes()),
+    };
+    let worker = Worker::new(app.app.clone(), TASKS);
+    for record in records.into_iter().enumerate() {
+        let failed = worker.run_batch(vec![delivery(record)], WorkTime::of(Duration::from_secs(60))).await;
+        assert!(failed.is_empty(), "{failed:?}");
+    }
+    assert!(outbox::find(&app.app.db, "unknown").await.is_err());
+    for id in ["waits", "young", "undated"] {
+        assert_eq!(state(&app, id).await, "done", "{id}");
+    }
+}
+
 const SLOW: &[Entry] = &[Entry::of::<Slow>()];
 
 /// What does not fit into the invocation's time comes again, and nothing of it has begun.
@@ -147,7 +174,7 @@ async fn a_batch_that_is_too_long_is_cut_where_its_time_ends() {
     let app = TestApp::new().await;
     let delivery = |offset: i64| {
         let bytes = sweep(&format!("slow-{offset}")).replace("retention.v1", "slow.v1").into_bytes();
-        Delivery { partition: 4, offset, content: Ok(bytes) }
+        Delivery { partition: 4, offset, written_at: None, content: Ok(bytes) }
     };
     let started = Instant::now();
     let failed = Worker::new(app.app.clone(), SLOW)

@@ -1,20 +1,33 @@
 //! Servers and workers on an Apache Kafka of a test's own: it is restarted, killed and away, workers die and stand still,
 //! records can't be read, certificates and passwords are wrong. No event is lost, and the log says why nothing goes.
 
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use guildhall::app::App;
+use guildhall::base::clock::Clock;
+use guildhall::config::Config;
+use guildhall::work::task::Entry;
+use guildhall::work::tasks::retention::Retention;
+use guildhall::work::worker::Worker;
 use nix::sys::signal::Signal;
 use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::sync::watch;
 
 use crate::database;
 use crate::kafka_server::KafkaServer;
 use crate::process::{Connection, Process, WorkerProcess, eventually, player_token, server_token, within};
 use crate::receiver::{Receiver, WEBHOOK_SECRET};
+use crate::support::SECRET;
 
 const TOPIC: &str = "guildhall.tasks";
 const CHANNELS: usize = 20;
@@ -59,6 +72,17 @@ impl Fleet {
 
     fn variables(&self) -> Vec<(&str, &str)> {
         self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+    }
+
+    /// The program's inside, over the same database and broker.
+    async fn app(&self) -> Arc<App> {
+        let data = self.data().display().to_string();
+        let mut variables: HashMap<String, String> = self.variables.iter().cloned().collect();
+        variables.extend(database::of_folder(&self.data()).map(|url| ("DATABASE_URL".to_owned(), url)));
+        variables.insert("GUILDHALL_DATA".to_owned(), data);
+        variables.insert("GUILDHALL_TOKEN_SECRET".to_owned(), SECRET.to_owned());
+        let config = Config::from_lookup(|name| variables.get(name).cloned()).unwrap();
+        App::start(config, Clock::default()).await.unwrap()
     }
 
     fn data(&self) -> std::path::PathBuf {
@@ -247,6 +271,10 @@ async fn a_producer_that_can_not_go_on_is_made_anew() {
     fleet.all_arrive().await;
 }
 
+fn admin(broker: &KafkaServer) -> AdminClient<DefaultClientContext> {
+    ClientConfig::new().set("bootstrap.servers", broker.address()).create().unwrap()
+}
+
 /// Deleted under running servers, it is made again, and nothing is lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_is_deleted_is_made_again() {
@@ -254,11 +282,131 @@ async fn a_topic_that_is_deleted_is_made_again() {
     let mut fleet = Fleet::start(&broker, 1, &[]).await;
     fleet.send(20).await;
     fleet.all_arrive().await;
-    let admin: rdkafka::admin::AdminClient<rdkafka::client::DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", broker.address()).create().unwrap();
-    admin.delete_topics(&[TOPIC], &rdkafka::admin::AdminOptions::new()).await.unwrap();
+    let admin = admin(&broker);
+    // What the broker has and no worker took yet is lost with the topic.
+    fleet.workers.clear();
+    fleet.send(20).await;
+    eventually("the hand-over", async || (fleet.status().await?["sent"] == 20).then_some(())).await;
+    admin.delete_topics(&[TOPIC], &AdminOptions::new()).await.unwrap();
     fleet.send(40).await;
+    fleet.add_worker();
     fleet.all_arrive().await;
+}
+
+/// Kept for half of what is remembered; one that keeps its records for longer is told of.
+#[tokio::test(flavor = "multi_thread")]
+async fn how_long_a_topic_keeps_its_records_is_set_and_looked_at() {
+    let broker = KafkaServer::start();
+    let fleet = Fleet::start(&broker, 0, &[("GUILDHALL_TASK_REMEMBERED", "2d")]).await;
+    let admin = admin(&broker);
+    eventually("the topic", async || {
+        let of = ResourceSpecifier::Topic(TOPIC);
+        let found = admin.describe_configs([&of], &AdminOptions::new()).await.ok()?;
+        let kept = found[0].as_ref().ok()?.get("retention.ms")?.value.clone()?;
+        assert_eq!(kept, "86400000");
+        Some(())
+    })
+    .await;
+    let told = "keeps records for longer than GUILDHALL_TASK_REMEMBERED";
+    assert!(!fleet.logs().contains(told));
+    drop(fleet);
+    let fleet = Fleet::start(&broker, 0, &[("GUILDHALL_TASK_REMEMBERED", "12h")]).await;
+    eventually("the warning", async || fleet.logs().contains(told).then_some(())).await;
+}
+
+/// The partition of a key where a topic has two, as the client finds it: by CRC-32.
+fn partition_of(key: &str) -> u32 {
+    let crc = key.bytes().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| crc >> 1 ^ if crc & 1 == 1 { 0xedb8_8320 } else { 0 })
+    });
+    !crc % 2
+}
+
+/// A partition has no leader, as its broker is away: the tasks of the other go on, and in the end none is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_without_a_leader_holds_no_other_up() {
+    let broker = KafkaServer::start();
+    let mut second = broker.second();
+    let topics = [
+        NewTopic::new("__consumer_offsets", 4, TopicReplication::Variable(&[&[1], &[1], &[1], &[1]]))
+            .set("cleanup.policy", "compact"),
+        NewTopic::new(TOPIC, 2, TopicReplication::Variable(&[&[1], &[2]])),
+    ];
+    for made in admin(&broker).create_topics(&topics, &AdminOptions::new()).await.unwrap() {
+        made.unwrap();
+    }
+    let mut fleet = Fleet::start(&broker, 1, &[]).await;
+    fleet.send(CHANNELS).await;
+    fleet.all_arrive().await;
+    second.stop();
+    let healthy = (0..CHANNELS).filter(|n| partition_of(&format!("c{n}")) == 0).count();
+    assert!((1..CHANNELS).contains(&healthy));
+    // A record without a leader is given up after ten seconds: twenty times that is more patience than there is.
+    let rounds = async {
+        for round in 1..=20 {
+            fleet.send(CHANNELS).await;
+            eventually("the events of the others", async || {
+                (fleet.receiver.ids().len() == CHANNELS + round * healthy).then_some(())
+            })
+            .await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, rounds).await.expect("the others don't wait");
+    second.start_again();
+    fleet.all_arrive().await;
+}
+
+/// Knows one task, as a version from before webhooks would.
+const OLDER: &[Entry] = &[Entry::of::<Retention>()];
+
+/// All at once: a worker that can't run what it is brought, one of an older version, a receiver that goes and comes, and a
+/// worker that is killed. Each event arrives, and what arrives of a channel is in its order.
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_of_all_sorts_tell_of_each_event_in_its_order() {
+    let broker = KafkaServer::start();
+    let mut fleet = Fleet::start(&broker, 2, &[]).await;
+    let unset: Vec<(&str, &str)> =
+        fleet.variables().into_iter().filter(|(name, _)| !name.starts_with("GUILDHALL_WEBHOOK")).collect();
+    let _unset = WorkerProcess::start(&fleet.data(), &unset);
+    let (stop, stopped) = watch::channel(false);
+    let older = fleet.app().await;
+    let consumer = older.queue.as_ref().unwrap().consume().unwrap();
+    let older = tokio::spawn(Worker::new(older, OLDER).consume(consumer, stopped));
+    fleet.send(200).await;
+    fleet.some_arrive(50).await;
+    fleet.receiver.status.store(503, Ordering::SeqCst);
+    fleet.send(100).await;
+    drop(fleet.workers.remove(0));
+    fleet.receiver.status.store(204, Ordering::SeqCst);
+    fleet.add_worker();
+    fleet.send(100).await;
+    fleet.all_arrive().await;
+    stop.send(true).unwrap();
+    older.await.unwrap();
+    // By when each was taken for the first time.
+    let mut taken = HashSet::new();
+    let order: Vec<String> = fleet
+        .receiver
+        .taken
+        .lock()
+        .unwrap()
+        .iter()
+        .filter(|id| taken.insert((*id).clone()))
+        .cloned()
+        .collect();
+    let events: HashMap<String, Value> = fleet.receiver.events.lock().unwrap().iter().map(event).collect();
+    let mut last: HashMap<String, i64> = HashMap::new();
+    for id in &order {
+        let message = &events[id]["data"]["message"];
+        let (channel, seq) = (message["channel"].as_str().unwrap(), message["seq"].as_i64().unwrap());
+        let before = last.insert(channel.to_owned(), seq).unwrap_or_default();
+        assert!(seq > before, "{channel}: {seq} behind {before}");
+    }
+    assert_eq!(order.len(), fleet.sent);
+}
+
+fn event((headers, body): &(http::HeaderMap, String)) -> (String, Value) {
+    (headers["webhook-id"].to_str().unwrap().to_owned(), serde_json::from_str(body).unwrap())
 }
 
 /// A certificate and a password, right and wrong: tasks go, or the log says why they don't, and never the password.

@@ -19,7 +19,8 @@ async fn what_one_worker_cannot_run_another_takes_from_the_table() {
     // The older one alone: it gives back what it is brought.
     eventually("everything is given back, or waits behind that", async || {
         let left = outbox::left(&plant.app.app.db, &[], true, 0).await.unwrap();
-        (left.iter().map(|left| left.keys).sum::<i64>() == 3).then_some(())
+        // The hour's sweep is given back too.
+        left.iter().any(|left| left.task == "noting.v1" && left.keys == 3).then_some(())
     })
     .await;
     plant.add_worker();

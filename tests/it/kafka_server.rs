@@ -32,18 +32,25 @@ impl KafkaServer {
     /// A new one whose clients speak `protocol`, with users (name and password, by SCRAM-SHA-512) and further lines in its
     /// configuration.
     pub fn start_with(protocol: &str, users: &[(&str, &str)], settings: &str) -> Self {
-        let folder = tempfile::Builder::new().prefix("guildhall-kafka").tempdir().unwrap();
         let [port, controller] = free_ports();
-        let place = folder.path().display().to_string();
-        let fixed = TEMPLATE.replace("FOLDER", &place).replace(":CONTROLLER", &format!(":{controller}"));
         let listeners = format!(
-            "listeners=CLIENTS://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-             advertised.listeners=CLIENTS://127.0.0.1:{port}\n\
-             inter.broker.listener.name=CLIENTS\n\
+            "controller.quorum.voters=1@127.0.0.1:{controller}\n\
+             listeners=CLIENTS://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
+             advertised.listeners=CLIENTS://127.0.0.1:{port}\n"
+        );
+        Self::set_up(protocol, users, &(listeners + settings), port)
+    }
+
+    /// Its files, and the process. Of two lines that set the same the last one counts.
+    fn set_up(protocol: &str, users: &[(&str, &str)], settings: &str, port: u16) -> Self {
+        let folder = tempfile::Builder::new().prefix("guildhall-kafka").tempdir().unwrap();
+        let fixed = TEMPLATE.replace("FOLDER", &folder.path().display().to_string());
+        let protocols = format!(
+            "inter.broker.listener.name=CLIENTS\n\
              listener.security.protocol.map=CONTROLLER:PLAINTEXT,CLIENTS:{protocol}\n"
         );
         let properties = folder.path().join("properties");
-        fs::write(&properties, fixed + &listeners + settings).unwrap();
+        fs::write(&properties, fixed + &protocols + settings).unwrap();
         let mut format = java(64);
         format.args(["kafka.tools.StorageTool", "format", "--cluster-id", "guildhall-tests-000000"]);
         format.arg("--config").arg(&properties);
@@ -79,6 +86,18 @@ impl KafkaServer {
     /// `kill -9`.
     pub fn kill(&mut self) {
         self.end_by(Signal::SIGKILL);
+    }
+
+    /// Another broker beside this one, which leads partitions and decides nothing.
+    pub fn second(&self) -> Self {
+        let first = fs::read_to_string(self.folder.path().join("properties")).unwrap();
+        let voters = first.lines().find(|line| line.starts_with("controller.quorum.voters=")).unwrap();
+        let [port] = free_ports();
+        let settings = format!(
+            "process.roles=broker\nnode.id=2\n{voters}\nlisteners=CLIENTS://127.0.0.1:{port}\n\
+             advertised.listeners=CLIENTS://127.0.0.1:{port}\n"
+        );
+        Self::set_up("PLAINTEXT", &[], &settings, port)
     }
 
     fn end_by(&mut self, signal: Signal) {

@@ -49,6 +49,7 @@ impl Consumer {
                     return Delivery {
                         partition: record.partition(),
                         offset: record.offset(),
+                        written_at: record.timestamp().to_millis(),
                         content: Ok(record.payload().unwrap_or_default().to_vec()),
                     };
                 }
@@ -105,7 +106,7 @@ impl Consumer {
             tracing::warn!(%fault, partition, offset, "a record that can't be read can't be passed over now");
             return None;
         }
-        Some(Delivery { partition, offset, content: Err(format!("can't be read: {code}")) })
+        Some(Delivery { partition, offset, written_at: None, content: Err(format!("can't be read: {code}")) })
     }
 
     /// Notes that all records before `offset` are done. A partition that is another's by now is its own affair.

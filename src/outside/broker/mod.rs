@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use futures_util::future::join_all;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::util::Timeout;
 
+use crate::base::clock::Millis;
 use crate::base::lock::lock;
 use crate::config::{KafkaConfig, Password, SaslPassword};
 use crate::outside::envelope::Envelope;
@@ -43,9 +43,13 @@ struct Sender {
 /// The connection to the broker.
 pub struct Queue {
     config: KafkaConfig,
+    /// How long it is remembered which tasks were done.
+    remembered_ms: Millis,
     sender: ArcSwap<Sender>,
     /// Held by whoever makes another producer.
     renewing: std::sync::Mutex<()>,
+    /// Held by whoever sends a record by itself.
+    by_itself: tokio::sync::Mutex<()>,
 }
 
 /// One record as it came.
@@ -55,6 +59,8 @@ pub struct Delivery {
     pub partition: i32,
     /// Its number there.
     pub offset: i64,
+    /// When it was written, as far as the broker or the platform says.
+    pub written_at: Option<Millis>,
     /// Its value, empty where there is none; or why it can't be read.
     pub content: Result<Vec<u8>, String>,
 }
@@ -85,9 +91,15 @@ impl Queue {
     ///
     /// # Errors
     /// Settings that the client refuses, a file that can't be read.
-    pub fn new(config: &KafkaConfig) -> Result<Self, String> {
+    pub fn new(config: &KafkaConfig, remembered_ms: Millis) -> Result<Self, String> {
         let sender = ArcSwap::from_pointee(Sender::new(config)?);
-        Ok(Self { config: config.clone(), sender, renewing: std::sync::Mutex::default() })
+        Ok(Self {
+            config: config.clone(),
+            remembered_ms,
+            sender,
+            renewing: std::sync::Mutex::default(),
+            by_itself: tokio::sync::Mutex::default(),
+        })
     }
 
     /// The stage's topic.
@@ -95,11 +107,12 @@ impl Queue {
         &self.config.topic
     }
 
-    /// Makes the topic and the one for dead letters, where the broker lets us and they are not there.
+    /// Makes the topic and the one for dead letters, where the broker lets us and they are not there. True where the topic
+    /// is new: what an earlier one of its name had is gone.
     ///
     /// # Errors
     /// The broker's; sending may work all the same.
-    pub async fn create_topics(&self) -> Result<(), String> {
+    pub async fn create_topics(&self) -> Result<bool, String> {
         let told = |fault: KafkaError| fault.to_string();
         let admin: AdminClient<Context> =
             client(&self.config, "topics")?.create_with_context(Context::new("topics")).map_err(told)?;
@@ -110,34 +123,61 @@ impl Queue {
         let dead = self.config.dead_topic();
         let new =
             |name, partitions| NewTopic::new(name, partitions, TopicReplication::Fixed(BROKERS_DEFAULT));
-        let topics = [new(&self.config.topic, self.config.partitions), new(&dead, 1)];
+        // Well below what is remembered: a record that is read again later finds that its task was done.
+        let kept = (self.remembered_ms / 2).to_string();
+        let tasks = new(&self.config.topic, self.config.partitions).set("retention.ms", &kept);
+        let topics = [tasks, new(&dead, 1)];
         let options = AdminOptions::new().operation_timeout(Some(ADMIN)).request_timeout(Some(ADMIN));
+        let mut is_new = false;
         for made in admin.create_topics(&topics, &options).await.map_err(why)? {
             match made {
-                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Ok(topic) => is_new |= topic == self.config.topic,
+                Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
                 Err((topic, code)) if is_final(code) => {
                     tracing::warn!(topic, %code, "topics are made by others here; sending to the one there is");
                 }
                 Err((topic, code)) => return Err(format!("{topic}: {code}")),
             }
         }
-        Ok(())
+        if !is_new {
+            self.look_how_long_it_keeps(&admin, &options).await;
+        }
+        Ok(is_new)
     }
 
-    /// Sends envelopes; says of each whether the broker has it.
-    pub async fn publish(&self, envelopes: &[Envelope]) -> Vec<Result<(), NotTaken>> {
-        let send = |envelope: &Envelope| {
-            let (key, bytes) = (envelope.key.clone(), envelope.to_bytes());
-            async move { self.send(&self.config.topic, &key, &bytes).await }
+    /// Says so where the topic keeps records for longer than it is remembered what was done.
+    async fn look_how_long_it_keeps(&self, admin: &AdminClient<Context>, options: &AdminOptions) {
+        let topic = &self.config.topic;
+        let found = match admin.describe_configs([&ResourceSpecifier::Topic(topic)], options).await {
+            Ok(found) => found,
+            Err(fault) => return tracing::debug!(%fault, "how long the topic keeps records is not known"),
         };
-        let mut results = join_all(envelopes.iter().map(send)).await;
-        // The client sends many as one, and the topic refuses all for the size of the whole: each by itself, then.
-        for (envelope, result) in envelopes.iter().zip(&mut results) {
-            if matches!(result, Err(NotTaken::TooLarge)) {
-                *result = send(envelope).await;
-            }
+        let kept = found.iter().flatten().find_map(|of| of.get("retention.ms")?.value.clone());
+        let remembered_ms = self.remembered_ms;
+        let is_longer = |ms: &i64| *ms < 0 || *ms > remembered_ms;
+        if let Some(kept_ms) = kept.and_then(|ms| ms.parse().ok()).filter(is_longer) {
+            tracing::warn!(
+                topic,
+                kept_ms,
+                remembered_ms,
+                "the topic keeps records for longer than GUILDHALL_TASK_REMEMBERED; older ones will not be run"
+            );
         }
-        results
+    }
+
+    /// Sends an envelope.
+    ///
+    /// # Errors
+    /// Why the broker does not have it.
+    pub async fn publish(&self, envelope: &Envelope) -> Result<(), NotTaken> {
+        let (topic, bytes) = (&self.config.topic, envelope.to_bytes());
+        let sent = self.send(topic, &envelope.key, &bytes).await;
+        if !matches!(sent, Err(NotTaken::TooLarge)) {
+            return sent;
+        }
+        // The client sends many as one, and the topic refuses all for the size of the whole: each by itself, then.
+        let _by_itself = self.by_itself.lock().await;
+        self.send(topic, &envelope.key, &bytes).await
     }
 
     /// Sends what nobody will run to the dead letters, with the reason.

@@ -15,16 +15,19 @@ use tokio::task::JoinSet;
 use super::lanes::{Content, Item, Lanes, read};
 use super::progress::Progress;
 use super::{WorkTime, Worker};
-use crate::base::error::Result;
+use crate::base::clock::Millis;
+use crate::base::error::{Error, Result};
 use crate::base::panic::caught;
 use crate::outside::broker::{Consumer, Queue};
-use crate::outside::envelope::MAX_BYTES;
+use crate::outside::envelope::{Envelope, MAX_BYTES};
 use crate::store::outbox;
 
 /// Records that wait in the program for their turn.
 const WAITING: usize = 256;
 /// How often it is committed.
 const COMMIT: Duration = Duration::from_millis(200);
+/// The clocks of a broker and of a database may differ by so much.
+const CLOCKS_DIFFER_MS: Millis = 300_000;
 /// The pause after a fault of the database.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -96,6 +99,7 @@ impl Worker {
     pub(super) async fn handle_once(&self, item: &Item, time: WorkTime) -> Result<()> {
         let handled = caught(async {
             match &item.content {
+                Content::Task(envelope) if self.is_forgotten(envelope, item.written_at).await? => Ok(()),
                 Content::Task(envelope) => self.run_now(envelope.clone(), time).await,
                 Content::Unreadable { bytes, reason } => self.bury(item, bytes, reason).await,
             }
@@ -106,8 +110,33 @@ impl Worker {
         }
     }
 
+    /// Is it unknown, and from before what is remembered? Then it may have been done: where offsets are lost, the broker
+    /// brings again what it still has.
+    async fn is_forgotten(&self, envelope: &Envelope, written_at: Option<Millis>) -> Result<bool> {
+        let Some(written_at) = written_at else { return Ok(false) };
+        let remembered_ms = self.app.config.tasks.remembered_ms - CLOCKS_DIFFER_MS;
+        if written_at >= self.app.db.now().await? - remembered_ms {
+            return Ok(false);
+        }
+        match outbox::find(&self.app.db, &envelope.id).await {
+            Ok(_) => Ok(false),
+            Err(Error::NotFound(_)) => {
+                let Envelope { id, task, .. } = envelope;
+                tracing::warn!(
+                    id,
+                    task,
+                    written_at,
+                    "a record is older than what is remembered; it is not run"
+                );
+                metrics::counter!("guildhall_records_forgotten_total").increment(1);
+                Ok(true)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     async fn give_up(&self, item: &Item, why: &str) -> Result<()> {
-        let Item { partition, offset, content } = item;
+        let Item { partition, offset, content, .. } = item;
         tracing::error!(
             partition,
             offset,

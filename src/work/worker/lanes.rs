@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use crate::base::clock::Millis;
 use crate::outside::broker::Delivery;
 use crate::outside::envelope::Envelope;
 
@@ -9,6 +10,7 @@ use crate::outside::envelope::Envelope;
 pub(super) struct Item {
     pub(super) partition: i32,
     pub(super) offset: i64,
+    pub(super) written_at: Option<Millis>,
     pub(super) content: Content,
 }
 
@@ -58,7 +60,7 @@ impl Lanes {
 
 /// What a record holds, and the key of its order.
 pub(super) fn read(delivery: Delivery) -> (String, Item) {
-    let Delivery { partition, offset, content } = delivery;
+    let Delivery { partition, offset, written_at, content } = delivery;
     let unreadable =
         |bytes, reason| (format!("unreadable {partition} {offset}"), Content::Unreadable { bytes, reason });
     let (key, content) = match content {
@@ -68,5 +70,5 @@ pub(super) fn read(delivery: Delivery) -> (String, Item) {
         },
         Err(reason) => unreadable(Vec::new(), reason),
     };
-    (key, Item { partition, offset, content })
+    (key, Item { partition, offset, written_at, content })
 }
