@@ -103,18 +103,17 @@ struct Record {
     partition: i32,
     offset: i64,
     #[serde(default)]
-    timestamp: Option<i64>,
-    #[serde(default)]
     value: Option<String>,
 }
 
 impl Batch {
     fn into_event(self) -> Event {
-        let delivery = |Record { partition, offset, timestamp, value }| {
+        let delivery = |Record { partition, offset, value }| {
             let value = value.unwrap_or_default();
             // What is no base64 is no envelope either: it goes on, and becomes a dead letter that shows it.
             let bytes = STANDARD.decode(&value).unwrap_or_else(|_| value.into_bytes());
-            Delivery { partition, offset, written_at: timestamp, content: Ok(bytes) }
+            // Whoever brings an event to a function may do so long after it was written, also by hand.
+            Delivery { partition, offset, written_at: None, content: Ok(bytes) }
         };
         let partition =
             |(name, records): (String, Vec<Record>)| (name, records.into_iter().map(delivery).collect());
@@ -148,7 +147,6 @@ impl CkafkaBatch {
     fn into_event(self) -> Event {
         let mut partitions: BTreeMap<String, Vec<Delivery>> = BTreeMap::new();
         for CkafkaRecord { ckafka: Ckafka { topic, partition, offset, msg_body } } in self.records {
-            // The platform does not say when it was written.
             let content = Ok(msg_body.into_bytes());
             let delivery = Delivery { partition, offset, written_at: None, content };
             partitions.entry(format!("{topic}-{partition}")).or_default().push(delivery);

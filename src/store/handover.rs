@@ -276,7 +276,7 @@ pub async fn hand_over_again(db: &Db) -> Result<u64> {
     macro_rules! sent {
         ($lock:literal) => {
             concat!(
-                "SELECT key, hold FROM outbox_key WHERE stage || '' = $1 AND key > $2 AND hold IN ('sent', 'leased')
+                "SELECT key, hold FROM outbox_key WHERE stage || '' = $1 AND key > $2 AND hold <> ''
                  ORDER BY key LIMIT $3",
                 $lock
             )
@@ -293,7 +293,7 @@ pub async fn hand_over_again(db: &Db) -> Result<u64> {
         let Some((newest, _)) = sent.last().cloned() else { return Ok(keys) };
         for (key, hold) in &sent {
             tx.execute(FORGET, values![db.stage, key, 4 * WINDOW]).await?;
-            // Whoever works on its head lets it go by themselves.
+            // Who works on its head, or hands tasks over at this moment, lets it go by themselves.
             if hold == "sent" {
                 settle(&mut tx, db, key, false).await?;
             }

@@ -2,15 +2,17 @@
 //! and is tried again. No send waits for it.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::app::App;
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use crate::outside::broker::{NotTaken, Queue};
 use crate::store::handover::{self, Handing};
 use crate::store::outbox;
@@ -21,6 +23,8 @@ pub const BATCH: i64 = 200;
 const AT_ONCE: usize = 50;
 /// A batch is told as a whole where the broker takes it in this time; else what it has is noted, and the rest is waited for.
 const EARLY: Duration = Duration::from_millis(500);
+/// How often it is looked whether the topic is there.
+const LOOK: Duration = Duration::from_secs(30);
 /// How often the outbox is looked at while nothing is due.
 const IDLE: Duration = Duration::from_millis(100);
 /// Longer than the client itself takes to give a record up.
@@ -43,19 +47,26 @@ pub struct HandedOver {
 
 /// Publishes until told to stop. What the broker does not take at once, such as a partition's without a leader, holds up
 /// nothing but itself: meanwhile others are handed over.
-pub async fn run(app: &App, queue: &Queue, mut stop: watch::Receiver<bool>) {
-    let (mut prepared, mut failing) = (false, false);
-    let mut under_way = FuturesUnordered::new();
+pub async fn run(app: &Arc<App>, queue: &Queue, mut stop: watch::Receiver<bool>) {
+    let (mut prepared, mut failing, mut looked) = (false, false, Instant::now());
+    // Tasks of their own: one that waits for the database goes on while this loop waits for it too.
+    let mut under_way = JoinSet::new();
     while !*stop.borrow() {
-        if !prepared {
-            prepared = prepare(app, queue).await;
+        // A topic that somebody deletes takes along what it was given: it is made again, also where nobody says anything.
+        if !prepared || looked.elapsed() > LOOK {
+            (prepared, looked) = (prepare(app, queue).await, Instant::now());
         }
         let mut pause = if prepared { IDLE } else { PAUSE };
         if under_way.len() < if failing { 1 } else { AT_ONCE } {
             match handover::take_unpublished(&app.db, BATCH).await {
                 Ok(handing) if handing.envelopes.is_empty() => {}
                 Ok(handing) => {
-                    under_way.push(publish(app, queue, handing, PATIENCE));
+                    let app = Arc::clone(app);
+                    under_way.spawn(async move {
+                        let queue =
+                            app.queue.as_ref().ok_or_else(|| Error::internal("there is no broker"))?;
+                        publish(&app, queue, handing, PATIENCE).await
+                    });
                     pause = Duration::ZERO;
                 }
                 Err(error) => {
@@ -65,8 +76,8 @@ pub async fn run(app: &App, queue: &Queue, mut stop: watch::Receiver<bool>) {
             }
         }
         tokio::select! {
-            Some(handed) = under_way.next() => {
-                let handed = handed.unwrap_or_else(|error| {
+            Some(joined) = under_way.join_next() => {
+                let handed = joined.map_err(Error::internal).flatten().unwrap_or_else(|error| {
                     tracing::warn!(%error, "what the broker took can't be noted; it is handed over again");
                     HandedOver::default()
                 });
@@ -87,7 +98,7 @@ pub async fn run(app: &App, queue: &Queue, mut stop: watch::Receiver<bool>) {
             _ = stop.changed() => {}
         }
     }
-    while under_way.next().await.is_some() {}
+    while under_way.join_next().await.is_some() {}
 }
 
 /// Makes the topics where they are not there. With a new one, what an earlier one had is handed over again.

@@ -17,12 +17,11 @@ fn masked(words: &str, text: &str) -> String {
 /// What may stand beside a disguise, of 1,900 bytes: talk, and signs that can be read in many ways.
 const BESIDE: [&str; 6] = ["good game all ", "一个人 ", ". ", "/\\", "m*&|(", "|\\|/\\/"];
 
-/// Behind a long text, as the last of a payload's strings, which are as long as strings may be.
+/// As the last of a payload's strings, which share what may be spent on a send.
 fn is_found_in_a_payload(filter: &Filter, beside: &str, text: &str) -> bool {
-    let strings = [beside.repeat(3), format!("{beside} {text}")];
-    let mut budget = Budget::of(beside.len() + strings.iter().map(String::len).sum::<usize>());
-    filter.find(beside, &mut budget);
-    let [_, last] = strings.each_ref().map(|string| filter.find(string, &mut budget));
+    let strings = [BESIDE[0].repeat(142), BESIDE[0].repeat(284), format!("{beside} {text}")];
+    let mut budget = Budget::of(strings.iter().map(String::len).sum());
+    let [.., last] = strings.each_ref().map(|string| filter.find(string, &mut budget));
     filter.verdict(&last).hits.iter().any(|hit| hit.span.end > beside.len())
 }
 

@@ -58,7 +58,7 @@ impl KafkaServer {
             format.arg("--add-scram").arg(format!("SCRAM-SHA-512=[name={name},password={password}]"));
         }
         let formatted = format.output().unwrap();
-        assert!(formatted.status.success(), "{}", String::from_utf8_lossy(&formatted.stdout));
+        assert!(formatted.status.success(), "{formatted:?}");
         let mut server = Self { folder, port, child: None };
         server.start_again();
         server
@@ -91,7 +91,7 @@ impl KafkaServer {
     /// Another broker beside this one, which leads partitions and decides nothing.
     pub fn second(&self) -> Self {
         let first = fs::read_to_string(self.folder.path().join("properties")).unwrap();
-        let voters = first.lines().find(|line| line.starts_with("controller.quorum.voters=")).unwrap();
+        let voters = first.lines().rfind(|line| line.starts_with("controller.quorum.voters=")).unwrap();
         let [port] = free_ports();
         let settings = format!(
             "process.roles=broker\nnode.id=2\n{voters}\nlisteners=CLIENTS://127.0.0.1:{port}\n\

@@ -5,6 +5,7 @@
 //! says that it can't go on is made anew.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -48,6 +49,8 @@ pub struct Queue {
     sender: ArcSwap<Sender>,
     /// Held by whoever makes another producer.
     renewing: std::sync::Mutex<()>,
+    /// Was it looked how long the topic keeps its records?
+    looked: AtomicBool,
     /// Held by whoever sends a record by itself.
     by_itself: tokio::sync::Mutex<()>,
 }
@@ -98,6 +101,7 @@ impl Queue {
             remembered_ms,
             sender,
             renewing: std::sync::Mutex::default(),
+            looked: AtomicBool::new(false),
             by_itself: tokio::sync::Mutex::default(),
         })
     }
@@ -139,7 +143,7 @@ impl Queue {
                 Err((topic, code)) => return Err(format!("{topic}: {code}")),
             }
         }
-        if !is_new {
+        if !is_new && !self.looked.swap(true, Ordering::Relaxed) {
             self.look_how_long_it_keeps(&admin, &options).await;
         }
         Ok(is_new)
