@@ -102,11 +102,8 @@ impl Db {
                 let options = postgres::require_current(url.expose()).await?;
                 Pools::Postgres(Connections::new(options, config.database_connections))
             }
-            Some(url) => sqlite::open(url.expose()).await?,
-            None => {
-                let file = config.data.join(EMBEDDED_FILE);
-                sqlite::open(&format!("sqlite://{}", file.display())).await?
-            }
+            Some(url) => sqlite::open(url.expose()).await?.0,
+            None => sqlite::open(&Self::embedded(config)).await?.0,
         };
         let hub = Arc::new(Hub::default());
         let times = Arc::<Times>::default();
@@ -135,8 +132,14 @@ impl Db {
     pub async fn migrate(config: &Config) -> Result<usize, String> {
         match &config.database_url {
             Some(url) if url.is_postgres() => postgres::migrate(url.expose()).await,
-            _ => Self::open(config, Clock::default()).await.map(|_| 0),
+            Some(url) => sqlite::open(url.expose()).await.map(|(_, steps)| steps),
+            None => sqlite::open(&Self::embedded(config)).await.map(|(_, steps)| steps),
         }
+    }
+
+    /// The address of the embedded default.
+    fn embedded(config: &Config) -> String {
+        format!("sqlite://{}", config.data.join(EMBEDDED_FILE).display())
     }
 
     /// Now, by the clock that all who share this database go by: `PostgreSQL`'s own, else this machine's.

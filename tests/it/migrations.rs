@@ -191,6 +191,20 @@ async fn start(config: &Config) -> Result<(), String> {
     App::start(config.clone(), Clock::default()).await.map(drop).map_err(|fault| fault.to_string())
 }
 
+/// Steps are counted where they are run: all of them on an empty database, none on a current one.
+#[tokio::test]
+async fn how_many_steps_were_run_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = if database::on_postgres() { Some(database::schema().await) } else { None };
+    let config = Config::from_lookup(|name| match name {
+        "DATABASE_URL" => url.clone(),
+        "GUILDHALL_DATA" => Some(folder.path().display().to_string()),
+        _ => None,
+    });
+    let config = config.unwrap();
+    assert_eq!((Db::migrate(&config).await, Db::migrate(&config).await), (Ok(1), Ok(0)));
+}
+
 /// The way back: an older program on what a newer one left starts, and works.
 #[tokio::test]
 async fn an_older_program_works_on_a_newer_versions_tables() {
@@ -235,7 +249,8 @@ async fn a_database_of_an_unreleased_state_is_refused_with_what_to_do() {
     let older = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
                  VALUES (19, 'of before', TRUE, 'x', 0)";
     let edited = "UPDATE _sqlx_migrations SET checksum = 'x'";
-    for statement in [older, edited] {
+    let unrecorded = "DROP TABLE _sqlx_migrations";
+    for statement in [older, edited, unrecorded] {
         let folder = tempfile::tempdir().unwrap();
         let config = made(&folder).await;
         change(&config, statement).await;
@@ -243,6 +258,8 @@ async fn a_database_of_an_unreleased_state_is_refused_with_what_to_do() {
             assert!(fault.contains("unreleased version of guildhall"), "{fault}");
             assert!(fault.contains("empty"), "it says what to do: {fault}");
             assert_eq!(fault.lines().count(), 1, "{fault}");
+            let place = if database::on_postgres() { "PostgreSQL at 127.0.0.1:" } else { "guildhall.db" };
+            assert!(fault.contains(place), "it says where: {fault}");
         }
     }
 }

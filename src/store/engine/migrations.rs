@@ -14,6 +14,11 @@ pub(super) struct Recorded {
     checksum: Vec<u8>,
 }
 
+impl Recorded {
+    /// Stands for a record where tables are there without one.
+    pub(super) const NONE: Self = Self { version: 0, checksum: Vec::new() };
+}
+
 /// These migrations, run beside what a newer program recorded.
 pub(super) const fn ours(mut migrations: Migrator) -> Migrator {
     migrations.ignore_missing = true;
@@ -30,10 +35,13 @@ pub(super) fn missing(ours: &Migrator, recorded: &[Recorded], instead: &str) -> 
         row.version < first.version || row.version == first.version && row.checksum != *first.checksum
     };
     if let Some(row) = recorded.iter().find(|row| is_foreign(row)) {
+        let which = match row.version {
+            0 => "no record of migrations".to_owned(),
+            version => format!("migration {version}"),
+        };
         return Err(format!(
-            "the tables were made by an unreleased version of guildhall (migration {}), which this one can't bring \
-             up to date: {instead}",
-            row.version
+            "the tables were made by an unreleased version of guildhall ({which}), which this one can't bring up to \
+             date: {instead}"
         ));
     }
     Ok(ours.iter().filter(|step| recorded.iter().all(|row| row.version != step.version)).count())

@@ -26,7 +26,7 @@ const LOCKED: &str = "55P03";
 pub(in crate::store) async fn require_current(url: &str) -> Result<PgConnectOptions, String> {
     let options = options(url).map_err(|fault| text(&fault))?;
     let mut connection = reach(&options).await?;
-    match migrations::missing(&MIGRATIONS, &recorded(&mut connection).await?, INSTEAD)? {
+    match missing(&options, &mut connection).await? {
         0 => Ok(options),
         missing => Err(format!("{missing} migration(s) are missing; run `guildhall migrate`")),
     }
@@ -61,7 +61,7 @@ fn options(url: &str) -> sqlx::Result<PgConnectOptions> {
 pub(in crate::store) async fn migrate(url: &str) -> Result<usize, String> {
     let options = options(url).map_err(|fault| text(&fault))?.options([("statement_timeout", "0")]);
     let mut connection = reach(&options).await?;
-    let missing = migrations::missing(&MIGRATIONS, &recorded(&mut connection).await?, INSTEAD)?;
+    let missing = missing(&options, &mut connection).await?;
     // A newer program's that failed is that program's affair.
     if missing == 0 {
         return Ok(0);
@@ -99,10 +99,23 @@ async fn reach(options: &PgConnectOptions) -> Result<PgConnection, String> {
     reached.map_err(|_| format!("PostgreSQL at {}:{}: {said}", options.get_host(), options.get_port()))
 }
 
+/// How many migrations its tables lack.
+async fn missing(options: &PgConnectOptions, connection: &mut PgConnection) -> Result<usize, String> {
+    let place = || {
+        let (host, port) = (options.get_host(), options.get_port());
+        format!("PostgreSQL at {host}:{port}, database {}", options.get_database().unwrap_or("as the user"))
+    };
+    let recorded = recorded(connection).await?;
+    migrations::missing(&MIGRATIONS, &recorded, INSTEAD).map_err(|fault| format!("{}: {fault}", place()))
+}
+
 async fn recorded(connection: &mut PgConnection) -> Result<Vec<Recorded>, String> {
-    let exists = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL");
-    if !exists.fetch_one(&mut *connection).await.map_err(|fault| text(&fault))? {
-        return Ok(Vec::new());
+    let tables = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL, to_regclass('channel') IS NOT NULL";
+    let tables = sqlx::query_as::<_, (bool, bool)>(tables).fetch_one(&mut *connection).await;
+    match tables.map_err(|fault| text(&fault))? {
+        (true, _) => {}
+        (false, true) => return Ok(vec![Recorded::NONE]),
+        (false, false) => return Ok(Vec::new()),
     }
     let recorded = sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations WHERE success");
     recorded.fetch_all(connection).await.map_err(|fault| text(&fault))

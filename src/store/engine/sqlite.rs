@@ -22,11 +22,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Rows of a page that may wait between the database's thread and ours: a whole page.
 const ROW_BUFFER: usize = 128;
 
-/// Opens the file at a `sqlite:` address, makes it where there is none, and migrates it.
+/// Opens the file at a `sqlite:` address, makes it where there is none, and migrates it. Says how many steps that took.
 ///
 /// # Errors
 /// It can't be used; the text names the file.
-pub(in crate::store) async fn open(url: &str) -> Result<Pools, String> {
+pub(in crate::store) async fn open(url: &str) -> Result<(Pools, usize), String> {
     let file = url.trim_start_matches("sqlite:").trim_start_matches("//");
     let told = |fault: sqlx::Error| text(&fault);
     let opened = async {
@@ -37,7 +37,7 @@ pub(in crate::store) async fn open(url: &str) -> Result<Pools, String> {
             MIGRATIONS.run(&write).await.map_err(|fault| fault.to_string())?;
         }
         let read = pool(READERS, options.pragma("query_only", "on")).await.map_err(told)?;
-        Ok(Pools::Sqlite { read, write })
+        Ok((Pools::Sqlite { read, write }, missing))
     };
     opened.await.map_err(|fault: String| format!("the SQLite file {file}: {fault}"))
 }
@@ -70,9 +70,12 @@ async fn pool(size: u32, options: SqliteConnectOptions) -> sqlx::Result<SqlitePo
 }
 
 async fn recorded(pool: &SqlitePool) -> sqlx::Result<Vec<Recorded>> {
-    let exists = "SELECT count(*) FROM sqlite_master WHERE name = '_sqlx_migrations'";
-    if sqlx::query_scalar::<_, i64>(exists).fetch_one(pool).await? == 0 {
-        return Ok(Vec::new());
+    let tables = "SELECT name FROM sqlite_master WHERE name IN ('_sqlx_migrations', 'channel') ORDER BY name";
+    let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(pool).await?;
+    match tables.first().map(String::as_str) {
+        Some("_sqlx_migrations") => {}
+        Some(_) => return Ok(vec![Recorded::NONE]),
+        None => return Ok(Vec::new()),
     }
     sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations WHERE success").fetch_all(pool).await
 }
