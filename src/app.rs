@@ -116,9 +116,7 @@ impl App {
         {
             calls.prepare().map_err(|fault| StartError::new("preparing calls to others", fault))?;
         }
-        let queue =
-            config.kafka.as_ref().map(|kafka| Queue::new(kafka, config.tasks.remembered_ms)).transpose();
-        let queue = queue.map_err(|fault| StartError::new("preparing the broker's client", fault))?;
+        let queue = queue(&config)?;
         let bus = match &config.bus {
             Some(bus) => Some(Bus::new(bus, config.is_latest(), db.hub()).await),
             None => None,
@@ -189,4 +187,10 @@ impl App {
         let span = tracing::Span::current();
         tokio::task::spawn_blocking(move || span.in_scope(work)).await.map_err(Error::internal)
     }
+}
+
+fn queue(config: &Config) -> Result<Option<Queue>, StartError> {
+    let new = |kafka| Queue::new(kafka, config.tasks.remembered_ms);
+    let queue = config.kafka.as_ref().map(new).transpose();
+    queue.map_err(|fault| StartError::new("preparing the broker's client", fault))
 }
