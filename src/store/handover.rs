@@ -273,33 +273,27 @@ async fn delivered(tx: &mut Tx, db: &Db, envelope: &Envelope, now: Millis) -> Re
 /// # Errors
 /// The database's.
 pub async fn hand_over_again(db: &Db) -> Result<u64> {
-    macro_rules! sent {
-        ($lock:literal) => {
-            concat!(
-                "SELECT key, hold FROM outbox_key WHERE stage || '' = $1 AND key > $2 AND hold <> ''
-                 ORDER BY key LIMIT $3",
-                $lock
-            )
-        };
-    }
-    const SENT: Sql = by_dialect(sent!(""), sent!(" FOR UPDATE"));
+    // All keys, however many there are: so each step reads few, and none is locked that the broker has nothing of.
+    const NEXT: &str =
+        "SELECT key, hold FROM outbox_key WHERE key > $2 AND stage || '' = $1 ORDER BY key LIMIT $3";
     // What it has of a key stands among the first.
     const FORGET: &str = "UPDATE outbox SET published_at = 0 WHERE published_at > 0 AND n IN
         (SELECT n FROM outbox WHERE stage = $1 AND key = $2 ORDER BY place, n LIMIT $3)";
-    let (mut last, mut keys) = (String::new(), 0);
+    let (mut last, mut count) = (String::new(), 0);
     loop {
+        let keys: Vec<(String, String)> = db.all(NEXT, values![db.stage, &last, KEYS_AT_ONCE]).await?;
+        let Some((newest, _)) = keys.last().cloned() else { return Ok(count) };
         let mut tx = db.begin().await?;
-        let sent: Vec<(String, String)> = tx.all(SENT, values![db.stage, &last, KEYS_AT_ONCE]).await?;
-        let Some((newest, _)) = sent.last().cloned() else { return Ok(keys) };
-        for (key, hold) in &sent {
+        for (key, _) in keys.iter().filter(|(_, hold)| !hold.is_empty()) {
+            let Some(row) = lock(&mut tx, db, key).await? else { continue };
             tx.execute(FORGET, values![db.stage, key, 4 * WINDOW]).await?;
             // Who works on its head, or hands tasks over at this moment, lets it go by themselves.
-            if hold == "sent" {
-                settle(&mut tx, db, key, false).await?;
+            if row.hold == "sent" {
+                settle(&mut tx, db, key, row.marked > 0).await?;
             }
+            count += 1;
         }
         tx.commit().await?;
-        keys += sent.len() as u64;
         last = newest;
     }
 }

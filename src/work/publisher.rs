@@ -21,6 +21,8 @@ use crate::store::outbox;
 pub const BATCH: i64 = 200;
 /// Batches of which the broker has not taken all.
 const AT_ONCE: usize = 50;
+/// The same while it takes nothing: some, as it may be a partition alone whose records it does not take.
+const FAILING: usize = 8;
 /// A batch is told as a whole where the broker takes it in this time; else what it has is noted, and the rest is waited for.
 const EARLY: Duration = Duration::from_millis(500);
 /// How often it is looked whether the topic is there.
@@ -57,7 +59,7 @@ pub async fn run(app: &Arc<App>, queue: &Queue, mut stop: watch::Receiver<bool>)
             (prepared, looked) = (prepare(app, queue).await, Instant::now());
         }
         let mut pause = if prepared { IDLE } else { PAUSE };
-        if under_way.len() < if failing { 1 } else { AT_ONCE } {
+        if under_way.len() < if failing { FAILING } else { AT_ONCE } {
             match handover::take_unpublished(&app.db, BATCH).await {
                 Ok(handing) if handing.envelopes.is_empty() => {}
                 Ok(handing) => {

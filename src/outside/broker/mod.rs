@@ -49,7 +49,7 @@ pub struct Queue {
     sender: ArcSwap<Sender>,
     /// Held by whoever makes another producer.
     renewing: std::sync::Mutex<()>,
-    /// Was it looked how long the topic keeps its records?
+    /// Were the topics looked at? What was said of them then is not said again.
     looked: AtomicBool,
     /// Held by whoever sends a record by itself.
     by_itself: tokio::sync::Mutex<()>,
@@ -132,18 +132,20 @@ impl Queue {
         let tasks = new(&self.config.topic, self.config.partitions).set("retention.ms", &kept);
         let topics = [tasks, new(&dead, 1)];
         let options = AdminOptions::new().operation_timeout(Some(ADMIN)).request_timeout(Some(ADMIN));
-        let mut is_new = false;
+        let (mut is_new, is_first) = (false, !self.looked.load(Ordering::Relaxed));
         for made in admin.create_topics(&topics, &options).await.map_err(why)? {
             match made {
                 Ok(topic) => is_new |= topic == self.config.topic,
                 Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((_, code)) if is_final(code) && !is_first => {}
                 Err((topic, code)) if is_final(code) => {
                     tracing::warn!(topic, %code, "topics are made by others here; sending to the one there is");
                 }
                 Err((topic, code)) => return Err(format!("{topic}: {code}")),
             }
         }
-        if !is_new && !self.looked.swap(true, Ordering::Relaxed) {
+        self.looked.store(true, Ordering::Relaxed);
+        if !is_new && is_first {
             self.look_how_long_it_keeps(&admin, &options).await;
         }
         Ok(is_new)
