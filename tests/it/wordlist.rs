@@ -174,7 +174,9 @@ fn publishing_and_going_back() {
 }
 
 async fn serving(place: &Path) -> TestApp {
-    let app = TestApp::with(&[("GUILDHALL_WORDLISTS", place.to_str().unwrap())]).await;
+    // The tests' build may take longer over 100,000 entries on a busy machine than a request may elsewhere.
+    let patience = ("GUILDHALL_REQUEST_TIMEOUT_S", "300");
+    let app = TestApp::with(&[("GUILDHALL_WORDLISTS", place.to_str().unwrap()), patience]).await;
     app.world("world", &["alice"]).await;
     app
 }
