@@ -49,14 +49,19 @@ pub struct HandedOver {
 
 /// Publishes until told to stop. What the broker does not take at once, such as a partition's without a leader, holds up
 /// nothing but itself: meanwhile others are handed over.
-pub async fn run(app: &Arc<App>, queue: &Queue, mut stop: watch::Receiver<bool>) {
-    let (mut prepared, mut failing, mut looked) = (false, false, Instant::now());
+pub async fn run(app: &Arc<App>, _: &Queue, mut stop: watch::Receiver<bool>) {
+    let (mut failing, mut looked) = (false, Instant::now());
+    let mut prepared = prepare(app).await;
+    let mut preparing = JoinSet::new();
     // Tasks of their own: one that waits for the database goes on while this loop waits for it too.
     let mut under_way = JoinSet::new();
     while !*stop.borrow() {
         // A topic that somebody deletes takes along what it was given: it is made again, also where nobody says anything.
-        if !prepared || looked.elapsed() > LOOK {
-            (prepared, looked) = (prepare(app, queue).await, Instant::now());
+        // A broker that is away answers late: nothing is held up by that.
+        if preparing.is_empty() && (!prepared || looked.elapsed() > LOOK) {
+            let app = Arc::clone(app);
+            preparing.spawn(async move { prepare(&app).await });
+            looked = Instant::now();
         }
         let mut pause = if prepared { IDLE } else { PAUSE };
         if under_way.len() < if failing { FAILING } else { AT_ONCE } {
@@ -96,6 +101,7 @@ pub async fn run(app: &Arc<App>, queue: &Queue, mut stop: watch::Receiver<bool>)
                     }
                 }
             }
+            Some(done) = preparing.join_next() => prepared = done.unwrap_or_default(),
             () = tokio::time::sleep(pause) => {}
             _ = stop.changed() => {}
         }
@@ -104,7 +110,8 @@ pub async fn run(app: &Arc<App>, queue: &Queue, mut stop: watch::Receiver<bool>)
 }
 
 /// Makes the topics where they are not there. With a new one, what an earlier one had is handed over again.
-async fn prepare(app: &App, queue: &Queue) -> bool {
+async fn prepare(app: &App) -> bool {
+    let Some(queue) = &app.queue else { return true };
     match queue.create_topics().await {
         Ok(false) => true,
         Ok(true) => match handover::hand_over_again(&app.db).await {
