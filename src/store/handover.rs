@@ -153,12 +153,14 @@ pub async fn note_published(db: &Db, handing: &Handing, acknowledged: &[bool]) -
     keys.sort();
     let mut held = Vec::with_capacity(keys.len());
     for key in keys {
-        if lock(&mut tx, db, key).await?.is_some_and(|row| row.holder == handing.holder) {
+        // A worker may have taken the first of it meanwhile, and even let it go: what is behind that and was not taken by
+        // the broker would wait for nothing.
+        if lock(&mut tx, db, key).await?.is_some_and(|row| row.holder == handing.holder || row.hold == "sent") {
             held.push(key);
         }
     }
     for (envelope, acknowledged) in handing.envelopes.iter().zip(acknowledged) {
-        if !acknowledged && held.contains(&&envelope.key) {
+        if !acknowledged {
             tx.execute(NOT, values![&envelope.id, envelope.attempt]).await?;
         }
     }
@@ -196,7 +198,8 @@ pub async fn claim(db: &Db, envelope: &Envelope, lease_ms: Millis) -> Result<Opt
     let key = lock(&mut tx, db, &row.key).await?;
     let head: Option<(String,)> = tx.optional(HEAD, values![db.stage, &row.key]).await?;
     let is_head = head.is_some_and(|(id,)| id == envelope.id);
-    let is_free = key.is_some_and(|key| key.hold != "leased" && key.parked_at.is_none() && key.marked == 0);
+    let is_free =
+        key.as_ref().is_some_and(|key| key.hold != "leased" && key.parked_at.is_none() && key.marked == 0);
     if !is_head || !is_free {
         give_row_back(&mut tx, envelope).await?;
         tx.commit().await?;
@@ -204,10 +207,17 @@ pub async fn claim(db: &Db, envelope: &Envelope, lease_ms: Millis) -> Result<Opt
     }
     // Behind the lock: whoever had it may have ended the task meanwhile, or put it off.
     let row: Option<Delivered> = tx.optional(DELIVERED, values![&envelope.id]).await?;
-    let Some(row) = row.filter(|row| row.attempt == envelope.attempt && row.not_before <= now) else {
+    let Some(row) = row.filter(|row| row.attempt == envelope.attempt) else {
         tx.commit().await?;
         return Ok(None);
     };
+    // Put off, or stored a moment ago by a process whose clock is a little ahead: it comes again when it is due.
+    if row.not_before > now {
+        give_row_back(&mut tx, envelope).await?;
+        settle(&mut tx, db, &row.key, false).await?;
+        tx.commit().await?;
+        return Ok(None);
+    }
     let holder = random::id();
     tx.execute(TAKE, values![db.stage, &row.key, &holder, now + lease_ms]).await?;
     tx.commit().await?;

@@ -53,6 +53,21 @@ async fn what_the_broker_did_not_take_is_handed_over_again() {
     assert_eq!(taken(&app).await.len(), 1, "but not for ever");
 }
 
+/// The process that stored it has a clock that is a little ahead of ours: the delivery comes before its time, and is given
+/// back rather than forgotten for an hour.
+#[tokio::test]
+async fn a_delivery_before_its_tasks_time_comes_again_in_time() {
+    let app = TestApp::new().await;
+    let ahead = app.app.db.now().await.unwrap() + 300;
+    one_task(&app).await;
+    let first = handing(&app).await;
+    note_published(&app.app.db, &first, &[true]).await.unwrap();
+    app.change(&format!("UPDATE outbox SET not_before = {ahead}")).await;
+    assert!(claim(&app, &first.envelopes[0], LEASE_MS).await.is_none());
+    let again = eventually("the hand-over", async || taken(&app).await.pop()).await;
+    assert!(claim(&app, &again, LEASE_MS).await.is_some());
+}
+
 #[tokio::test]
 async fn a_publisher_that_dies_leaves_its_tasks_to_the_next_but_not_those_that_run_already() {
     let app = TestApp::new().await;
