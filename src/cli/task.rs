@@ -118,11 +118,13 @@ impl TaskCommand {
             }
             Self::Retry { kind, since, reason, .. } => {
                 let kind = kind.unwrap_or_default();
-                let which = Which { kind: &kind, since: app.clock.now() - since, reason: &reason };
+                let until = app.db.now().await.map_err(fault)?;
+                let which = Which { kind: &kind, since: until - since, until, reason: &reason };
                 in_steps("are ready again", async || outbox::revive_some(&app.db, which, STEP).await).await
             }
             Self::Drop { kind, since, reason } => {
-                let which = Which { kind: &kind, since: app.clock.now() - since, reason: &reason };
+                let until = app.db.now().await.map_err(fault)?;
+                let which = Which { kind: &kind, since: until - since, until, reason: &reason };
                 in_steps("were given up", async || outbox::drop_some(&app.db, which, STEP).await).await
             }
             Self::Keys { limit } => keys(&app, limit).await,

@@ -11,7 +11,7 @@ use sqlx::FromRow;
 
 use super::engine::sql::{Sql, Tx, by_dialect, values};
 use super::outbox::{
-    FORGOTTEN_MS, Lane, Leaving, Taken, TakenKey, WINDOW, first_tasks, lock, settle, sort_in,
+    FORGOTTEN_MS, Lane, Leaving, Taken, TakenKey, first_tasks, forget_handed, lock, settle, sort_in,
 };
 use super::{Db, json};
 use crate::base::clock::Millis;
@@ -155,7 +155,8 @@ pub async fn note_published(db: &Db, handing: &Handing, acknowledged: &[bool]) -
     for key in keys {
         // A worker may have taken the first of it meanwhile, and even let it go: what is behind that and was not taken by
         // the broker would wait for nothing.
-        if lock(&mut tx, db, key).await?.is_some_and(|row| row.holder == handing.holder || row.hold == "sent") {
+        if lock(&mut tx, db, key).await?.is_some_and(|row| row.holder == handing.holder || row.hold == "sent")
+        {
             held.push(key);
         }
     }
@@ -278,7 +279,8 @@ async fn delivered(tx: &mut Tx, db: &Db, envelope: &Envelope, now: Millis) -> Re
     Ok(Some(row))
 }
 
-/// Has what a broker had handed over once more: its topic is new, or lost its newest records. Says how many keys that were.
+/// Has what a broker had handed over once more, or run from the table: its topic is new, it lost its newest records, or there
+/// is no broker any more. A late delivery finds its task in other hands. Says how many keys that were.
 ///
 /// # Errors
 /// The database's.
@@ -286,9 +288,6 @@ pub async fn hand_over_again(db: &Db) -> Result<u64> {
     // All keys, however many there are: so each step reads few, and none is locked that the broker has nothing of.
     const NEXT: &str =
         "SELECT key, hold FROM outbox_key WHERE key > $2 AND stage || '' = $1 ORDER BY key LIMIT $3";
-    // What it has of a key stands among the first.
-    const FORGET: &str = "UPDATE outbox SET published_at = 0 WHERE published_at > 0 AND n IN
-        (SELECT n FROM outbox WHERE stage = $1 AND key = $2 ORDER BY place, n LIMIT $3)";
     let (mut last, mut count) = (String::new(), 0);
     loop {
         let keys: Vec<(String, String)> = db.all(NEXT, values![db.stage, &last, KEYS_AT_ONCE]).await?;
@@ -296,7 +295,7 @@ pub async fn hand_over_again(db: &Db) -> Result<u64> {
         let mut tx = db.begin().await?;
         for (key, _) in keys.iter().filter(|(_, hold)| !hold.is_empty()) {
             let Some(row) = lock(&mut tx, db, key).await? else { continue };
-            tx.execute(FORGET, values![db.stage, key, 4 * WINDOW]).await?;
+            forget_handed(&mut tx, db, key).await?;
             // Who works on its head, or hands tasks over at this moment, lets it go by themselves.
             if row.hold == "sent" {
                 settle(&mut tx, db, key, row.marked > 0).await?;
@@ -306,14 +305,4 @@ pub async fn hand_over_again(db: &Db) -> Result<u64> {
         tx.commit().await?;
         last = newest;
     }
-}
-
-/// Takes back what a broker had, where there is none any more. A late delivery finds its task in other hands.
-///
-/// # Errors
-/// The database's.
-pub async fn take_back(db: &Db) -> Result<u64> {
-    const BACK: &str = "UPDATE outbox_key SET hold = '', due_at = $2
-        WHERE stage = $1 AND hold IN ('sent', 'handing') AND parked_at IS NULL";
-    Ok(db.execute(BACK, values![db.stage, db.now().await?]).await?)
 }

@@ -147,9 +147,8 @@ impl Db {
     /// # Errors
     /// [`Error::Unavailable`] when the database does not answer.
     pub async fn now(&self) -> Result<Millis> {
-        let Pools::Postgres(_) = self.pools else { return Ok(self.clock.now()) };
-        if let Some(now) = self.times.now(&self.clock) {
-            return Ok(now + self.clock.passed());
+        if let Some(now) = self.known_now() {
+            return Ok(now);
         }
         const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
         let asking = Asking::now(&self.clock);
@@ -157,6 +156,12 @@ impl Db {
         let (now,) = rows.into_iter().next().ok_or(sqlx::Error::RowNotFound)?;
         self.times.note(asking, now);
         Ok(self.times.now(&self.clock).unwrap_or(now) + self.clock.passed())
+    }
+
+    /// The same, where it is known without asking.
+    fn known_now(&self) -> Option<Millis> {
+        let Pools::Postgres(_) = self.pools else { return Some(self.clock.now()) };
+        Some(self.times.now(&self.clock)? + self.clock.passed())
     }
 
     /// Who waits for what is stored.

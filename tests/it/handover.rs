@@ -5,6 +5,8 @@ use guildhall::store::handover::{Handing, note_published, take_unpublished};
 use guildhall::store::outbox::{End, Lane, enqueue_once, find};
 use guildhall::store::{handover, outbox};
 
+use crate::migrations::change;
+use crate::process::eventually;
 use crate::support::TestApp;
 
 const LEASE_MS: i64 = 10_000;
@@ -62,7 +64,7 @@ async fn a_delivery_before_its_tasks_time_comes_again_in_time() {
     one_task(&app).await;
     let first = handing(&app).await;
     note_published(&app.app.db, &first, &[true]).await.unwrap();
-    app.change(&format!("UPDATE outbox SET not_before = {ahead}")).await;
+    change(&app.app.config, &format!("UPDATE outbox SET not_before = {ahead}")).await;
     assert!(claim(&app, &first.envelopes[0], LEASE_MS).await.is_none());
     let again = eventually("the hand-over", async || taken(&app).await.pop()).await;
     assert!(claim(&app, &again, LEASE_MS).await.is_some());

@@ -46,6 +46,7 @@ mod migrations;
 mod officers;
 mod operators;
 mod outbox;
+mod outbox_turns;
 mod package;
 mod pages;
 mod paths;

@@ -180,7 +180,7 @@ async fn made(folder: &TempDir) -> Config {
     config
 }
 
-async fn change(config: &Config, statement: &str) {
+pub async fn change(config: &Config, statement: &str) {
     match &config.database_url {
         Some(url) => database::execute(url.expose(), statement).await,
         None => database::change(&config.data, statement).await,

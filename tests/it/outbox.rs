@@ -20,7 +20,7 @@ use crate::receiver::{Receiver, WEBHOOK_SECRET};
 use crate::stages::beside;
 use crate::support::TestApp;
 
-async fn app_with(receiver: &Receiver, more: &[(&str, &str)]) -> TestApp {
+pub async fn app_with(receiver: &Receiver, more: &[(&str, &str)]) -> TestApp {
     let url = receiver.url();
     let mut variables =
         vec![("GUILDHALL_WEBHOOK_URL", url.as_str()), ("GUILDHALL_WEBHOOK_SECRET", WEBHOOK_SECRET)];
@@ -47,11 +47,11 @@ fn taken(receiver: &Receiver) -> Vec<(String, i64)> {
     taken.iter().map(read).collect()
 }
 
-fn numbers(receiver: &Receiver, channel: &str) -> Vec<i64> {
+pub fn numbers(receiver: &Receiver, channel: &str) -> Vec<i64> {
     taken(receiver).into_iter().filter(|(of, _)| of == channel).map(|(_, seq)| seq).collect()
 }
 
-async fn lease(db: &Db, names: &[&str]) -> Vec<Lane> {
+pub async fn lease(db: &Db, names: &[&str]) -> Vec<Lane> {
     outbox::lease(db, &Wanted::all(names.iter().copied()), 8, 15_000).await.unwrap()
 }
 
@@ -101,13 +101,13 @@ async fn what_nobody_can_run_is_given_up_after_a_week_or_when_an_operator_says_s
     app.clock.advance(120_000);
     assert_eq!(expire().await, 1, "the head, then the next");
     assert_eq!(find(db, "u0").await.unwrap().reason.as_deref(), Some("nobody could run it"));
-    let which = Which { kind: "unknown.v9", since: 0, reason: "the feature was taken back" };
+    let which = Which { kind: "unknown.v9", since: 0, until: i64::MAX, reason: "the feature was taken back" };
     assert_eq!(outbox::drop_some(db, which, 500).await.unwrap(), 2);
     assert_eq!(find(db, "u2").await.unwrap().state, "dead");
     app.run_tasks().await;
     assert_eq!(find(db, "known").await.unwrap().state, "done", "and what stood behind them goes on");
 
-    let which = Which { kind: "unknown.v9", since: 0, reason: "taken back" };
+    let which = Which { kind: "unknown.v9", since: 0, until: i64::MAX, reason: "taken back" };
     assert_eq!(outbox::revive_some(db, which, 1).await.unwrap(), 1, "in steps");
     assert_eq!(outbox::revive_some(db, which, 500).await.unwrap(), 1);
     assert_eq!(outbox::revive_some(db, which, 500).await.unwrap(), 0, "the other died of something else");

@@ -69,7 +69,7 @@ async fn each_stage_hands_over_and_takes_its_own_tasks() {
     handover::note_published(&latest.db, &handing, &[true]).await.unwrap();
     let elsewhere = handover::claim(&live.app.db, &envelopes[0], 1_000).await.unwrap();
     assert!(elsewhere.is_none(), "on the wrong topic");
-    assert_eq!(handover::take_back(&live.app.db).await.unwrap(), 0);
+    assert_eq!(handover::hand_over_again(&live.app.db).await.unwrap(), 0);
     assert!(handover::claim(&latest.db, &envelopes[0], 1_000).await.unwrap().is_some());
 }
 

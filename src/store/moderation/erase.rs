@@ -223,8 +223,10 @@ async fn erase_tasks(db: &Db, player: &PlayerId) -> Result<()> {
         AND key IN ('told:' || $1, 'purge:' || $1, 'export:' || $1, 'rank:' || $1, 'push:' || $1)";
     const DEAD: &str = "DELETE FROM outbox_dead
         WHERE key IN ('told:' || $1, 'purge:' || $1, 'export:' || $1, 'rank:' || $1, 'push:' || $1)";
+    // One that came meanwhile keeps its key, or nobody would look at it.
     const KEYS: &str = "DELETE FROM outbox_key WHERE stage IN ('', 'latest')
-        AND key IN ('told:' || $1, 'purge:' || $1, 'export:' || $1, 'rank:' || $1, 'push:' || $1)";
+        AND key IN ('told:' || $1, 'purge:' || $1, 'export:' || $1, 'rank:' || $1, 'push:' || $1)
+        AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.key = outbox_key.key AND o.stage = outbox_key.stage)";
     for statement in [WAITING, DEAD, KEYS] {
         db.execute(statement, values![player.as_str()]).await?;
     }

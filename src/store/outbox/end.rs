@@ -4,12 +4,13 @@ use sha2::{Digest, Sha256};
 
 use super::keys;
 use super::lease::Lane;
+use super::status::kinds;
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 use crate::base::random;
 use crate::outside::envelope::Envelope;
 use crate::store::Db;
-use crate::store::engine::sql::{Tx, values};
+use crate::store::engine::sql::{Sql, Tx, by_dialect, values};
 
 /// How a try ended.
 #[derive(Clone, Copy, Debug)]
@@ -158,6 +159,8 @@ pub struct Which<'a> {
     pub kind: &'a str,
     /// Given up, or stored, since.
     pub since: Millis,
+    /// Of dead ones: given up before, so that what dies again meanwhile is not taken again.
+    pub until: Millis,
     /// Of dead ones: with this in their reason.
     pub reason: &'a str,
 }
@@ -167,10 +170,19 @@ pub struct Which<'a> {
 /// # Errors
 /// The database's.
 pub async fn revive_some(db: &Db, which: Which<'_>, batch: i64) -> Result<u64> {
-    const CHOOSE: &str = "SELECT id FROM outbox_dead WHERE stage = $1 AND task = $2 AND finished_at >= $3
-        AND ($4 = '' OR reason LIKE '%' || $4 || '%') ORDER BY finished_at LIMIT $5";
-    let Which { kind, since, reason } = which;
-    let chosen: Vec<(String,)> = db.all(CHOOSE, values![db.stage, kind, since, reason, batch]).await?;
+    macro_rules! choose {
+        ($place:literal) => {
+            concat!(
+                "SELECT id FROM outbox_dead WHERE stage = $1 AND task = $2 AND finished_at >= $3 AND finished_at < $6
+                 AND ($4 = '' OR ",
+                $place,
+                "(reason, $4) > 0) ORDER BY finished_at LIMIT $5"
+            )
+        };
+    }
+    const CHOOSE: Sql = by_dialect(choose!("instr"), choose!("strpos"));
+    let Which { kind, since, until, reason } = which;
+    let chosen: Vec<(String,)> = db.all(CHOOSE, values![db.stage, kind, since, reason, batch, until]).await?;
     revive_all(db, chosen.into_iter().map(|(id,)| id).collect()).await
 }
 
@@ -213,7 +225,7 @@ pub async fn drop_some(db: &Db, which: Which<'_>, batch: i64) -> Result<u64> {
     const CHOOSE: &str = "SELECT o.key FROM outbox o
         LEFT JOIN outbox_key k ON k.stage = o.stage AND k.key = o.key AND k.hold IN ('leased', 'handing') AND k.due_at > $4
         WHERE o.stage = $1 AND o.task = $2 AND o.since >= $3 AND k.key IS NULL ORDER BY o.since LIMIT $5";
-    let Which { kind, since, reason } = which;
+    let Which { kind, since, reason, .. } = which;
     let now = db.now().await?;
     let chosen: Vec<(String,)> = db.all(CHOOSE, values![db.stage, kind, since, now, batch]).await?;
     let mut keys: Vec<String> = chosen.into_iter().map(|(key,)| key).collect();
@@ -255,45 +267,47 @@ async fn drop_of_key(
     Ok(dropped)
 }
 
-/// Gives up heads of keys whose names are none of `names`, and that were due before a time: nobody could run them since.
-/// With `marked`, only of keys that workers at a broker gave back. Says how many.
+/// Gives up heads of keys whose names are none of `names`, and that were due before a time: nobody could run them since. With
+/// `marked`, only of keys that workers at a broker gave back. Says how many; there may be more.
 ///
 /// # Errors
 /// The database's.
 pub async fn expire(db: &Db, names: &[&str], marked: bool, (before, reason): (Millis, &str)) -> Result<u64> {
-    // Whoever takes up a key of a name asks for that name, so what this process can't run is passed by here key by key.
-    const GIVEN_BACK: &str =
-        "SELECT key, task FROM outbox_key WHERE stage = $1 AND marked = 1 AND due_at < $2
-        AND hold = '' ORDER BY due_at LIMIT 500";
-    const OTHERS: &str = "SELECT key, task FROM outbox_key WHERE stage = $1 AND marked = 0 AND due_at < $2
+    const DUE: &str =
+        "SELECT key FROM outbox_key WHERE stage = $1 AND marked = $2 AND task = $3 AND due_at < $4
         AND hold = '' ORDER BY due_at LIMIT 500";
     let mut expired = 0;
-    let choices: &[&'static str] = if marked { &[GIVEN_BACK] } else { &[GIVEN_BACK, OTHERS] };
-    for choice in choices {
-        let due: Vec<(String, String)> = db.all(*choice, values![db.stage, before]).await?;
-        for (key, task) in due {
-            if !names.contains(&task.as_str()) {
-                expired += expire_head(db, &key, before, reason).await?;
-            }
+    for (mark, task) in kinds(db, names, marked).await? {
+        let due: Vec<(String,)> = db.all(DUE, values![db.stage, mark, &task, before]).await?;
+        for (key,) in due {
+            expired += expire_head(db, &key, before, reason).await?;
         }
     }
     Ok(expired)
 }
 
 async fn expire_head(db: &Db, key: &str, before: Millis, reason: &str) -> Result<u64> {
-    const HEAD: &str = "SELECT id FROM outbox WHERE stage = $1 AND key = $2 ORDER BY place, n LIMIT 1";
+    const HEAD: &str = "SELECT id, task FROM outbox WHERE stage = $1 AND key = $2 ORDER BY place, n LIMIT 1";
     const DEAD: &str = bury_where!("id = $4");
     const GONE: &str = "DELETE FROM outbox WHERE id = $1";
+    // The next of the same name could not be run either since then, or since it was stored. One of another name has its turn.
+    const SINCE: &str = "UPDATE outbox_key SET due_at =
+            (SELECT CASE WHEN o.not_before > $4 THEN o.not_before ELSE $4 END FROM outbox o WHERE o.n = outbox_key.n)
+        WHERE key = $2 AND stage || '' = $1 AND task = $3 AND hold = ''";
     let now = db.now().await?;
     let mut tx = db.begin().await?;
     let held = keys::lock(&mut tx, db, key).await?;
-    if held.is_none_or(|held| !held.hold.is_empty() || held.due_at >= before) {
-        return Ok(0);
+    let Some(held) = held.filter(|held| held.hold.is_empty() && held.due_at < before) else { return Ok(0) };
+    let head: Option<(String, String)> = tx.optional(HEAD, values![db.stage, key]).await?;
+    let mut gone = 0;
+    if let Some((id, _)) = &head {
+        tx.execute(DEAD, values![now, reason, 0_i64, id]).await?;
+        gone = tx.execute(GONE, values![id]).await?;
     }
-    let Some((id,)) = tx.optional::<(String,)>(HEAD, values![db.stage, key]).await? else { return Ok(0) };
-    tx.execute(DEAD, values![now, reason, 0_i64, &id]).await?;
-    let gone = tx.execute(GONE, values![&id]).await?;
-    keys::settle(&mut tx, db, key, false).await?;
+    keys::settle(&mut tx, db, key, held.marked > 0).await?;
+    if let Some((_, task)) = &head {
+        tx.execute(SINCE, values![db.stage, key, task, held.due_at]).await?;
+    }
     tx.commit().await?;
     Ok(gone)
 }

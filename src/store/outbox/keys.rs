@@ -103,14 +103,22 @@ struct Place {
 }
 
 /// Lets a key go, whose row is locked: it waits for its head, or for what a broker has of it; without tasks it is no more.
+/// Its turn comes behind those that wait already, however old its tasks are: so no key keeps others from theirs.
 pub(in crate::store) async fn settle(tx: &mut Tx, db: &Db, key: &str, marked: bool) -> sqlx::Result<()> {
     const FIRST: &str = "SELECT task, place, n, not_before, published_at FROM outbox
         WHERE stage = $1 AND key = $2 ORDER BY place, n LIMIT $3";
     const PARKED: &str = "UPDATE outbox_key SET hold = 'parked', holder = '', due_at = $3, marked = 0
         WHERE key = $2 AND stage || '' = $1 AND parked_at IS NOT NULL";
-    const WAITS: &str =
-        "UPDATE outbox_key SET task = $3, place = $4, n = $5, due_at = $6, hold = $7, holder = '',
-        marked = $8 WHERE key = $2 AND stage || '' = $1";
+    macro_rules! waits {
+        ($due:literal) => {
+            concat!(
+                "UPDATE outbox_key SET task = $3, place = $4, n = $5, due_at = ",
+                $due,
+                ", hold = $7, holder = '', marked = $8 WHERE key = $2 AND stage || '' = $1"
+            )
+        };
+    }
+    const WAITS: Sql = by_dialect(waits!("max($6, $9)"), waits!("greatest($6, $9)"));
     if tx.execute(PARKED, values![db.stage, key, Millis::MAX]).await? > 0 {
         return Ok(());
     }
@@ -124,7 +132,18 @@ pub(in crate::store) async fn settle(tx: &mut Tx, db: &Db, key: &str, marked: bo
     let forgotten = head.published_at + FORGOTTEN_MS;
     let due = first.iter().find(|row| row.published_at == 0).map_or(forgotten, |row| row.not_before);
     let Place { task, place, n, .. } = head;
-    tx.execute(WAITS, values![db.stage, key, task, *place, *n, due, hold, i64::from(marked)]).await?;
+    // Where the time is not known without asking, its turn is as early as its head's was.
+    let (marked, now) = (i64::from(marked), db.known_now().unwrap_or_default());
+    tx.execute(WAITS, values![db.stage, key, task, *place, *n, due, hold, marked, now]).await?;
+    Ok(())
+}
+
+/// Forgets that a broker has tasks of a key, whose row is locked.
+pub(in crate::store) async fn forget_handed(tx: &mut Tx, db: &Db, key: &str) -> sqlx::Result<()> {
+    // What it has of a key stands among the first.
+    const FORGET: &str = "UPDATE outbox SET published_at = 0 WHERE published_at > 0 AND n IN
+        (SELECT n FROM outbox WHERE stage = $1 AND key = $2 ORDER BY place, n LIMIT $3)";
+    tx.execute(FORGET, values![db.stage, key, 4 * WINDOW]).await?;
     Ok(())
 }
 
@@ -154,6 +173,8 @@ pub async fn unpark(db: &Db, key: &str) -> Result<bool> {
     let Some(row) = lock(&mut tx, db, key).await? else { return Ok(false) };
     let was_parked = tx.execute(UNPARK, values![db.stage, key]).await? > 0;
     if was_parked && row.hold != "leased" {
+        // Whoever had it when it was set aside may be gone.
+        forget_handed(&mut tx, db, key).await?;
         settle(&mut tx, db, key, row.marked > 0).await?;
     }
     tx.commit().await?;

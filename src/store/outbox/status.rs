@@ -165,24 +165,31 @@ pub async fn status(db: &Db) -> Result<Status> {
 /// # Errors
 /// The database's.
 pub async fn left(db: &Db, names: &[&str], marked: bool, ms: Millis) -> Result<Vec<Left>> {
-    const KINDS: &str = "WITH RECURSIVE kind (task) AS (
-            SELECT min(task) FROM outbox_key WHERE stage = $1 AND marked = $2
-            UNION ALL SELECT (SELECT min(k.task) FROM outbox_key k WHERE k.stage = $1 AND k.marked = $2 AND k.task > kind.task)
-            FROM kind WHERE kind.task IS NOT NULL)
-        SELECT task FROM kind WHERE task IS NOT NULL AND task <> ''";
     const KEYS: &str = "SELECT $3 AS task, count(*) AS keys, coalesce(min(due_at), 0) AS due_at FROM (
         SELECT due_at FROM outbox_key WHERE stage = $1 AND marked = $2 AND task = $3 AND due_at < $4 AND hold = ''
         ORDER BY due_at LIMIT $5) AS k";
     let before = db.now().await? - ms;
     let mut left = Vec::new();
-    let marks: &[i64] = if marked { &[1] } else { &[0, 1] };
-    for mark in marks {
-        let kinds: Vec<(String,)> = db.all(KINDS, values![db.stage, *mark]).await?;
-        for (task,) in kinds.iter().filter(|(task,)| !names.contains(&task.as_str())) {
-            let found: Option<Left> =
-                db.optional(KEYS, values![db.stage, *mark, task, before, COUNTED]).await?;
-            left.extend(found.filter(|found| found.keys > 0));
-        }
+    for (mark, task) in kinds(db, names, marked).await? {
+        let found: Option<Left> = db.optional(KEYS, values![db.stage, mark, &task, before, COUNTED]).await?;
+        left.extend(found.filter(|found| found.keys > 0));
     }
     Ok(left)
+}
+
+/// The names of keys' heads that are none of `names`, each with whether such keys were given back.
+pub(super) async fn kinds(db: &Db, names: &[&str], marked: bool) -> Result<Vec<(i64, String)>> {
+    const KINDS: &str = "WITH RECURSIVE kind (task) AS (
+            SELECT min(task) FROM outbox_key WHERE stage = $1 AND marked = $2
+            UNION ALL SELECT (SELECT min(k.task) FROM outbox_key k WHERE k.stage = $1 AND k.marked = $2 AND k.task > kind.task)
+            FROM kind WHERE kind.task IS NOT NULL)
+        SELECT task FROM kind WHERE task IS NOT NULL AND task <> ''";
+    let mut kinds = Vec::new();
+    let marks: &[i64] = if marked { &[1] } else { &[0, 1] };
+    for mark in marks {
+        let found: Vec<(String,)> = db.all(KINDS, values![db.stage, *mark]).await?;
+        let others = found.into_iter().filter(|(task,)| !names.contains(&task.as_str()));
+        kinds.extend(others.map(|(task,)| (*mark, task)));
+    }
+    Ok(kinds)
 }

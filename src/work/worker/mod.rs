@@ -121,9 +121,7 @@ impl Worker {
 
     /// Works until told to stop, then lets the tasks that run come to their end.
     pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
-        if let Err(error) = handover::take_back(&self.app.db).await {
-            tracing::warn!(%error, "tasks that a broker had can't be taken back now");
-        }
+        let back = tokio::spawn(Arc::clone(&self).take_back(stop.clone()));
         if self.app.alone
             && let Err(error) = outbox::free(&self.app.db, self.app.config.tasks.longest_pause_ms).await
         {
@@ -131,6 +129,23 @@ impl Worker {
         }
         let wanted = self.wanted();
         self.take_and_run(wanted, true, &mut stop).await;
+        let _ = back.await;
+    }
+
+    /// Takes back what a broker had, where there is none any more.
+    async fn take_back(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        while !*stop.borrow() {
+            match handover::hand_over_again(&self.app.db).await {
+                Ok(_) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "tasks that a broker had can't be taken back now; trying again")
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(RECORDING_PAUSE) => {}
+                _ = stop.changed() => {}
+            }
+        }
     }
 
     /// Beside what a broker delivers: runs what other workers gave back, as they could not run it.
