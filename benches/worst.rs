@@ -9,15 +9,21 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use clap::Parser;
 use guildhall::access::token::{Claims, mint};
 use guildhall::chat::identity::Scope;
 use guildhall::config::Secret;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[path = "support/server.rs"]
 #[expect(dead_code, reason = "the other measurements use the rest")]
 mod server;
+
+#[path = "support/socket.rs"]
+#[expect(dead_code, reason = "the other measurements use the rest")]
+mod socket;
 
 #[path = "support/worst.rs"]
 #[expect(dead_code, reason = "the other measurements use the rest")]
@@ -28,6 +34,10 @@ use texts::{PAYLOAD, TEXT};
 
 /// Calls of each kind.
 const CALLS: usize = 200;
+/// Frames of each kind that one socket sends; a hundred that ask for nothing would end it.
+const FRAMES: usize = 90;
+/// What callbacks in XML are signed with.
+const TICKETS: &str = "a token of the load test";
 
 /// Searches for the worst texts, and measures the worst inputs.
 #[derive(Parser)]
@@ -63,16 +73,38 @@ async fn measure(words: String, worst: Vec<String>) -> bool {
     let world = json!({ "id": "world", "kind": "world", "members": ["alice"], "settings": { "open": true } });
     let made = ("POST", "/channel/create".to_owned(), world.to_string());
     assert_eq!(connection.ask(&made, &token("game", Scope::Server)).await, 200);
-    println!("\n{:<52} {:<34} {:>8} {:>8}", "input", "bound", "CPU ms", "most ms");
+    println!("\n{:<52} {:<34} {:>6} {:>8} {:>8}", "input", "bound", "answer", "CPU ms", "most ms");
     for (input, bound, token, asked) in rows(&worst) {
-        let (cpu, mut most) = (server.cpu_seconds(), Duration::ZERO);
+        let (cpu, mut most, mut status) = (server.cpu_seconds(), Duration::ZERO, 0);
         for _ in 0..CALLS {
             let begun = Instant::now();
-            connection.ask(&asked, &token).await;
+            status = connection.ask(&asked, &token).await;
             most = most.max(begun.elapsed());
         }
         let cpu = (server.cpu_seconds() - cpu) * 1e3 / CALLS as f64;
-        println!("{input:<52} {bound:<34} {cpu:>8.2} {:>8.2}", most.as_secs_f64() * 1e3);
+        let most = most.as_secs_f64() * 1e3;
+        println!("{input:<52} {bound:<34} {status:>6} {cpu:>8.2} {most:>8.2}");
+    }
+    for (input, frame) in frames(&worst) {
+        let mut socket = socket::follow(server.port, "alice", Some("world")).await;
+        let cpu = server.cpu_seconds();
+        for _ in 0..FRAMES {
+            socket.write_all(&frame).await.unwrap();
+        }
+        // What is answered behind them all is answered once they all are.
+        socket
+            .write_all(&socket::frame(r#"{"id":999,"do":"/live/typing","input":{"channel":"world"}}"#))
+            .await
+            .unwrap();
+        let mut answers = Vec::new();
+        while !answers.windows(9).any(|part| part == b"\"id\":999,") {
+            assert!(
+                socket.read_buf(&mut answers).await.unwrap() > 0,
+                "{input}: the server closed the socket"
+            );
+        }
+        let cpu = (server.cpu_seconds() - cpu) * 1e3 / FRAMES as f64;
+        println!("{input:<52} {:<34} {:>6} {cpu:>8.2} {:>8}", "20 KiB a frame", "", "");
     }
     true
 }
@@ -82,7 +114,11 @@ fn start(data: &Path, lists: &Path) -> Server {
         data,
         None,
         None,
-        &[("GUILDHALL_WORDLISTS", lists.to_str()), ("GUILDHALL_REPEATS", Some("off"))],
+        &[
+            ("GUILDHALL_WORDLISTS", lists.to_str()),
+            ("GUILDHALL_REPEATS", Some("off")),
+            ("GUILDHALL_TICKET_WECHAT_TOKEN", Some(TICKETS)),
+        ],
     )
 }
 
@@ -137,7 +173,44 @@ fn rows(worst: &[String]) -> Vec<Row> {
         ("query", "8 KiB", a(), ask(format!("/channel/inbox?{}", "a=%20&".repeat(1_300)))),
         ("cron, seldom", "100 years", mo.clone(), preview(when)),
         ("cron, long", "as docs/announcements.md says", mo, preview(long)),
+        ("XML, signed wrongly", "256 KiB", a(), callback("another token", &"<a>".repeat(80_000))),
+        ("XML, deep", "256 KiB, signed", a(), callback(TICKETS, &"<a>".repeat(80_000))),
+        ("XML, wide", "256 KiB, signed", a(), callback(TICKETS, &"<a b='c'/>".repeat(25_000))),
+        ("XML, entities", "256 KiB, signed", a(), callback(TICKETS, &"&amp;&#x4e00;".repeat(19_000))),
     ]
+}
+
+/// A message of a customer's, as `WeChat` posts it, with something in it that no customer writes.
+fn callback(token: &str, inner: &str) -> Asked {
+    let time = (guildhall::base::clock::Clock::default().now() / 1_000).to_string();
+    let mut signed = [token, &time, "n"];
+    signed.sort_unstable();
+    let signature = digest(&SHA1_FOR_LEGACY_USE_ONLY, signed.concat().as_bytes());
+    let signature = guildhall::base::random::to_hex(signature.as_ref());
+    let query = format!("signature={signature}&timestamp={time}&nonce=n&openid=o1");
+    let message = format!(
+        "<xml><FromUserName>o1</FromUserName><CreateTime>1</CreateTime><MsgType>text</MsgType><Content>{inner}</Content>\
+         <MsgId>1</MsgId></xml>"
+    );
+    ("POST", format!("/ticket/wechat?{query}"), message)
+}
+
+/// Frames of the size that is taken: what a send of the worst costs there, and what asks for nothing.
+fn frames(worst: &[String]) -> Vec<(&'static str, Vec<u8>)> {
+    let full = |bytes: usize| worst[0].repeat(bytes / worst[0].len());
+    let send = |channel: &str| {
+        let input = json!({ "channel": channel, "text": full(TEXT), "payload": { "x": full(PAYLOAD) } });
+        json!({ "id": 3, "do": "/message/send", "input": input }).to_string()
+    };
+    [
+        ("frame, text and payload", send("world")),
+        ("frame, the same to a channel that is none", send("nowhere")),
+        ("frame, nested", format!("{{\"id\":3,\"do\":{}", "[".repeat(20_000))),
+        ("frame, no JSON", "x".repeat(20_000)),
+        ("frame, one long name", format!("{{\"id\":3,\"do\":\"/{}\"}}", "x/".repeat(9_900))),
+    ]
+    .map(|(input, text)| (input, socket::frame(&text)))
+    .into()
 }
 
 /// A token of somebody with this name.

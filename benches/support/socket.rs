@@ -31,7 +31,7 @@ pub(crate) async fn open(port: u16, player: &str, channels: &str) -> TcpStream {
 }
 
 /// A masked text frame; a mask of zeros is one.
-fn frame(text: &str) -> Vec<u8> {
+pub(crate) fn frame(text: &str) -> Vec<u8> {
     let mut frame = vec![0x81];
     match text.len() {
         length @ 0..=125 => frame.push(0x80 | length as u8),

@@ -109,7 +109,7 @@ async fn work(app: Arc<App>, tasks: Tasks, stop: watch::Receiver<bool>) {
 /// Hands tasks to the broker until told to stop.
 async fn publish(app: Arc<App>, stop: watch::Receiver<bool>) {
     if let Some(queue) = &app.queue {
-        publisher::run(&app, queue, stop).await;
+        publisher::run(&app, stop).await;
         queue.close().await;
     }
 }

@@ -64,7 +64,7 @@ pub(super) enum TaskCommand {
         #[arg(long)]
         reason: String,
     },
-    /// List the keys of the tasks that have waited longest, and those that are set aside.
+    /// List the keys of the ten thousand oldest tasks, with how many of these are theirs, and the keys that are set aside.
     Keys {
         /// How many.
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(i64).range(1..=1_000))]
@@ -72,9 +72,10 @@ pub(super) enum TaskCommand {
     },
     /// Set a key aside: its tasks wait, and new ones behind them, until it is taken up again.
     Park {
-        /// The key.
+        /// The key, as `guildhall task keys` shows it.
+        #[arg(value_parser = one_key)]
         key: String,
-        /// Why.
+        /// Why; `guildhall task keys` shows it.
         #[arg(long)]
         reason: String,
     },
@@ -93,6 +94,14 @@ pub(super) enum TaskCommand {
         #[arg(default_value = "{}")]
         payload: String,
     },
+}
+
+/// A key has a sign at least, and no more than an index takes.
+fn one_key(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > 1_000 {
+        return Err("a key has 1 to 1,000 bytes".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 fn fault(fault: Error) -> StartError {
@@ -120,18 +129,19 @@ impl TaskCommand {
                 let kind = kind.unwrap_or_default();
                 let until = app.db.now().await.map_err(fault)?;
                 let which = Which { kind: &kind, since: until - since, until, reason: &reason };
-                in_steps("are ready again", async || outbox::revive_some(&app.db, which, STEP).await).await
+                in_steps("are ready again", &kind, async || outbox::revive_some(&app.db, which, STEP).await)
+                    .await
             }
             Self::Drop { kind, since, reason } => {
                 let until = app.db.now().await.map_err(fault)?;
                 let which = Which { kind: &kind, since: until - since, until, reason: &reason };
-                in_steps("were given up", async || outbox::drop_some(&app.db, which, STEP).await).await
+                in_steps("were given up", &kind, async || outbox::drop_some(&app.db, which, STEP).await).await
             }
             Self::Keys { limit } => keys(&app, limit).await,
-            Self::Park { key, reason } => {
-                outbox::park(&app.db, &key, &reason).await.map_err(fault)?;
-                say(&format!("{key} is set aside"))
-            }
+            Self::Park { key, reason } => match outbox::park(&app.db, &key, &reason).await.map_err(fault)? {
+                0 => say(&format!("{key} is set aside; no task of it waits now, and those to come will")),
+                tasks => say(&format!("{key} is set aside, with its {tasks} tasks")),
+            },
             Self::Unpark { key } => match outbox::unpark(&app.db, &key).await.map_err(fault)? {
                 true => say(&format!("{key} is taken up again")),
                 false => Err(StartError::new("tasks", format!("{key} is not set aside"))),
@@ -172,14 +182,21 @@ async fn run_one(app: &Arc<App>, name: String, payload: String) -> Result<(), St
 }
 
 /// Does something with some tasks after the other, until there are no more.
-async fn in_steps(what: &str, step: impl AsyncFn() -> Result<u64, Error>) -> Result<(), StartError> {
+async fn in_steps(
+    what: &str,
+    kind: &str,
+    step: impl AsyncFn() -> Result<u64, Error>,
+) -> Result<(), StartError> {
     let mut all = 0;
     loop {
         let some = step().await.map_err(fault)?;
         if some == 0 {
-            return say(&format!("{all} tasks {what}"));
+            let known = all > 0 || TASKS.iter().any(|entry| entry.name == kind);
+            let hint = if known { "" } else { "; this version knows none of that name" };
+            return say(&format!("{all} tasks {what}{hint}"));
         }
         all += some;
+        tracing::info!(all, "tasks {what}");
     }
 }
 

@@ -178,11 +178,13 @@ struct Delivered {
     key: String,
     attempt: i64,
     not_before: Millis,
+    faults: i64,
     failing_since: Option<Millis>,
     stage: String,
 }
 
-const DELIVERED: &str = "SELECT key, attempt, not_before, failing_since, stage FROM outbox WHERE id = $1";
+const DELIVERED: &str =
+    "SELECT key, attempt, not_before, faults, failing_since, stage FROM outbox WHERE id = $1";
 
 /// Takes a task that the broker delivered for `lease_ms`. None where there is nothing to do: it has ended, was tried again
 /// already, is in another's hands, or is not its key's head; then it comes again in its turn.
@@ -222,7 +224,7 @@ pub async fn claim(db: &Db, envelope: &Envelope, lease_ms: Millis) -> Result<Opt
     let holder = random::id();
     tx.execute(TAKE, values![db.stage, &row.key, &holder, now + lease_ms]).await?;
     tx.commit().await?;
-    let taken = Taken { envelope: envelope.clone(), failing_since: row.failing_since };
+    let taken = Taken { envelope: envelope.clone(), faults: row.faults, failing_since: row.failing_since };
     Ok(Some(Lane { key: row.key, holder, tasks: vec![taken] }))
 }
 
@@ -295,12 +297,11 @@ pub async fn hand_over_again(db: &Db) -> Result<u64> {
         let mut tx = db.begin().await?;
         for (key, _) in keys.iter().filter(|(_, hold)| !hold.is_empty()) {
             let Some(row) = lock(&mut tx, db, key).await? else { continue };
-            forget_handed(&mut tx, db, key).await?;
+            count += u64::from(forget_handed(&mut tx, db, key).await?);
             // Who works on its head, or hands tasks over at this moment, lets it go by themselves.
             if row.hold == "sent" {
                 settle(&mut tx, db, key, row.marked > 0).await?;
             }
-            count += 1;
         }
         tx.commit().await?;
         last = newest;

@@ -49,9 +49,12 @@ pub struct HandedOver {
 
 /// Publishes until told to stop. What the broker does not take at once, such as a partition's without a leader, holds up
 /// nothing but itself: meanwhile others are handed over.
-pub async fn run(app: &Arc<App>, _: &Queue, mut stop: watch::Receiver<bool>) {
+pub async fn run(app: &Arc<App>, mut stop: watch::Receiver<bool>) {
     let (mut failing, mut looked) = (false, Instant::now());
-    let mut prepared = prepare(app).await;
+    let mut prepared = tokio::select! {
+        prepared = prepare(app) => prepared,
+        _ = stop.changed() => return,
+    };
     let mut preparing = JoinSet::new();
     // Tasks of their own: one that waits for the database goes on while this loop waits for it too.
     let mut under_way = JoinSet::new();
@@ -114,20 +117,24 @@ async fn prepare(app: &App) -> bool {
     let Some(queue) = &app.queue else { return true };
     match queue.create_topics().await {
         Ok(false) => true,
-        Ok(true) => match handover::hand_over_again(&app.db).await {
-            Ok(keys) => {
-                tracing::info!(
-                    topic = queue.topic(),
-                    keys,
-                    "the topic was made; what one before it had is handed over again"
-                );
-                true
-            }
-            Err(error) => {
-                tracing::warn!(%error, "what an earlier topic had can't be handed over now; it will in an hour");
-                true
-            }
-        },
+        Ok(true) => {
+            // Only who made the topic does that, so the database is asked until it answers.
+            let keys = loop {
+                match handover::hand_over_again(&app.db).await {
+                    Ok(keys) => break keys,
+                    Err(error) => {
+                        tracing::warn!(%error, "what an earlier topic had can't be handed over now; trying again");
+                    }
+                }
+                tokio::time::sleep(PAUSE).await;
+            };
+            tracing::info!(
+                topic = queue.topic(),
+                keys,
+                "the topic was made; what one before it had is handed over again"
+            );
+            true
+        }
         Err(error) => {
             tracing::warn!(error, "topics can't be made now; trying again");
             false

@@ -112,7 +112,7 @@ async fn a_retry_waits_for_its_time_and_early_deliveries_of_it_are_none() {
     one_task(&app).await;
     let first = taken(&app).await.remove(0);
     let lane = claim(&app, &first, LEASE_MS).await.unwrap();
-    finish(&app, &lane, End::Again { after_ms: 5_000, in_order: true }, Some("not yet")).await;
+    finish(&app, &lane, End::Again { after_ms: 5_000, in_order: true, fault: false }, Some("not yet")).await;
     assert!(claim(&app, &first, LEASE_MS).await.is_none(), "a delivery of the first try");
     assert!(taken(&app).await.is_empty());
     app.clock.advance(5_001);

@@ -125,7 +125,7 @@ impl Plant {
         let mut plant = Self { app, topic, stop, running: Vec::new() };
         let inner = Arc::clone(&plant.app.app);
         plant.running.push(tokio::spawn(async move {
-            publisher::run(&inner, inner.queue.as_ref().unwrap(), stopped).await;
+            publisher::run(&inner, stopped).await;
         }));
         (0..workers).for_each(|_| plant.add_worker());
         plant
@@ -334,7 +334,7 @@ async fn a_broker_that_is_away_fails_no_send_and_loses_no_task() {
     let (stop, stopped) = watch::channel(false);
     let inner = Arc::clone(&app.app);
     let publishing = tokio::spawn(async move {
-        publisher::run(&inner, inner.queue.as_ref().unwrap(), stopped).await;
+        publisher::run(&inner, stopped).await;
     });
     for n in 0..300 {
         app.player("alice").say("world", &format!("{n}")).await;

@@ -5,6 +5,8 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use sqlx::{Connection, Executor, SqliteConnection};
+
 use crate::database;
 use crate::support::SECRET;
 
@@ -103,4 +105,57 @@ fn a_variable_that_is_none_of_ours_is_told_with_the_one_that_is_meant() {
         "{said}"
     );
     assert!(!said.contains("OTHER"), "{said}");
+}
+
+/// Tasks that wait on a server without a webhook's address, dealt with by hand from the first to the last word.
+#[tokio::test]
+async fn tasks_are_set_aside_taken_up_given_up_and_made_ready_again_by_hand() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let task = |arguments: &[&str]| {
+        let output = guildhall(&data, &[&["task"], arguments].concat(), &[]);
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    };
+    let done = |arguments: &[&str]| {
+        let (code, said) = task(arguments);
+        assert_eq!(code, Some(0), "{arguments:?}: {said}");
+        said
+    };
+    done(&["list"]);
+    let url = format!("sqlite://{}", data.join("guildhall.db").display());
+    let mut connection = SqliteConnection::connect(&url).await.unwrap();
+    for n in 0..3 {
+        let row = format!(
+            "INSERT INTO outbox (id, task, key, payload, created_at, since, not_before)
+             VALUES ('w{n}', 'webhook.v1', 'world', '{{}}', {n}, {n}, 0);
+             INSERT INTO outbox_open (stage, n, id) SELECT stage, n, id FROM outbox WHERE id = 'w{n}';"
+        );
+        connection.execute(row.as_str()).await.unwrap();
+    }
+    assert!(done(&["keys"]).contains("world"), "{}", done(&["keys"]));
+    assert!(done(&["park", "world", "--reason", "being mended"]).contains("with its 3 tasks"));
+    assert!(done(&["keys"]).contains("set aside  being mended"), "{}", done(&["keys"]));
+    assert!(done(&["park", "wrold", "--reason", "a slip"]).contains("no task of it waits now"));
+    assert!(done(&["unpark", "wrold"]).contains("taken up again"));
+    for (wrong, expected) in [
+        (vec!["unpark", "wrold"], "wrold is not set aside"),
+        (vec!["park", "", "--reason", "x"], "a key has 1 to 1,000 bytes"),
+        (vec!["hand-over"], "KAFKA_BROKERS is not set"),
+        (vec!["show", "nothing"], "nothing"),
+    ] {
+        let (code, said) = task(&wrong);
+        assert!(code != Some(0) && said.contains(expected), "{wrong:?}: {said}");
+    }
+    assert!(done(&["unpark", "world"]).contains("taken up again"));
+    let none = done(&["drop", "--kind", "webhok.v1", "--reason", "a slip"]);
+    assert!(none.contains("0 tasks were given up; this version knows none of that name"), "{none}");
+    assert!(
+        done(&["drop", "--kind", "webhook.v1", "--reason", "100% gone"]).contains("3 tasks were given up")
+    );
+    assert_eq!(done(&["list", "--state", "dead"]).matches("100% gone").count(), 3);
+    let retry = |reason: &str| done(&["retry", "--kind", "webhook.v1", "--reason", reason]);
+    assert!(retry("100_ gone").contains("0 tasks are ready again"), "a reason is a text, not a pattern");
+    assert!(retry("100% gone").contains("3 tasks are ready again"));
+    assert_eq!(done(&["list", "--state", "ready"]).matches("webhook.v1").count(), 3);
 }

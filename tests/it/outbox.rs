@@ -232,7 +232,7 @@ async fn a_retry_is_nobodys_before_its_time() {
     let db = &app.app.db;
     enqueue_once(db, "t", "retention.v1", "k", "{}").await.unwrap();
     let lane = lease(db, &["retention.v1"]).await.remove(0);
-    let end = End::Again { after_ms: 5_000, in_order: true };
+    let end = End::Again { after_ms: 5_000, in_order: true, fault: false };
     assert!(outbox::finish(db, &lane, (&lane.tasks[0].envelope, true), end, Some("no")).await.unwrap());
     let mut looks = Vec::new();
     for _ in 0..16 {

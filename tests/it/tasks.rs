@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use guildhall::app::App;
-use guildhall::store::outbox::{self, Lane, Listed, Wanted};
+use guildhall::store::outbox::{self, End, Lane, Listed, Wanted};
 use guildhall::work::task::{Entry, Failure, Task};
 use guildhall::work::worker::{WorkTime, Worker};
 use hmac::{Hmac, KeyInit, Mac};
@@ -290,6 +290,44 @@ async fn a_worker_that_died_leaves_its_task_to_another() {
     app.clock.advance(10_001);
     let envelope = &lease(&app, "moody.v1", 10_000).await[0].tasks[0].envelope;
     assert_eq!((envelope.id.as_str(), envelope.attempt), ("t", 1), "that was a try");
+}
+
+/// What others were away for is told apart from what is our own fault, in both orders.
+#[tokio::test]
+async fn a_task_that_kills_its_workers_is_given_up_and_one_whose_receiver_was_away_is_not() {
+    let app = TestApp::new().await;
+    let db = &app.app.db;
+    for id in ["kills", "kills too"] {
+        outbox::enqueue_once(db, id, "moody.v1", id, r#"{"mood":"fine"}"#).await.unwrap();
+    }
+    let failed = async |id: &str, fault| {
+        let lanes = lease(&app, "moody.v1", 10_000).await;
+        let lane = lanes.iter().find(|lane| lane.key == id).unwrap();
+        let end = End::Again { after_ms: 1, in_order: false, fault };
+        assert!(outbox::finish(db, lane, (&lane.tasks[0].envelope, true), end, Some("no")).await.unwrap());
+        app.clock.advance(10_001);
+    };
+    // Before that the receiver of one was away; that is no fault, and no excuse either.
+    failed("kills", false).await;
+    for _ in 0..2 {
+        // Nobody comes back with a word of either.
+        assert_eq!(lease(&app, "moody.v1", 10_000).await.len(), 2);
+        app.clock.advance(10_001);
+    }
+    let worker = Worker::new(Arc::clone(&app.app), MOODS);
+    worker.run_due(WorkTime::unlimited()).await.unwrap();
+    let dead = tasks(&app, "dead").await;
+    let reasons: Vec<_> = dead.iter().map(|task| task.reason.clone().unwrap()).collect();
+    assert_eq!(reasons, ["its worker died at the last try"; 2]);
+
+    outbox::enqueue_once(db, "away", "moody.v1", "away", r#"{"mood":"fine"}"#).await.unwrap();
+    for _ in 0..9 {
+        failed("away", false).await;
+    }
+    failed("away", true).await;
+    let lanes = lease(&app, "moody.v1", 10_000).await;
+    let taken = &lanes[0].tasks[0];
+    assert_eq!((taken.envelope.attempt, taken.faults), (10, 1), "one more try is left");
 }
 
 #[tokio::test]

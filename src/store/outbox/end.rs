@@ -23,6 +23,8 @@ pub enum End {
         after_ms: Millis,
         /// The others of its key wait meanwhile.
         in_order: bool,
+        /// It was our own fault.
+        fault: bool,
     },
     /// It was no try: to be tried in so many milliseconds.
     Postponed(Millis),
@@ -60,7 +62,8 @@ pub async fn finish(
         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
     const AGAIN: &str =
         "UPDATE outbox SET attempt = attempt + 1, not_before = $3, published_at = 0, reason = $4,
-        place = CASE WHEN $5 THEN place ELSE $3 END, failing_since = coalesce(failing_since, $6)
+        place = CASE WHEN $5 THEN place ELSE $3 END, failing_since = coalesce(failing_since, $6),
+        faults = faults + $7
         WHERE id = $1 AND attempt = $2";
     const POSTPONED: &str = "UPDATE outbox SET not_before = $3, published_at = 0, reason = $4
         WHERE id = $1 AND attempt = $2";
@@ -80,8 +83,9 @@ pub async fn finish(
             tx.execute(DEAD, values![now, reason, 1_i64, id, attempt]).await?;
             tx.execute(GONE, values![id, attempt]).await?;
         }
-        End::Again { after_ms, in_order } => {
-            tx.execute(AGAIN, values![id, attempt, now + after_ms, reason, in_order, now]).await?;
+        End::Again { after_ms, in_order, fault } => {
+            let values = values![id, attempt, now + after_ms, reason, in_order, now, i64::from(fault)];
+            tx.execute(AGAIN, values).await?;
         }
         End::Postponed(after_ms) => {
             tx.execute(POSTPONED, values![id, attempt, now + after_ms, reason]).await?;

@@ -139,27 +139,28 @@ pub(in crate::store) async fn settle(tx: &mut Tx, db: &Db, key: &str, marked: bo
 }
 
 /// Forgets that a broker has tasks of a key, whose row is locked.
-pub(in crate::store) async fn forget_handed(tx: &mut Tx, db: &Db, key: &str) -> sqlx::Result<()> {
+pub(in crate::store) async fn forget_handed(tx: &mut Tx, db: &Db, key: &str) -> sqlx::Result<bool> {
     // What it has of a key stands among the first.
     const FORGET: &str = "UPDATE outbox SET published_at = 0 WHERE published_at > 0 AND n IN
         (SELECT n FROM outbox WHERE stage = $1 AND key = $2 ORDER BY place, n LIMIT $3)";
-    tx.execute(FORGET, values![db.stage, key, 4 * WINDOW]).await?;
-    Ok(())
+    Ok(tx.execute(FORGET, values![db.stage, key, 4 * WINDOW]).await? > 0)
 }
 
-/// Sets a key aside: its tasks, and new ones, wait until it is taken up again.
+/// Sets a key aside: its tasks, and new ones, wait until it is taken up again. Says how many wait, of ten thousand at most.
 ///
 /// # Errors
 /// The database's.
-pub async fn park(db: &Db, key: &str, reason: &str) -> Result<()> {
+pub async fn park(db: &Db, key: &str, reason: &str) -> Result<i64> {
     // What runs at this moment comes to its end.
     const PARK: &str = "INSERT INTO outbox_key (stage, key, task, place, n, due_at, hold, parked_at, reason)
         VALUES ($1, $2, '', 0, 0, $3, 'parked', $4, $5)
         ON CONFLICT (key, stage) DO UPDATE SET parked_at = excluded.parked_at, reason = excluded.reason,
             hold = CASE WHEN outbox_key.hold = 'leased' THEN outbox_key.hold ELSE excluded.hold END,
             due_at = CASE WHEN outbox_key.hold = 'leased' THEN outbox_key.due_at ELSE excluded.due_at END";
+    const TASKS: &str = "SELECT count(*) FROM (SELECT 1 FROM outbox WHERE stage = $1 AND key = $2 ORDER BY place, n LIMIT 10000) AS o";
     db.execute(PARK, values![db.stage, key, Millis::MAX, db.now().await?, reason]).await?;
-    Ok(())
+    let (tasks,): (i64,) = db.one(TASKS, values![db.stage, key]).await?;
+    Ok(tasks)
 }
 
 /// Takes a key up again that was set aside. False where it was not.

@@ -158,18 +158,19 @@ pub(in crate::store) async fn first_tasks(
     died: &str,
 ) -> Result<HashMap<String, Vec<Leaving>>> {
     const FIRST: Sql = by_dialect(
-        "SELECT o.id, o.task, o.key, o.payload, o.attempt, o.created_at, o.trace, o.not_before, o.published_at, o.failing_since
+        "SELECT o.id, o.task, o.key, o.payload, o.attempt, o.created_at, o.trace, o.not_before, o.published_at, o.faults, o.failing_since
          FROM json_each($2) j CROSS JOIN outbox o ON o.n IN (
             SELECT n FROM outbox i WHERE i.stage = $1 AND i.key = j.value ORDER BY i.place, i.n LIMIT $3)
          ORDER BY o.key, o.place, o.n",
-        "SELECT o.id, o.task, o.key, o.payload, o.attempt, o.created_at, o.trace, o.not_before, o.published_at, o.failing_since
+        "SELECT o.id, o.task, o.key, o.payload, o.attempt, o.created_at, o.trace, o.not_before, o.published_at, o.faults, o.failing_since
          FROM json_array_elements_text($2::json) AS j (value) CROSS JOIN LATERAL (
             SELECT * FROM outbox i WHERE i.stage = $1 AND i.key = j.value ORDER BY i.place, i.n LIMIT $3) AS o
          ORDER BY o.key, o.place, o.n",
     );
     const TRIED: Sql = by_dialect(
-        "UPDATE outbox SET attempt = attempt + 1 WHERE id IN (SELECT value FROM json_each($1))",
-        "UPDATE outbox SET attempt = attempt + 1 WHERE id = ANY (ARRAY(SELECT json_array_elements_text($1::json)))",
+        "UPDATE outbox SET attempt = attempt + 1, faults = faults + 1 WHERE id IN (SELECT value FROM json_each($1))",
+        "UPDATE outbox SET attempt = attempt + 1, faults = faults + 1
+         WHERE id = ANY (ARRAY(SELECT json_array_elements_text($1::json)))",
     );
     if taken.is_empty() {
         return Ok(HashMap::new());
@@ -184,6 +185,7 @@ pub(in crate::store) async fn first_tasks(
     for key in taken.iter().filter(|key| key.was == died) {
         if let Some(head) = tasks.get_mut(&key.key).and_then(|tasks| tasks.first_mut()) {
             head.attempt += 1;
+            head.faults += 1;
             tried.push(head.id.clone());
         }
     }

@@ -36,6 +36,8 @@ pub use status::{COUNTED, Left, Listed, Status, find, left, list, status};
 pub struct Taken {
     /// The task.
     pub envelope: Envelope,
+    /// How many of its tries were our own fault: it panicked, or its worker died over it.
+    pub faults: i64,
     /// When the first of its tries failed.
     pub failing_since: Option<Millis>,
 }
@@ -52,18 +54,19 @@ pub(super) struct Leaving {
     trace: Option<String>,
     pub(super) not_before: Millis,
     pub(super) published_at: Millis,
+    pub(super) faults: i64,
     failing_since: Option<Millis>,
 }
 
 impl Leaving {
     pub(super) fn into_taken(self) -> Taken {
-        let Self { id, task, key, payload, attempt, created_at, trace, failing_since, .. } = self;
+        let Self { id, task, key, payload, attempt, created_at, trace, faults, failing_since, .. } = self;
         // What is no JSON goes on as a text of JSON: the task refuses it, and it is one dead letter.
         let payload = RawValue::from_string(payload.clone())
             .unwrap_or_else(|_| to_raw_value(&payload).expect("a text is JSON"));
         let mut envelope = Envelope::new(id, task, key, payload);
         (envelope.attempt, envelope.created_at, envelope.trace) = (attempt, created_at, trace);
-        Taken { envelope, failing_since }
+        Taken { envelope, faults, failing_since }
     }
 }
 

@@ -18,21 +18,32 @@ pub(super) struct Ended {
     pub(super) class: &'static str,
 }
 
-/// Decides about a task that was tried `attempt` times before, and that has failed for `failing_ms`.
+/// What happened to a task before this try.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Before {
+    /// Tries.
+    pub(super) attempt: i64,
+    /// Those of them that were our own fault.
+    pub(super) faults: i64,
+    /// How long ago the first failed.
+    pub(super) failing_ms: Millis,
+}
+
+/// Decides about a task by what happened before, and how this try ended.
 pub(super) fn decide(
     entry: &Entry,
-    attempt: i64,
-    failing_ms: Millis,
+    before: Before,
     result: Result<(), Failure>,
     config: &TasksConfig,
 ) -> Ended {
+    let Before { attempt, faults, failing_ms } = before;
     let in_order = entry.in_order && config.in_order;
     let dead = |reason: String, class| Ended { end: End::Dead, outcome: "dead", reason: Some(reason), class };
-    let again = |reason: String, after_ms: Millis| {
+    let again = |reason: String, after_ms: Millis, fault| {
         // The last try is made when its time is over, and not a pause later.
         let left_ms = (config.retried_ms - failing_ms).max(0);
         let pause_ms = backoff_ms(attempt, config.longest_pause_ms).max(after_ms).min(left_ms.max(1));
-        let end = End::Again { after_ms: pause_ms, in_order };
+        let end = End::Again { after_ms: pause_ms, in_order, fault };
         Ended { end, outcome: "retry", reason: Some(reason), class: "" }
     };
     let is_late = failing_ms >= config.retried_ms;
@@ -44,14 +55,14 @@ pub(super) fn decide(
             Ended { end: End::Postponed(after_ms), outcome: "put off", reason: Some(reason), class: "" }
         }
         Err(Failure::GiveUp(why)) => dead(why, "refused"),
-        Err(Failure::Fault(why)) if attempt + 1 >= entry.attempts => dead(why, "fault"),
-        Err(Failure::Fault(why)) => again(why, 0),
+        Err(Failure::Fault(why)) if faults + 1 >= entry.attempts => dead(why, "fault"),
+        Err(Failure::Fault(why)) => again(why, 0, true),
         Err(Failure::Retry(why) | Failure::Later { why, .. }) if is_late => dead(why, "time"),
         Err(Failure::Later { why, well_ms: Some(well_ms), .. }) if is_held_up && well_ms < failing_ms => {
             dead(format!("{why}, for ten minutes in which it took those of others"), "held others up")
         }
-        Err(Failure::Retry(why)) => again(why, 0),
-        Err(Failure::Later { why, after_ms, .. }) => again(why, after_ms),
+        Err(Failure::Retry(why)) => again(why, 0, false),
+        Err(Failure::Later { why, after_ms, .. }) => again(why, after_ms, false),
     }
 }
 
@@ -63,10 +74,16 @@ mod tests {
 
     const HOUR: Millis = 3_600_000;
 
-    fn ended(task: &str, attempt: i64, failing_ms: Millis, failure: Failure) -> (&'static str, &'static str) {
+    fn ended(
+        task: &str,
+        (attempt, faults): (i64, i64),
+        failing_ms: Millis,
+        failure: Failure,
+    ) -> (&'static str, &'static str) {
         let config = Config::from_lookup(|_| None).unwrap().tasks;
         let entry = TASKS.iter().find(|entry| entry.name == task).unwrap();
-        let Ended { outcome, class, .. } = decide(entry, attempt, failing_ms, Err(failure), &config);
+        let before = Before { attempt, faults, failing_ms };
+        let Ended { outcome, class, .. } = decide(entry, before, Err(failure), &config);
         (outcome, class)
     }
 
@@ -76,32 +93,34 @@ mod tests {
 
     #[test]
     fn tasks_are_given_up_by_time_and_faults_of_ours_by_tries() {
-        for (attempt, failing_ms, failure, expected) in [
-            (0, 0, away(None), ("retry", "")),
-            (9, 9 * 60_000, away(None), ("retry", "")),
-            (500, 24 * HOUR - 1, away(None), ("retry", "")),
-            (500, 24 * HOUR, away(None), ("dead", "time")),
-            (500, 24 * HOUR, Failure::Retry(String::new()), ("dead", "time")),
-            (500, 24 * HOUR, Failure::LeftAlone(1), ("put off", "")),
-            (8, 0, Failure::Fault(String::new()), ("retry", "")),
-            (9, 0, Failure::Fault(String::new()), ("dead", "fault")),
-            (0, 0, Failure::GiveUp(String::new()), ("dead", "refused")),
+        for (tries, failing_ms, failure, expected) in [
+            ((0, 0), 0, away(None), ("retry", "")),
+            ((9, 0), 9 * 60_000, away(None), ("retry", "")),
+            ((500, 0), 24 * HOUR - 1, away(None), ("retry", "")),
+            ((500, 0), 24 * HOUR, away(None), ("dead", "time")),
+            ((500, 0), 24 * HOUR, Failure::Retry(String::new()), ("dead", "time")),
+            ((500, 0), 24 * HOUR, Failure::LeftAlone(1), ("put off", "")),
+            ((8, 8), 0, Failure::Fault(String::new()), ("retry", "")),
+            ((9, 9), 0, Failure::Fault(String::new()), ("dead", "fault")),
+            // A receiver that was away, and then one fault of ours.
+            ((9, 0), 60_000, Failure::Fault(String::new()), ("retry", "")),
+            ((0, 0), 0, Failure::GiveUp(String::new()), ("dead", "refused")),
             // Others were taken meanwhile, or long before, or never.
-            (5, 9 * 60_000, away(Some(1_000)), ("retry", "")),
-            (5, 11 * 60_000, away(Some(1_000)), ("dead", "held others up")),
-            (5, 11 * 60_000, away(Some(12 * 60_000)), ("retry", "")),
-            (5, 11 * 60_000, away(None), ("retry", "")),
+            ((5, 0), 9 * 60_000, away(Some(1_000)), ("retry", "")),
+            ((5, 0), 11 * 60_000, away(Some(1_000)), ("dead", "held others up")),
+            ((5, 0), 11 * 60_000, away(Some(12 * 60_000)), ("retry", "")),
+            ((5, 0), 11 * 60_000, away(None), ("retry", "")),
         ] {
-            let said = format!("{attempt} tries, {failing_ms} ms, {failure:?}");
-            assert_eq!(ended("webhook.v1", attempt, failing_ms, failure), expected, "{said}");
+            let said = format!("{tries:?} tries, {failing_ms} ms, {failure:?}");
+            assert_eq!(ended("webhook.v1", tries, failing_ms, failure), expected, "{said}");
         }
         assert_eq!(
-            ended("payment.v1", 5, 11 * 60_000, away(Some(1_000))),
+            ended("payment.v1", (5, 0), 11 * 60_000, away(Some(1_000))),
             ("retry", ""),
             "somebody paid for it"
         );
         assert_eq!(
-            ended("outreach.v1", 5, 11 * 60_000, away(Some(1_000))),
+            ended("outreach.v1", (5, 0), 11 * 60_000, away(Some(1_000))),
             ("retry", ""),
             "nobody waits behind it"
         );

@@ -310,8 +310,8 @@ impl Worker {
             self.let_go(lane).await;
             return false;
         };
-        let result = if envelope.attempt >= entry.attempts && taken.failing_since.is_none() {
-            // Its workers died over it, each time.
+        let result = if taken.faults >= entry.attempts {
+            // Its workers died over it.
             Err(Failure::Fault("its worker died at the last try".to_owned()))
         } else {
             self.holding(lane, self.one_try(entry, envelope, time)).await
@@ -320,8 +320,9 @@ impl Worker {
             (Err(_), Some(since)) => self.app.db.now().await.map_or(0, |now| now - since),
             _ => 0,
         };
+        let before = Before { attempt: envelope.attempt, faults: taken.faults, failing_ms };
         let Ended { end, outcome, reason, class } =
-            ends::decide(entry, envelope.attempt, failing_ms, result, &self.app.config.tasks);
+            ends::decide(entry, before, result, &self.app.config.tasks);
         let Envelope { id, task, attempt, trace, .. } = envelope;
         let dead = matches!(end, End::Dead);
         if dead {

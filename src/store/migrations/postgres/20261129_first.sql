@@ -98,6 +98,7 @@ CREATE TABLE outbox (
     place         BIGINT NOT NULL DEFAULT 0,
     trace         TEXT,
     published_at  BIGINT NOT NULL DEFAULT 0,
+    faults        BIGINT NOT NULL DEFAULT 0,
     failing_since BIGINT,
     reason        TEXT,
     stage         TEXT COLLATE "C" NOT NULL DEFAULT ''

@@ -121,6 +121,8 @@ CREATE TABLE outbox (
     trace         TEXT,
     -- When it was handed to a broker; 0 for never, or not since the last try.
     published_at  INTEGER NOT NULL DEFAULT 0,
+    -- Tries that were our own fault: it panicked, or its worker died over it.
+    faults        INTEGER NOT NULL DEFAULT 0,
     -- When the first of its tries failed, and why the last did.
     failing_since INTEGER,
     reason        TEXT,
