@@ -5,8 +5,6 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use sqlx::{Connection, Executor, SqliteConnection};
-
 use crate::database;
 use crate::support::SECRET;
 
@@ -112,8 +110,11 @@ fn a_variable_that_is_none_of_ours_is_told_with_the_one_that_is_meant() {
 async fn tasks_are_set_aside_taken_up_given_up_and_made_ready_again_by_hand() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
+    let url = database::of_folder(&data);
+    let variables: Vec<(&str, &str)> = url.iter().map(|url| ("DATABASE_URL", url.as_str())).collect();
+    assert!(guildhall(&data, &["migrate"], &variables).status.success());
     let task = |arguments: &[&str]| {
-        let output = guildhall(&data, &[&["task"], arguments].concat(), &[]);
+        let output = guildhall(&data, &[&["task"], arguments].concat(), &variables);
         let said = [output.stdout, output.stderr].concat();
         (output.status.code(), String::from_utf8(said).unwrap())
     };
@@ -122,16 +123,13 @@ async fn tasks_are_set_aside_taken_up_given_up_and_made_ready_again_by_hand() {
         assert_eq!(code, Some(0), "{arguments:?}: {said}");
         said
     };
-    done(&["list"]);
-    let url = format!("sqlite://{}", data.join("guildhall.db").display());
-    let mut connection = SqliteConnection::connect(&url).await.unwrap();
     for n in 0..3 {
         let row = format!(
             "INSERT INTO outbox (id, task, key, payload, created_at, since, not_before)
              VALUES ('w{n}', 'webhook.v1', 'world', '{{}}', {n}, {n}, 0);
              INSERT INTO outbox_open (stage, n, id) SELECT stage, n, id FROM outbox WHERE id = 'w{n}';"
         );
-        connection.execute(row.as_str()).await.unwrap();
+        database::change(&data, &row).await;
     }
     assert!(done(&["keys"]).contains("world"), "{}", done(&["keys"]));
     assert!(done(&["park", "world", "--reason", "being mended"]).contains("with its 3 tasks"));
@@ -142,7 +140,7 @@ async fn tasks_are_set_aside_taken_up_given_up_and_made_ready_again_by_hand() {
         (vec!["unpark", "wrold"], "wrold is not set aside"),
         (vec!["park", "", "--reason", "x"], "a key has 1 to 1,000 bytes"),
         (vec!["hand-over"], "KAFKA_BROKERS is not set"),
-        (vec!["show", "nothing"], "nothing"),
+        (vec!["show", "nothing"], "no such task"),
     ] {
         let (code, said) = task(&wrong);
         assert!(code != Some(0) && said.contains(expected), "{wrong:?}: {said}");

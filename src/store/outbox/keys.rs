@@ -159,8 +159,8 @@ pub async fn park(db: &Db, key: &str, reason: &str) -> Result<i64> {
             due_at = CASE WHEN outbox_key.hold = 'leased' THEN outbox_key.due_at ELSE excluded.due_at END";
     const TASKS: &str = "SELECT count(*) FROM (SELECT 1 FROM outbox WHERE stage = $1 AND key = $2 ORDER BY place, n LIMIT 10000) AS o";
     db.execute(PARK, values![db.stage, key, Millis::MAX, db.now().await?, reason]).await?;
-    let (tasks,): (i64,) = db.one(TASKS, values![db.stage, key]).await?;
-    Ok(tasks)
+    let tasks: Option<(i64,)> = db.optional(TASKS, values![db.stage, key]).await?;
+    Ok(tasks.map_or(0, |(tasks,)| tasks))
 }
 
 /// Takes a key up again that was set aside. False where it was not.

@@ -30,7 +30,7 @@ mod ends;
 mod lanes;
 mod progress;
 
-use ends::Ended;
+use ends::{Before, Ended};
 
 /// A worker that died holds its tasks, and those of their keys behind them, for so long. One that lives renews its hold.
 const LEASE_MS: Millis = 15_000;
