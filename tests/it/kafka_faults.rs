@@ -138,6 +138,37 @@ async fn a_producer_that_can_not_go_on_is_made_anew() {
     fleet.all_arrive().await;
 }
 
+/// The same behind a worker's back: when it looks again, others stand under the numbers that it has read.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_in_place_of_lost_records_is_not_passed_over() {
+    // On SQLite a process that stands still may hold the lock that all others wait for.
+    if !database::on_postgres() {
+        return;
+    }
+    let mut broker = KafkaServer::start();
+    // Who stands still is no dead one meanwhile: that would join anew, and begin where the group is.
+    let variables = [("GUILDHALL_TOPIC_PARTITIONS", "1"), ("KAFKA_SESSION_TIMEOUT_S", "60")];
+    let mut fleet = Fleet::start(&broker, 1, &variables).await;
+    fleet.send(20).await;
+    fleet.all_arrive().await;
+    broker.stop();
+    broker.keep_data();
+    broker.start_again();
+    fleet.send(40).await;
+    fleet.all_arrive().await;
+    broker.kill();
+    broker.lose_what_came_since();
+    fleet.workers[0].signal(Signal::SIGSTOP);
+    fleet.send(40).await;
+    broker.start_again();
+    eventually("as many as were lost are there", async || {
+        (fleet.status().await?["sent"] == 40).then_some(())
+    })
+    .await;
+    fleet.workers[0].signal(Signal::SIGCONT);
+    fleet.all_arrive().await;
+}
+
 /// A certificate and a password, right and wrong: tasks go, or the log says why they don't, and never the password.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_with_certificate_or_password_stands_in_the_log() {

@@ -2,8 +2,12 @@
 //!
 //! What the client only reports, such as brokers that are away, holds nobody up: it goes on by itself. A record that it
 //! can't read would stand in its partition for ever; it is found by where the partition stands still, and passed over.
+//!
+//! A broker that comes back may have lost its newest records, and have others under their offsets: a client that goes on
+//! where it was passes those over. So after an outage each partition is read on from where the broker says that the group is.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,6 +25,8 @@ use crate::config::KafkaConfig;
 
 /// How long a call to the broker may take that looks where a partition stands.
 const LOOK: Duration = Duration::from_secs(5);
+/// How often a broker that was away is asked where the group is.
+const ASKED: Duration = Duration::from_millis(250);
 /// So often a partition has to stand still at one offset before the record there is passed over.
 const STANDS_STILL: u32 = 3;
 
@@ -32,12 +38,15 @@ pub struct Consumer {
     inner: ArcSwap<Inner>,
     /// Partitions that stood still at an offset, and how often they were seen there.
     still: Mutex<HashMap<i32, (i64, u32)>>,
+    /// Were all brokers away, and is it not known yet where the group is since? Nothing is committed meanwhile, as that
+    /// would say that all before it was read.
+    doubtful: Arc<AtomicBool>,
 }
 
 impl Consumer {
     pub(super) fn join(config: &KafkaConfig) -> Result<Self, String> {
         let inner = ArcSwap::from_pointee(join(config)?);
-        Ok(Self { config: config.clone(), inner, still: Mutex::default() })
+        Ok(Self { config: config.clone(), inner, still: Mutex::default(), doubtful: Arc::default() })
     }
 
     /// The next record, or where one is that can't be read.
@@ -68,6 +77,12 @@ impl Consumer {
         let context = consumer.client().context();
         if context.is_due(&format!("consume {fault}")) {
             tracing::warn!(%fault, why = context.why(), "the broker does not deliver; the client goes on trying");
+        }
+        if fault.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown)
+            && !self.doubtful.swap(true, Ordering::AcqRel)
+        {
+            let (consumer, topic) = (Arc::clone(consumer), self.config.topic.clone());
+            tokio::spawn(go_back(consumer, topic, Arc::clone(&self.doubtful)));
         }
         let Some((code, why)) = consumer.client().fatal_error() else { return };
         tracing::warn!(%code, why, "the broker's client can't go on; another joins the workers");
@@ -111,6 +126,9 @@ impl Consumer {
 
     /// Notes that all records before `offset` are done. A partition that is another's by now is its own affair.
     pub fn commit(&self, partition: i32, offset: i64) {
+        if self.doubtful.load(Ordering::Acquire) {
+            return;
+        }
         let mut list = TopicPartitionList::new();
         let added = list.add_partition_offset(&self.config.topic, partition, Offset::Offset(offset));
         if let Err(fault) = added.and_then(|()| self.inner.load().commit(&list, CommitMode::Async)) {
@@ -127,6 +145,34 @@ impl Consumer {
         })
         .await;
     }
+}
+
+/// Reads each partition on from where the broker says that the group is, once it answers again. What comes a second time has
+/// no effect.
+async fn go_back(consumer: Arc<Inner>, topic: String, doubtful: Arc<AtomicBool>) {
+    loop {
+        tokio::time::sleep(ASKED).await;
+        let (consumer, topic) = (Arc::clone(&consumer), topic.clone());
+        if let Ok(Ok(())) = tokio::task::spawn_blocking(move || seek_committed(&consumer, &topic)).await {
+            break;
+        }
+    }
+    doubtful.store(false, Ordering::Release);
+}
+
+fn seek_committed(consumer: &Inner, topic: &str) -> Result<(), KafkaError> {
+    let committed = consumer.committed(LOOK)?;
+    for partition in committed.elements_for_topic(topic) {
+        let to = match partition.offset() {
+            offset @ Offset::Offset(_) => offset,
+            _ => Offset::Beginning,
+        };
+        // Where that is too far, or the partition is another's by now, the client sees to it.
+        if let Err(fault) = consumer.seek(topic, partition.partition(), to, LOOK) {
+            tracing::debug!(%fault, partition = partition.partition(), "not sought");
+        }
+    }
+    Ok(())
 }
 
 fn join(config: &KafkaConfig) -> Result<Inner, String> {
