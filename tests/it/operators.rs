@@ -126,7 +126,7 @@ async fn tasks_are_set_aside_taken_up_given_up_and_made_ready_again_by_hand() {
     for n in 0..3 {
         let row = format!(
             "INSERT INTO outbox (id, task, key, payload, created_at, since, not_before)
-             VALUES ('w{n}', 'webhook.v1', 'world', '{{}}', {n}, {n}, 0);
+             VALUES ('w{n}', 'webhook.v1', 'world', '{{}}', 1700000000000, 1700000000000, 0);
              INSERT INTO outbox_open (stage, n, id) SELECT stage, n, id FROM outbox WHERE id = 'w{n}';"
         );
         database::change(&data, &row).await;
