@@ -1,6 +1,6 @@
 //! All that an action or a task may touch, built once, by one function, for the program and for its tests.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use crate::access::rate::Rates;
 use crate::access::token::Tokens;
@@ -18,6 +18,7 @@ use crate::filter::{Budget, Finds};
 use crate::outside::broker::Queue;
 use crate::outside::bus::Bus;
 use crate::outside::calls::Calls;
+use crate::outside::held::Held;
 use crate::outside::pace::Paced;
 use crate::outside::payments::Payments;
 use crate::outside::push::Push;
@@ -61,6 +62,8 @@ pub struct App {
     pub queue: Option<Queue>,
     /// Makes calls to others' servers.
     pub calls: Arc<Calls>,
+    /// Tasks that their receiver does not take, while it takes others.
+    pub held: Mutex<Held>,
     /// Posts events to the game's server.
     pub webhooks: Option<Poster>,
     /// Tells players' devices.
@@ -141,6 +144,7 @@ impl App {
             bus,
             queue,
             calls,
+            held: Mutex::default(),
             webhooks,
             push,
             payments,

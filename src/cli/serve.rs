@@ -45,7 +45,8 @@ pub(super) async fn serve(config: Config, tasks: Tasks) -> Result<(), StartError
         .await
         .map_err(|fault| StartError::new(&format!("listening on {}", app.config.listen), fault))?;
     let address = server.address().map_err(|fault| StartError::new("listening", fault))?;
-    figures::serve(&app).await?;
+    // With a broker it hands tasks over, and workers run them.
+    figures::serve(&app, tasks == Tasks::Run && app.queue.is_none()).await?;
     let list = Arc::clone(&app);
     tokio::spawn(async move { lasting("the wordlist", || list.blocklist.keep_fresh()).await });
     let worker = tokio::spawn(work(Arc::clone(&app), tasks, stop.clone()));
@@ -122,7 +123,7 @@ pub(super) async fn worker(config: Config) -> Result<(), StartError> {
         app.db.close().await;
         return done.map_err(|fault| StartError::new("the SCF runtime", fault));
     }
-    figures::serve(&app).await?;
+    figures::serve(&app, true).await?;
     let worker = Worker::new(Arc::clone(&app), TASKS);
     let Some(queue) = &app.queue else {
         say("guildhall works on the outbox")?;

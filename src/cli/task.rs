@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use clap::Subcommand;
+use clap::{ArgGroup, Subcommand};
 use serde_json::value::RawValue;
 
 use super::say;
@@ -12,8 +12,8 @@ use crate::base::error::{Error, StartError};
 use crate::base::random;
 use crate::config::{Config, parse};
 use crate::outside::envelope::Envelope;
-use crate::store::handover;
 use crate::store::outbox::{self, Listed, Waiting, Which};
+use crate::store::{EMBEDDED_FILE, handover};
 use crate::work::tasks::TASKS;
 use crate::work::worker::{WorkTime, Worker};
 
@@ -38,18 +38,18 @@ pub(super) enum TaskCommand {
         id: String,
     },
     /// Make dead tasks ready again: one, or all of a kind, five hundred at a time.
+    #[command(group(ArgGroup::new("which").required(true).args(["id", "kind"])))]
     Retry {
         /// Its id.
-        #[arg(required_unless_present = "kind", conflicts_with = "kind")]
         id: Option<String>,
         /// All of this name.
         #[arg(long)]
         kind: Option<String>,
         /// Of these, those that were given up within such a time: `90s`, `2m`, `1h`, `7d`.
-        #[arg(long, requires = "kind", default_value = "3650d", value_parser = parse::age)]
+        #[arg(long, conflicts_with = "id", default_value = "3650d", value_parser = parse::age)]
         since: Millis,
         /// Of these, those with this in their reason.
-        #[arg(long, requires = "kind", default_value = "")]
+        #[arg(long, conflicts_with = "id", default_value = "")]
         reason: String,
     },
     /// Give up tasks of a kind that wait, such as those that no version knows any more.
@@ -64,7 +64,7 @@ pub(super) enum TaskCommand {
         #[arg(long)]
         reason: String,
     },
-    /// List the keys of the ten thousand oldest tasks, with how many of these are theirs, and the keys that are set aside.
+    /// List the keys that have waited longest, with how many tasks they have, up to ten thousand, and those that are set aside.
     Keys {
         /// How many.
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(i64).range(1..=1_000))]
@@ -110,14 +110,23 @@ fn fault(fault: Error) -> StartError {
 
 impl TaskCommand {
     pub(super) async fn run(self, config: Config) -> Result<(), StartError> {
+        // A task by hand may be the first thing of all; to look at others, or to change them, is another matter.
+        let file = config.data.join(EMBEDDED_FILE);
+        if config.database_url.is_none() && !file.exists() && !matches!(self, Self::Run { .. }) {
+            let why = format!(
+                "there is no {}: set GUILDHALL_DATA or DATABASE_URL as the server has it",
+                file.display()
+            );
+            return Err(StartError::new("tasks", why));
+        }
         let app = App::start(config, Clock::default()).await?;
         match self {
             Self::List { state, limit } => {
                 let tasks = outbox::list(&app.db, &state, limit).await.map_err(fault)?;
                 tasks.iter().try_for_each(|task| {
-                    let Listed { id, task, state, attempt, reason, payload, .. } = task;
+                    let Listed { id, task, key, state, attempt, reason, payload } = task;
                     let reason = reason.as_deref().unwrap_or_default();
-                    say(&format!("{id}  {task}  {state}  tries {attempt}  {reason}  {payload}"))
+                    say(&format!("{id}  {task}  {state}  key {key}  tries {attempt}  {reason}  {payload}"))
                 })
             }
             Self::Show { id } => show(&app, &id).await,
@@ -140,6 +149,7 @@ impl TaskCommand {
             Self::Keys { limit } => keys(&app, limit).await,
             Self::Park { key, reason } => match outbox::park(&app.db, &key, &reason).await.map_err(fault)? {
                 0 => say(&format!("{key} is set aside; no task of it waits now, and those to come will")),
+                tasks @ 10_000.. => say(&format!("{key} is set aside, with {tasks} tasks or more")),
                 tasks => say(&format!("{key} is set aside, with its {tasks} tasks")),
             },
             Self::Unpark { key } => match outbox::unpark(&app.db, &key).await.map_err(fault)? {
@@ -178,7 +188,14 @@ async fn run_one(app: &Arc<App>, name: String, payload: String) -> Result<(), St
     let id = envelope.id.clone();
     let worker = Worker::new(Arc::clone(app), TASKS);
     worker.run_now(envelope, WorkTime::unlimited()).await.map_err(fault)?;
-    show(app, &id).await
+    show(app, &id).await?;
+    match outbox::find(&app.db, &id).await.map_err(fault)?.state.as_str() {
+        "ready" | "sent" => {
+            let why = "it is not done: it is tried again later, others of its key have their turn first, or the key is set aside";
+            Err(StartError::new("tasks", why))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Does something with some tasks after the other, until there are no more.
@@ -191,9 +208,12 @@ async fn in_steps(
     loop {
         let some = step().await.map_err(fault)?;
         if some == 0 {
-            let known = all > 0 || TASKS.iter().any(|entry| entry.name == kind);
-            let hint = if known { "" } else { "; this version knows none of that name" };
-            return say(&format!("{all} tasks {what}{hint}"));
+            if all > 0 || TASKS.iter().any(|entry| entry.name == kind) {
+                return say(&format!("{all} tasks {what}"));
+            }
+            let why =
+                format!("none is named '{kind}': this version knows no such task, and no other is there");
+            return Err(StartError::new("tasks", why));
         }
         all += some;
         tracing::info!(all, "tasks {what}");
@@ -218,10 +238,10 @@ async fn keys(app: &App, limit: i64) -> Result<(), StartError> {
 }
 
 async fn show(app: &App, id: &str) -> Result<(), StartError> {
-    let Listed { id, task, state, attempt, reason, payload, .. } =
+    let Listed { id, task, key, state, attempt, reason, payload } =
         outbox::find(&app.db, id).await.map_err(fault)?;
     let reason = reason.unwrap_or_else(|| "-".to_owned());
     say(&format!(
-        "id      {id}\ntask    {task}\nstate   {state}\ntries   {attempt}\nreason  {reason}\npayload {payload}"
+        "id      {id}\ntask    {task}\nkey     {key}\nstate   {state}\ntries   {attempt}\nreason  {reason}\npayload {payload}"
     ))
 }

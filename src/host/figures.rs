@@ -16,7 +16,7 @@ use crate::base::error::{Result, StartError};
 use crate::base::lock::lock;
 use crate::store::outbox;
 use crate::work::tasks::TASKS;
-use crate::work::worker::LEFT_MS;
+use crate::work::worker::{DEAD_REASONS, LEFT_MS};
 
 /// A figure that is kept: its kind, its name, and what it says.
 #[derive(Debug)]
@@ -94,7 +94,7 @@ pub const FIGURES: &[Figure] = &[
     ),
     counter(
         "guildhall_tasks_dead_total",
-        "Tasks that were given up here, by task and reason: refused, time, fault, or held others up.",
+        "Tasks that were given up here, by task and reason: refused, time, fault, held others up, or unrunnable.",
     ),
     counter(
         "guildhall_webhooks_total",
@@ -154,10 +154,11 @@ const MESSAGES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Collects figures and serves them, where the configuration names an address; else nothing is collected.
+/// `runs` says whether this process runs tasks: one that does not says nothing of what nobody can run.
 ///
 /// # Errors
 /// The address can't be had.
-pub async fn serve(app: &Arc<App>) -> std::result::Result<(), StartError> {
+pub async fn serve(app: &Arc<App>, runs: bool) -> std::result::Result<(), StartError> {
     let Some(address) = app.config.metrics_listen else { return Ok(()) };
     let fault = |fault: &dyn std::fmt::Display| StartError::new("GUILDHALL_METRICS_LISTEN", fault);
     let recorder = PrometheusBuilder::new()
@@ -169,7 +170,16 @@ pub async fn serve(app: &Arc<App>) -> std::result::Result<(), StartError> {
     metrics::set_global_recorder(recorder).map_err(|error| fault(&error))?;
     FIGURES.iter().for_each(describe);
     let listener = TcpListener::bind(address).await.map_err(|error| fault(&error))?;
-    tokio::spawn(answer_all(listener, Arc::clone(app), handle));
+    if runs {
+        // From the beginning, so that the first one is an increase.
+        for entry in TASKS {
+            for reason in DEAD_REASONS {
+                metrics::counter!("guildhall_tasks_dead_total", "task" => entry.name, "reason" => *reason)
+                    .increment(0);
+            }
+        }
+    }
+    tokio::spawn(answer_all(listener, Arc::clone(app), handle, runs));
     Ok(())
 }
 
@@ -182,7 +192,7 @@ fn describe(figure: &Figure) {
     }
 }
 
-async fn answer_all(listener: TcpListener, app: Arc<App>, handle: PrometheusHandle) {
+async fn answer_all(listener: TcpListener, app: Arc<App>, handle: PrometheusHandle, runs: bool) {
     let mut upkeep = tokio::time::interval(UPKEEP);
     loop {
         tokio::select! {
@@ -193,7 +203,7 @@ async fn answer_all(listener: TcpListener, app: Arc<App>, handle: PrometheusHand
                     let (app, handle) = (Arc::clone(&app), handle.clone());
                     async move {
                         measure(&app);
-                        let answered = measure_outbox(&app).await.is_ok();
+                        let answered = measure_outbox(&app, runs).await.is_ok();
                         let text = if answered { handle.render() } else { without_outbox(&handle.render()) };
                         Ok::<_, std::convert::Infallible>(http::Response::new(Full::new(bytes::Bytes::from(text))))
                     }
@@ -214,13 +224,16 @@ fn measure(app: &App) {
     metrics::gauge!("guildhall_wordlist_stale").set(f64::from(u8::from(list.last_error.is_some())));
 }
 
-async fn measure_outbox(app: &App) -> Result<()> {
+async fn measure_outbox(app: &App, runs: bool) -> Result<()> {
     /// Kinds of which something was told: one of which nothing waits any more is 0, and not what it was last.
     static KINDS: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let status = outbox::status(&app.db).await?;
     let can_run = TASKS.iter().filter(|entry| (entry.is_set_up)(app));
     let names: Vec<&str> = can_run.map(|entry| entry.name).collect();
-    let left = outbox::left(&app.db, &names, app.queue.is_some(), LEFT_MS).await?;
+    let left = match runs {
+        true => outbox::left(&app.db, &names, app.queue.is_some(), LEFT_MS).await?,
+        false => Vec::new(),
+    };
     metrics::gauge!("guildhall_outbox_depth").set(status.depth() as f64);
     metrics::gauge!("guildhall_dead_tasks").set(status.dead as f64);
     metrics::gauge!("guildhall_parked_tasks").set(status.parked as f64);
@@ -232,7 +245,9 @@ async fn measure_outbox(app: &App) -> Result<()> {
     for task in kinds.iter() {
         let of = |figures: &BTreeMap<String, f64>| figures.get(task).copied().unwrap_or_default();
         metrics::gauge!("guildhall_outbox_oldest_seconds", "task" => task.clone()).set(of(&oldest));
-        metrics::gauge!("guildhall_unrunnable_keys", "task" => task.clone()).set(of(&left));
+        if runs {
+            metrics::gauge!("guildhall_unrunnable_keys", "task" => task.clone()).set(of(&left));
+        }
     }
     Ok(())
 }

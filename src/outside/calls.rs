@@ -32,6 +32,8 @@ const FAILURES: u32 = 5;
 const ALONE_MS: Millis = 1_000;
 /// For how long at most, after failures; and how long a try that is to show whether it is back keeps others away.
 const ALONE_MAX_MS: Millis = 60_000;
+/// Who comes while one call asks whether a host is back comes again after this.
+const PROBED_MS: Millis = 1_000;
 /// The longest that a host may ask for; what asks for more is tried earlier.
 const RETRY_AFTER_MAX_MS: Millis = 600_000;
 /// What is read of an answer.
@@ -59,6 +61,8 @@ struct State {
     failures: u32,
     /// By the steady clock.
     alone_until: Millis,
+    /// Until then one call alone asks whether it is back, unless it ends before; by the same clock.
+    probed_until: Millis,
     /// When it last answered 2xx, by the steady clock.
     well_at: Option<Millis>,
 }
@@ -215,8 +219,12 @@ impl Host {
         if after_ms > 0 {
             return Err(CallError::LeftAlone { after_ms });
         }
+        // One call shows whether it is back. The others ask again soon: it may answer at any moment.
+        if state.probed_until > now {
+            return Err(CallError::LeftAlone { after_ms: PROBED_MS });
+        }
         if state.failures >= FAILURES {
-            state.alone_until = now + ALONE_MAX_MS;
+            state.probed_until = now + ALONE_MAX_MS;
         }
         Ok(())
     }
@@ -240,10 +248,11 @@ impl Host {
             Err(CallError::LeftAlone { .. }) => {}
             // It lives, and says when it has time.
             Err(CallError::Passing { after_ms: after_ms @ 1.., .. }) => {
-                *state = State { failures: 0, alone_until: now + after_ms, ..*state };
+                *state = State { failures: 0, alone_until: now + after_ms, probed_until: 0, ..*state };
             }
             Err(CallError::Passing { .. }) => {
                 state.failures = state.failures.saturating_add(1);
+                state.probed_until = 0;
                 let further = state.failures.saturating_sub(FAILURES).min(10);
                 let alone_ms = (ALONE_MS << further).min(ALONE_MAX_MS);
                 state.alone_until = if state.failures < FAILURES { now } else { now + alone_ms };

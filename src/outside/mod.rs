@@ -12,6 +12,7 @@ pub mod broker;
 pub mod bus;
 pub mod calls;
 pub mod envelope;
+pub mod held;
 mod keys;
 pub mod objects;
 pub mod pace;

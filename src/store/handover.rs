@@ -11,7 +11,7 @@ use sqlx::FromRow;
 
 use super::engine::sql::{Sql, Tx, by_dialect, values};
 use super::outbox::{
-    FORGOTTEN_MS, Lane, Leaving, Taken, TakenKey, first_tasks, forget_handed, lock, settle, sort_in,
+    FORGOTTEN_MS, Lane, Leaving, Taken, TakenKey, first_tasks, forget_handed, lock, settle, sort_all_in,
 };
 use super::{Db, json};
 use crate::base::clock::Millis;
@@ -79,18 +79,15 @@ pub async fn take_unpublished(db: &Db, limit: i64) -> Result<Handing> {
         take_keys!(" FOR UPDATE SKIP LOCKED", "= ANY (ARRAY(SELECT chosen_key FROM chosen))"),
     );
     const ANY: &str = concat!("SELECT 1 FROM (", due_keys!(), ") AS k");
-    const OPEN: &str = "SELECT n FROM outbox_open WHERE stage = $1 LIMIT 1";
     const ANY_POSTGRES: &str = concat!("SELECT 1::bigint FROM (", due_keys!(), ") AS k");
     let now = db.now().await?;
     // Looking costs a reader; only where something waits does the writer hear of it.
-    if db.all::<(i64,)>(OPEN, values![db.stage]).await?.is_empty()
-        && db.all::<(i64,)>(by_dialect(ANY, ANY_POSTGRES), values![db.stage, now, 1_i64]).await?.is_empty()
-    {
+    sort_all_in(db).await?;
+    if db.all::<(i64,)>(by_dialect(ANY, ANY_POSTGRES), values![db.stage, now, 1_i64]).await?.is_empty() {
         return Ok(Handing::default());
     }
     let holder = random::id();
     let mut tx = db.begin().await?;
-    sort_in(&mut tx, db).await?;
     let taken: Vec<TakenKey> = tx.all(TAKE, values![db.stage, now, limit, &holder, HANDING_OVER_MS]).await?;
     let mut tasks = first_tasks(&mut tx, db, &taken, "leased").await?;
     let mut handing = Handing { holder, ..Handing::default() };

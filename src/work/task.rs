@@ -5,6 +5,7 @@
 
 use std::pin::Pin;
 
+use http::StatusCode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
@@ -54,12 +55,25 @@ impl From<Error> for Failure {
     }
 }
 
+/// Does an answer speak of where and as whom this process posts, rather than of what it posts? Another may be set up better.
+fn speaks_of_us(status: StatusCode) -> bool {
+    status.is_redirection() || matches!(status.as_u16(), 401 | 403 | 404 | 405 | 407)
+}
+
 /// What a receiver will never take needs no second try.
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
         match error {
             CallError::Passing { why, after_ms, well_ms, .. } => Self::Later { why, after_ms, well_ms },
             CallError::LeftAlone { after_ms } => Self::LeftAlone(after_ms),
+            CallError::Refused(answer) if speaks_of_us(answer.status) => Self::Later {
+                why: format!(
+                    "the receiver answered {}: is its address right, and the secret?",
+                    answer.status
+                ),
+                after_ms: 0,
+                well_ms: None,
+            },
             refused @ CallError::Refused(_) => Self::GiveUp(refused.to_string()),
         }
     }

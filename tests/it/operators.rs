@@ -140,14 +140,16 @@ async fn tasks_are_set_aside_taken_up_given_up_and_made_ready_again_by_hand() {
         (vec!["unpark", "wrold"], "wrold is not set aside"),
         (vec!["park", "", "--reason", "x"], "a key has 1 to 1,000 bytes"),
         (vec!["hand-over"], "KAFKA_BROKERS is not set"),
+        (vec!["drop", "--kind", "webhok.v1", "--reason", "a slip"], "none is named 'webhok.v1'"),
+        (vec!["retry"], "--kind"),
+        (vec!["retry", "w0", "--since", "1s"], "cannot be used with"),
+        (vec!["run", "webhook.v1", "{}"], "missing field"),
         (vec!["show", "nothing"], "no such task"),
     ] {
         let (code, said) = task(&wrong);
         assert!(code != Some(0) && said.contains(expected), "{wrong:?}: {said}");
     }
     assert!(done(&["unpark", "world"]).contains("taken up again"));
-    let none = done(&["drop", "--kind", "webhok.v1", "--reason", "a slip"]);
-    assert!(none.contains("0 tasks were given up; this version knows none of that name"), "{none}");
     assert!(
         done(&["drop", "--kind", "webhook.v1", "--reason", "100% gone"]).contains("3 tasks were given up")
     );
@@ -156,4 +158,15 @@ async fn tasks_are_set_aside_taken_up_given_up_and_made_ready_again_by_hand() {
     assert!(retry("100_ gone").contains("0 tasks are ready again"), "a reason is a text, not a pattern");
     assert!(retry("100% gone").contains("3 tasks are ready again"));
     assert_eq!(done(&["list", "--state", "ready"]).matches("webhook.v1").count(), 3);
+}
+
+/// A command that is run from another folder than the server makes no database of its own, and reports nothing of it.
+#[test]
+fn tasks_are_looked_for_where_the_server_keeps_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    for command in [vec!["list"], vec!["keys"], vec!["park", "world", "--reason", "x"]] {
+        refuses(&data, &[&["task"], command.as_slice()].concat(), &[], &["guildhall.db", "GUILDHALL_DATA"]);
+    }
+    assert!(!data.exists(), "nothing is made");
 }

@@ -168,15 +168,26 @@ async fn what_never_works_becomes_a_dead_letter_that_can_be_run_again() {
 }
 
 #[tokio::test]
-async fn a_refusal_and_a_redirect_are_final() {
+async fn a_refusal_of_what_is_told_is_final_and_one_of_who_tells_it_is_not() {
     let receiver = Receiver::start().await;
     let app = receiver.app().await;
-    for (nth, status) in [410, 302, 400].into_iter().enumerate() {
+    for (nth, status) in [410, 400, 422].into_iter().enumerate() {
         receiver.status.store(status, Ordering::SeqCst);
         app.player("alice").say("world", "hello").await;
         app.run_tasks().await;
         assert_eq!((receiver.count(), tasks(&app, "dead").await.len()), (nth + 1, nth + 1), "{status}");
     }
+    // One process whose address or secret is wrong ends nothing of what another one would tell.
+    app.player("alice").say("world", "hello").await;
+    for (nth, status) in [302, 401, 403, 404, 405].into_iter().enumerate() {
+        receiver.status.store(status, Ordering::SeqCst);
+        app.run_tasks().await;
+        assert_eq!((receiver.count(), tasks(&app, "dead").await.len()), (nth + 4, 3), "{status}");
+        app.clock.advance(60_000);
+    }
+    receiver.status.store(200, Ordering::SeqCst);
+    app.run_tasks().await;
+    assert_eq!(tasks(&app, "done").await.len(), 1);
 }
 
 #[tokio::test]

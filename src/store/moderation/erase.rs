@@ -227,9 +227,20 @@ async fn erase_tasks(db: &Db, player: &PlayerId) -> Result<()> {
     const KEYS: &str = "DELETE FROM outbox_key WHERE stage IN ('', 'latest')
         AND key IN ('told:' || $1, 'purge:' || $1, 'export:' || $1, 'rank:' || $1, 'push:' || $1)
         AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.key = outbox_key.key AND o.stage = outbox_key.stage)";
+    // Whoever sorts one in meanwhile waits for this, and makes the key anew.
+    const LOCK: Sql = by_dialect(
+        "SELECT key FROM outbox_key WHERE stage IN ('', 'latest')
+         AND key IN ('told:' || $1, 'purge:' || $1, 'export:' || $1, 'rank:' || $1, 'push:' || $1)",
+        "SELECT key FROM outbox_key WHERE stage IN ('', 'latest')
+         AND key IN ('told:' || $1, 'purge:' || $1, 'export:' || $1, 'rank:' || $1, 'push:' || $1)
+         ORDER BY key, stage FOR UPDATE",
+    );
+    let mut tx = db.begin().await?;
+    tx.all::<(String,)>(LOCK, values![player.as_str()]).await?;
     for statement in [WAITING, DEAD, KEYS] {
-        db.execute(statement, values![player.as_str()]).await?;
+        tx.execute(statement, values![player.as_str()]).await?;
     }
+    tx.commit().await?;
     Ok(())
 }
 

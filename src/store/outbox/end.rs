@@ -36,8 +36,8 @@ pub enum End {
 macro_rules! bury_where {
     ($which:literal) => {
         concat!(
-            "INSERT INTO outbox_dead (id, task, key, payload, attempt, created_at, trace, finished_at, reason, stage)
-             SELECT id, task, key, payload, attempt + $3, created_at, trace, $1, $2, stage FROM outbox WHERE ",
+            "INSERT INTO outbox_dead (id, task, key, payload, attempt, created_at, trace, finished_at, reason, stage, n)
+             SELECT id, task, key, payload, attempt + $3, created_at, trace, $1, $2, stage, n FROM outbox WHERE ",
             $which,
             " ON CONFLICT DO NOTHING"
         )
@@ -45,7 +45,7 @@ macro_rules! bury_where {
 }
 
 /// Records how a try ended; `reason` says why it failed. With the `last` of a lane, or one that is to be tried again, its key
-/// is let go. False where the key was given to another meanwhile: then that one's word counts.
+/// is let go. False where the key is not whose it was: given to another meanwhile, whose word counts then, or set aside.
 ///
 /// # Errors
 /// The database's.
@@ -91,11 +91,12 @@ pub async fn finish(
             tx.execute(POSTPONED, values![id, attempt, now + after_ms, reason]).await?;
         }
     }
-    if last || !ended {
+    let is_parked = held.parked_at.is_some();
+    if last || !ended || is_parked {
         keys::settle(&mut tx, db, &lane.key, !ended && held.marked > 0).await?;
     }
     tx.commit().await?;
-    Ok(true)
+    Ok(!is_parked)
 }
 
 /// Ends a task that nobody can run, whoever holds its key: what is wrong with it is wrong everywhere. One that the outbox
@@ -180,7 +181,7 @@ pub async fn revive_some(db: &Db, which: Which<'_>, batch: i64) -> Result<u64> {
                 "SELECT id FROM outbox_dead WHERE stage = $1 AND task = $2 AND finished_at >= $3 AND finished_at < $6
                  AND ($4 = '' OR ",
                 $place,
-                "(reason, $4) > 0) ORDER BY finished_at LIMIT $5"
+                "(reason, $4) > 0) ORDER BY finished_at, n LIMIT $5"
             )
         };
     }
@@ -198,8 +199,8 @@ pub async fn revive(db: &Db, id: &str) -> Result<()> {
     if revive_all(db, vec![id.to_owned()]).await? == 0 { Err(Error::NotFound("dead task")) } else { Ok(()) }
 }
 
-async fn revive_all(db: &Db, mut ids: Vec<String>) -> Result<u64> {
-    // Its number is a new one. Whoever revives the same at this moment finds its row there, or gone.
+async fn revive_all(db: &Db, ids: Vec<String>) -> Result<u64> {
+    // Their numbers are new ones, in the order in which they were given up, and before that stood. Whoever revives the same at this moment finds its row there, or gone.
     const REVIVE: &str =
         "INSERT INTO outbox (id, task, key, payload, created_at, since, not_before, trace, reason, stage)
         SELECT id, task, key, payload, created_at, $2, $2, trace, reason, stage FROM outbox_dead
@@ -207,7 +208,6 @@ async fn revive_all(db: &Db, mut ids: Vec<String>) -> Result<u64> {
     const OPEN: &str = "INSERT INTO outbox_open (stage, n, id) SELECT stage, n, id FROM outbox WHERE id = $1 ON CONFLICT DO NOTHING";
     const GONE: &str = "DELETE FROM outbox_dead WHERE id = $1";
     let now = db.now().await?;
-    ids.sort();
     let mut tx = db.begin().await?;
     let mut revived = 0;
     for id in &ids {
@@ -221,17 +221,17 @@ async fn revive_all(db: &Db, mut ids: Vec<String>) -> Result<u64> {
     Ok(revived)
 }
 
-/// Gives up tasks of a kind that wait, and that nobody works on: at most `batch`, the oldest. Says how many.
+/// Gives up tasks of a kind that wait: at most `batch`, the oldest. Says how many. One that a worker has in its hands may come to
+/// its end all the same.
 ///
 /// # Errors
 /// The database's.
 pub async fn drop_some(db: &Db, which: Which<'_>, batch: i64) -> Result<u64> {
-    const CHOOSE: &str = "SELECT o.key FROM outbox o
-        LEFT JOIN outbox_key k ON k.stage = o.stage AND k.key = o.key AND k.hold IN ('leased', 'handing') AND k.due_at > $4
-        WHERE o.stage = $1 AND o.task = $2 AND o.since >= $3 AND k.key IS NULL ORDER BY o.since LIMIT $5";
+    const CHOOSE: &str =
+        "SELECT key FROM outbox WHERE stage = $1 AND task = $2 AND since >= $3 ORDER BY since LIMIT $4";
     let Which { kind, since, reason, .. } = which;
     let now = db.now().await?;
-    let chosen: Vec<(String,)> = db.all(CHOOSE, values![db.stage, kind, since, now, batch]).await?;
+    let chosen: Vec<(String,)> = db.all(CHOOSE, values![db.stage, kind, since, batch]).await?;
     let mut keys: Vec<String> = chosen.into_iter().map(|(key,)| key).collect();
     keys.sort();
     keys.dedup();
@@ -239,11 +239,10 @@ pub async fn drop_some(db: &Db, which: Which<'_>, batch: i64) -> Result<u64> {
     for key in keys {
         let mut tx = db.begin().await?;
         let held = keys::lock(&mut tx, db, &key).await?;
-        if held.as_ref().is_some_and(|held| held.hold == "leased" && held.due_at > now) {
-            continue;
-        }
         dropped += drop_of_key(&mut tx, db, &key, (kind, since, batch), (now, reason)).await?;
-        if held.is_some() {
+        // Who works on it, or hands it over, lets it go by themselves.
+        if held.is_some_and(|held| !(matches!(held.hold.as_str(), "leased" | "handing") && held.due_at > now))
+        {
             keys::settle(&mut tx, db, &key, false).await?;
         }
         tx.commit().await?;
@@ -284,7 +283,13 @@ pub async fn expire(db: &Db, names: &[&str], marked: bool, (before, reason): (Mi
     for (mark, task) in kinds(db, names, marked).await? {
         let due: Vec<(String,)> = db.all(DUE, values![db.stage, mark, &task, before]).await?;
         for (key,) in due {
-            expired += expire_head(db, &key, before, reason).await?;
+            let gone = expire_head(db, &key, before, reason).await?;
+            if gone > 0 {
+                tracing::error!(task, key, reason, "a task is given up");
+                metrics::counter!("guildhall_tasks_dead_total", "task" => task.clone(), "reason" => "unrunnable")
+                    .increment(gone);
+            }
+            expired += gone;
         }
     }
     Ok(expired)

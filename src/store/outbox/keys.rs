@@ -3,6 +3,8 @@
 //! A key's row is the lock of its tasks. Whoever changes it takes it first (`lock`) and reads the head behind that
 //! (`settle`), so a row that is enqueued meanwhile is either seen there, or finds the key as it is left.
 
+use std::collections::BTreeSet;
+
 use sqlx::FromRow;
 
 use crate::base::clock::Millis;
@@ -10,8 +12,9 @@ use crate::base::error::Result;
 use crate::store::Db;
 use crate::store::engine::sql::{Sql, Tx, by_dialect, values};
 
-/// Rows that one look sorts in.
+/// Rows that one step sorts in, and steps of one look.
 const SORTED: i64 = 256;
+const STEPS: usize = 16;
 /// Of a key's tasks a broker has so many at most: the others wait in the table, where they hold no worker up.
 pub(in crate::store) const WINDOW: i64 = 16;
 /// Once it has no more than so many, it gets more.
@@ -19,8 +22,22 @@ const REFILL: i64 = 8;
 /// A task that the broker had so long without a worker's word is handed over again; a second delivery has no effect.
 pub(in crate::store) const FORGOTTEN_MS: Millis = 3_600_000;
 
+/// Sorts in what waits for that, in steps, up to some thousand rows: whoever looks next goes on.
+pub(in crate::store) async fn sort_all_in(db: &Db) -> sqlx::Result<()> {
+    const OPEN: &str = "SELECT n FROM outbox_open WHERE stage = $1 LIMIT 1";
+    for _ in 0..STEPS {
+        if db.all::<(i64,)>(OPEN, values![db.stage]).await?.is_empty() {
+            break;
+        }
+        let mut tx = db.begin().await?;
+        sort_in(&mut tx, db).await?;
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
 /// Tells keys of rows that nobody has sorted in yet.
-pub(in crate::store) async fn sort_in(tx: &mut Tx, db: &Db) -> sqlx::Result<()> {
+async fn sort_in(tx: &mut Tx, db: &Db) -> sqlx::Result<()> {
     const CHOOSE: &str = "SELECT coalesce(max(n), 0) FROM
         (SELECT n FROM outbox_open WHERE stage = $1 ORDER BY n LIMIT $2) AS o";
     macro_rules! into_keys {
@@ -170,9 +187,15 @@ pub async fn park(db: &Db, key: &str, reason: &str) -> Result<i64> {
 pub async fn unpark(db: &Db, key: &str) -> Result<bool> {
     const UNPARK: &str = "UPDATE outbox_key SET parked_at = NULL, reason = NULL
         WHERE key = $2 AND stage || '' = $1 AND parked_at IS NOT NULL";
+    const ANEW: &str = "UPDATE outbox SET failing_since = NULL WHERE failing_since IS NOT NULL AND n IN
+        (SELECT n FROM outbox WHERE stage = $1 AND key = $2 ORDER BY place, n LIMIT $3)";
     let mut tx = db.begin().await?;
     let Some(row) = lock(&mut tx, db, key).await? else { return Ok(false) };
     let was_parked = tx.execute(UNPARK, values![db.stage, key]).await? > 0;
+    if was_parked {
+        // What went before was long ago: the time in which it was set aside is none of its tries'.
+        tx.execute(ANEW, values![db.stage, key, 4 * WINDOW]).await?;
+    }
     if was_parked && row.hold != "leased" {
         // Whoever had it when it was set aside may be gone.
         forget_handed(&mut tx, db, key).await?;
@@ -187,7 +210,7 @@ pub async fn unpark(db: &Db, key: &str) -> Result<bool> {
 pub struct Waiting {
     /// The key.
     pub key: String,
-    /// Its tasks among the oldest ten thousand.
+    /// Its tasks, of ten thousand at most.
     pub tasks: i64,
     /// When the oldest of them was stored, or planned for.
     pub since: Millis,
@@ -201,25 +224,35 @@ pub struct Waiting {
     pub reason: Option<String>,
 }
 
-/// The keys of the oldest ten thousand tasks, those that wait longest first; and keys that are set aside.
+/// The keys whose heads have waited longest, and those that are set aside; `limit` of each.
 ///
 /// # Errors
 /// The database's.
 pub async fn waiting(db: &Db, limit: i64) -> Result<Vec<Waiting>> {
-    const OLDEST: &str =
-        "SELECT w.key, w.tasks, w.since, coalesce(k.task, '') AS task, coalesce(k.hold, '') AS hold,
-            coalesce(k.due_at, w.since) AS due_at, k.reason
-        FROM (SELECT key, count(*) AS tasks, min(since) AS since
-              FROM (SELECT key, since FROM outbox WHERE stage = $1 ORDER BY n LIMIT 10000) AS o
-              GROUP BY key ORDER BY since LIMIT $2) AS w
-        LEFT JOIN outbox_key k ON k.stage = $1 AND k.key = w.key ORDER BY w.since, w.key";
+    // Those that have been due for longest, and those of the oldest tasks, which others may have in their hands.
+    const DUE: &str = "SELECT key FROM outbox_key WHERE stage = $1 AND marked = 0 AND parked_at IS NULL ORDER BY due_at LIMIT $2";
+    const MARKED: &str =
+        "SELECT key FROM outbox_key WHERE stage = $1 AND marked = 1 ORDER BY task, due_at LIMIT $2";
+    const OLDEST: &str = "SELECT DISTINCT key FROM
+        (SELECT key FROM outbox WHERE stage = $1 ORDER BY n LIMIT 10000) AS o LIMIT $2";
     const PARKED: &str =
-        "SELECT key, CAST(0 AS BIGINT) AS tasks, parked_at AS since, task, hold, due_at, reason
-        FROM outbox_key WHERE stage = $1 AND parked_at IS NOT NULL ORDER BY parked_at LIMIT $2";
-    let mut keys: Vec<Waiting> = db.all(OLDEST, values![db.stage, limit]).await?;
-    let parked: Vec<Waiting> = db.all(PARKED, values![db.stage, limit]).await?;
-    let more: Vec<Waiting> =
-        parked.into_iter().filter(|one| !keys.iter().any(|key| key.key == one.key)).collect();
-    keys.extend(more);
-    Ok(keys)
+        "SELECT key FROM outbox_key WHERE stage = $1 AND parked_at IS NOT NULL ORDER BY parked_at LIMIT $2";
+    const ONE: &str = "SELECT $2 AS key, w.tasks, coalesce(h.since, k.parked_at, 0) AS since, coalesce(h.task, k.task, '') AS task,
+            coalesce(k.hold, '') AS hold, coalesce(k.due_at, h.since, 0) AS due_at, k.reason
+        FROM (SELECT count(*) AS tasks FROM (SELECT 1 FROM outbox WHERE stage = $1 AND key = $2 ORDER BY place, n LIMIT 10000) AS o) w
+        LEFT JOIN (SELECT task, since FROM outbox WHERE stage = $1 AND key = $2 ORDER BY place, n LIMIT 1) h ON TRUE
+        LEFT JOIN outbox_key k ON k.key = $2 AND k.stage || '' = $1";
+    let mut keys = BTreeSet::new();
+    for statement in [DUE, MARKED, OLDEST, PARKED] {
+        let found: Vec<(String,)> = db.all(statement, values![db.stage, limit]).await?;
+        keys.extend(found.into_iter().map(|(key,)| key));
+    }
+    let mut waiting = Vec::with_capacity(keys.len());
+    for key in keys {
+        waiting.extend(db.all::<Waiting>(ONE, values![db.stage, &key]).await?);
+    }
+    waiting.sort_by_key(|key| (key.hold == "parked", key.since));
+    let parked = waiting.iter().position(|key| key.hold == "parked").unwrap_or(waiting.len());
+    waiting.drain(parked.min(limit as usize)..parked);
+    Ok(waiting)
 }

@@ -76,16 +76,12 @@ macro_rules! chosen_postgres {
     };
 }
 
-/// Is there anything to take, or to sort in? Looking costs a reader; only where there is something the writer hears of it.
+/// Is there anything to take? Looking costs a reader; only where there is something the writer hears of it.
 async fn is_due(db: &Db, wanted: &Wanted, now: Millis) -> sqlx::Result<bool> {
     const DUE: Sql = by_dialect(
         concat!("SELECT 1 FROM (", chosen_sqlite!(), ") AS c LIMIT 1"),
         concat!("SELECT 1::bigint FROM (", chosen_postgres!(""), ") AS c LIMIT 1"),
     );
-    const OPEN: &str = "SELECT n FROM outbox_open WHERE stage = $1 LIMIT 1";
-    if !db.all::<(i64,)>(OPEN, values![db.stage]).await?.is_empty() {
-        return Ok(true);
-    }
     let found: Vec<(i64,)> = db.all(DUE, values![db.stage, &wanted.names, wanted.marks, now, 1_i64]).await?;
     Ok(!found.is_empty())
 }
@@ -120,12 +116,15 @@ pub async fn lease(db: &Db, wanted: &Wanted, limit: usize, lease_ms: Millis) -> 
         ),
     );
     let now = db.now().await?;
-    if limit == 0 || !is_due(db, wanted, now).await? {
+    if limit == 0 {
+        return Ok(Vec::new());
+    }
+    keys::sort_all_in(db).await?;
+    if !is_due(db, wanted, now).await? {
         return Ok(Vec::new());
     }
     let (limit, holder) = (limit as i64, random::id());
     let mut tx = db.begin().await?;
-    keys::sort_in(&mut tx, db).await?;
     let values = values![db.stage, &wanted.names, wanted.marks, now, limit, &holder, lease_ms];
     let taken: Vec<TakenKey> = tx.all(TAKE, values).await?;
     let mut tasks = first_tasks(&mut tx, db, &taken, "leased").await?;

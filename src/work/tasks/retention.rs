@@ -106,17 +106,7 @@ async fn expire_unrunnable(app: &App, now: Millis) -> Result<(), Failure> {
     let days = app.config.tasks.unrunnable_ms / 86_400_000;
     let reason = format!("no process could run it for {days} days: none knows it, or has what it takes");
     let before = now - app.config.tasks.unrunnable_ms;
-    let (mut expired, marked) = (0, app.queue.is_some());
-    loop {
-        let more = outbox::expire(&app.db, &names, marked, (before, &reason)).await?;
-        expired += more;
-        if more == 0 {
-            break;
-        }
-    }
-    if expired > 0 {
-        tracing::error!(expired, "tasks that no process could run were given up");
-    }
+    while outbox::expire(&app.db, &names, app.queue.is_some(), (before, &reason)).await? > 0 {}
     Ok(())
 }
 

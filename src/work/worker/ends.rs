@@ -27,6 +27,8 @@ pub(super) struct Before {
     pub(super) faults: i64,
     /// How long ago the first failed.
     pub(super) failing_ms: Millis,
+    /// For how long its receiver has taken others between any two of its tries.
+    pub(super) held_up_ms: Millis,
 }
 
 /// Decides about a task by what happened before, and how this try ended.
@@ -36,7 +38,7 @@ pub(super) fn decide(
     result: Result<(), Failure>,
     config: &TasksConfig,
 ) -> Ended {
-    let Before { attempt, faults, failing_ms } = before;
+    let Before { attempt, faults, failing_ms, held_up_ms } = before;
     let in_order = entry.in_order && config.in_order;
     let dead = |reason: String, class| Ended { end: End::Dead, outcome: "dead", reason: Some(reason), class };
     let again = |reason: String, after_ms: Millis, fault| {
@@ -47,7 +49,7 @@ pub(super) fn decide(
         Ended { end, outcome: "retry", reason: Some(reason), class: "" }
     };
     let is_late = failing_ms >= config.retried_ms;
-    let is_held_up = in_order && entry.gives_way && failing_ms >= HELD_UP_MS;
+    let is_held_up = in_order && entry.gives_way && held_up_ms >= HELD_UP_MS;
     match result {
         Ok(()) => Ended { end: End::Done, outcome: "done", reason: None, class: "" },
         Err(Failure::LeftAlone(after_ms)) => {
@@ -58,7 +60,7 @@ pub(super) fn decide(
         Err(Failure::Fault(why)) if faults + 1 >= entry.attempts => dead(why, "fault"),
         Err(Failure::Fault(why)) => again(why, 0, true),
         Err(Failure::Retry(why) | Failure::Later { why, .. }) if is_late => dead(why, "time"),
-        Err(Failure::Later { why, well_ms: Some(well_ms), .. }) if is_held_up && well_ms < failing_ms => {
+        Err(Failure::Later { why, .. }) if is_held_up => {
             dead(format!("{why}, for ten minutes in which it took those of others"), "held others up")
         }
         Err(Failure::Retry(why)) => again(why, 0, false),
@@ -82,13 +84,15 @@ mod tests {
     ) -> (&'static str, &'static str) {
         let config = Config::from_lookup(|_| None).unwrap().tasks;
         let entry = TASKS.iter().find(|entry| entry.name == task).unwrap();
-        let before = Before { attempt, faults, failing_ms };
+        let held_up_ms = if let Failure::Later { well_ms: Some(ms), .. } = failure { ms } else { 0 };
+        let before = Before { attempt, faults, failing_ms, held_up_ms };
         let Ended { outcome, class, .. } = decide(entry, before, Err(failure), &config);
         (outcome, class)
     }
 
-    fn away(well_ms: Option<Millis>) -> Failure {
-        Failure::Later { why: "the receiver answered 503".to_owned(), after_ms: 0, well_ms }
+    /// It has taken those of others for so long.
+    fn away(held_up_ms: Option<Millis>) -> Failure {
+        Failure::Later { why: "the receiver answered 503".to_owned(), after_ms: 0, well_ms: held_up_ms }
     }
 
     #[test]
@@ -105,22 +109,21 @@ mod tests {
             // A receiver that was away, and then one fault of ours.
             ((9, 0), 60_000, Failure::Fault(String::new()), ("retry", "")),
             ((0, 0), 0, Failure::GiveUp(String::new()), ("dead", "refused")),
-            // Others were taken meanwhile, or long before, or never.
-            ((5, 0), 9 * 60_000, away(Some(1_000)), ("retry", "")),
-            ((5, 0), 11 * 60_000, away(Some(1_000)), ("dead", "held others up")),
-            ((5, 0), 11 * 60_000, away(Some(12 * 60_000)), ("retry", "")),
+            // Others were taken all the while, or for a part of it, or never.
+            ((5, 0), 11 * 60_000, away(Some(9 * 60_000)), ("retry", "")),
+            ((5, 0), 11 * 60_000, away(Some(10 * 60_000)), ("dead", "held others up")),
             ((5, 0), 11 * 60_000, away(None), ("retry", "")),
         ] {
             let said = format!("{tries:?} tries, {failing_ms} ms, {failure:?}");
             assert_eq!(ended("webhook.v1", tries, failing_ms, failure), expected, "{said}");
         }
         assert_eq!(
-            ended("payment.v1", (5, 0), 11 * 60_000, away(Some(1_000))),
+            ended("payment.v1", (5, 0), 11 * 60_000, away(Some(11 * 60_000))),
             ("retry", ""),
             "somebody paid for it"
         );
         assert_eq!(
-            ended("outreach.v1", (5, 0), 11 * 60_000, away(Some(1_000))),
+            ended("outreach.v1", (5, 0), 11 * 60_000, away(Some(11 * 60_000))),
             ("retry", ""),
             "nobody waits behind it"
         );

@@ -6,16 +6,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::app::App;
 use crate::base::clock::Millis;
 use crate::base::error::Result;
+use crate::base::lock::lock;
 use crate::base::panic::caught;
 use crate::outside::envelope::Envelope;
 use crate::store::handover;
@@ -29,8 +30,10 @@ mod consumer;
 mod ends;
 mod lanes;
 mod progress;
+mod time;
 
 use ends::{Before, Ended};
+pub use time::WorkTime;
 
 /// A worker that died holds its tasks, and those of their keys behind them, for so long. One that lives renews its hold.
 const LEASE_MS: Millis = 15_000;
@@ -39,44 +42,17 @@ const RENEWED: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_millis(250);
 /// How often the retention sweep runs.
 const SWEEP_MS: Millis = 3_600_000;
+/// Why tasks are given up, as figures have it.
+pub const DEAD_REASONS: &[&str] = &["refused", "time", "fault", "held others up", "unrunnable"];
 /// What was due for so long, and was not taken by anybody, is told of.
 pub const LEFT_MS: Millis = 60_000;
+/// After so many deaths of its workers a task is run while no other such one is.
+const SUSPECTED: i64 = 3;
+/// How long others of that sort wait for it.
+const SUSPECT_PAUSE_MS: Millis = 1_000;
 /// How often a task's end is tried to be recorded, and the pause in between.
 const RECORDINGS: usize = 20;
 const RECORDING_PAUSE: Duration = Duration::from_secs(1);
-/// How long a worker may take: forever in a process of its own, a while in a function.
-#[derive(Clone, Copy, Debug)]
-pub struct WorkTime(Option<Span>);
-
-#[derive(Clone, Copy, Debug)]
-struct Span {
-    /// After this no try begins, so that each has half of the time at least.
-    begin_until: Instant,
-    end: Instant,
-}
-
-impl WorkTime {
-    /// As long as it takes.
-    pub const fn unlimited() -> Self {
-        Self(None)
-    }
-
-    /// From now on so long.
-    pub fn of(time: Duration) -> Self {
-        let now = Instant::now();
-        Self(Some(Span { begin_until: now + time / 2, end: now + time }))
-    }
-
-    /// May another try begin?
-    pub fn is_left(self) -> bool {
-        self.0.is_none_or(|span| Instant::now() < span.begin_until)
-    }
-
-    /// Of a time that a try would take, what it gets.
-    fn at_most(self, time: Duration) -> Duration {
-        self.0.map_or(time, |span| time.min(span.end.saturating_duration_since(Instant::now())))
-    }
-}
 
 /// A task that was given up, as it lies on the topic of dead letters.
 #[derive(Serialize)]
@@ -97,6 +73,8 @@ pub struct Worker {
     looked: AtomicI64,
     /// The last minute in which it was told what nobody runs.
     told: AtomicI64,
+    /// Who runs one over which workers have died again and again: one at a time, so that no other is taken for the culprit.
+    suspect: Semaphore,
 }
 
 impl Worker {
@@ -111,6 +89,7 @@ impl Worker {
             swept: AtomicI64::new(0),
             looked: AtomicI64::new(0),
             told: AtomicI64::new(0),
+            suspect: Semaphore::new(1),
         })
     }
 
@@ -310,21 +289,39 @@ impl Worker {
             self.let_go(lane).await;
             return false;
         };
+        let suspected = taken.faults >= SUSPECTED;
+        let alone = if suspected { self.suspect.try_acquire().ok() } else { None };
         let result = if taken.faults >= entry.attempts {
             // Its workers died over it.
             Err(Failure::Fault("its worker died at the last try".to_owned()))
+        } else if suspected && alone.is_none() {
+            Err(Failure::LeftAlone(SUSPECT_PAUSE_MS))
         } else {
             self.holding(lane, self.one_try(entry, envelope, time)).await
+        };
+        drop(alone);
+        let held_up_ms = match &result {
+            Err(Failure::Later { well_ms, .. }) => {
+                lock(&self.app.held).failed(&envelope.id, *well_ms, self.app.clock.steady())
+            }
+            Err(Failure::LeftAlone(_)) => 0,
+            _ => {
+                lock(&self.app.held).ended(&envelope.id);
+                0
+            }
         };
         let failing_ms = match (&result, taken.failing_since) {
             (Err(_), Some(since)) => self.app.db.now().await.map_or(0, |now| now - since),
             _ => 0,
         };
-        let before = Before { attempt: envelope.attempt, faults: taken.faults, failing_ms };
+        let before = Before { attempt: envelope.attempt, faults: taken.faults, failing_ms, held_up_ms };
         let Ended { end, outcome, reason, class } =
             ends::decide(entry, before, result, &self.app.config.tasks);
         let Envelope { id, task, attempt, trace, .. } = envelope;
         let dead = matches!(end, End::Dead);
+        if dead {
+            lock(&self.app.held).ended(&envelope.id);
+        }
         if dead {
             tracing::error!(id, task, attempt, outcome, reason, request_id = trace, "task");
         } else {

@@ -144,10 +144,12 @@ CREATE TABLE outbox_dead (
     trace       TEXT,
     finished_at BIGINT NOT NULL,
     reason      TEXT,
-    stage       TEXT COLLATE "C" NOT NULL
+    stage       TEXT COLLATE "C" NOT NULL,
+    -- Its place in the order of its key, for those that are made ready again together.
+    n           BIGINT NOT NULL DEFAULT 0
 );
 
-CREATE INDEX outbox_dead_task ON outbox_dead (stage, task, finished_at);
+CREATE INDEX outbox_dead_task ON outbox_dead (stage, task, finished_at, n);
 CREATE INDEX outbox_dead_last ON outbox_dead (stage, finished_at);
 CREATE INDEX outbox_dead_key ON outbox_dead (key);
 

@@ -181,10 +181,12 @@ CREATE TABLE outbox_dead (
     trace       TEXT,
     finished_at INTEGER NOT NULL,
     reason      TEXT,
-    stage       TEXT    NOT NULL
+    stage       TEXT    NOT NULL,
+    -- Its place in the order of its key, for those that are made ready again together.
+    n           INTEGER NOT NULL DEFAULT 0
 );
 
-CREATE INDEX outbox_dead_task ON outbox_dead (stage, task, finished_at);
+CREATE INDEX outbox_dead_task ON outbox_dead (stage, task, finished_at, n);
 CREATE INDEX outbox_dead_last ON outbox_dead (stage, finished_at);
 CREATE INDEX outbox_dead_key ON outbox_dead (key);
 
