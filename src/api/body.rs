@@ -16,6 +16,9 @@ const STALLED: Duration = Duration::from_secs(5);
 /// What of a larger body is thrown away before the answer, so that clients get to read it.
 const DISCARDED_BYTES: usize = 1024 * 1024;
 
+/// Pieces of a body, such as chunks: one for each byte of the largest that most may send.
+const PIECES: usize = MAX_BODY_BYTES;
+
 /// The answer to a body that does not come.
 pub(super) fn late() -> Error {
     Error::InvalidInput("the body did not arrive in time".to_owned())
@@ -24,23 +27,28 @@ pub(super) fn late() -> Error {
 /// Reads a body that is not too large. Of a larger one some is thrown away first, or the client would meet a
 /// closed connection instead of the answer.
 ///
-/// `limit` is asked when the body is larger than anybody's may be.
+/// `limit` is asked once, when the body is larger than anybody's may be: it looks at the token. A body in very small pieces
+/// costs more than its bytes do, so they are counted too.
 pub(super) async fn collect<B>(body: B, limit: impl Fn() -> usize) -> Result<Bytes>
 where
     B: http_body::Body<Data: Buf> + Send,
 {
     let mut body = std::pin::pin!(body);
     let mut read = Vec::new();
-    let (mut size, mut most) = (0, MAX_BODY_BYTES);
+    let (mut size, mut most, mut pieces, mut asked) = (0, MAX_BODY_BYTES, 0, false);
     while let Some(frame) = tokio::time::timeout(STALLED, body.frame()).await.map_err(|_| late())? {
         let frame = frame.map_err(|_| Error::InvalidInput("the body ended early".to_owned()))?;
         let Ok(mut data) = frame.into_data() else { continue };
         size += data.remaining();
+        pieces += 1;
         if size > DISCARDED_BYTES {
             break;
         }
-        if size > most {
-            most = limit();
+        if pieces > PIECES {
+            return Err(Error::InvalidInput(format!("a body comes in {PIECES} pieces at most")));
+        }
+        if size > most && !asked {
+            (most, asked) = (limit(), true);
         }
         if size <= most {
             while data.has_remaining() {

@@ -1,7 +1,7 @@
 //! What a request leaves behind: one line in the log, and its figures.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -9,10 +9,13 @@ use super::action::Entry;
 use super::head::client_ip;
 use super::router::{Exchange, Router, Summary};
 use crate::base::error::{Error, Result};
+use crate::base::lock::lock;
 use crate::base::seat;
 
 /// What a line holds of a path that no action has.
 const LOGGED_PATH_BYTES: usize = 256;
+/// Refused requests have a line at most this often, which says for how many it stands.
+const REFUSED_LINES: Duration = Duration::from_millis(50);
 
 impl Router {
     /// The one line that a request leaves, and its figures.
@@ -46,6 +49,12 @@ impl Router {
         if only_read && !self.reads.fetch_add(1, Ordering::Relaxed).is_multiple_of(every) {
             return summary;
         }
+        let refused = if matches!(result, Err(Error::RateLimited { .. })) {
+            let Some(refused) = lock(&self.refused).one_more() else { return summary };
+            Some(refused).filter(|refused| *refused > 1)
+        } else {
+            None
+        };
         tracing::info!(
             request_id,
             controller,
@@ -65,10 +74,29 @@ impl Router {
             invocation = invocation.map(|invocation| invocation.id.as_str()),
             wordlist = &*self.app.blocklist.version(),
             cold_start,
-            stands_for = (only_read && every > 1).then_some(every),
+            stands_for = (only_read && every > 1).then_some(every).or(refused),
             "request"
         );
         summary
+    }
+}
+
+/// Requests refused as too many since the last line that told of one: who sends them fast shall not fill the log.
+#[derive(Debug, Default)]
+pub(super) struct Refused {
+    count: u64,
+    told: Option<Instant>,
+}
+
+impl Refused {
+    /// How many a line stands for, where one is due.
+    fn one_more(&mut self) -> Option<u64> {
+        self.count += 1;
+        if self.told.is_some_and(|told| told.elapsed() < REFUSED_LINES) {
+            return None;
+        }
+        self.told = Some(Instant::now());
+        Some(std::mem::take(&mut self.count))
     }
 }
 

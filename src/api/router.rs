@@ -2,8 +2,8 @@
 //!
 //! Hosts differ in how requests reach them; from here on they are the same.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
@@ -17,6 +17,7 @@ use crate::api::action::{self, Call, Entry, Form, Notes, Verb};
 use crate::api::body::{MAX_BODY_BYTES, MAX_SERVER_BODY_BYTES, collect, late};
 use crate::api::cors;
 use crate::api::head::{Broken, Invocation, REQUEST_ID, client_ip, drop_platform_headers, request_id};
+use crate::api::line::Refused;
 use crate::api::path;
 use crate::api::routes::{Methods, Routes};
 use crate::app::App;
@@ -53,6 +54,8 @@ pub struct Router {
     pub(super) cold: AtomicBool,
     /// Requests that only read, so far.
     pub(super) reads: AtomicU64,
+    /// Requests refused as too many, for the log.
+    pub(super) refused: Mutex<Refused>,
 }
 
 /// One request while it is answered.
@@ -100,7 +103,14 @@ impl Router {
         let routes = Routes::of(entries.iter().filter(|entry| !entry.preview || app.config.is_latest()));
         let version =
             HeaderValue::from_str(&app.config.version).unwrap_or(HeaderValue::from_static("unknown"));
-        Self { routes, app, version, cold: AtomicBool::new(true), reads: AtomicU64::new(0) }
+        Self {
+            routes,
+            app,
+            version,
+            cold: AtomicBool::new(true),
+            reads: AtomicU64::new(0),
+            refused: Mutex::default(),
+        }
     }
 
     /// What the router's actions work with.
@@ -141,15 +151,19 @@ impl Router {
         }
         let request = whole.parts.headers.clone();
         let preflight = cors::is_preflight(&whole.parts.method, &request);
-        let mut answer =
-            if preflight { self.permission(&whole.request_id) } else { self.answer_whole(whole).await };
+        let mut answer = if preflight { self.permission(&whole) } else { self.answer_whole(whole).await };
         cors::allow(origins, &request, answer.headers_mut(), preflight);
         answer
     }
 
     /// The answer to a browser that asks whether a page may call: what it may is in the headers.
-    fn permission(&self, request_id: &str) -> Answer {
-        let mut answer = self.write(Ok(Bytes::new()), request_id);
+    fn permission(&self, whole: &Whole) -> Answer {
+        // Browsers ask without a token, so it is counted for the address.
+        let address = client_ip(&whole.parts, &self.app.config.trusted_proxies);
+        if let Err(error) = action::count(&self.app, address, None) {
+            return self.write(Err(error), &whole.request_id);
+        }
+        let mut answer = self.write(Ok(Bytes::new()), &whole.request_id);
         *answer.status_mut() = StatusCode::NO_CONTENT;
         answer.headers_mut().remove(CONTENT_TYPE);
         answer
@@ -228,7 +242,7 @@ impl Router {
 
     /// Is this a path that must be answered even when there is no room?
     pub fn is_health(&self, path: &str) -> bool {
-        path::normalize(path, None, &self.app.config.base_path).starts_with("/health/")
+        matches!(path::normalize(path, None, &self.app.config.base_path), "/health/live" | "/health/ready")
     }
 
     /// The method of a path's action, writing where it has both; reading, where there is none.

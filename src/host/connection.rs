@@ -25,7 +25,7 @@ use tokio::time::{sleep, timeout};
 use super::live::{self, Upgrade};
 use super::shared::{Shared, told};
 use super::stream::{Activity, Answering, Held, Pieces, Stream};
-use crate::api::head::Peer;
+use crate::api::head::{Peer, client_of};
 use crate::api::router::Answer;
 use crate::base::lock::lock;
 use crate::base::random;
@@ -162,7 +162,17 @@ fn open_socket(
     activity: &Arc<Activity>,
     upgrade: &Mutex<Option<Upgrade>>,
 ) -> Response<Pieces> {
-    let answer = match Upgrade::read(request, peer, &shared.router.app().config.trusted_proxies) {
+    let app = shared.router.app();
+    let read = Upgrade::read(request, peer, &app.config.trusted_proxies);
+    // A wrong request counts for its address; a right one does not, but an address at its limit gets no socket either.
+    let read = match read {
+        Ok(read) => app.rates.would_pass(read.address(), app.clock.now()).map(|()| read),
+        Err(error) => {
+            let address = client_of(request.headers(), peer, &app.config.trusted_proxies).0;
+            app.rates.count_address(address, app.clock.now()).and(Err(error))
+        }
+    };
+    let answer = match read {
         Ok(read) => {
             let answer = read.answer();
             *lock(upgrade) = Some(read);

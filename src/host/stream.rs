@@ -71,11 +71,19 @@ pub(super) struct Stream {
     /// Runs while the client takes nothing.
     stalled: Option<Pin<Box<Sleep>>>,
     patience: Duration,
+    /// Of a socket: bytes that may still come before something whole does.
+    allowance: Option<usize>,
 }
 
 impl Stream {
     pub(super) fn new(socket: TcpStream, activity: Arc<Activity>) -> Self {
-        Self { socket, activity, stalled: None, patience: STALLED }
+        Self { socket, activity, stalled: None, patience: STALLED, allowance: None }
+    }
+
+    /// So many bytes may come until this is said again: beyond that, reading fails. (What reads frames goes on by itself over
+    /// those that are nothing, and would not say so.)
+    pub(super) fn allow(&mut self, bytes: usize) {
+        self.allowance = Some(bytes);
     }
 
     /// The client may take nothing for so long.
@@ -112,7 +120,14 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
-        self.activity.fresh.fetch_add(buffer.filled().len() - before, Ordering::AcqRel);
+        let came = buffer.filled().len() - before;
+        self.activity.fresh.fetch_add(came, Ordering::AcqRel);
+        if let Some(allowance) = &mut self.allowance {
+            match allowance.checked_sub(came) {
+                Some(left) => *allowance = left,
+                None => return Poll::Ready(Err(io::Error::from(io::ErrorKind::InvalidData))),
+            }
+        }
         read
     }
 }

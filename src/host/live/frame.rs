@@ -220,6 +220,8 @@ impl End {
             Fault::Utf8(_) => Self::NotText,
             Fault::Protocol(_) => Self::Broken,
             Fault::Io(fault) if matches!(fault.kind(), ErrorKind::TimedOut) => Self::Slow,
+            // More came than anything whole can have.
+            Fault::Io(fault) if matches!(fault.kind(), ErrorKind::InvalidData) => Self::Protocol,
             _ => Self::Gone,
         }
     }

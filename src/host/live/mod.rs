@@ -119,19 +119,23 @@ struct Session {
 
 /// Waits for the first frame, which says who it is; none where that was not said well.
 async fn greet(wire: &mut Wire, peer: Peer, shared: &Arc<Shared>) -> Result<Option<Session>, End> {
+    // Whoever says something else is counted by its address, as requests without a token are.
+    let app = shared.router.app();
+    let stranger = || drop(app.rates.count_address(peer.0, app.clock.now()));
     let Ok(frame) = timeout(HELLO, wire.next()).await else { return Ok(None) };
-    let frame = match frame? {
+    let frame = match frame.inspect_err(|_| stranger())? {
         Ok(frame) => frame,
         Err((id, error)) => {
+            stranger();
             wire.refuse(shared, id, error).await?;
             return Ok(None);
         }
     };
     if frame.path != "/live/hello" {
+        stranger();
         wire.refuse(shared, frame.id, Error::Unauthenticated("say /live/hello first")).await?;
         return Ok(None);
     }
-    let app = shared.router.app();
     let known = frame.input::<Hello>().and_then(|hello| {
         let (token, who) = identify(shared, &hello.token)
             .or_else(|error| app.rates.count_address(peer.0, app.clock.now()).and(Err(error)))?;

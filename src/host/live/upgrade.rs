@@ -1,5 +1,7 @@
 //! A request for a socket, and the answer that makes the connection one.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
@@ -38,6 +40,11 @@ impl Upgrade {
         let accept = HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(Error::internal)?;
         let peer = client_of(headers, peer, proxies);
         Ok(Self { accept, peer })
+    }
+
+    /// Who asks.
+    pub(in crate::host) fn address(&self) -> IpAddr {
+        self.peer.0
     }
 
     /// The answer that makes the connection a socket.

@@ -2,7 +2,7 @@
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -14,6 +14,12 @@ use crate::host::stream::Stream;
 
 /// What of a frame that is too large is read and thrown away, so that the client gets to read why it is refused.
 const DISCARDED_BYTES: usize = 1024 * 1024;
+const UNREAD: usize = 4096;
+/// What may come before a frame that asks is there whole: several of the largest.
+const BETWEEN: usize = 64 * 1024;
+/// Pings and pongs: one in this time, and so many at once.
+const CONTROL: Duration = Duration::from_secs(1);
+const CONTROLS: u32 = 100;
 /// Clients come back within so many seconds after a restart, each at another time.
 const SPREAD_S: u64 = 10;
 
@@ -22,16 +28,20 @@ pub(super) struct Wire {
     socket: WebSocketStream<Stream>,
     /// When something came last.
     pub(super) heard: Instant,
+    /// Until when pings and pongs are paid off, at one a second.
+    paid_off: Instant,
 }
 
 impl Wire {
     pub(super) fn new(socket: WebSocketStream<Stream>) -> Self {
-        Self { socket, heard: Instant::now() }
+        let now = Instant::now();
+        Self { socket, heard: now, paid_off: now }
     }
 
     /// The next frame that asks, or its number and what is wrong with it. May be given up while it waits.
     pub(super) async fn next(&mut self) -> Result<Result<Frame, (u64, Error)>, End> {
         loop {
+            self.socket.get_mut().allow(BETWEEN);
             let message = self.socket.next().await.ok_or(End::Gone)?.map_err(|fault| End::of(&fault))?;
             self.heard = Instant::now();
             match message {
@@ -42,9 +52,15 @@ impl Wire {
                 },
                 Message::Binary(_) => return Err(End::Protocol),
                 Message::Close(_) => return Err(End::Gone),
-                Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
+                Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => self.pay()?,
             }
         }
+    }
+
+    /// A ping is answered, and a pong is no answer to anything: so many at once, and one a second.
+    fn pay(&mut self) -> Result<(), End> {
+        self.paid_off = self.paid_off.max(self.heard) + CONTROL;
+        if self.paid_off > self.heard + CONTROL * CONTROLS { Err(End::Protocol) } else { Ok(()) }
     }
 
     pub(super) async fn write(&mut self, message: Message) -> Result<(), End> {
@@ -74,11 +90,13 @@ impl Wire {
         }
         let _ = self.socket.close(Some(end.frame())).await;
         // The client's own farewell, or the answer to it; without that, it would see a broken connection.
+        self.socket.get_mut().allow(BETWEEN);
         while let Some(Ok(_)) = self.socket.next().await {}
         // What it is still sending comes to no end that can be read as frames.
         let stream = self.socket.get_mut();
+        stream.allow(DISCARDED_BYTES + UNREAD);
         let _ = stream.shutdown().await;
-        let (mut unread, mut left) = ([0; 4096], DISCARDED_BYTES);
+        let (mut unread, mut left) = ([0; UNREAD], DISCARDED_BYTES);
         while left > 0
             && let Ok(read @ 1..) = stream.read(&mut unread).await
         {
