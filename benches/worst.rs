@@ -89,20 +89,17 @@ async fn measure(words: String, worst: Vec<String>) -> bool {
         let mut socket = socket::follow(server.port, "alice", Some("world")).await;
         let cpu = server.cpu_seconds();
         for _ in 0..FRAMES {
-            socket.write_all(&frame).await.unwrap();
+            if socket.write_all(&frame).await.is_err() {
+                break;
+            }
         }
-        // What is answered behind them all is answered once they all are.
-        socket
-            .write_all(&socket::frame(r#"{"id":999,"do":"/live/typing","input":{"channel":"world"}}"#))
-            .await
-            .unwrap();
+        // What is answered behind them all is answered once they all are; or it was nonsense, and the socket is closed.
+        let last = socket::frame(r#"{"id":999,"do":"/live/typing","input":{"channel":"world"}}"#);
+        let _ = socket.write_all(&last).await;
         let mut answers = Vec::new();
-        while !answers.windows(9).any(|part| part == b"\"id\":999,") {
-            assert!(
-                socket.read_buf(&mut answers).await.unwrap() > 0,
-                "{input}: the server closed the socket"
-            );
-        }
+        while !answers.windows(9).any(|part| part == b"\"id\":999,")
+            && matches!(socket.read_buf(&mut answers).await, Ok(1..))
+        {}
         let cpu = (server.cpu_seconds() - cpu) * 1e3 / FRAMES as f64;
         println!("{input:<52} {:<34} {:>6} {cpu:>8.2} {:>8}", "20 KiB a frame", "", "");
     }
@@ -173,10 +170,10 @@ fn rows(worst: &[String]) -> Vec<Row> {
         ("query", "8 KiB", a(), ask(format!("/channel/inbox?{}", "a=%20&".repeat(1_300)))),
         ("cron, seldom", "100 years", mo.clone(), preview(when)),
         ("cron, long", "as docs/announcements.md says", mo, preview(long)),
-        ("XML, signed wrongly", "256 KiB", a(), callback("another token", &"<a>".repeat(80_000))),
         ("XML, deep", "256 KiB, signed", a(), callback(TICKETS, &"<a>".repeat(80_000))),
         ("XML, wide", "256 KiB, signed", a(), callback(TICKETS, &"<a b='c'/>".repeat(25_000))),
         ("XML, entities", "256 KiB, signed", a(), callback(TICKETS, &"&amp;&#x4e00;".repeat(19_000))),
+        ("XML, signed wrongly", "256 KiB", a(), callback("another token", &"<a>".repeat(80_000))),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! What a request leaves behind: one line in the log, and its figures.
 
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -14,8 +14,6 @@ use crate::base::seat;
 
 /// What a line holds of a path that no action has.
 const LOGGED_PATH_BYTES: usize = 256;
-/// Refused requests have a line at most this often, which says for how many it stands.
-const REFUSED_LINES: Duration = Duration::from_millis(50);
 
 impl Router {
     /// The one line that a request leaves, and its figures.
@@ -78,25 +76,6 @@ impl Router {
             "request"
         );
         summary
-    }
-}
-
-/// Requests refused as too many since the last line that told of one: who sends them fast shall not fill the log.
-#[derive(Debug, Default)]
-pub(super) struct Refused {
-    count: u64,
-    told: Option<Instant>,
-}
-
-impl Refused {
-    /// How many a line stands for, where one is due.
-    fn one_more(&mut self) -> Option<u64> {
-        self.count += 1;
-        if self.told.is_some_and(|told| told.elapsed() < REFUSED_LINES) {
-            return None;
-        }
-        self.told = Some(Instant::now());
-        Some(std::mem::take(&mut self.count))
     }
 }
 

@@ -17,5 +17,6 @@ pub mod invoke;
 mod line;
 pub mod openapi;
 pub mod path;
+mod refused;
 pub mod router;
 mod routes;

@@ -53,6 +53,27 @@ impl Steps {
         self.taken = self.taken.saturating_add(steps);
     }
 
+    /// The work that one search of a text may cost with what it finds, whether that counts or not. Texts meet few entries at a
+    /// place; lists with very many that read alike, or that begin each other, would make a text cost what they like.
+    pub(super) const fn finds_of(bytes: usize) -> u32 {
+        10_000 + 24 * bytes as u32
+    }
+
+    /// Pays for a find of so many letters out of that; false where it is used up.
+    pub(super) fn pay_find(&mut self, letters: usize, left: &mut u32) -> bool {
+        let work = 4 + letters as u32 / 4;
+        match left.checked_sub(work) {
+            Some(rest) => {
+                (*left, self.taken) = (rest, self.taken.saturating_add(work));
+                true
+            }
+            None => {
+                self.ended = true;
+                false
+            }
+        }
+    }
+
     /// Pays for a walk.
     pub(super) fn pay(&mut self, steps: u32) {
         self.note(steps);

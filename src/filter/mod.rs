@@ -227,7 +227,13 @@ mod tests {
         let mut plain = Plain::default();
         plain.read(text);
         let whole = 0..plain.text.len();
-        filter.search_squeezed(text, (&plain, whole), (&mut Squeezed::default(), Reading::Leet), &mut finds);
+        let mut steps = Budget::of(text.len()).open(text.len());
+        filter.search_squeezed(
+            text,
+            (&plain, whole),
+            (&mut Squeezed::default(), Reading::Leet),
+            (&mut steps, &mut finds),
+        );
         let name = |find: Find| (find.span, filter.sources.get(find.entry).0.to_owned());
         finds.into_iter().map(name).collect()
     }

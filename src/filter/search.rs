@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::accept::{self, Rules};
 use super::budget::Steps;
-use super::build::Finder;
+use super::build::{Finder, Found};
 use super::readings;
 use super::suspicion::suspicious;
 use super::view::{Plain, Reading, Squeezed};
@@ -80,8 +80,9 @@ impl Filter {
         } else {
             suspicious(&plain.text, self.words.longest)
         };
-        let joined =
-            part.and_then(|part| self.search_squeezed(text, (plain, part), (squeezed, Reading::Leet), finds));
+        let joined = part.and_then(|part| {
+            self.search_squeezed(text, (plain, part), (squeezed, Reading::Leet), (steps, finds))
+        });
         let mixes = !text.is_ascii() && readings::mixes_scripts(text);
         let kept = if mixes { steps.left / 2 } else { 0 };
         if let Some(part) = both(walk::region(&plain.text, self.words.longest), joined) {
@@ -101,10 +102,10 @@ impl Filter {
             finds.extend(mixed.map(|(entry, span)| Find { span, entry, view: View::Squeezed }));
         }
         if self.no_digits.is_some() && plain.text.bytes().any(|byte| byte.is_ascii_digit()) {
-            self.search_squeezed(text, (plain, whole.clone()), (squeezed, Reading::NoDigits), finds);
+            self.search_squeezed(text, (plain, whole.clone()), (squeezed, Reading::NoDigits), (steps, finds));
         }
         if self.sound.is_some() && !plain.text.is_ascii() {
-            self.search_squeezed(text, (plain, whole), (squeezed, Reading::Sound), finds);
+            self.search_squeezed(text, (plain, whole), (squeezed, Reading::Sound), (steps, finds));
         }
         steps.note((finds.len() - begun) as u32);
         drop_covered(finds, begun, allowed);
@@ -118,9 +119,11 @@ impl Filter {
         steps: &mut Steps,
         finds: &mut Vec<Find>,
     ) -> Vec<Range<usize>> {
-        let (mut allowed, mut seen) = (Vec::new(), 0);
+        let (mut allowed, mut left) = (Vec::new(), Steps::finds_of(plain.text.len()));
         for (pattern, span) in self.words.finds(&plain.text) {
-            seen += 1;
+            if !steps.pay_find(0, &mut left) {
+                break;
+            }
             if !accept::in_plain(&plain.text, &span, pattern.rules) {
                 continue;
             }
@@ -133,7 +136,6 @@ impl Filter {
                 false => finds.push(Find { span, entry: pattern.entry, view: View::Plain }),
             }
         }
-        steps.note(seen);
         allowed
     }
 
@@ -144,12 +146,19 @@ impl Filter {
         text: &str,
         (plain, part): (&Plain, Range<usize>),
         (view, reading): (&mut Squeezed, Reading),
-        finds: &mut Vec<Find>,
+        (steps, finds): (&mut Steps, &mut Vec<Find>),
     ) -> Option<Range<usize>> {
         view.read(plain, part, reading);
-        let mut joined = None;
+        let (mut joined, mut left) = (None, Steps::finds_of(view.text.len()));
         let mut add = |finder: &Finder, name| {
-            for (entry, units, counts) in found(view, finder) {
+            for (found, span) in finder.finds(&view.text) {
+                if !steps.pay_find(span.len(), &mut left) {
+                    break;
+                }
+                if !found.rules.has(Rules::SQUEEZED) {
+                    continue;
+                }
+                let (entry, units, counts) = judged(view, finder, &found, span);
                 if counts {
                     let span = plain.original(view.span(units), text);
                     finds.push(Find { span, entry, view: name });
@@ -194,14 +203,12 @@ impl Filter {
     }
 }
 
-/// The finds in a squeezed view: their entries, their units, and whether they count.
-fn found<'a>(view: &'a Squeezed, finder: &'a Finder) -> impl Iterator<Item = (u32, Range<usize>, bool)> + 'a {
-    finder.finds(&view.text).filter(|(found, _)| found.rules.has(Rules::SQUEEZED)).map(|(found, span)| {
-        let units = view.unit_at[span.start] as usize..view.unit_at[span.end - 1] as usize + 1;
-        let counts = !view.touches_cut(&units)
-            && accept::in_squeezed(view, units.clone(), found.rules, finder.runs(&found));
-        (found.entry, units, counts)
-    })
+/// A find in a squeezed view: its entry, its units, and whether it counts.
+fn judged(view: &Squeezed, finder: &Finder, found: &Found, span: Range<usize>) -> (u32, Range<usize>, bool) {
+    let units = view.unit_at[span.start] as usize..view.unit_at[span.end - 1] as usize + 1;
+    let counts = !view.touches_cut(&units)
+        && accept::in_squeezed(view, units.clone(), found.rules, finder.runs(found));
+    (found.entry, units, counts)
 }
 
 /// Drops the finds from `begun` on that an allowed phrase covers entirely.

@@ -27,6 +27,8 @@ const MOST: u32 = 800;
 const HOLE: u32 = 8;
 const READING: u32 = 3;
 const FIND: u32 = 6;
+/// Entries that end at one place: so many are paid for with the find, each further one is a step.
+const FREE: u32 = 16;
 /// Nothing is read at a place yet.
 const UNREAD: u32 = u32::MAX;
 /// Words with a sign in place of a letter have so many letters, so that the others tell which word it is.
@@ -275,8 +277,14 @@ impl Walk<'_> {
         let touches = |one: Option<char>| one.is_some_and(is_word_character);
         let plural = after == Some('s') && !touches(second);
         self.view.set_neighbours(before.is_some_and(is_alphabetic), after.is_some_and(is_alphabetic));
+        let mut looked_at = 0;
         let around = accept::Around { before: touches(before), after: touches(after) && !plural };
         for found in automata.patterns(self.finder, state, self.view.text.len()) {
+            looked_at += 1;
+            self.steps += u32::from(looked_at > FREE);
+            if looked_at > FREE && self.steps > self.share {
+                return;
+            }
             let may_have_hole = !self.has_hole || (count >= HOLE_LETTERS && found.rules.has(Rules::IN_WORDS));
             if found.rules.has(Rules::SQUEEZED)
                 && may_have_hole

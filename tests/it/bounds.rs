@@ -76,6 +76,32 @@ proptest! {
     }
 }
 
+/// Lists that spell one word in thousands of ways, or whose entries begin each other: each place of a text meets very many
+/// patterns, and the text still has its bound.
+#[test]
+fn a_text_has_a_bound_with_any_list() {
+    let mut spellings = String::new();
+    for n in 0..6_561_usize {
+        let run = |letter: &str, place: u32| letter.repeat(1 + n / 9_usize.pow(place) % 9);
+        spellings += &format!("{}{}{}{}\n", run("d", 0), run("u", 1), run("m", 2), run("b", 3));
+    }
+    let nested: String = (2..=100).map(|n| format!("{}\n", "ha".repeat(n))).collect();
+    for (list, piece) in [(spellings, "d-u-m-b "), (nested.clone(), "h4"), (nested, "h a ")] {
+        let list = Wordlist::parse(&[("words.txt".to_owned(), list.into_bytes())]).unwrap();
+        let filter = Filter::build(&list).unwrap();
+        for bytes in [800, 8_000] {
+            let text = piece.repeat(bytes / piece.len());
+            let found = filter.find(&text, &mut Budget::of(text.len()));
+            assert!(
+                found.steps() < 150_000 + 100 * bytes as u32,
+                "{piece}, {bytes}: {} steps",
+                found.steps()
+            );
+        }
+        assert!(!filter.judge(&piece.repeat(4)).hits.is_empty(), "{piece}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_not_read_is_counted_and_logged_without_its_text() {
     let folder = tempfile::tempdir().unwrap();
