@@ -57,6 +57,7 @@ mod payments;
 mod policy;
 mod postgres;
 mod postgres_faults;
+mod postgres_hangups;
 mod postgres_indexes;
 mod postgres_known;
 mod postgres_server;

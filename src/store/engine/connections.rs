@@ -3,6 +3,10 @@
 //! A driver's pool asks a connection whether it lives whenever it comes back, which doubles the ways of a short query; and
 //! it waits, and does not say what for. Here a server without a free slot costs no request as long as there is a connection
 //! of ours, and one that is known to be away costs the time of one call, not of all.
+//!
+//! Whoever asks may go away at any time: a client hangs up, and its request is dropped. Connections are made by tasks of
+//! their own, and what was begun on one is waited for by a task that keeps its place: so the pool stays as full as it was,
+//! and the server never works for more callers than there are places. Reads leave places to those who write.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
 use super::postgres::{has_no_slot, is_broken};
-use super::text;
+use super::{Purpose, text};
 
 /// How long a query waits for a connection; under the request's own time.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -24,6 +28,10 @@ const CONNECT: Duration = Duration::from_secs(3);
 const TRIED: Duration = Duration::from_millis(500);
 /// A server that had no slot is asked for another after this.
 const SLOTS_AGAIN: Duration = Duration::from_secs(30);
+/// How long a statement that nobody waits for any more may go on; the server ends it before that.
+const ABANDONED: Duration = Duration::from_secs(10);
+/// Places that reads leave to those who write, where there are as many and one more.
+const WRITERS: usize = 2;
 /// The pause while there is neither a slot nor a connection of ours.
 const NO_SLOT: Duration = Duration::from_millis(50);
 
@@ -34,6 +42,8 @@ pub(in crate::store) struct Connections {
     at_hand: Arc<Mutex<Vec<PgConnection>>>,
     /// One place a connection, so that nobody waits for one that lies at hand.
     places: Arc<Semaphore>,
+    /// How many of these reads may have.
+    for_reads: Arc<Semaphore>,
     /// How many places there are now: fewer than configured while the server has no slots for them.
     open: Arc<AtomicUsize>,
     away: Arc<Away>,
@@ -46,12 +56,18 @@ struct Away {
     tried: AtomicBool,
 }
 
-/// A connection that is borrowed for a while. Dropped without a word, it is closed.
+/// A place for a connection, and for a read's one that reads may have.
+struct Place {
+    place: OwnedSemaphorePermit,
+    read: Option<OwnedSemaphorePermit>,
+}
+
+/// A connection that is borrowed for a while. Dropped without a word, it is given back once what was begun on it has ended.
 pub(in crate::store) struct Lent {
-    /// Here until it is given back.
+    /// Here until it is given back, or closed.
     connection: Option<PgConnection>,
     at_hand: Arc<Mutex<Vec<PgConnection>>>,
-    _place: OwnedSemaphorePermit,
+    place: Option<Place>,
 }
 
 impl Lent {
@@ -71,8 +87,32 @@ impl Lent {
         match result {
             Ok(_) => self.give_back(),
             Err(sqlx::Error::Database(_)) if !result.as_ref().is_err_and(is_broken) => self.give_back(),
-            Err(_) => {}
+            Err(_) => self.close(),
         }
+    }
+
+    /// It is of no use any more.
+    pub(in crate::store) fn close(mut self) {
+        drop(self.connection.take());
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let (Some(mut connection), Some(place)) = (self.connection.take(), self.place.take()) else { return };
+        let (Ok(runtime), at_hand) = (tokio::runtime::Handle::try_current(), Arc::clone(&self.at_hand))
+        else {
+            return;
+        };
+        runtime.spawn(async move {
+            // Its answer comes behind that of what was begun.
+            if matches!(timeout(ABANDONED, connection.ping()).await, Ok(Ok(())))
+                && let Ok(mut at_hand) = at_hand.lock()
+            {
+                at_hand.push(connection);
+            }
+            drop(place);
+        });
     }
 }
 
@@ -98,8 +138,9 @@ impl Drop for Transaction {
         if let (Some(mut lent), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
             runtime.spawn(async move {
                 let undone = sqlx::raw_sql("ROLLBACK").execute(lent.connection());
-                if matches!(timeout(TRIED, undone).await, Ok(Ok(_))) {
-                    lent.give_back();
+                match timeout(ABANDONED, undone).await {
+                    Ok(Ok(_)) => lent.give_back(),
+                    _ => lent.close(),
                 }
             });
         }
@@ -109,36 +150,62 @@ impl Drop for Transaction {
 impl Connections {
     /// Connects when it is first asked.
     pub(in crate::store) fn new(options: PgConnectOptions, connections: u32) -> Self {
-        let places = Arc::new(Semaphore::new(connections as usize));
-        let open = Arc::new(AtomicUsize::new(connections as usize));
-        Self { options: Arc::new(options), at_hand: Arc::default(), places, open, away: Arc::default() }
+        let connections = connections as usize;
+        Self {
+            options: Arc::new(options),
+            at_hand: Arc::default(),
+            places: Arc::new(Semaphore::new(connections)),
+            for_reads: Arc::new(Semaphore::new(read_places(connections))),
+            open: Arc::new(AtomicUsize::new(connections)),
+            away: Arc::default(),
+        }
     }
 
     fn take(&self) -> Option<PgConnection> {
         self.at_hand.lock().ok()?.pop()
     }
 
-    fn lent(&self, connection: PgConnection, place: OwnedSemaphorePermit) -> Lent {
-        Lent { connection: Some(connection), at_hand: Arc::clone(&self.at_hand), _place: place }
+    fn lent(&self, connection: PgConnection, place: Place) -> Lent {
+        Lent { connection: Some(connection), at_hand: Arc::clone(&self.at_hand), place: Some(place) }
     }
 
-    pub(in crate::store) async fn lend(&self) -> sqlx::Result<Lent> {
-        timeout(PATIENCE, self.lend_when_there_is_one()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    pub(in crate::store) async fn lend(&self, purpose: Purpose) -> sqlx::Result<Lent> {
+        timeout(PATIENCE, self.lend_when_there_is_one(purpose))
+            .await
+            .unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 
-    async fn lend_when_there_is_one(&self) -> sqlx::Result<Lent> {
+    async fn lend_when_there_is_one(&self, purpose: Purpose) -> sqlx::Result<Lent> {
         loop {
-            let place = Arc::clone(&self.places).acquire_owned().await;
-            let place = place.map_err(|_| sqlx::Error::PoolClosed)?;
+            let place = self.place(purpose).await?;
             if let Some(connection) = self.take() {
                 return Ok(self.lent(connection, place));
             }
-            match self.connect().await {
-                Ok(connection) => return Ok(self.lent(connection, place)),
-                Err(error) if has_no_slot(&error) => self.do_with_fewer(place, &error).await,
-                Err(error) => return Err(error),
+            // Whoever asks may be gone before it is made: then it lies at hand for the next.
+            let connections = self.clone();
+            let made = tokio::spawn(async move {
+                match connections.connect().await {
+                    Ok(connection) => Ok(connections.lent(connection, place)),
+                    Err(error) => Err((error, place)),
+                }
+            });
+            match made.await.map_err(|_| sqlx::Error::WorkerCrashed)? {
+                Ok(lent) => return Ok(lent),
+                Err((error, place)) if has_no_slot(&error) => self.do_with_fewer(place, &error).await,
+                Err((error, _)) => return Err(error),
             }
         }
+    }
+
+    async fn place(&self, purpose: Purpose) -> sqlx::Result<Place> {
+        let permit = async |of: &Arc<Semaphore>| {
+            Arc::clone(of).acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)
+        };
+        let read = match purpose {
+            Purpose::Read => Some(permit(&self.for_reads).await?),
+            Purpose::Write => None,
+        };
+        Ok(Place { place: permit(&self.places).await?, read })
     }
 
     /// A new connection. While the server is known to be away, one caller tries and the others are told at once.
@@ -152,7 +219,7 @@ impl Connections {
 
     /// The server has no slot for another connection: that is no fault of the request, which takes one of those that are
     /// there. The place goes for a while; the last one waits for a slot.
-    async fn do_with_fewer(&self, place: OwnedSemaphorePermit, error: &sqlx::Error) {
+    async fn do_with_fewer(&self, place: Place, error: &sqlx::Error) {
         let fewer = |open: usize| (open > 1).then(|| open - 1);
         let Ok(before) = self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, fewer) else {
             return sleep(NO_SLOT).await;
@@ -162,18 +229,24 @@ impl Connections {
             connections = before - 1,
             "the database has no more slots; doing with fewer"
         );
-        place.forget();
-        let (places, open) = (Arc::clone(&self.places), Arc::clone(&self.open));
+        place.place.forget();
+        drop(place.read);
+        let fewer_reads = read_places(before) - read_places(before - 1);
+        let (places, for_reads, open) =
+            (Arc::clone(&self.places), Arc::clone(&self.for_reads), Arc::clone(&self.open));
         tokio::spawn(async move {
-            sleep(SLOTS_AGAIN).await;
+            // One that reads have now goes when it is given back.
+            let gone = timeout(SLOTS_AGAIN, for_reads.acquire_many(fewer_reads as u32));
+            let (gone, ()) = tokio::join!(gone, sleep(SLOTS_AGAIN));
             open.fetch_add(1, Ordering::AcqRel);
             places.add_permits(1);
+            drop(gone);
         });
     }
 
     /// A transaction, which may wait for locks longer than a single statement does.
     pub(in crate::store) async fn begin(&self) -> sqlx::Result<Transaction> {
-        let mut lent = self.lend().await?;
+        let mut lent = self.lend(Purpose::Write).await?;
         sqlx::raw_sql("BEGIN; SET LOCAL lock_timeout = '4s'").execute(lent.connection()).await?;
         Ok(Transaction(Some(lent)))
     }
@@ -187,10 +260,16 @@ impl Connections {
 
     pub(in crate::store) async fn close(&self) {
         self.places.close();
+        self.for_reads.close();
         while let Some(connection) = self.take() {
             let _ = timeout(TRIED, connection.close()).await;
         }
     }
+}
+
+/// Of so many places reads have all but the writers'; of one or two, one.
+fn read_places(places: usize) -> usize {
+    places.saturating_sub(WRITERS).max(1).min(places.max(1))
 }
 
 /// Somebody who tries whether the server is back.

@@ -33,7 +33,7 @@ impl Pools {
         match (self, purpose) {
             (Self::Sqlite { read, .. }, Purpose::Read) => read.acquire().await.map(Held::Sqlite),
             (Self::Sqlite { write, .. }, Purpose::Write) => write.acquire().await.map(Held::Sqlite),
-            (Self::Postgres(connections), _) => connections.lend().await.map(Held::Postgres),
+            (Self::Postgres(connections), purpose) => connections.lend(purpose).await.map(Held::Postgres),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::base::clock::{Clock, Millis};
 use crate::base::error::{Error, Result};
 use crate::store::block::refused;
 use crate::store::engine::connections::Connections;
-use crate::store::engine::postgres;
+use crate::store::engine::{Purpose, postgres};
 use crate::store::moderation::in_force::covering;
 use crate::store::times::Asking;
 use crate::store::{is_twin, json};
@@ -106,10 +106,11 @@ async fn round(
     drafts: &[&Pending],
     way: &Way,
 ) -> Result<Vec<Option<Result<Outcome>>>, Fault> {
-    let mut lent = connections.lend().await?;
+    let mut lent = connections.lend(Purpose::Write).await?;
     let found = write(lent.connection(), with, drafts, way).await;
-    if !matches!(&found, Err(Fault::Database(error)) if postgres::is_broken(error)) {
-        lent.give_back();
+    match &found {
+        Err(Fault::Database(error)) if postgres::is_broken(error) => lent.close(),
+        _ => lent.give_back(),
     }
     found
 }
