@@ -113,7 +113,7 @@ pub async fn send(app: &App, said: Said, caller: &Identity) -> Result<Sent> {
         Err(refused) => match sends::earlier(&app.db, &said, caller).await? {
             Some(sent) => Ok(sent),
             None => {
-                wordlist_hit::count_refused(&app.db, &refused.hits).await?;
+                wordlist_hit::note_refused(&app.db, &refused.hits);
                 automatic::after_refusal(app, caller).await?;
                 Err(refused.into())
             }

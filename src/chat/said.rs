@@ -47,7 +47,7 @@ pub struct Shown {
 }
 
 /// An entry of the wordlist that hit something; once, however often it did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Hit {
     /// The list it is on.
     pub category: String,

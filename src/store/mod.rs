@@ -87,6 +87,7 @@ pub struct Db {
     online: Cache<i64, (Instant, i64)>,
     pages: message::Pages,
     blocks: block::KnownBlocks,
+    hits: wordlist_hit::Hits,
     /// What channels are, and how strict they want the filter to be, by their ids.
     places: Cache<String, Arc<(String, Strictness)>>,
 }
@@ -107,7 +108,8 @@ impl Db {
         };
         let hub = Arc::new(Hub::default());
         let times = Arc::<Times>::default();
-        let sends = writer::start(pools.clone(), clock.clone(), Arc::clone(&hub), Arc::clone(&times));
+        let hits = wordlist_hit::Hits::new(pools.clone(), clock.clone(), Arc::clone(&times));
+        let sends = writer::start(&pools, &clock, &hub, &times, &hits);
         let stage = if config.is_latest() { "latest" } else { "" };
         Ok(Self {
             pools,
@@ -121,6 +123,7 @@ impl Db {
             online: Cache::new(COUNTS),
             pages: message::Pages::default(),
             blocks: block::KnownBlocks::default(),
+            hits,
             places: Cache::new(PLACES),
         })
     }
@@ -198,8 +201,11 @@ impl Db {
         written.map(drop).map_err(Error::from)
     }
 
-    /// Ends all connections; what was committed stays.
+    /// Writes what was gathered, and ends all connections; what was committed stays.
     pub async fn close(&self) {
+        if let Err(error) = self.hits.write().await {
+            tracing::warn!(error = engine::text(&error), "the last hits of the wordlist are not counted");
+        }
         match &self.pools {
             Pools::Sqlite { read, write } => {
                 read.close().await;

@@ -20,7 +20,7 @@ use crate::chat::values::PlayerId;
 use crate::store::channel::stored_settings;
 use crate::store::message::{Message, Sender, Stored, Written};
 use crate::store::moderation::in_force;
-use crate::store::{json, outbox, wordlist_hit};
+use crate::store::{json, outbox};
 
 /// What came of a send.
 pub(in crate::store) enum Outcome {
@@ -80,7 +80,6 @@ pub(in crate::store) struct Batch<'a> {
     pub(in crate::store) now: Millis,
     pub(in crate::store) rows: Vec<MessageRow<'a>>,
     pub(in crate::store) tasks: Vec<outbox::NewRow>,
-    pub(in crate::store) hits: Vec<wordlist_hit::OfRow<'a>>,
     /// Players in channels, of whom it is not known that they have spoken there.
     pub(in crate::store) spoken: BTreeSet<(&'a str, i64)>,
     /// On what the rows were decided: their channels' rules, senders without a sanction, and the two of direct channels
@@ -159,7 +158,6 @@ impl<'a> Batch<'a> {
             seq: 0,
             said: 0,
         });
-        self.hits.extend(draft.shown.hits.iter().map(|hit| wordlist_hit::OfRow { n, hit }));
         let follow_ups = if hidden { [].as_slice() } else { &draft.follow_ups };
         self.tasks.extend(follow_ups.iter().map(|task| task.clone().into_row(n, pending.stage, self.now)));
         Ok(Decision::Store(n))

@@ -21,7 +21,6 @@ use crate::store::json;
 const PACED: usize = 1;
 const MENTIONED: usize = 2;
 const QUEUED: usize = 4;
-const COUNTED: usize = 8;
 
 /// A part of the statement, or nothing where the batch does not need it.
 macro_rules! part {
@@ -34,7 +33,7 @@ macro_rules! part {
 }
 
 macro_rules! statement {
-    ($paced:tt $mentioned:tt $queued:tt $counted:tt) => {
+    ($paced:tt $mentioned:tt $queued:tt) => {
         concat!(
             "WITH ",
             part!(
@@ -50,7 +49,7 @@ macro_rules! statement {
             ),
             "bumped AS (
                 UPDATE channel SET last_seq = last_seq + k.n, last_said = last_said + k.n, last_at = greatest(last_at, $1)
-                FROM unnest($2::bigint[], $3::bigint[], $25::bigint[], $26::boolean[])
+                FROM unnest($2::bigint[], $3::bigint[], $24::bigint[], $25::boolean[])
                     AS k (key, n, min_level, read_only)
                 WHERE channel.key = k.key AND channel.min_level = k.min_level
                     AND channel.read_only = k.read_only AND channel.slow_mode_s = 0 ",
@@ -60,9 +59,9 @@ macro_rules! statement {
                 SELECT array_agg(seq ORDER BY key) AS seqs, array_agg(said ORDER BY key) AS saids,
                     array_agg(sent ORDER BY key) AS sents
                 FROM bumped HAVING 1 / (count(*) = cardinality($2)
-                    AND NOT EXISTS (SELECT FROM sanction WHERE player_id = ANY ($27::text[]) AND lifted_at IS NULL
+                    AND NOT EXISTS (SELECT FROM sanction WHERE player_id = ANY ($26::text[]) AND lifted_at IS NULL
                         AND kind <> 'warn' AND (until IS NULL OR until > $1))
-                    AND NOT EXISTS (SELECT FROM unnest($28::text[] || $29::text[], $29 || $28) AS d (one, other)
+                    AND NOT EXISTS (SELECT FROM unnest($27::text[] || $28::text[], $28 || $27) AS d (one, other)
                         -- OFFSET: each pair by itself. Joined, the plan of an empty table reads all blocks there are.
                         CROSS JOIN LATERAL (SELECT FROM block WHERE player_id = one AND blocked_id = other OFFSET 0) b)
                 )::int = 1
@@ -76,17 +75,17 @@ macro_rules! statement {
                     AS r (key, place, nth, id, head, middle, tail, original, wordlist, nonce, digest)
             ), spoken AS (
                 INSERT INTO spoken_in (player_id, channel_key)
-                SELECT id, key FROM base, unnest($23::text[], $24::bigint[]) AS s (id, key)
+                SELECT id, key FROM base, unnest($22::text[], $23::bigint[]) AS s (id, key)
                 ON CONFLICT DO NOTHING
             ), marked AS (
                 UPDATE member SET read_seq = greatest(read_seq, seqs[place] + nth),
                     read_said = greatest(read_said, saids[place] + nth)
-                FROM base, unnest($15::bigint[], $16::text[], $17::int[], $18::bigint[], $30::boolean[])
+                FROM base, unnest($15::bigint[], $16::text[], $17::int[], $18::bigint[], $29::boolean[])
                     AS k (key, id, place, nth, member)
                 WHERE member.channel_key = k.key AND member.player_id = k.id
                 RETURNING k.member
             ), members AS (
-                SELECT FROM marked HAVING 1 / (count(*) FILTER (WHERE member) = $31::bigint)::int = 1
+                SELECT FROM marked HAVING 1 / (count(*) FILTER (WHERE member) = $30::bigint)::int = 1
             )",
             part!(
                 $mentioned,
@@ -95,7 +94,9 @@ macro_rules! statement {
                     SELECT m.player_id, m.channel_key, seqs[($5::int[])[r.n + 1]] + ($6::bigint[])[r.n + 1]
                     FROM base, json_to_recordset($20::json) AS r (n int, mentions json)
                     CROSS JOIN json_array_elements_text(r.mentions) AS named (id)
-                    JOIN member m ON m.channel_key = ($4::bigint[])[r.n + 1] AND m.player_id = named.id
+                    -- OFFSET: each by itself, as a plan that thinks of small channels reads all members of a large one.
+                    CROSS JOIN LATERAL (SELECT player_id, channel_key FROM member
+                        WHERE channel_key = ($4::bigint[])[r.n + 1] AND player_id = named.id OFFSET 0) m
                     WHERE named.id <> ($7::text[])[r.n + 1]
                       AND NOT EXISTS (SELECT FROM block b WHERE b.player_id = named.id
                                       AND b.blocked_id = ($7::text[])[r.n + 1])
@@ -117,40 +118,21 @@ macro_rules! statement {
                     INSERT INTO outbox_open (stage, n, id) SELECT stage, n, id FROM queued
                 )"#
             ),
-            part!(
-                $counted,
-                ", counted AS (
-                    INSERT INTO wordlist_hit (category, entry, hits, last_at)
-                    SELECT h.category, h.entry, count(*), $1 FROM base,
-                        json_to_recordset($22::json) AS h (category text, entry text)
-                    GROUP BY 1, 2 ORDER BY 1, 2
-                    ON CONFLICT (category, entry)
-                        DO UPDATE SET hits = wordlist_hit.hits + excluded.hits, last_at = excluded.last_at
-                )"
-            ),
             " SELECT key, seq, sent FROM bumped, members ORDER BY key"
         )
     };
 }
 
 /// A statement for each set of parts: prepared once on each connection.
-const STATEMENTS: [&str; 16] = [
-    statement!(no no no no),
-    statement!(yes no no no),
-    statement!(no yes no no),
-    statement!(yes yes no no),
-    statement!(no no yes no),
-    statement!(yes no yes no),
-    statement!(no yes yes no),
-    statement!(yes yes yes no),
-    statement!(no no no yes),
-    statement!(yes no no yes),
-    statement!(no yes no yes),
-    statement!(yes yes no yes),
-    statement!(no no yes yes),
-    statement!(yes no yes yes),
-    statement!(no yes yes yes),
-    statement!(yes yes yes yes),
+const STATEMENTS: [&str; 8] = [
+    statement!(no no no),
+    statement!(yes no no),
+    statement!(no yes no),
+    statement!(yes yes no),
+    statement!(no no yes),
+    statement!(yes no yes),
+    statement!(no yes yes),
+    statement!(yes yes yes),
 ];
 
 /// Whom a row calls by name.
@@ -205,12 +187,7 @@ pub(super) async fn write(
     let paces = batch.paces()?;
     let named = rows.iter().filter(|row| !row.mentions.is_empty());
     let named: Vec<Named<'_>> = named.map(|row| Named { n: row.n, mentions: row.mentions }).collect();
-    let parts = [
-        (PACED, paces.is_empty()),
-        (MENTIONED, named.is_empty()),
-        (QUEUED, batch.tasks.is_empty()),
-        (COUNTED, batch.hits.is_empty()),
-    ];
+    let parts = [(PACED, paces.is_empty()), (MENTIONED, named.is_empty()), (QUEUED, batch.tasks.is_empty())];
     let parts = parts.iter().filter(|(_, unused)| !unused).map(|(bit, _)| bit).sum::<usize>();
     let stored = sqlx::query_as::<_, (i64, i64, i64)>(STATEMENTS[parts])
         .bind(batch.now)
@@ -234,7 +211,6 @@ pub(super) async fn write(
         .bind(json(&paces)?)
         .bind(json(&named)?)
         .bind(json(&batch.tasks)?)
-        .bind(json(&batch.hits)?)
         .bind(batch.spoken.iter().map(|(id, _)| *id).collect::<Vec<_>>())
         .bind(batch.spoken.iter().map(|(_, key)| *key).collect::<Vec<_>>())
         .bind(batch.rules.values().map(|rules| rules.min_level).collect::<Vec<_>>())

@@ -190,7 +190,6 @@ async fn row_by_row(
         .bind(json(&batch.rows)?)
         .bind(json(&batch.paces()?)?)
         .bind(json(&batch.tasks)?)
-        .bind(json(&batch.hits)?)
         .bind(batch.now)
         .bind(json(&batch.spoken)?)
         .fetch_all(connection)
@@ -265,7 +264,7 @@ WITH r AS MATERIALIZED (
     FROM ok WHERE own IS NOT NULL
 ), spoken AS (
     INSERT INTO spoken_in (player_id, channel_key)
-    SELECT s.value ->> 0, (s.value ->> 1)::bigint FROM json_array_elements($6::json) AS s (value)
+    SELECT s.value ->> 0, (s.value ->> 1)::bigint FROM json_array_elements($5::json) AS s (value)
     WHERE EXISTS (SELECT FROM ok WHERE ok.id = s.value ->> 0 AND ok.key = (s.value ->> 1)::bigint) ORDER BY 1, 2
     ON CONFLICT DO NOTHING
 ), marked AS (
@@ -278,24 +277,19 @@ WITH r AS MATERIALIZED (
     INSERT INTO mention (player_id, channel_key, seq)
     SELECT m.player_id, o.key, o.seq FROM ok o
     CROSS JOIN json_array_elements_text(o.mentions) AS named (id)
-    JOIN member m ON m.channel_key = o.key AND m.player_id = named.id
+    CROSS JOIN LATERAL (SELECT player_id FROM member
+        WHERE channel_key = o.key AND player_id = named.id OFFSET 0) m
     WHERE named.id <> o.id
       AND NOT EXISTS (SELECT FROM block b WHERE b.player_id = named.id AND b.blocked_id = o.id)
     ON CONFLICT DO NOTHING
 ), queued AS (
     INSERT INTO outbox (id, task, key, payload, trace, created_at, since, not_before, stage)
-    SELECT t.id, t.task, t.key, '{"seq":' || o.seq || t.tail, t.trace, $5, $5, $5, t.stage
+    SELECT t.id, t.task, t.key, '{"seq":' || o.seq || t.tail, t.trace, $4, $4, $4, t.stage
     FROM json_to_recordset($3::json) AS t (n bigint, id text, task text, key text, tail text, trace text, stage text)
     JOIN ok o ON o.n = t.n ORDER BY o.seq
     RETURNING outbox.stage, outbox.n, outbox.id
 ), opened AS (
     INSERT INTO outbox_open (stage, n, id) SELECT stage, n, id FROM queued
-), counted AS (
-    INSERT INTO wordlist_hit (category, entry, hits, last_at)
-    SELECT h.category, h.entry, count(*), $5
-    FROM json_to_recordset($4::json) AS h (n bigint, category text, entry text) JOIN ok o ON o.n = h.n
-    GROUP BY 1, 2 ORDER BY 1, 2
-    ON CONFLICT (category, entry) DO UPDATE SET hits = wordlist_hit.hits + excluded.hits, last_at = excluded.last_at
 )
 SELECT n, seq, sent FROM ok
 "#;

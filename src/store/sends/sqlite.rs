@@ -15,7 +15,7 @@ use crate::base::error::{Error, Result};
 use crate::store::block::refused;
 use crate::store::engine::sqlite;
 use crate::store::moderation::in_force::covering;
-use crate::store::{json, outbox, wordlist_hit};
+use crate::store::{json, outbox};
 
 pub(in crate::store) async fn commit(
     pool: &SqlitePool,
@@ -127,13 +127,6 @@ async fn write(
     if !paces.is_empty() {
         execute(tx, UPSERT_PACE, &json(&paces)?).await?;
     }
-    if !batch.hits.is_empty() {
-        sqlx::query(wordlist_hit::ADD_SQLITE)
-            .bind(json(&batch.hits)?)
-            .bind(batch.now)
-            .execute(&mut *tx)
-            .await?;
-    }
     if !batch.tasks.is_empty() {
         let tasks: Vec<_> = batch.tasks.iter().map(|task| task.numbered(written)).collect();
         let tasks = json(&tasks)?;
@@ -197,10 +190,11 @@ const UPSERT_PACE: &str =
      ON CONFLICT (player_id) DO UPDATE SET recent = excluded.recent";
 
 /// Only members have an inbox, and nobody mentions themselves.
+// CROSS JOIN: in this order, so that each name is looked up; else a channel's members would be gone through for each.
 const INSERT_MENTIONS: &str = "INSERT INTO mention (player_id, channel_key, seq)
      SELECT member.player_id, j.value ->> 'key', j.value ->> 'seq'
-     FROM json_each($1) j, json_each(j.value ->> 'mentions') n
-     JOIN member ON member.channel_key = j.value ->> 'key' AND member.player_id = n.value
+     FROM json_each($1) j CROSS JOIN json_each(j.value ->> 'mentions') n
+     CROSS JOIN member ON member.channel_key = j.value ->> 'key' AND member.player_id = n.value
      WHERE n.value <> j.value ->> 'id'
        AND NOT EXISTS (SELECT 1 FROM block b WHERE b.player_id = n.value AND b.blocked_id = j.value ->> 'id')
      ON CONFLICT DO NOTHING";

@@ -28,6 +28,7 @@ use crate::chat::values::ChannelId;
 use crate::hub::Hub;
 use crate::store::engine::Pools;
 use crate::store::times::Times;
+use crate::store::wordlist_hit::Hits;
 
 /// Batches that are written at one time on `PostgreSQL`, each of channels of its own: while one waits for the disk, the
 /// other is decided.
@@ -68,18 +69,30 @@ impl Queue {
 }
 
 /// Starts the writers; they end when their queue is dropped.
-pub(in crate::store) fn start(pools: Pools, clock: Clock, hub: Arc<Hub>, times: Arc<Times>) -> Queue {
-    let writers = match &pools {
+pub(in crate::store) fn start(
+    pools: &Pools,
+    clock: &Clock,
+    hub: &Arc<Hub>,
+    times: &Arc<Times>,
+    hits: &Hits,
+) -> Queue {
+    let writers = match pools {
         Pools::Sqlite { .. } => 1,
         Pools::Postgres(_) => WRITERS,
     };
     let locked = Arc::new(Semaphore::new(LOCKED));
-    let known = Arc::new(Known::new(times));
+    let known = Arc::new(Known::new(Arc::clone(times)));
     let start = |_| {
         let (sender, receiver) = mpsc::channel(WAITING / writers);
-        let (pools, clock, hub) = (pools.clone(), clock.clone(), Arc::clone(&hub));
-        let known = Arc::clone(&known);
-        let writer = Writer { pools, clock, hub, known, lanes: Arc::default(), locked: Arc::clone(&locked) };
+        let writer = Writer {
+            pools: pools.clone(),
+            clock: clock.clone(),
+            hub: Arc::clone(hub),
+            known: Arc::clone(&known),
+            hits: hits.clone(),
+            lanes: Arc::default(),
+            locked: Arc::clone(&locked),
+        };
         tokio::spawn(writer.run(receiver));
         sender
     };
@@ -92,6 +105,7 @@ struct Writer {
     clock: Clock,
     hub: Arc<Hub>,
     known: Arc<Known>,
+    hits: Hits,
     /// The channels that are aside.
     lanes: Arc<Mutex<HashMap<ChannelId, mpsc::Sender<Job>>>>,
     locked: Arc<Semaphore>,
@@ -134,6 +148,7 @@ impl Writer {
         for ((reply, outcome), pending) in replies.into_iter().zip(outcomes).zip(&drafts) {
             if let Ok(Outcome::Stored { channel_key, seq, .. }) = outcome {
                 self.hub.said(pending.draft.said.channel.as_str(), channel_key, seq);
+                self.hits.note(&pending.draft.shown.hits);
             }
             // A caller that has gone away will ask again with its nonce.
             let _ = reply.send(outcome);
