@@ -53,6 +53,8 @@ pub struct Config {
     pub database_url: Option<DatabaseUrl>,
     /// Connections to `PostgreSQL` at most.
     pub database_connections: u32,
+    /// Senders in channels of whom a process remembers what their sends were decided on.
+    pub known_senders: usize,
     /// Signs tokens that name no key; made in the data folder where absent.
     pub token_secret: Option<Secret>,
     /// Whom tokens must be meant for.
@@ -211,6 +213,13 @@ impl Config {
                 "8",
                 "connections to PostgreSQL at most, 1 to 500; a Lambda instance needs 2",
                 |text| parse::number(text, 1, 500).map(|number| number as u32),
+            ),
+            known_senders: env.get(
+                "GUILDHALL_KNOWN_SENDERS",
+                "16384",
+                "senders in channels of whom a process remembers what their sends were decided on, 100 to 10000000, \
+                 some 400 bytes each; as many as speak within a few minutes through one process on PostgreSQL",
+                |text| parse::number(text, 100, 10_000_000).map(|number| number as usize),
             ),
             token_secret: env.optional(
                 "GUILDHALL_TOKEN_SECRET",

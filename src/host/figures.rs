@@ -130,6 +130,11 @@ pub const FIGURES: &[Figure] = &[
         "guildhall_records_forgotten_total",
         "Records of the topic that were not run: older than what is remembered, and not in the outbox.",
     ),
+    gauge("guildhall_sqlite_log_bytes", "Size of the log of pages beside the SQLite file."),
+    counter(
+        "guildhall_senders_total",
+        "Senders of messages on PostgreSQL, by whether this process knew their facts: known or asked for.",
+    ),
     gauge("guildhall_broker_lag", "Records of this worker's partitions that it has not taken yet."),
     counter(
         "guildhall_broker_clients_renewed_total",

@@ -62,7 +62,9 @@ impl Hits {
         }
         let at = match self.pools {
             Pools::Sqlite { .. } => self.clock.now(),
-            Pools::Postgres(_) => self.times.now(&self.clock).unwrap_or_else(|| self.clock.now()),
+            Pools::Postgres(_) => {
+                self.times.now(&self.clock).map_or_else(|| self.clock.now(), |now| now + self.clock.passed())
+            }
         };
         let mut gathered = lock(&self.gathered);
         for hit in hits {

@@ -11,6 +11,7 @@ mod migrations;
 pub(in crate::store) mod postgres;
 pub(in crate::store) mod sql;
 pub(in crate::store) mod sqlite;
+mod sqlite_log;
 
 use sql::{Held, Row, Sql, Tx, Value};
 

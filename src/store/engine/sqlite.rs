@@ -8,7 +8,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
 use super::migrations::{self, Recorded};
-use super::{Pools, text};
+use super::{Pools, sqlite_log, text};
 
 static MIGRATIONS: Migrator = migrations::ours(sqlx::migrate!("src/store/migrations/sqlite"));
 
@@ -31,12 +31,14 @@ pub(in crate::store) async fn open(url: &str) -> Result<(Pools, usize), String> 
     let told = |fault: sqlx::Error| text(&fault);
     let opened = async {
         let options = options(url).map_err(told)?;
+        let log = sqlite_log::beside(options.get_filename());
         let write = pool(1, options.clone()).await.map_err(told)?;
         let missing = migrations::missing(&MIGRATIONS, &recorded(&write).await.map_err(told)?, INSTEAD)?;
         if missing > 0 {
             MIGRATIONS.run(&write).await.map_err(|fault| fault.to_string())?;
         }
         let read = pool(READERS, options.pragma("query_only", "on")).await.map_err(told)?;
+        tokio::spawn(sqlite_log::keep_small(write.clone(), log));
         Ok((Pools::Sqlite { read, write }, missing))
     };
     opened.await.map_err(|fault: String| format!("the SQLite file {file}: {fault}"))
@@ -54,7 +56,9 @@ fn options(url: &str) -> sqlx::Result<SqliteConnectOptions> {
         .row_buffer_size(ROW_BUFFER)
         .pragma("cache_size", "-16384")
         .pragma("temp_store", "memory")
-        .pragma("wal_autocheckpoint", "4000"))
+        .pragma("wal_autocheckpoint", "4000")
+        // Once the log begins anew it is no larger than what comes between two times of writing pages back.
+        .pragma("journal_size_limit", "67108864"))
 }
 
 async fn pool(size: u32, options: SqliteConnectOptions) -> sqlx::Result<SqlitePool> {

@@ -21,8 +21,6 @@ use crate::base::error::Result;
 use crate::base::lock::lock;
 use crate::store::times::{Asking, Times};
 
-/// Senders in channels that are remembered, and senders whose pace is.
-const MOST: usize = 16_384;
 /// How long facts are asked for after what was known had proved wrong: at first, and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(64));
 /// A time further ahead than this was told before somebody set the database's clock back.
@@ -80,11 +78,11 @@ impl<'a> Key<'a> {
 
 impl Known {
     /// Nothing yet.
-    pub(super) fn new(times: Arc<Times>) -> Self {
+    pub(super) fn new(times: Arc<Times>, most: usize) -> Self {
         Self {
             spoken: Spoken::default(),
-            facts: Cache::new(MOST),
-            paces: Cache::new(MOST),
+            facts: Cache::new(most),
+            paces: Cache::new(most),
             times,
             last: AtomicI64::new(0),
             doubt: Mutex::default(),
@@ -96,7 +94,12 @@ impl Known {
         if lock(&self.doubt).holds(Instant::now()) {
             return None;
         }
-        let facts = drafts.iter().map(|pending| self.of(pending)).collect::<Option<_>>()?;
+        let found: Vec<Option<Facts>> = drafts.iter().map(|pending| self.of(pending)).collect();
+        let known = found.iter().flatten().count();
+        metrics::counter!("guildhall_senders_total", "facts" => "known").increment(known as u64);
+        metrics::counter!("guildhall_senders_total", "facts" => "asked")
+            .increment((found.len() - known) as u64);
+        let facts = found.into_iter().collect::<Option<_>>()?;
         Some((facts, self.now(clock)? + clock.passed()))
     }
 
@@ -185,7 +188,7 @@ mod tests {
     fn no_batch_is_given_an_earlier_time_than_one_before_unless_the_database_was_set_back() {
         const NOW: Millis = 1_000_000;
         let (times, clock) = (Arc::<Times>::default(), Clock::default());
-        let known = Known::new(Arc::clone(&times));
+        let known = Known::new(Arc::clone(&times), 100);
         assert_eq!(known.now(&clock), None, "nobody has asked");
         times.note(Asking::now(&clock), NOW);
         known.note_time(&clock, Asking::now(&clock), NOW + 100);

@@ -75,13 +75,14 @@ pub(in crate::store) fn start(
     hub: &Arc<Hub>,
     times: &Arc<Times>,
     hits: &Hits,
+    known_senders: usize,
 ) -> Queue {
     let writers = match pools {
         Pools::Sqlite { .. } => 1,
         Pools::Postgres(_) => WRITERS,
     };
     let locked = Arc::new(Semaphore::new(LOCKED));
-    let known = Arc::new(Known::new(Arc::clone(times)));
+    let known = Arc::new(Known::new(Arc::clone(times), known_senders));
     let start = |_| {
         let (sender, receiver) = mpsc::channel(WAITING / writers);
         let writer = Writer {

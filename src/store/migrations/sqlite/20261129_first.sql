@@ -248,7 +248,7 @@ CREATE TABLE online (
     process_id TEXT NOT NULL,
     PRIMARY KEY (player_id, process_id)
 );
-CREATE INDEX online_by_process ON online (process_id);
+CREATE INDEX online_by_process ON online (process_id, player_id);
 
 -- Sanctions, and the audit. Times are milliseconds since the epoch; people are named by the keys under which their
 -- messages are stored.
