@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use crate::app::App;
 use crate::base::error::{Result, StartError};
 use crate::base::lock::lock;
-use crate::store::outbox;
+use crate::store::{outbox, retention};
 use crate::work::tasks::TASKS;
 use crate::work::worker::{DEAD_REASONS, LEFT_MS};
 
@@ -130,6 +130,11 @@ pub const FIGURES: &[Figure] = &[
         "guildhall_records_forgotten_total",
         "Records of the topic that were not run: older than what is remembered, and not in the outbox.",
     ),
+    gauge(
+        "guildhall_retention_behind_seconds",
+        "Time since a part of retention, by part, had deleted all that was too old; it runs each hour.",
+    ),
+    counter("guildhall_retention_rows_total", "Rows that were deleted or given up as too old, by part."),
     gauge("guildhall_sqlite_log_bytes", "Size of the log of pages beside the SQLite file."),
     counter(
         "guildhall_senders_total",
@@ -143,7 +148,8 @@ pub const FIGURES: &[Figure] = &[
 ];
 
 /// Figures that the outbox has to be asked for: where it does not answer, there are none.
-const OF_OUTBOX: [&str; 5] = [
+const OF_OUTBOX: [&str; 6] = [
+    "guildhall_retention_behind_seconds",
     "guildhall_outbox_depth",
     "guildhall_outbox_oldest_seconds",
     "guildhall_dead_tasks",
@@ -245,6 +251,11 @@ async fn measure_outbox(app: &App, runs: bool) -> Result<()> {
     let oldest: BTreeMap<String, f64> =
         status.oldest.into_iter().map(|(task, ms)| (task, ms as f64 / 1_000.0)).collect();
     let left: BTreeMap<String, f64> = left.into_iter().map(|left| (left.task, left.keys as f64)).collect();
+    let now = app.db.now().await?;
+    for (part, until) in retention::parts(&app.db).await? {
+        metrics::gauge!("guildhall_retention_behind_seconds", "part" => part)
+            .set((now - until) as f64 / 1_000.0);
+    }
     let mut kinds = lock(&KINDS);
     kinds.extend(oldest.keys().chain(left.keys()).cloned());
     for task in kinds.iter() {

@@ -68,11 +68,12 @@ pub async fn behind(db: &Db, id: i64, known: &[i64]) -> Result<Vec<RightChange>>
     Ok(db.all(BEHIND, values![id, &super::json(&known)?, BATCH]).await?)
 }
 
-/// Deletes what is older than a time.
+/// Deletes what is older than a time, of the first `batch`. Says how many.
 ///
 /// # Errors
 /// The database's.
-pub async fn forget(db: &Db, before: Millis) -> Result<()> {
-    db.execute("DELETE FROM right_change WHERE changed_at < $1", values![before]).await?;
-    Ok(())
+pub async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
+    let sql = "DELETE FROM right_change WHERE id IN
+               (SELECT id FROM (SELECT id, changed_at FROM right_change ORDER BY id LIMIT $2) AS first WHERE changed_at < $1)";
+    Ok(db.execute(sql, values![before, batch]).await?)
 }

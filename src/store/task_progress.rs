@@ -29,11 +29,12 @@ pub async fn of(db: &Db, task_id: &str) -> Result<Option<Box<RawValue>>> {
     said.map(|(said,)| RawValue::from_string(said)).transpose().map_err(Error::internal)
 }
 
-/// Forgets what was noted before a time.
+/// Forgets what was noted before a time, `batch` at most. Says how many.
 ///
 /// # Errors
 /// The database's.
-pub async fn forget(db: &Db, before: Millis) -> Result<()> {
-    db.execute("DELETE FROM task_progress WHERE at < $1", values![before]).await?;
-    Ok(())
+pub async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
+    let sql = "DELETE FROM task_progress WHERE task_id IN
+               (SELECT task_id FROM task_progress WHERE at < $1 ORDER BY at LIMIT $2) AND at < $1";
+    Ok(db.execute(sql, values![before, batch]).await?)
 }

@@ -14,6 +14,7 @@ use crate::database;
 use crate::postgres::app_on;
 use crate::postgres_server::PostgresServer;
 use crate::process::eventually;
+use crate::support::TestApp;
 
 /// Five slots and eight connections, then two slots: every request is answered by the connections that there are.
 #[tokio::test(flavor = "multi_thread")]
@@ -46,6 +47,29 @@ async fn a_server_with_few_slots_fails_no_request() {
         assert_eq!(alice.history(&world).await.len(), 21);
         app.app.db.close().await;
     }
+}
+
+/// Somebody holds the row that counts an entry's hits for long: sends with that entry go on, and each is counted later.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_count_of_the_wordlist_holds_up_no_send() {
+    let server = PostgresServer::start("");
+    Db::migrate(&database::config(&server.url())).await.unwrap();
+    let (one, other) = (app_on(&server.url(), &[]).await, app_on(&server.url(), &[]).await);
+    one.world("world", &["alice", "bob"]).await;
+    let hits = async |app: &TestApp| app.moderator("mod").get("/wordlist/hits").await;
+    one.player("alice").say("world", "a badword").await;
+    assert_eq!(hits(&one).await.data()["entries"][0]["hits"], 1);
+    let mut holder = PgConnection::connect(&server.url()).await.unwrap();
+    holder.execute("BEGIN").await.unwrap();
+    holder.execute("SELECT 1 FROM wordlist_hit FOR UPDATE").await.unwrap();
+    for n in 0..20 {
+        one.player("alice").say("world", &format!("badword {n}")).await;
+        other.player("bob").say("world", &format!("badword {n}")).await;
+    }
+    assert_eq!(hits(&other).await.code(), "unavailable", "the row is held");
+    holder.execute("ROLLBACK").await.unwrap();
+    hits(&one).await.data();
+    assert_eq!(hits(&other).await.data()["entries"][0]["hits"], 41);
 }
 
 /// Somebody holds one channel's row for long: its own sends wait or are told so, all others go on.

@@ -1,11 +1,13 @@
 //! What only lives: who types, and who is online.
 
+use guildhall::store::{online as presence, process};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::database;
 use crate::process::{Process, eventually, player_token, server_token};
 use crate::socket_client::{Socket, call, follow, make, say, start};
+use crate::support::TestApp;
 
 async fn online(process: &Process, channel: &str) -> Value {
     let mut connection = process.connect().await.unwrap();
@@ -151,4 +153,23 @@ async fn players_of_a_killed_server_go_offline() {
     // The one that lives says so again, and forgets the other.
     let _bob = Socket::of(&one, "bob").await;
     becomes(&one, "g", &["bob"]).await;
+}
+
+/// A process that died between forgetting itself and forgetting its players left them behind: they are not walked over for
+/// ever.
+#[tokio::test]
+async fn players_of_a_process_that_is_no_more_are_forgotten() {
+    let app = TestApp::new().await;
+    let db = &app.app.db;
+    let now = db.now().await.unwrap();
+    process::enter(db, "lives", now).await.unwrap();
+    let players: Vec<String> = (0..1_500).map(|n| format!("p{n}")).collect();
+    for process in ["a-stray", "lives", "z-stray"] {
+        presence::enter(db, process, &players).await.unwrap();
+    }
+    process::forget_silent(db, now - presence::SILENT_MS).await.unwrap();
+    let rows = database::everything(&app.app.config).await;
+    let left: Vec<&String> = rows.iter().filter(|(table, _)| table == "online").map(|(_, row)| row).collect();
+    assert_eq!(left.len(), 1_500);
+    assert!(left.iter().all(|row| row.contains("lives")), "{:?}", left[0]);
 }

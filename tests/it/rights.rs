@@ -110,6 +110,10 @@ const TABLES: [&str; 12] = [
 async fn who_is_forgotten_is_in_no_table_and_others_see_that_something_was_said() {
     let app = app().await;
     live(&app).await;
+    // Somebody calls them where they never were.
+    app.world("elsewhere", &["bob"]).await;
+    let called = json!({ "channel": "elsewhere", "text": "where is she?", "mentions": [NAME, "eve"] });
+    app.player("bob").post("/message/send", called).await.data();
     let before = found(&app).await;
     assert!(TABLES.iter().all(|table| before.contains_key(*table)), "{before:?}");
     let shown = begin(&app, "/player/erase").await;
@@ -131,6 +135,8 @@ async fn who_is_forgotten_is_in_no_table_and_others_see_that_something_was_said(
     assert_eq!((&history[3]["kind"], &history[3]["sender"]["id"]), (&json!("recall"), &json!(pseudonym)));
     assert_eq!((&history[4]["text"], &history[4]["mentions"]), (&json!("hey"), &json!(["eve", pseudonym])));
     assert_eq!(history[5]["kind"], "hidden");
+    let elsewhere = app.player("bob").history("elsewhere").await;
+    assert_eq!(elsewhere[0]["mentions"], json!(["eve", pseudonym]));
     let purge = history.last().unwrap();
     assert_eq!(
         (&purge["kind"], &purge["payload"]),

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use guildhall::app::App;
 use guildhall::store::outbox::{self, End, Lane, Listed, Wanted};
+use guildhall::store::retention;
 use guildhall::work::task::{Entry, Failure, Task};
 use guildhall::work::worker::{WorkTime, Worker};
 use hmac::{Hmac, KeyInit, Mac};
@@ -386,4 +387,12 @@ async fn retention_deletes_by_kind_and_age_and_never_uses_a_number_again() {
         (&synced["channels"][0]["reset"], &synced["channels"][0]["messages"][0]["seq"]),
         (&json!(false), &json!(702))
     );
+    app.clock.advance(3_600_001);
+    app.run_tasks().await;
+    let page = alice.get("/message/list?channel=world").await.data();
+    assert_eq!((&page["first_seq"], &page["messages"]), (&json!(703), &json!([])), "also in its second life");
+    let until = retention::parts(&app.app.db).await.unwrap();
+    let now = app.app.db.now().await.unwrap();
+    assert!(until.iter().any(|(part, _)| part == "message"), "{until:?}");
+    assert!(until.iter().all(|(_, until)| now - until < 60_000), "{until:?}, and it is {now}");
 }

@@ -36,7 +36,7 @@ macro_rules! raise {
         concat!(
             "UPDATE channel SET last_seq = last_seq + 1, last_at = CASE WHEN $3 THEN ",
             $greatest,
-            "(last_at, $2) ELSE last_at END WHERE key = $1 RETURNING last_seq, last_said, ",
+            "(last_at, $2) ELSE last_at END, oldest_at = coalesce(oldest_at, $2) WHERE key = $1 RETURNING last_seq, last_said, ",
             $greatest,
             "(last_at, $2)"
         )
@@ -100,7 +100,12 @@ pub(super) async fn replace(
         values![channel_key, seq, shown, written],
     )
     .await?;
-    tx.execute("DELETE FROM mention WHERE channel_key = $1 AND seq = $2", values![channel_key, seq]).await?;
+    for statement in [
+        "DELETE FROM mention WHERE channel_key = $1 AND seq = $2",
+        "DELETE FROM mentioned_in WHERE channel_key = $1 AND seq = $2",
+    ] {
+        tx.execute(statement, values![channel_key, seq]).await?;
+    }
     Ok(())
 }
 

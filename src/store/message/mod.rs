@@ -349,19 +349,15 @@ pub async fn recent_texts(db: &Db, limit: i64) -> Result<Vec<String>> {
     Ok(texts.into_iter().map(|(text,)| text).collect())
 }
 
-/// The next channel of a kind, by its key, whose history begins before a time.
+/// Channels of a kind whose history begins before a time, those with the oldest first: so many at most.
 ///
 /// # Errors
 /// The database's.
-pub async fn next_outlived(db: &Db, kind: &str, before: Millis, after_key: i64) -> Result<Option<i64>> {
-    let key: Option<(i64,)> = db
-        .optional(
-            "SELECT c.key FROM channel c JOIN message o ON o.channel_key = c.key AND o.seq = c.first_seq
-             WHERE c.key > $3 AND c.kind = $1 AND o.sent_at < $2 ORDER BY c.key LIMIT 1",
-            values![kind, before, after_key],
-        )
-        .await?;
-    Ok(key.map(|(key,)| key))
+pub async fn outlived(db: &Db, kind: &str, before: Millis, limit: i64) -> Result<Vec<i64>> {
+    const OUTLIVED: &str =
+        "SELECT key FROM channel WHERE kind = $1 AND oldest_at < $2 ORDER BY oldest_at LIMIT $3";
+    let keys: Vec<(i64,)> = db.all(OUTLIVED, values![kind, before, limit]).await?;
+    Ok(keys.into_iter().map(|(key,)| key).collect())
 }
 
 /// Deletes up to `batch` of a channel's oldest messages, those sent before a time, and moves the start of its
@@ -370,25 +366,27 @@ pub async fn next_outlived(db: &Db, kind: &str, before: Millis, after_key: i64) 
 /// # Errors
 /// The database's.
 pub async fn delete_outlived(db: &Db, channel_key: i64, before: Millis, batch: i64) -> Result<u64> {
+    const LAST: &str = "SELECT max(m.seq) FROM message m JOIN channel c ON c.key = m.channel_key
+        WHERE m.channel_key = $1 AND m.seq >= c.first_seq AND m.seq < c.first_seq + $3 AND m.sent_at < $2";
+    const BEGINS: &str = "UPDATE channel SET oldest_at = (SELECT sent_at FROM message
+        WHERE channel_key = $1 AND seq >= first_seq ORDER BY seq LIMIT 1) WHERE key = $1";
     let mut tx = db.begin().await?;
     tx.lock_channel(channel_key).await?;
-    let (last,): (Option<i64>,) = tx
-        .one(
-            "SELECT max(m.seq) FROM message m JOIN channel c ON c.key = m.channel_key
-             WHERE m.channel_key = $1 AND m.seq >= c.first_seq AND m.seq < c.first_seq + $3 AND m.sent_at < $2",
-            values![channel_key, before, batch],
-        )
-        .await?;
-    let Some(last) = last else { return Ok(0) };
+    let (last,): (Option<i64>,) = tx.one(LAST, values![channel_key, before, batch]).await?;
     let mut deleted = 0; // the last statement's count
-    for statement in [
-        "DELETE FROM mention WHERE channel_key = $1 AND seq <= $2",
-        "DELETE FROM own_view WHERE channel_key = $1 AND seq <= $2",
-        "UPDATE channel SET first_seq = $2 + 1 WHERE key = $1",
-        "DELETE FROM message WHERE channel_key = $1 AND seq <= $2",
-    ] {
-        deleted = tx.execute(statement, values![channel_key, last]).await?;
+    if let Some(last) = last {
+        for statement in [
+            "DELETE FROM mention WHERE channel_key = $1 AND seq <= $2",
+            "DELETE FROM mentioned_in WHERE channel_key = $1 AND seq <= $2",
+            "DELETE FROM own_view WHERE channel_key = $1 AND seq <= $2",
+            "UPDATE channel SET first_seq = $2 + 1 WHERE key = $1",
+            "DELETE FROM message WHERE channel_key = $1 AND seq <= $2",
+        ] {
+            deleted = tx.execute(statement, values![channel_key, last]).await?;
+        }
     }
+    // Also where nothing is that old: what was noted was too early, and is right now.
+    tx.execute(BEGINS, values![channel_key]).await?;
     tx.commit().await?;
     Ok(deleted)
 }

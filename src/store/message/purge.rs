@@ -174,7 +174,7 @@ async fn empty(tx: &mut Tx, channel_key: i64, some: &[Said]) -> Result<usize> {
     Ok(rows.len() + own_rows.len())
 }
 
-const EMPTY: [Sql; 2] = [
+const EMPTY: [Sql; 3] = [
     by_dialect(
         // With the list joined, SQLite would walk through the whole channel.
         "UPDATE message SET
@@ -188,6 +188,11 @@ const EMPTY: [Sql; 2] = [
     by_dialect(
         "DELETE FROM mention WHERE channel_key = $1 AND seq IN (SELECT value ->> 0 FROM json_each($2))",
         "DELETE FROM mention WHERE channel_key = $1
+         AND seq IN (SELECT (value ->> 0)::bigint FROM json_array_elements($2::json) AS j (value))",
+    ),
+    by_dialect(
+        "DELETE FROM mentioned_in WHERE channel_key = $1 AND seq IN (SELECT value ->> 0 FROM json_each($2))",
+        "DELETE FROM mentioned_in WHERE channel_key = $1
          AND seq IN (SELECT (value ->> 0)::bigint FROM json_array_elements($2::json) AS j (value))",
     ),
 ];
@@ -207,7 +212,7 @@ mod tests {
     /// A channel may hold millions of messages: each statement finds its rows by more than the channel.
     #[tokio::test]
     async fn no_statement_walks_through_a_channel() {
-        for sql in [SOME, LATE, EMPTY[0], EMPTY[1], EMPTY_OWN[0]] {
+        for sql in [SOME, LATE, EMPTY[0], EMPTY[1], EMPTY[2], EMPTY_OWN[0]] {
             let plan = sqlite::plan(sql.sqlite()).await;
             let walks = |step: &&String| step.ends_with("(channel_key=?)") || step.starts_with("SCAN m");
             assert_eq!(plan.iter().find(walks), None, "{}", sql.sqlite());

@@ -14,9 +14,10 @@ use crate::store::engine::sql::{Sql, by_dialect, values};
 use crate::store::message::Message;
 use crate::store::{Db, json};
 
-/// Rows that are changed at one time, and numbers that are looked through.
+/// Rows that are changed at one time.
 const BATCH: i64 = 25;
-const RANGE: i64 = 1_000;
+/// Cases whose evidence is looked through at one time.
+const CASES: i64 = 100;
 
 /// Who is forgotten.
 #[derive(Clone, Copy, Debug)]
@@ -88,44 +89,47 @@ pub async fn erase_some(db: &Db, channel_key: i64, erasure: Erasure<'_>) -> Resu
     Ok(true)
 }
 
-/// Puts the pseudonym into others' mentions, in the next numbers of a channel behind one. Which number that is; none behind
-/// the last.
+#[derive(FromRow)]
+struct Calling {
+    channel_key: i64,
+    seq: i64,
+    shown: String,
+}
+
+const CALLING: Sql = by_dialect(
+    // CROSS keeps the order: each message is looked up.
+    "SELECT n.channel_key, n.seq, m.shown FROM mentioned_in n CROSS JOIN message m
+     WHERE n.player_id = $1 AND m.channel_key = n.channel_key AND m.seq = n.seq ORDER BY n.channel_key, n.seq LIMIT $2",
+    "SELECT n.channel_key, n.seq, m.shown
+     FROM (SELECT channel_key, seq FROM mentioned_in WHERE player_id = $1 ORDER BY channel_key, seq LIMIT $2) AS n
+     JOIN message m ON m.channel_key = n.channel_key AND m.seq = n.seq",
+);
+
+/// Puts the pseudonym into some of the entries that call the player by name, in whatever channel. False where there are none
+/// left.
 ///
 /// # Errors
 /// The database's.
-pub async fn erase_mentions(
-    db: &Db,
-    channel_key: i64,
-    after: i64,
-    erasure: Erasure<'_>,
-) -> Result<Option<i64>> {
+pub async fn erase_mentions(db: &Db, erasure: Erasure<'_>) -> Result<bool> {
+    // Only as it was: it may have been taken back since.
+    const RENAME: &str = "UPDATE message SET shown = $3 WHERE channel_key = $1 AND seq = $2 AND shown = $4";
+    const FORGET: &str = "DELETE FROM mentioned_in WHERE player_id = $1 AND channel_key = $2 AND seq = $3";
     let Erasure { player, pseudonym } = erasure;
-    let next: Option<(Option<i64>,)> = db
-        .optional(
-            "SELECT min(seq) FROM message WHERE channel_key = $1 AND seq > $2",
-            values![channel_key, after],
-        )
-        .await?;
-    let Some(first) = next.and_then(|(first,)| first) else { return Ok(None) };
-    let last = first + RANGE;
-    let named: Vec<Row> = db
-        .all(
-            "SELECT seq, shown FROM message WHERE channel_key = $1 AND seq BETWEEN $2 AND $3 AND shown LIKE $4",
-            values![channel_key, first, last, &format!("%\"mentions\":[%\"{player}\"%")],
-        )
-        .await?;
-    for row in named {
-        let message: Message = serde_json::from_str(&row.shown).map_err(Error::internal)?;
-        if let Some(message) = message.naming(player, pseudonym)? {
-            // Only as it was: it may have been taken back since.
-            db.execute(
-                "UPDATE message SET shown = $3 WHERE channel_key = $1 AND seq = $2 AND shown = $4",
-                values![channel_key, row.seq, &json(&message)?, &row.shown],
-            )
-            .await?;
+    let calling: Vec<Calling> = db.all(CALLING, values![player.as_str(), BATCH]).await?;
+    for Calling { channel_key, seq, shown } in &calling {
+        let message: Message = serde_json::from_str(shown).map_err(Error::internal)?;
+        let renamed = match message.naming(player, pseudonym)? {
+            Some(message) => {
+                db.execute(RENAME, values![*channel_key, *seq, &json(&message)?, shown]).await? > 0
+            }
+            None => true,
+        };
+        // One that was changed at this moment is read again.
+        if renamed {
+            db.execute(FORGET, values![player.as_str(), *channel_key, *seq]).await?;
         }
     }
-    Ok(Some(last))
+    Ok(!calling.is_empty())
 }
 
 /// The next channel behind one, by its key, in which a player is or has spoken; and whether it is a direct one.
@@ -143,6 +147,16 @@ pub async fn next_place(db: &Db, player: &PlayerId, after_key: i64) -> Result<Op
         )
         .await?;
     Ok(next)
+}
+
+/// Forgets that a player has spoken in a channel, once nothing of it is theirs.
+///
+/// # Errors
+/// The database's.
+pub async fn leave_place(db: &Db, player: &PlayerId, channel_key: i64) -> Result<()> {
+    let sql = "DELETE FROM spoken_in WHERE player_id = $1 AND channel_key = $2";
+    db.execute(sql, values![player.as_str(), channel_key]).await?;
+    Ok(())
 }
 
 /// Puts the pseudonym into a direct channel, which stays the other's.
@@ -254,6 +268,7 @@ async fn erase_own_channel(db: &Db, player: &PlayerId) -> Result<()> {
     tx.lock_channel(key).await?;
     for statement in [
         "DELETE FROM mention WHERE channel_key = $1",
+        "DELETE FROM mentioned_in WHERE channel_key = $1",
         "DELETE FROM member WHERE channel_key = $1",
         "DELETE FROM message WHERE channel_key = $1",
         "DELETE FROM channel WHERE key = $1",
@@ -266,20 +281,22 @@ async fn erase_own_channel(db: &Db, player: &PlayerId) -> Result<()> {
 
 /// Evidence stays, with the pseudonym in it.
 async fn erase_evidence(db: &Db, erasure: Erasure<'_>) -> Result<()> {
+    const EVIDENCE: &str =
+        "SELECT id, evidence FROM report_case WHERE id > $1 AND evidence IS NOT NULL ORDER BY id LIMIT $2";
     let Erasure { player, pseudonym } = erasure;
-    let cases: Vec<(String, String)> = db
-        .all(
-            "SELECT id, evidence FROM report_case WHERE evidence IS NOT NULL AND evidence LIKE $1",
-            values![&format!("%\"{player}\"%")],
-        )
-        .await?;
-    for (id, evidence) in cases {
-        let mut evidence: Value = serde_json::from_str(&evidence).map_err(Error::internal)?;
-        rename(&mut evidence, player, pseudonym);
-        let sql = "UPDATE report_case SET evidence = $2 WHERE id = $1";
-        db.execute(sql, values![&id, &evidence.to_string()]).await?;
+    let mut after = String::new();
+    loop {
+        let cases: Vec<(String, String)> = db.all(EVIDENCE, values![&after, CASES]).await?;
+        let Some((last, _)) = cases.last() else { return Ok(()) };
+        after.clone_from(last);
+        for (id, evidence) in cases.iter().filter(|(_, evidence)| evidence.contains(&format!("\"{player}\"")))
+        {
+            let mut evidence: Value = serde_json::from_str(evidence).map_err(Error::internal)?;
+            rename(&mut evidence, player, pseudonym);
+            let sql = "UPDATE report_case SET evidence = $2 WHERE id = $1";
+            db.execute(sql, values![id, &evidence.to_string()]).await?;
+        }
     }
-    Ok(())
 }
 
 /// Renames a player wherever an entry says who said it, or calls them.
@@ -340,7 +357,7 @@ mod tests {
     /// A channel may hold millions of messages: each statement finds its rows by more than the channel.
     #[tokio::test]
     async fn no_statement_walks_through_a_channel() {
-        for sql in [SAID, RECALLS, REWRITE, DROP_OWN] {
+        for sql in [SAID, RECALLS, REWRITE, DROP_OWN, CALLING] {
             let plan = sqlite::plan(sql.sqlite()).await;
             let walks = |step: &&String| step.ends_with("(channel_key=?)") || step.starts_with("SCAN m");
             assert_eq!(plan.iter().find(walks), None, "{}", sql.sqlite());

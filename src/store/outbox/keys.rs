@@ -163,6 +163,16 @@ pub(in crate::store) async fn forget_handed(tx: &mut Tx, db: &Db, key: &str) -> 
     Ok(tx.execute(FORGET, values![db.stage, key, 4 * WINDOW]).await? > 0)
 }
 
+/// Does another task of a key wait behind its first?
+///
+/// # Errors
+/// The database's.
+pub async fn has_next(db: &Db, key: &str) -> Result<bool> {
+    const NEXT: &str =
+        "SELECT n FROM outbox WHERE stage = $1 AND key = $2 ORDER BY place, n LIMIT 1 OFFSET 1";
+    Ok(db.optional::<(i64,)>(NEXT, values![db.stage, key]).await?.is_some())
+}
+
 /// Sets a key aside: its tasks, and new ones, wait until it is taken up again. Says how many wait, of ten thousand at most.
 ///
 /// # Errors

@@ -26,7 +26,7 @@ pub use end::{
 pub(super) use enqueue::{Later, add, add_all_for_later, add_for_later, add_once, add_scheduled};
 pub use enqueue::{NewTask, enqueue_later, enqueue_once};
 pub(super) use keys::{FORGOTTEN_MS, forget_handed, lock, settle, sort_all_in};
-pub use keys::{Waiting, park, unpark, waiting};
+pub use keys::{Waiting, has_next, park, unpark, waiting};
 pub use lease::{Lane, Wanted, free, lease, release, renew};
 pub(super) use lease::{TakenKey, first_tasks};
 pub use status::{COUNTED, Left, Listed, Status, find, left, list, status};

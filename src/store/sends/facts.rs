@@ -33,6 +33,9 @@ pub(in crate::store) struct Facts {
     /// Has the sender sanctions in force, wherever they hold?
     #[sqlx(default)]
     pub(super) sanctioned: bool,
+    /// Has the channel no messages? Asked for by `SQLite`'s writer.
+    #[sqlx(default)]
+    pub(in crate::store) empty: bool,
     /// The sender's pace, where it is remembered.
     #[sqlx(skip)]
     pub(super) pace: Option<Pace>,

@@ -48,7 +48,8 @@ macro_rules! statement {
                 ), "
             ),
             "bumped AS (
-                UPDATE channel SET last_seq = last_seq + k.n, last_said = last_said + k.n, last_at = greatest(last_at, $1)
+                UPDATE channel SET last_seq = last_seq + k.n, last_said = last_said + k.n, last_at = greatest(last_at, $1),
+                    oldest_at = coalesce(oldest_at, $1)
                 FROM unnest($2::bigint[], $3::bigint[], $24::bigint[], $25::boolean[])
                     AS k (key, n, min_level, read_only)
                 WHERE channel.key = k.key AND channel.min_level = k.min_level
@@ -89,7 +90,13 @@ macro_rules! statement {
             )",
             part!(
                 $mentioned,
-                ", mentioned AS (
+                ", called AS (
+                    INSERT INTO mentioned_in (player_id, channel_key, seq)
+                    SELECT named.id, ($4::bigint[])[r.n + 1], seqs[($5::int[])[r.n + 1]] + ($6::bigint[])[r.n + 1]
+                    FROM base, json_to_recordset($20::json) AS r (n int, mentions json)
+                    CROSS JOIN json_array_elements_text(r.mentions) AS named (id)
+                    ON CONFLICT DO NOTHING
+                ), mentioned AS (
                     INSERT INTO mention (player_id, channel_key, seq)
                     SELECT m.player_id, m.channel_key, seqs[($5::int[])[r.n + 1]] + ($6::bigint[])[r.n + 1]
                     FROM base, json_to_recordset($20::json) AS r (n int, mentions json)

@@ -253,7 +253,8 @@ WITH r AS MATERIALIZED (
         WHERE s.channel_key = a.key AND s.player_id = a.id AND s.last_sent_at IS NOT DISTINCT FROM a.here)
     WINDOW w AS (PARTITION BY a.key ORDER BY a.n ROWS UNBOUNDED PRECEDING)
 ), bumped AS (
-    UPDATE channel SET last_seq = b.seq, last_said = b.said, last_at = coalesce(b.sent, last_at)
+    UPDATE channel SET last_seq = b.seq, last_said = b.said, last_at = coalesce(b.sent, last_at),
+        oldest_at = coalesce(oldest_at, $4)
     FROM (SELECT key, max(seq) AS seq, max(said) AS said, max(sent) FILTER (WHERE own IS NULL) AS sent FROM ok GROUP BY key) b WHERE channel.key = b.key
 ), stored AS (
     INSERT INTO message (channel_key, seq, said, sender_id, sent_at, shown, original, wordlist, nonce, digest)
@@ -273,6 +274,10 @@ WITH r AS MATERIALIZED (
     FROM (SELECT key, id, max(seq) AS seq, max(said) AS said, bool_or(slow) AS slow, max(spoke) AS spoke
           FROM ok WHERE member GROUP BY key, id) b
     WHERE member.channel_key = b.key AND member.player_id = b.id
+), called AS (
+    INSERT INTO mentioned_in (player_id, channel_key, seq)
+    SELECT named.id, o.key, o.seq FROM ok o CROSS JOIN json_array_elements_text(o.mentions) AS named (id)
+    ON CONFLICT DO NOTHING
 ), mentioned AS (
     INSERT INTO mention (player_id, channel_key, seq)
     SELECT m.player_id, o.key, o.seq FROM ok o

@@ -1,6 +1,6 @@
 //! A batch of sends in `SQLite`: one transaction that has the file's lock, so what was read holds until the commit.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Sqlite, SqliteConnection, SqlitePool};
@@ -32,6 +32,11 @@ pub(in crate::store) async fn commit(
     let given = |row: &MessageRow<'_>| Some(Numbered { seq: row.seq, at: row.at });
     let written: Vec<_> = batch.rows.iter().map(given).collect();
     write(&mut tx, &batch, &counters, &written).await?;
+    let empty: BTreeSet<i64> =
+        facts.iter().filter(|facts| facts.empty).filter_map(|facts| facts.key).collect();
+    for key in empty.intersection(&counters.keys().copied().collect()) {
+        sqlx::query(BEGIN_HISTORY).bind(key).bind(batch.now).execute(&mut *tx).await?;
+    }
     tx.commit().await?;
     spoken.note(&batch.spoken, batch.now);
     let lost = || Err(Error::internal("a row has no number"));
@@ -118,7 +123,9 @@ async fn write(
     }
     let calling: Vec<_> = batch.rows.iter().filter(|row| !row.mentions.is_empty()).collect();
     if !calling.is_empty() {
-        execute(tx, INSERT_MENTIONS, &json(&calling)?).await?;
+        let calling = json(&calling)?;
+        execute(tx, INSERT_MENTIONED, &calling).await?;
+        execute(tx, INSERT_MENTIONS, &calling).await?;
     }
     if !batch.spoken.is_empty() {
         execute(tx, INSERT_SPOKEN, &json(&batch.spoken)?).await?;
@@ -144,7 +151,8 @@ async fn execute(tx: &mut SqliteConnection, statement: &'static str, rows: &str)
 
 for_rows!(
     FACTS:
-    concat!("SELECT c.key, c.open, c.min_level, c.slow_mode_s, c.read_only, c.last_seq, c.last_said, c.last_at, NULL AS now,
+    concat!("SELECT c.key, c.open, c.min_level, c.slow_mode_s, c.read_only, c.last_seq, c.last_said, c.last_at,
+            c.key IS NOT NULL AND c.oldest_at IS NULL AS empty, NULL AS now,
             m.player_id IS NOT NULL AS member, m.last_sent_at, p.recent, 0 AS pace_version,
             e.seq AS earlier_seq, e.digest AS earlier_digest, ",
         covering!("nullif(json_group_array(json_array(s.kind, s.place, s.until, s.reason)), '[]')", "j.column3"),
@@ -175,6 +183,10 @@ for_rows!(
     "(?, ?, ?, ?, ?)" => ") j WHERE member.channel_key = j.column1 AND member.player_id = j.column2"
 );
 
+/// The first message of all, or the first since the others became too old.
+const BEGIN_HISTORY: &str =
+    "UPDATE channel SET oldest_at = min($2, CASE last_at WHEN 0 THEN $2 ELSE last_at END) WHERE key = $1";
+
 /// What only its sender sees.
 const INSERT_OWN_VIEWS: &str = "INSERT INTO own_view (channel_key, seq, player_id, shown, why)
      SELECT value ->> 'key', value ->> 'seq', value ->> 'id',
@@ -188,6 +200,10 @@ const INSERT_SPOKEN: &str = "INSERT INTO spoken_in (player_id, channel_key)
 const UPSERT_PACE: &str =
     "INSERT INTO pace (player_id, recent) SELECT value ->> 0, value ->> 1 FROM json_each($1) WHERE TRUE
      ON CONFLICT (player_id) DO UPDATE SET recent = excluded.recent";
+
+const INSERT_MENTIONED: &str = "INSERT INTO mentioned_in (player_id, channel_key, seq)
+     SELECT n.value, j.value ->> 'key', j.value ->> 'seq'
+     FROM json_each($1) j CROSS JOIN json_each(j.value ->> 'mentions') n WHERE TRUE ON CONFLICT DO NOTHING";
 
 /// Only members have an inbox, and nobody mentions themselves.
 // CROSS JOIN: in this order, so that each name is looked up; else a channel's members would be gone through for each.

@@ -3,7 +3,7 @@
 //! Safe to run twice: what is forgotten stays so, and each channel is told once.
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::chat::identity::Identity;
@@ -33,7 +33,11 @@ impl Task for Erase {
 
     async fn run(self, app: &App, id: &str) -> Result<(), Failure> {
         let erasure = Erasure { player: &self.player, pseudonym: &self.pseudonym };
-        let (mut after_key, mut channels) = (0, 0);
+        // Places that an earlier try was done with are not found again.
+        let earlier = task_progress::of(&app.db, id).await?;
+        let earlier = earlier.and_then(|said| serde_json::from_str::<Value>(said.get()).ok());
+        let channels = earlier.and_then(|said| said["channels"].as_i64()).unwrap_or_default();
+        let (mut after_key, mut channels) = (0, channels);
         while let Some((key, name, direct)) = erase::next_place(&app.db, &self.player, after_key).await? {
             erase_in(app, id, &name, erasure).await?;
             if direct {
@@ -41,9 +45,11 @@ impl Task for Erase {
             } else if let Some(channel) = channel::among(&app.db, &[&name]).await?.pop() {
                 member::remove(&app.db, &channel, std::slice::from_ref(&self.player)).await?;
             }
+            erase::leave_place(&app.db, &self.player, key).await?;
             (after_key, channels) = (key, channels + 1);
             task_progress::note(&app.db, id, &json!({ "done": false, "channels": channels })).await?;
         }
+        while erase::erase_mentions(&app.db, erasure).await? {}
         erase::erase_rest(&app.db, erasure).await?;
         let later = task::new(&Erased { task: id.to_owned(), pseudonym: self.pseudonym.clone() })?;
         let at = app.db.now().await? + erase::TOLD_MS;
@@ -53,7 +59,7 @@ impl Task for Erase {
     }
 }
 
-/// One channel: what the player said, one entry that tells it, what they said meanwhile, and who calls them.
+/// One channel: what the player said, one entry that tells it, and what they said meanwhile.
 async fn erase_in(app: &App, id: &str, name: &str, erasure: Erasure<'_>) -> Result<(), Failure> {
     let Some(channel) = channel::among(&app.db, &[name]).await?.pop() else { return Ok(()) };
     let mut found = false;
@@ -63,10 +69,6 @@ async fn erase_in(app: &App, id: &str, name: &str, erasure: Erasure<'_>) -> Resu
     let purge = Purge { task: id, player: erasure.player.as_str(), since: 0 };
     message::tell_purge(&app.db, &channel, purge, found, &Identity::us()).await?;
     while erase::erase_some(&app.db, channel.key(), erasure).await? {}
-    let mut after = 0;
-    while let Some(last) = erase::erase_mentions(&app.db, channel.key(), after, erasure).await? {
-        after = last;
-    }
     Ok(())
 }
 

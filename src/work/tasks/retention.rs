@@ -1,12 +1,19 @@
 //! Delete messages that are older than their channel's kind keeps them, and tasks that were done long ago; give up those that
 //! nobody could run.
 //!
-//! Safe to run twice: what is gone is gone. Deletes in small batches, so that sends get in between.
+//! Safe to run twice: what is gone is gone. Deletes in small batches, so that sends get in between. The parts take turns, so
+//! that none waits for all of another; up to when each is done stands in a table, and is a figure.
+
+use std::pin::Pin;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::app::App;
 use crate::base::clock::Millis;
+use crate::base::error::{Error, Result};
+use crate::base::random;
 use crate::chat::sanctions::Ladder;
 use crate::store::moderation::{case, refusal};
 use crate::store::{
@@ -17,6 +24,10 @@ use crate::work::tasks::TASKS;
 
 /// Rows in one transaction.
 const BATCH: i64 = 500;
+/// Channels of a kind that one step looks at.
+const CHANNELS: i64 = 20;
+/// A run takes no longer; what it leaves is a task of its own, behind others.
+const RUN: Duration = Duration::from_secs(30);
 /// How long a value on a board is remembered of which no better one comes.
 const REMEMBER_RANKS_MS: Millis = 366 * 86_400_000;
 /// How long it is remembered when something was due, and what was announced.
@@ -63,51 +74,103 @@ impl Task for Retention {
         let told = app.db.now().await?;
         let Some(last) = retention::last(&app.db).await?.or(self.catch_up.then_some(told)) else {
             // The first run of all has none to go by: it deletes nothing, and the next one goes on from here.
-            return Ok(retention::note(&app.db, told).await?);
+            return Ok(retention::note(&app.db, retention::BELIEVED, told).await?);
         };
         let now = if self.catch_up { told } else { believed(app, told, last) };
-        let mut deleted = 0;
-        for (kind, age) in &app.config.retention {
-            let before = now - age;
-            let mut after_key = 0;
-            while let Some(key) = message::next_outlived(&app.db, kind, before, after_key).await? {
-                deleted += delete_all(app, key, before).await?;
-                after_key = key;
-            }
+        let left = run_parts(app, now).await;
+        retention::note(&app.db, retention::BELIEVED, now).await?;
+        if !left.is_empty() && !outbox::has_next(&app.db, Self::NAME).await? {
+            // Behind whatever else is due by now.
+            let (id, payload) = (random::id(), json!(self).to_string());
+            outbox::enqueue_once(&app.db, &id, Self::NAME, Self::NAME, &payload).await?;
         }
-        while outbox::forget_done(&app.db, now - app.config.tasks.remembered_ms, BATCH).await?
-            == BATCH.unsigned_abs()
-        {}
-        expire_unrunnable(app, now).await?;
-        let evidence_until = now - app.config.moderation.evidence_ms;
-        while case::forget_evidence(&app.db, evidence_until, BATCH).await? == BATCH.unsigned_abs() {}
-        let refusals_until = now - Ladder::RECORD_MS;
-        while refusal::forget(&app.db, refusals_until, BATCH).await? == BATCH.unsigned_abs() {}
-        while rank::forget(&app.db, now - REMEMBER_RANKS_MS, BATCH).await? == BATCH.unsigned_abs() {}
-        while schedule::forget(&app.db, now - REMEMBER_SCHEDULES_MS, BATCH).await? == BATCH.unsigned_abs() {}
-        while announcement::forget(&app.db, now - REMEMBER_SCHEDULES_MS, BATCH).await? == BATCH.unsigned_abs()
-        {
-        }
-        while ticket::forget(&app.db, now - REMEMBER_TICKETS_MS, BATCH).await? == BATCH.unsigned_abs() {}
-        while payment::forget(&app.db, now - REMEMBER_PAYMENTS_MS, BATCH).await? == BATCH.unsigned_abs() {}
-        task_progress::forget(&app.db, now - REMEMBER_PROGRESS_MS).await?;
-        right_change::forget(&app.db, now - REMEMBER_RIGHTS_MS).await?;
-        retention::note(&app.db, now).await?;
-        tracing::info!(deleted, "retention");
+        tracing::info!(left = left.join(", "), "retention");
         Ok(())
     }
 }
 
+/// One step of a part: it deletes some rows that are too old at a time, and says how many; none where nothing is left.
+type Step = for<'a> fn(&'a App, Millis) -> Pin<Box<dyn Future<Output = Result<u64>> + Send + 'a>>;
+
+macro_rules! part {
+    ($name:literal, |$app:ident, $now:ident| $step:expr) => {
+        ($name, |$app, $now| Box::pin(async move { $step.await }))
+    };
+}
+
+/// What is deleted, each part by itself: one that fails, or that has more to do than there is time for, holds none up.
+const PARTS: &[(&str, Step)] = &[
+    part!("right_change", |app, now| right_change::forget(&app.db, now - REMEMBER_RIGHTS_MS, BATCH)),
+    part!("task_progress", |app, now| task_progress::forget(&app.db, now - REMEMBER_PROGRESS_MS, BATCH)),
+    part!("outbox_done", |app, now| outbox::forget_done(
+        &app.db,
+        now - app.config.tasks.remembered_ms,
+        BATCH
+    )),
+    part!("outbox", |app, now| expire_unrunnable(app, now)),
+    part!("report_case", |app, now| case::forget_evidence(
+        &app.db,
+        now - app.config.moderation.evidence_ms,
+        BATCH
+    )),
+    part!("refusal", |app, now| refusal::forget(&app.db, now - Ladder::RECORD_MS, BATCH)),
+    part!("rank_report", |app, now| rank::forget(&app.db, now - REMEMBER_RANKS_MS, BATCH)),
+    part!("schedule", |app, now| schedule::forget(&app.db, now - REMEMBER_SCHEDULES_MS, BATCH)),
+    part!("announcement", |app, now| announcement::forget(&app.db, now - REMEMBER_SCHEDULES_MS, BATCH)),
+    part!("ticket", |app, now| ticket::forget(&app.db, now - REMEMBER_TICKETS_MS, BATCH)),
+    part!("payment", |app, now| payment::forget(&app.db, now - REMEMBER_PAYMENTS_MS, BATCH)),
+    part!("message", |app, now| delete_outlived(app, now)),
+];
+
+/// Goes through the parts in turn, a step of each, until nothing is left or the time is over. Says which are not done.
+async fn run_parts(app: &App, now: Millis) -> Vec<&'static str> {
+    let begun = Instant::now();
+    let mut left: Vec<_> = PARTS.iter().collect();
+    while !left.is_empty() && begun.elapsed() < RUN {
+        let mut more = Vec::with_capacity(left.len());
+        for part in left {
+            let (name, step) = part;
+            let done = async {
+                let deleted = step(app, now).await?;
+                metrics::counter!("guildhall_retention_rows_total", "part" => *name).increment(deleted);
+                if deleted == 0 {
+                    retention::note(&app.db, name, now).await?;
+                }
+                Ok::<_, Error>(deleted == 0)
+            };
+            match done.await {
+                Ok(true) => {}
+                Ok(false) => more.push(part),
+                Err(error) => {
+                    tracing::warn!(%error, part = name, "a part of retention failed; trying again within the hour");
+                }
+            }
+        }
+        left = more;
+    }
+    left.iter().map(|(name, _)| *name).collect()
+}
+
+/// Deletes some of the oldest messages of channels whose kind keeps them no longer.
+async fn delete_outlived(app: &App, now: Millis) -> Result<u64> {
+    let mut deleted = 0;
+    for (kind, age) in &app.config.retention {
+        for key in message::outlived(&app.db, kind, now - age, CHANNELS).await? {
+            deleted += message::delete_outlived(&app.db, key, now - age, BATCH).await?.max(1);
+        }
+    }
+    Ok(deleted)
+}
+
 /// Gives up tasks that nobody could run for too long. Where a broker carries tasks, those that were not handed over wait for
 /// the broker.
-async fn expire_unrunnable(app: &App, now: Millis) -> Result<(), Failure> {
+async fn expire_unrunnable(app: &App, now: Millis) -> Result<u64> {
     let can_run = TASKS.iter().filter(|entry| (entry.is_set_up)(app));
     let names: Vec<&str> = can_run.map(|entry| entry.name).collect();
     let days = app.config.tasks.unrunnable_ms / 86_400_000;
     let reason = format!("no process could run it for {days} days: none knows it, or has what it takes");
     let before = now - app.config.tasks.unrunnable_ms;
-    while outbox::expire(&app.db, &names, app.queue.is_some(), (before, &reason)).await? > 0 {}
-    Ok(())
+    outbox::expire(&app.db, &names, app.queue.is_some(), (before, &reason)).await
 }
 
 /// Up to which time a run deletes.
@@ -120,15 +183,4 @@ fn believed(app: &App, told: Millis, last: Millis) -> Millis {
         );
     }
     believed
-}
-
-async fn delete_all(app: &App, channel_key: i64, before: Millis) -> Result<u64, Failure> {
-    let mut deleted = 0;
-    loop {
-        let batch = message::delete_outlived(&app.db, channel_key, before, BATCH).await?;
-        deleted += batch;
-        if batch < BATCH.unsigned_abs() {
-            return Ok(deleted);
-        }
-    }
 }

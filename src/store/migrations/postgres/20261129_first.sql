@@ -28,9 +28,13 @@ CREATE TABLE channel (
     -- When something last happened here: an inbox is sorted by it, and no later message is dated before it, whatever
     -- the clock does.
     last_at      BIGINT  NOT NULL DEFAULT 0,
+    -- No later than its oldest message, and null where it has none. Retention finds by it what is too old.
+    oldest_at    BIGINT,
     -- How strict the word filter is here, as JSON; null where it is as for all of its kind.
     filter       TEXT
 ) WITH (fillfactor = 20);
+
+CREATE INDEX channel_oldest ON channel (kind, oldest_at) WHERE oldest_at IS NOT NULL;
 
 CREATE TABLE member (
     channel_key  BIGINT NOT NULL,
@@ -76,6 +80,15 @@ CREATE TABLE mention (
 );
 
 CREATE INDEX mention_message ON mention (channel_key, seq);
+
+CREATE TABLE mentioned_in (
+    player_id   TEXT COLLATE "C" NOT NULL,
+    channel_key BIGINT NOT NULL,
+    seq         BIGINT NOT NULL,
+    PRIMARY KEY (player_id, channel_key, seq)
+);
+
+CREATE INDEX mentioned_in_message ON mentioned_in (channel_key, seq);
 
 -- When each player last spoke. The version changes with every change, so that two sends at one moment, in two
 -- instances, can't both count on the same allowance.
@@ -174,10 +187,10 @@ CREATE TABLE wordlist_hit (
 
 CREATE INDEX wordlist_hit_count ON wordlist_hit (hits DESC);
 
--- Up to which time retention has deleted: one row. It goes forward by a day at most, so that a clock that is wrong for a
--- moment empties no channel.
+-- Up to which time retention has deleted all that is too old: a row for each part, and one, with no name, for how far it
+-- believes the clock. That one goes forward by a day at most, so that a clock that is wrong for a moment empties no channel.
 CREATE TABLE retention (
-    id    BIGINT PRIMARY KEY CHECK (id = 1),
+    part  TEXT COLLATE "C" PRIMARY KEY,
     until BIGINT NOT NULL
 );
 
@@ -317,6 +330,7 @@ CREATE UNIQUE INDEX report_case_open ON report_case (subject) WHERE state <> 'de
 CREATE INDEX report_case_waiting ON report_case (weight DESC, opened_at, id) WHERE state <> 'decided';
 CREATE INDEX report_case_queue ON report_case (state, weight DESC, opened_at, id);
 CREATE INDEX report_case_player ON report_case (player_id, id);
+CREATE INDEX report_case_evidence ON report_case (id) WHERE evidence IS NOT NULL;
 CREATE INDEX report_case_decided ON report_case (decided_at) WHERE evidence IS NOT NULL;
 
 CREATE TABLE report (

@@ -29,9 +29,13 @@ CREATE TABLE channel (
     -- When something last happened here: an inbox is sorted by it, and no later message is dated before it, whatever
     -- the clock does.
     last_at      INTEGER NOT NULL DEFAULT 0,
+    -- No later than its oldest message, and null where it has none. Retention finds by it what is too old.
+    oldest_at    INTEGER,
     -- How strict the word filter is here, as JSON; null where it is as for all of its kind.
     filter       TEXT
 );
+
+CREATE INDEX channel_oldest ON channel (kind, oldest_at) WHERE oldest_at IS NOT NULL;
 
 CREATE TABLE member (
     channel_key  INTEGER NOT NULL,
@@ -92,6 +96,17 @@ CREATE TABLE mention (
 ) WITHOUT ROWID;
 
 CREATE INDEX mention_message ON mention (channel_key, seq);
+
+-- Entries that call a player by name, as long as they do, whether read or not: so that a player can be forgotten without
+-- reading what everybody said.
+CREATE TABLE mentioned_in (
+    player_id   TEXT    NOT NULL,
+    channel_key INTEGER NOT NULL,
+    seq         INTEGER NOT NULL,
+    PRIMARY KEY (player_id, channel_key, seq)
+) WITHOUT ROWID;
+
+CREATE INDEX mentioned_in_message ON mentioned_in (channel_key, seq);
 
 -- When each player last spoke, oldest first, as many times as the send limit counts.
 CREATE TABLE pace (
@@ -214,10 +229,10 @@ CREATE TABLE wordlist_hit (
 
 CREATE INDEX wordlist_hit_count ON wordlist_hit (hits DESC);
 
--- Up to which time retention has deleted: one row. It goes forward by a day at most, so that a clock that is wrong for a
--- moment empties no channel.
+-- Up to which time retention has deleted all that is too old: a row for each part, and one, with no name, for how far it
+-- believes the clock. That one goes forward by a day at most, so that a clock that is wrong for a moment empties no channel.
 CREATE TABLE retention (
-    id    INTEGER PRIMARY KEY CHECK (id = 1),
+    part  TEXT    PRIMARY KEY,
     until INTEGER NOT NULL
 );
 
@@ -357,6 +372,7 @@ CREATE UNIQUE INDEX report_case_open ON report_case (subject) WHERE state <> 'de
 CREATE INDEX report_case_waiting ON report_case (weight DESC, opened_at, id) WHERE state <> 'decided';
 CREATE INDEX report_case_queue ON report_case (state, weight DESC, opened_at, id);
 CREATE INDEX report_case_player ON report_case (player_id, id);
+CREATE INDEX report_case_evidence ON report_case (id) WHERE evidence IS NOT NULL;
 CREATE INDEX report_case_decided ON report_case (decided_at) WHERE evidence IS NOT NULL;
 
 CREATE TABLE report (
