@@ -78,7 +78,7 @@ impl<'a> Key<'a> {
 
 impl Known {
     /// Nothing yet.
-    pub(super) fn new(times: Arc<Times>, most: usize) -> Self {
+    pub(in crate::store) fn new(times: Arc<Times>, most: usize) -> Self {
         Self {
             spoken: Spoken::default(),
             facts: Cache::new(most),

@@ -27,6 +27,7 @@ pub(in crate::store) mod writer;
 pub(in crate::store) use decide::Numbered;
 pub use draft::Draft;
 use draft::{Earlier, Pending, digest, nonce_conflict};
+pub(in crate::store) use known::Known;
 
 /// What came of a send.
 #[derive(Debug)]

@@ -27,7 +27,6 @@ use crate::base::panic::caught;
 use crate::chat::values::ChannelId;
 use crate::hub::Hub;
 use crate::store::engine::Pools;
-use crate::store::times::Times;
 use crate::store::wordlist_hit::Hits;
 
 /// Batches that are written at one time on `PostgreSQL`, each of channels of its own: while one waits for the disk, the
@@ -73,16 +72,15 @@ pub(in crate::store) fn start(
     pools: &Pools,
     clock: &Clock,
     hub: &Arc<Hub>,
-    times: &Arc<Times>,
     hits: &Hits,
-    known_senders: usize,
+    known: Known,
 ) -> Queue {
     let writers = match pools {
         Pools::Sqlite { .. } => 1,
         Pools::Postgres(_) => WRITERS,
     };
     let locked = Arc::new(Semaphore::new(LOCKED));
-    let known = Arc::new(Known::new(Arc::clone(times), known_senders));
+    let known = Arc::new(known);
     let start = |_| {
         let (sender, receiver) = mpsc::channel(WAITING / writers);
         let writer = Writer {
