@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
 use guildhall::store::Db;
+use serde_json::json;
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::time::timeout;
 
@@ -35,8 +36,14 @@ async fn callers_who_hang_up_cost_no_connection() {
         let hang_up = |n: u64| {
             let app = Arc::clone(&app);
             async move {
-                let wait = Duration::from_micros(n * 137 % 3_000);
-                drop(timeout(wait, app.player("alice").get("/channel/inbox")).await);
+                let (wait, alice) = (Duration::from_micros(n * 137 % 3_000), app.player("alice"));
+                if n.is_multiple_of(2) {
+                    drop(timeout(wait, alice.get("/channel/inbox")).await);
+                } else {
+                    // In a transaction, which nobody may find open afterwards.
+                    let input = json!({ "player": format!("p{}", n % 50) });
+                    drop(timeout(wait, alice.post("/player/block", input)).await);
+                }
             }
         };
         stream::iter(0..count).for_each_concurrent(40, hang_up).await;
@@ -57,6 +64,16 @@ async fn callers_who_hang_up_cost_no_connection() {
     let after = backends().await;
     assert!(after.is_superset(&before), "{before:?} and then {after:?}");
     assert!(after.len() <= 8, "{after:?}");
+    // What was answered is there for others, too.
+    let stored = "SELECT count(*) FROM message";
+    let stored: i64 = sqlx::query_scalar(stored).fetch_one(&mut watcher).await.unwrap();
+    assert_eq!(stored, 51);
+    let open = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'guildhall' AND state LIKE 'idle in%'";
+    eventually("no transaction is open", async || {
+        let open: i64 = sqlx::query_scalar(open).fetch_one(&mut watcher).await.unwrap();
+        (open == 0).then_some(())
+    })
+    .await;
 }
 
 /// A reader who waits for a table that somebody holds keeps its connection; forty of them keep no send from being stored.

@@ -246,9 +246,10 @@ impl Connections {
 
     /// A transaction, which may wait for locks longer than a single statement does.
     pub(in crate::store) async fn begin(&self) -> sqlx::Result<Transaction> {
-        let mut lent = self.lend(Purpose::Write).await?;
-        sqlx::raw_sql("BEGIN; SET LOCAL lock_timeout = '4s'").execute(lent.connection()).await?;
-        Ok(Transaction(Some(lent)))
+        // A transaction from here on: whoever goes away before the server's answer must not leave one open.
+        let mut transaction = Transaction(Some(self.lend(Purpose::Write).await?));
+        sqlx::raw_sql("BEGIN; SET LOCAL lock_timeout = '4s'").execute(transaction.connection()).await?;
+        Ok(transaction)
     }
 
     /// After one connection broke, those at hand are likely broken too.
