@@ -33,7 +33,7 @@ const ALONE_MS: Millis = 1_000;
 /// For how long at most, after failures; and how long a try that is to show whether it is back keeps others away.
 const ALONE_MAX_MS: Millis = 60_000;
 /// Who comes while one call asks whether a host is back comes again after this.
-const PROBED_MS: Millis = 1_000;
+const PROBED_MS: Millis = 3_000;
 /// The longest that a host may ask for; what asks for more is tried earlier.
 const RETRY_AFTER_MAX_MS: Millis = 600_000;
 /// What is read of an answer.

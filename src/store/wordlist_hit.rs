@@ -11,7 +11,7 @@ use super::engine::sql::{Sql, by_dialect, values};
 use super::engine::{Pools, text};
 use super::times::Times;
 use crate::base::clock::{Clock, Millis};
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use crate::base::lock::lock;
 use crate::chat::said::Hit;
 
@@ -137,7 +137,9 @@ pub fn note_refused(db: &Db, hits: &[Hit]) {
 /// # Errors
 /// The database's.
 pub async fn most(db: &Db, limit: i64) -> Result<Vec<Count>> {
-    db.hits.write().await?;
+    // A task of its own: a caller who goes away amid it takes no counts along.
+    let hits = db.hits.clone();
+    tokio::spawn(async move { hits.write().await }).await.map_err(Error::internal)??;
     let counts = db
         .all(
             "SELECT category, entry, hits, last_at FROM wordlist_hit ORDER BY hits DESC, entry LIMIT $1",

@@ -366,8 +366,8 @@ pub async fn outlived(db: &Db, kind: &str, before: Millis, limit: i64) -> Result
 /// # Errors
 /// The database's.
 pub async fn delete_outlived(db: &Db, channel_key: i64, before: Millis, batch: i64) -> Result<u64> {
-    const LAST: &str = "SELECT max(m.seq) FROM message m JOIN channel c ON c.key = m.channel_key
-        WHERE m.channel_key = $1 AND m.seq >= c.first_seq AND m.seq < c.first_seq + $3 AND m.sent_at < $2";
+    const LAST: &str = "SELECT max(seq) FROM
+        (SELECT seq, sent_at FROM message WHERE channel_key = $1 ORDER BY seq LIMIT $3) AS first WHERE sent_at < $2";
     const BEGINS: &str = "UPDATE channel SET oldest_at = (SELECT sent_at FROM message
         WHERE channel_key = $1 AND seq >= first_seq ORDER BY seq LIMIT 1) WHERE key = $1";
     let mut tx = db.begin().await?;
