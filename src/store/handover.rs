@@ -116,7 +116,7 @@ pub async fn take_unpublished(db: &Db, limit: i64) -> Result<Handing> {
 /// The broker has the others already.
 fn is_to_hand_over(nth: usize, task: &Leaving, was: &str, now: Millis) -> bool {
     task.published_at == 0
-        || task.published_at <= now - FORGOTTEN_MS
+        || (nth == 0 && task.published_at <= now - FORGOTTEN_MS)
         // A relay died before or after the broker had them; a worker, over the first.
         || was == "handing"
         || (was == "leased" && nth == 0)

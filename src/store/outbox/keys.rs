@@ -19,8 +19,9 @@ const STEPS: usize = 16;
 pub(in crate::store) const WINDOW: i64 = 16;
 /// Once it has no more than so many, it gets more.
 const REFILL: i64 = 8;
-/// A task that the broker had so long without a worker's word is handed over again; a second delivery has no effect.
-pub(in crate::store) const FORGOTTEN_MS: Millis = 3_600_000;
+/// A key's head that the broker had so long without a worker's word is handed over again; a second delivery has no effect. It
+/// costs a record for each key that waits, at this pace.
+pub(in crate::store) const FORGOTTEN_MS: Millis = 120_000;
 
 /// Sorts in what waits for that, in steps, up to some thousand rows: whoever looks next goes on.
 pub(in crate::store) async fn sort_all_in(db: &Db) -> sqlx::Result<()> {
