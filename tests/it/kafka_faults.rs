@@ -119,11 +119,8 @@ async fn no_record_stops_its_partition() {
     eventually("its letter", async || (fleet.status().await?["dead"] == dead + 1).then_some(())).await;
 }
 
-/// The newest records of a broker are gone, as after an unclean failover: the producer can't explain its numbers any more.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_producer_that_can_not_go_on_is_made_anew() {
-    let mut broker = KafkaServer::start();
-    let mut fleet = Fleet::start(&broker, 1, &[("GUILDHALL_TOPIC_PARTITIONS", "1")]).await;
+/// Twenty events arrive and then forty, and the broker is killed and loses the forty.
+async fn lose_forty(broker: &mut KafkaServer, mut fleet: Fleet) -> Fleet {
     fleet.send(20).await;
     fleet.all_arrive().await;
     broker.stop();
@@ -133,6 +130,15 @@ async fn a_producer_that_can_not_go_on_is_made_anew() {
     fleet.all_arrive().await;
     broker.kill();
     broker.lose_what_came_since();
+    fleet
+}
+
+/// The newest records of a broker are gone, as after an unclean failover: the producer can't explain its numbers any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_producer_that_can_not_go_on_is_made_anew() {
+    let mut broker = KafkaServer::start();
+    let fleet = Fleet::start(&broker, 1, &[("GUILDHALL_TOPIC_PARTITIONS", "1")]).await;
+    let mut fleet = lose_forty(&mut broker, fleet).await;
     broker.start_again();
     fleet.send(40).await;
     fleet.all_arrive().await;
@@ -148,16 +154,8 @@ async fn what_came_in_place_of_lost_records_is_not_passed_over() {
     let mut broker = KafkaServer::start();
     // Who stands still is no dead one meanwhile: that would join anew, and begin where the group is.
     let variables = [("GUILDHALL_TOPIC_PARTITIONS", "1"), ("KAFKA_SESSION_TIMEOUT_S", "60")];
-    let mut fleet = Fleet::start(&broker, 1, &variables).await;
-    fleet.send(20).await;
-    fleet.all_arrive().await;
-    broker.stop();
-    broker.keep_data();
-    broker.start_again();
-    fleet.send(40).await;
-    fleet.all_arrive().await;
-    broker.kill();
-    broker.lose_what_came_since();
+    let fleet = Fleet::start(&broker, 1, &variables).await;
+    let mut fleet = lose_forty(&mut broker, fleet).await;
     fleet.workers[0].signal(Signal::SIGSTOP);
     fleet.send(40).await;
     broker.start_again();
