@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use futures_util::future::join_all;
 use guildhall::app::App;
 use guildhall::base::clock::Clock;
 use guildhall::config::Config;
@@ -202,7 +203,11 @@ async fn how_many_steps_were_run_is_said() {
         _ => None,
     });
     let config = config.unwrap();
-    assert_eq!((Db::migrate(&config).await, Db::migrate(&config).await), (Ok(1), Ok(0)));
+    // Several at once, as where all of a new version's instances start: one runs them, the others find nothing to do.
+    let many = join_all((0..8).map(|_| Db::migrate(&config))).await;
+    let steps: Vec<usize> = many.into_iter().map(Result::unwrap).collect();
+    assert_eq!(steps.iter().sum::<usize>(), 1, "{steps:?}");
+    assert_eq!(Db::migrate(&config).await, Ok(0));
 }
 
 /// The way back: an older program on what a newer one left starts, and works.
@@ -249,8 +254,12 @@ async fn a_database_of_an_unreleased_state_is_refused_with_what_to_do() {
     let older = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
                  VALUES (19, 'of before', TRUE, 'x', 0)";
     let edited = "UPDATE _sqlx_migrations SET checksum = 'x'";
+    let older_failed = &older.replace("TRUE", "FALSE");
     let unrecorded = "DROP TABLE _sqlx_migrations";
-    for statement in [older, edited, unrecorded] {
+    let emptied = "DELETE FROM _sqlx_migrations";
+    let only_newer = "UPDATE _sqlx_migrations SET version = 30000101";
+    let without_tables = "ALTER TABLE channel RENAME TO canal";
+    for statement in [older, older_failed, edited, unrecorded, emptied, only_newer, without_tables] {
         let folder = tempfile::tempdir().unwrap();
         let config = made(&folder).await;
         change(&config, statement).await;
@@ -261,5 +270,16 @@ async fn a_database_of_an_unreleased_state_is_refused_with_what_to_do() {
             let place = if database::on_postgres() { "PostgreSQL at 127.0.0.1:" } else { "guildhall.db" };
             assert!(fault.contains(place), "it says where: {fault}");
         }
+    }
+}
+
+/// One of ours that did not come to its end is neither run again over what it left, nor taken for done.
+#[tokio::test]
+async fn a_migration_that_failed_half_way_is_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = made(&folder).await;
+    change(&config, "UPDATE _sqlx_migrations SET success = FALSE").await;
+    for fault in [start(&config).await.unwrap_err(), Db::migrate(&config).await.unwrap_err()] {
+        assert!(fault.contains("failed half-way") && fault.contains("delete its row"), "{fault}");
     }
 }

@@ -5,44 +5,68 @@
 //! its own affair: the way back leads over its tables.
 
 use sqlx::FromRow;
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{Migrate, MigrateError, Migration, Migrator};
 
 /// A migration that a database records.
 #[derive(FromRow)]
 pub(super) struct Recorded {
     version: i64,
     checksum: Vec<u8>,
+    success: bool,
 }
 
-impl Recorded {
-    /// Stands for a record where tables are there without one.
-    pub(super) const NONE: Self = Self { version: 0, checksum: Vec::new() };
-}
+/// All that are recorded.
+pub(super) const RECORDED: &str = "SELECT version, checksum, success FROM _sqlx_migrations";
 
-/// These migrations, run beside what a newer program recorded.
-pub(super) const fn ours(mut migrations: Migrator) -> Migrator {
-    migrations.ignore_missing = true;
-    migrations
-}
+/// Where they are recorded.
+pub(super) const TABLE: &str = "_sqlx_migrations";
 
-/// How many of this program's migrations a database lacks.
+/// Those of this program's migrations that a database lacks, which may have tables of guildhall's.
 ///
 /// # Errors
-/// It was made by a state of the program that is no more; the text says so, and what to do instead.
-pub(super) fn missing(ours: &Migrator, recorded: &[Recorded], instead: &str) -> Result<usize, String> {
-    let Some(first) = ours.iter().next() else { return Ok(0) };
-    let is_foreign = |row: &Recorded| {
-        row.version < first.version || row.version == first.version && row.checksum != *first.checksum
+/// It was made by a state of the program that is no more, or one of ours failed on it half-way; the text says so, and what
+/// to do `instead`.
+pub(super) fn missing(
+    ours: &'static Migrator,
+    (has_tables, recorded): (bool, &[Recorded]),
+    instead: &str,
+) -> Result<Vec<&'static Migration>, String> {
+    let Some(first) = ours.iter().next() else { return Ok(Vec::new()) };
+    let is_foreign = |row: &&Recorded| {
+        let is_other = |step: &Migration| step.version == row.version && *step.checksum != row.checksum;
+        row.version < first.version || ours.iter().any(is_other)
     };
-    if let Some(row) = recorded.iter().find(|row| is_foreign(row)) {
-        let which = match row.version {
-            0 => "no record of migrations".to_owned(),
-            version => format!("migration {version}"),
-        };
+    let has_first = recorded.iter().any(|row| row.version == first.version);
+    let which = match recorded.iter().find(is_foreign) {
+        Some(row) => Some(format!("migration {}", row.version)),
+        None if has_tables && !has_first => Some("no record of the first migration".to_owned()),
+        None if has_first && !has_tables => Some("the first migration, and none of its tables".to_owned()),
+        None => None,
+    };
+    if let Some(which) = which {
         return Err(format!(
             "the tables were made by an unreleased version of guildhall ({which}), which this one can't bring up to \
              date: {instead}"
         ));
     }
-    Ok(ours.iter().filter(|step| recorded.iter().all(|row| row.version != step.version)).count())
+    let of_step = |version| recorded.iter().find(move |row| row.version == version);
+    if let Some(step) = ours.iter().find(|step| of_step(step.version).is_some_and(|row| !row.success)) {
+        return Err(format!(
+            "migration {} failed half-way: undo what it left, delete its row from _sqlx_migrations, and migrate again",
+            step.version
+        ));
+    }
+    Ok(ours.iter().filter(|step| of_step(step.version).is_none()).collect())
+}
+
+/// Runs some on a connection. One that another process has run meanwhile fails at what that has made.
+pub(super) async fn run(
+    connection: &mut impl Migrate,
+    missing: &[&'static Migration],
+) -> Result<(), MigrateError> {
+    connection.ensure_migrations_table(TABLE).await?;
+    for step in missing {
+        connection.apply(TABLE, step).await?;
+    }
+    Ok(())
 }

@@ -3,14 +3,14 @@
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::{Migrate as _, MigrateError, Migration, Migrator};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection};
 
-use super::migrations::{self, Recorded};
+use super::migrations;
 use super::text;
 
-static MIGRATIONS: Migrator = migrations::ours(sqlx::migrate!("src/store/migrations/postgres"));
+static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/postgres");
 
 /// How long a start waits for a database, and the pause between two tries.
 const START: Duration = Duration::from_secs(2);
@@ -26,7 +26,7 @@ const LOCKED: &str = "55P03";
 pub(in crate::store) async fn require_current(url: &str) -> Result<PgConnectOptions, String> {
     let options = options(url).map_err(|fault| text(&fault))?;
     let mut connection = reach(&options).await?;
-    match missing(&options, &mut connection).await? {
+    match missing(&options, &mut connection).await?.len() {
         0 => Ok(options),
         missing => Err(format!("{missing} migration(s) are missing; run `guildhall migrate`")),
     }
@@ -61,26 +61,54 @@ fn options(url: &str) -> sqlx::Result<PgConnectOptions> {
 pub(in crate::store) async fn migrate(url: &str) -> Result<usize, String> {
     let options = options(url).map_err(|fault| text(&fault))?.options([("statement_timeout", "0")]);
     let mut connection = reach(&options).await?;
-    let missing = missing(&options, &mut connection).await?;
-    // A newer program's that failed is that program's affair.
-    if missing == 0 {
-        return Ok(0);
-    }
     let begun = Instant::now();
-    while let Err(fault) = MIGRATIONS.run(&mut connection).await {
-        match fault {
-            MigrateError::Execute(fault) | MigrateError::ExecuteMigration(fault, _)
-                if code(&fault).as_deref() == Some(LOCKED) && begun.elapsed() < MIGRATING =>
-            {
+    let steps = loop {
+        match migrate_once(&options, &mut connection).await {
+            Ok(steps) => break steps,
+            Err(Fault::Locked) if begun.elapsed() < MIGRATING => {
                 tracing::info!("somebody else migrates, or holds a table; trying again");
                 tokio::time::sleep(AGAIN).await;
             }
-            MigrateError::Execute(fault) => return Err(text(&fault)),
-            other => return Err(other.to_string()),
+            Err(Fault::Locked) => return Err("somebody else migrates, or holds a table".to_owned()),
+            Err(Fault::Told(why)) => return Err(why),
+        }
+    };
+    let _ = connection.close().await;
+    Ok(steps)
+}
+
+/// Why migrations did not run.
+enum Fault {
+    Locked,
+    Told(String),
+}
+
+impl From<MigrateError> for Fault {
+    fn from(fault: MigrateError) -> Self {
+        match fault {
+            MigrateError::Execute(fault) | MigrateError::ExecuteMigration(fault, _)
+                if code(&fault).as_deref() == Some(LOCKED) =>
+            {
+                Self::Locked
+            }
+            MigrateError::Execute(fault) => Self::Told(text(&fault)),
+            other => Self::Told(other.to_string()),
         }
     }
-    let _ = connection.close().await;
-    Ok(missing)
+}
+
+/// What is missing is counted, and run, by one at a time. (The lock is the session's: where this fails, the connection's end
+/// lets it go, or the next try has it already.)
+async fn migrate_once(options: &PgConnectOptions, connection: &mut PgConnection) -> Result<usize, Fault> {
+    // Most starts find nothing to do, and wait for nobody.
+    if missing(options, connection).await.map_err(Fault::Told)?.is_empty() {
+        return Ok(0);
+    }
+    connection.lock().await?;
+    let missing = missing(options, connection).await.map_err(Fault::Told)?;
+    migrations::run(connection, &missing).await?;
+    connection.unlock().await?;
+    Ok(missing.len())
 }
 
 /// A connection; where there is none, why, with the place that was asked. A server that is just starting is given a moment.
@@ -99,26 +127,29 @@ async fn reach(options: &PgConnectOptions) -> Result<PgConnection, String> {
     reached.map_err(|_| format!("PostgreSQL at {}:{}: {said}", options.get_host(), options.get_port()))
 }
 
-/// How many migrations its tables lack.
-async fn missing(options: &PgConnectOptions, connection: &mut PgConnection) -> Result<usize, String> {
+/// The migrations that its tables lack.
+async fn missing(
+    options: &PgConnectOptions,
+    connection: &mut PgConnection,
+) -> Result<Vec<&'static Migration>, String> {
     let place = || {
         let (host, port) = (options.get_host(), options.get_port());
         format!("PostgreSQL at {host}:{port}, database {}", options.get_database().unwrap_or("as the user"))
     };
-    let recorded = recorded(connection).await?;
-    migrations::missing(&MIGRATIONS, &recorded, INSTEAD).map_err(|fault| format!("{}: {fault}", place()))
-}
-
-async fn recorded(connection: &mut PgConnection) -> Result<Vec<Recorded>, String> {
-    let tables = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL, to_regclass('channel') IS NOT NULL";
-    let tables = sqlx::query_as::<_, (bool, bool)>(tables).fetch_one(&mut *connection).await;
-    match tables.map_err(|fault| text(&fault))? {
-        (true, _) => {}
-        (false, true) => return Ok(vec![Recorded::NONE]),
-        (false, false) => return Ok(Vec::new()),
-    }
-    let recorded = sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations WHERE success");
-    recorded.fetch_all(connection).await.map_err(|fault| text(&fault))
+    let looked = async {
+        let tables = "SELECT to_regclass('channel') IS NOT NULL, to_regclass('_sqlx_migrations') IS NOT NULL";
+        let (has_tables, has_records): (bool, bool) =
+            sqlx::query_as(tables).fetch_one(&mut *connection).await?;
+        let recorded = if has_records {
+            sqlx::query_as(migrations::RECORDED).fetch_all(connection).await?
+        } else {
+            Vec::new()
+        };
+        Ok((has_tables, recorded))
+    };
+    let (has_tables, recorded) = looked.await.map_err(|fault: sqlx::Error| text(&fault))?;
+    migrations::missing(&MIGRATIONS, (has_tables, &recorded), INSTEAD)
+        .map_err(|fault| format!("{}: {fault}", place()))
 }
 
 /// Is it the connection, rather than the statement?

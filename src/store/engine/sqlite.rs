@@ -1,16 +1,16 @@
 //! The embedded default: one `SQLite` file, one writer, a few readers.
 
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{Migration, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
-use super::migrations::{self, Recorded};
+use super::migrations;
 use super::{Pools, sqlite_log, text};
 
-static MIGRATIONS: Migrator = migrations::ours(sqlx::migrate!("src/store/migrations/sqlite"));
+static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/sqlite");
 
 /// What to do with a file that this program does not take.
 const INSTEAD: &str = "move it away, and start again with an empty one";
@@ -19,6 +19,8 @@ const INSTEAD: &str = "move it away, and start again with an empty one";
 const READERS: u32 = 4;
 /// How long a query waits for a connection, or for another process's lock on the file.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The pause between two tries to open it.
+const AGAIN: Duration = Duration::from_millis(20);
 /// Rows of a page that may wait between the database's thread and ours: a whole page.
 const ROW_BUFFER: usize = 128;
 
@@ -32,14 +34,11 @@ pub(in crate::store) async fn open(url: &str) -> Result<(Pools, usize), String> 
     let opened = async {
         let options = options(url).map_err(told)?;
         let log = sqlite_log::beside(options.get_filename());
-        let write = pool(1, options.clone()).await.map_err(told)?;
-        let missing = migrations::missing(&MIGRATIONS, &recorded(&write).await.map_err(told)?, INSTEAD)?;
-        if missing > 0 {
-            MIGRATIONS.run(&write).await.map_err(|fault| fault.to_string())?;
-        }
+        let write = first(&options).await.map_err(told)?;
+        let steps = migrate(&write).await?;
         let read = pool(READERS, options.pragma("query_only", "on")).await.map_err(told)?;
         tokio::spawn(sqlite_log::keep_small(write.clone(), log));
-        Ok((Pools::Sqlite { read, write }, missing))
+        Ok((Pools::Sqlite { read, write }, steps))
     };
     opened.await.map_err(|fault: String| format!("the SQLite file {file}: {fault}"))
 }
@@ -61,6 +60,20 @@ fn options(url: &str) -> sqlx::Result<SqliteConnectOptions> {
         .pragma("journal_size_limit", "67108864"))
 }
 
+/// The writer. Two that make the file at the same moment can be in each other's way as one turns its log on, which SQLite does not
+/// wait for by itself.
+async fn first(options: &SqliteConnectOptions) -> sqlx::Result<SqlitePool> {
+    let begun = Instant::now();
+    loop {
+        match pool(1, options.clone()).await {
+            Err(fault @ sqlx::Error::Database(_)) if is_passing(&fault) && begun.elapsed() < PATIENCE => {
+                tokio::time::sleep(AGAIN).await;
+            }
+            opened => return opened,
+        }
+    }
+}
+
 async fn pool(size: u32, options: SqliteConnectOptions) -> sqlx::Result<SqlitePool> {
     SqlitePoolOptions::new()
         .max_connections(size)
@@ -73,15 +86,38 @@ async fn pool(size: u32, options: SqliteConnectOptions) -> sqlx::Result<SqlitePo
         .await
 }
 
-async fn recorded(pool: &SqlitePool) -> sqlx::Result<Vec<Recorded>> {
-    let tables = "SELECT name FROM sqlite_master WHERE name IN ('_sqlx_migrations', 'channel') ORDER BY name";
-    let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(pool).await?;
-    match tables.first().map(String::as_str) {
-        Some("_sqlx_migrations") => {}
-        Some(_) => return Ok(vec![Recorded::NONE]),
-        None => return Ok(Vec::new()),
+/// Runs what is missing, and says how many steps that was. Where another process does the same at this moment, ours fails at what
+/// that has made by then, and the next look finds nothing missing.
+async fn migrate(pool: &SqlitePool) -> Result<usize, String> {
+    let mut before = None;
+    loop {
+        let missing = missing(pool).await?;
+        if missing.is_empty() {
+            return Ok(0);
+        }
+        let mut connection = pool.acquire().await.map_err(|fault| text(&fault))?;
+        match migrations::run(&mut *connection, &missing).await {
+            Ok(()) => return Ok(missing.len()),
+            Err(fault) if before == Some(missing.len()) => return Err(fault.to_string()),
+            Err(_) => before = Some(missing.len()),
+        }
     }
-    sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations WHERE success").fetch_all(pool).await
+}
+
+async fn missing(pool: &SqlitePool) -> Result<Vec<&'static Migration>, String> {
+    let looked = async {
+        let tables = "SELECT name FROM sqlite_master WHERE name IN ('_sqlx_migrations', 'channel')";
+        let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(pool).await?;
+        let has = |table: &str| tables.iter().any(|name| name == table);
+        let recorded = if has("_sqlx_migrations") {
+            sqlx::query_as(migrations::RECORDED).fetch_all(pool).await?
+        } else {
+            Vec::new()
+        };
+        Ok((has("channel"), recorded))
+    };
+    let (has_tables, recorded) = looked.await.map_err(|fault| text(&fault))?;
+    migrations::missing(&MIGRATIONS, (has_tables, &recorded), INSTEAD)
 }
 
 /// A transaction that has the lock from its start: one that reads first could find that another has written since.
