@@ -232,3 +232,33 @@ fn the_architecture_page_shows_what_is_there() {
         assert!(found, "docs/architecture.md names {named}");
     }
 }
+
+/// What a CI runs: actions by their commit, nothing left in a checkout, and no right to write where code of a pull request runs.
+#[test]
+fn workflows_name_commits_and_hold_no_more_than_they_need() {
+    for entry in fs::read_dir(".github/workflows").unwrap() {
+        let path = entry.unwrap().path();
+        let (text, path) = (fs::read_to_string(&path).unwrap(), path.display());
+        for (at, used) in text.match_indices("uses: ") {
+            let used = text[at + used.len()..].split_whitespace().next().unwrap();
+            let commit = used.split_once('@').unwrap_or_else(|| panic!("{path}: {used}")).1;
+            let is_commit = commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+            assert!(is_commit, "{path}: {used} is a name that can be given to something else");
+        }
+        let checkouts = text.matches("actions/checkout@").count();
+        assert_eq!(text.matches("persist-credentials: false").count(), checkouts, "{path}");
+        let (all, jobs) = text.split_once("\njobs:\n").unwrap();
+        assert!(all.ends_with("permissions:\n  contents: read"), "{path}: what all jobs may do");
+        let mut each: Vec<String> = Vec::new();
+        for line in jobs.lines() {
+            if line.starts_with("  ") && !line[2..].starts_with([' ', '#']) {
+                each.push(String::new());
+            }
+            each.last_mut().unwrap().push_str(line);
+        }
+        for job in each {
+            let may_write = job.contains(": write");
+            assert!(!may_write || !job.contains("actions/checkout@"), "{path}: {job}");
+        }
+    }
+}

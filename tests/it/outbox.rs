@@ -360,7 +360,7 @@ async fn touched(server: &PostgresServer, db: &Db, (tasks, keys): (i64, &str)) -
     let mut touched = Vec::new();
     let mut from = server.log().len();
     let mut note = async || {
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        // A statement's line is written before its answer.
         let log = server.log();
         let rows = rows_touched(&log[from..]);
         from = log.len();
