@@ -11,7 +11,8 @@ use sqlx::FromRow;
 
 use super::engine::sql::{Sql, Tx, by_dialect, values};
 use super::outbox::{
-    FORGOTTEN_MS, Lane, Leaving, Taken, TakenKey, first_tasks, forget_handed, lock, settle, sort_all_in,
+    FORGOTTEN_MS, Lane, Leaving, Taken, TakenKey, first_tasks, forget_handed, lock, settle, settle_by,
+    sort_all_in,
 };
 use super::{Db, json};
 use crate::base::clock::Millis;
@@ -37,7 +38,8 @@ macro_rules! take_keys {
             "WITH chosen AS MATERIALIZED (",
             due_keys!(),
             $lock,
-            ") UPDATE outbox_key SET was = hold, hold = 'handing', holder = $4, due_at = $2 + $5
+            ") UPDATE outbox_key SET was = CASE WHEN relay <> '' THEN hold || ' handing' ELSE hold END,
+                hold = 'handing', holder = $4, due_at = $2 + $5, relay = '', relay_until = 0
              WHERE stage || '' = $1 AND key ",
             $chosen,
             " RETURNING key, was"
@@ -89,7 +91,7 @@ pub async fn take_unpublished(db: &Db, limit: i64) -> Result<Handing> {
     let holder = random::id();
     let mut tx = db.begin().await?;
     let taken: Vec<TakenKey> = tx.all(TAKE, values![db.stage, now, limit, &holder, HANDING_OVER_MS]).await?;
-    let mut tasks = first_tasks(&mut tx, db, &taken, "leased").await?;
+    let mut tasks = first_tasks(&mut tx, db, &taken).await?;
     let mut handing = Handing { holder, ..Handing::default() };
     let mut by_age = BTreeMap::new();
     for TakenKey { key, was } in taken {
@@ -101,7 +103,7 @@ pub async fn take_unpublished(db: &Db, limit: i64) -> Result<Handing> {
             .map(envelope)
             .collect();
         if due.is_empty() {
-            settle(&mut tx, db, &key, false).await?;
+            settle_by(&mut tx, db, &key, false, &handing.holder).await?;
         } else {
             by_age.insert((due[0].created_at, due[0].id.clone()), due);
             handing.keys.push(key);
@@ -118,8 +120,8 @@ fn is_to_hand_over(nth: usize, task: &Leaving, was: &str, now: Millis) -> bool {
     task.published_at == 0
         || (nth == 0 && task.published_at <= now - FORGOTTEN_MS)
         // A relay died before or after the broker had them; a worker, over the first.
-        || was == "handing"
-        || (was == "leased" && nth == 0)
+        || was.ends_with("handing")
+        || (was.starts_with("leased") && nth == 0)
 }
 
 fn envelope((_, task): (usize, Leaving)) -> Envelope {
@@ -145,16 +147,19 @@ async fn note_handed_over(tx: &mut Tx, envelopes: &[Envelope], at: Millis) -> Re
 pub async fn note_published(db: &Db, handing: &Handing, acknowledged: &[bool]) -> Result<()> {
     // A worker may have been faster: then the try is over, and its number is another.
     const NOT: &str = "UPDATE outbox SET published_at = 0 WHERE id = $1 AND attempt = $2";
+    const TOLD: &str =
+        "UPDATE outbox_key SET relay = '', relay_until = 0 WHERE key = $2 AND stage || '' = $1";
     let mut tx = db.begin().await?;
     let mut keys: Vec<&String> = handing.keys.iter().collect();
     keys.sort();
     let mut held = Vec::with_capacity(keys.len());
     for key in keys {
-        // A worker may have taken the first of it meanwhile, and even let it go: what is behind that and was not taken by
-        // the broker would wait for nothing.
-        if lock(&mut tx, db, key).await?.is_some_and(|row| row.holder == handing.holder || row.hold == "sent")
-        {
-            held.push(key);
+        let Some(row) = lock(&mut tx, db, key).await? else { continue };
+        if row.relay == handing.holder {
+            // A worker has it by now, and lets it go in its time.
+            tx.execute(TOLD, values![db.stage, key]).await?;
+        } else if row.holder == handing.holder || row.hold == "sent" {
+            held.push((key, row.marked > 0));
         }
     }
     for (envelope, acknowledged) in handing.envelopes.iter().zip(acknowledged) {
@@ -162,8 +167,8 @@ pub async fn note_published(db: &Db, handing: &Handing, acknowledged: &[bool]) -
             tx.execute(NOT, values![&envelope.id, envelope.attempt]).await?;
         }
     }
-    for key in held {
-        settle(&mut tx, db, key, false).await?;
+    for (key, marked) in held {
+        settle_by(&mut tx, db, key, marked, &handing.holder).await?;
     }
     tx.commit().await?;
     Ok(())
@@ -190,8 +195,11 @@ const DELIVERED: &str =
 /// The database's.
 pub async fn claim(db: &Db, envelope: &Envelope, lease_ms: Millis) -> Result<Option<Lane>> {
     const HEAD: &str = "SELECT id FROM outbox WHERE stage = $1 AND key = $2 ORDER BY place, n LIMIT 1";
-    const TAKE: &str =
-        "UPDATE outbox_key SET hold = 'leased', holder = $3, due_at = $4 WHERE key = $2 AND stage || '' = $1";
+    // Whoever hands tasks of it over at this moment may die over that: it is waited for beside.
+    const TAKE: &str = "UPDATE outbox_key SET hold = 'leased', holder = $3, due_at = $4,
+            relay = CASE WHEN hold = 'handing' THEN holder ELSE relay END,
+            relay_until = CASE WHEN hold = 'handing' THEN due_at ELSE relay_until END
+        WHERE key = $2 AND stage || '' = $1";
     let now = db.now().await?;
     let mut tx = db.begin().await?;
     let Some(row) = delivered(&mut tx, db, envelope, now).await? else { return Ok(None) };

@@ -2,7 +2,7 @@
 
 use guildhall::outside::envelope::Envelope;
 use guildhall::store::handover::{Handing, note_published, take_unpublished};
-use guildhall::store::outbox::{End, Lane, enqueue_once, find};
+use guildhall::store::outbox::{End, Lane, Wanted, enqueue_once, find};
 use guildhall::store::{handover, outbox};
 
 use crate::migrations::change;
@@ -110,11 +110,105 @@ async fn a_worker_that_comes_too_late_has_no_say() {
 async fn a_retry_waits_for_its_time_and_early_deliveries_of_it_are_none() {
     let app = TestApp::new().await;
     one_task(&app).await;
-    let first = taken(&app).await.remove(0);
+    let handed = handing(&app).await;
+    note_published(&app.app.db, &handed, &[true]).await.unwrap();
+    let first = handed.envelopes[0].clone();
     let lane = claim(&app, &first, LEASE_MS).await.unwrap();
     finish(&app, &lane, End::Again { after_ms: 5_000, in_order: true, fault: false }, Some("not yet")).await;
     assert!(claim(&app, &first, LEASE_MS).await.is_none(), "a delivery of the first try");
     assert!(taken(&app).await.is_empty());
     app.clock.advance(5_001);
     assert_eq!(taken(&app).await.remove(0).attempt, 1);
+}
+
+/// What happens to a key while somebody hands its second task over, and dies before the broker has it.
+const MEANWHILE: &[&str] = &[
+    "nothing",
+    "done",
+    "again",
+    "dies",
+    "works on",
+    "given back",
+    "given up",
+    "parked",
+    "parked amid work",
+    "dropped",
+];
+
+async fn meanwhile(app: &TestApp, what: &str, first: &Envelope) {
+    let db = &app.app.db;
+    let again = End::Again { after_ms: 1_000, in_order: true, fault: false };
+    match what {
+        "done" => {
+            let lane = claim(app, first, LEASE_MS).await.unwrap();
+            assert!(finish(app, &lane, End::Done, None).await);
+        }
+        "again" => {
+            let lane = claim(app, first, LEASE_MS).await.unwrap();
+            finish(app, &lane, again, Some("not yet")).await;
+        }
+        "dies" => drop(claim(app, first, LEASE_MS).await.unwrap()),
+        "works on" => {
+            let lane = claim(app, first, LEASE_MS).await.unwrap();
+            app.clock.advance(60_000);
+            assert!(finish(app, &lane, End::Done, None).await);
+        }
+        "given back" => handover::give_back(db, first).await.unwrap(),
+        "given up" => outbox::give_up(db, first, "unreadable").await.unwrap(),
+        "parked" => {
+            outbox::park(db, "k", "for a while").await.unwrap();
+            assert!(outbox::unpark(db, "k").await.unwrap());
+        }
+        "parked amid work" => {
+            let lane = claim(app, first, LEASE_MS).await.unwrap();
+            outbox::park(db, "k", "for a while").await.unwrap();
+            finish(app, &lane, End::Done, None).await;
+            assert!(outbox::unpark(db, "k").await.unwrap());
+        }
+        "dropped" => {
+            let which = outbox::Which { kind: "noting.v1", since: 0, until: 0, reason: "not wanted" };
+            assert_eq!(outbox::drop_some(db, which, 1).await.unwrap(), 1);
+        }
+        _ => {}
+    }
+}
+
+/// A worker that takes and lets go a key while its tasks are handed over does not hide that who does that has died.
+#[tokio::test]
+async fn a_publisher_that_dies_amid_others_work_on_the_key_leaves_nothing_unsaid() {
+    for what in MEANWHILE {
+        let app = TestApp::new().await;
+        one_task(&app).await;
+        let told = handing(&app).await;
+        note_published(&app.app.db, &told, &[true]).await.unwrap();
+        enqueue_once(&app.app.db, "u", "noting.v1", "k", "{}").await.unwrap();
+        let dying = handing(&app).await;
+        assert_eq!(dying.envelopes.len(), 1, "{what}");
+        meanwhile(&app, what, &told.envelopes[0]).await;
+        // The longest of what is waited for: whoever hands over.
+        app.clock.advance(31_000);
+        let second = async || {
+            let handed = taken(&app).await;
+            let names = Wanted::given_back(["noting.v1"].into_iter());
+            let lanes = outbox::lease(&app.app.db, &names, 10, LEASE_MS).await.unwrap();
+            let leased = lanes.into_iter().flat_map(|lane| lane.tasks).map(|taken| taken.envelope);
+            handed.into_iter().chain(leased).any(|envelope| envelope.id == "u")
+        };
+        assert!(second().await, "{what}: the second is not handed over again");
+    }
+}
+
+/// What can't be run is given up behind what a worker has in its hands, and takes the key from nobody.
+#[tokio::test]
+async fn who_works_on_a_key_keeps_it_when_another_of_its_tasks_is_given_up() {
+    let app = TestApp::new().await;
+    one_task(&app).await;
+    enqueue_once(&app.app.db, "u", "noting.v1", "k", "{}").await.unwrap();
+    let handed = handing(&app).await;
+    note_published(&app.app.db, &handed, &[true, true]).await.unwrap();
+    let lane = claim(&app, &handed.envelopes[0], LEASE_MS).await.unwrap();
+    outbox::give_up(&app.app.db, &handed.envelopes[1], "too large").await.unwrap();
+    assert!(taken(&app).await.is_empty());
+    assert!(finish(&app, &lane, End::Done, None).await, "it had the key all the time");
+    assert_eq!(state(&app).await, ("done".to_owned(), 1));
 }

@@ -99,8 +99,8 @@ pub async fn finish(
     Ok(!is_parked)
 }
 
-/// Ends a task that nobody can run, whoever holds its key: what is wrong with it is wrong everywhere. One that the outbox
-/// does not have is kept as it came.
+/// Ends a task that nobody can run: what is wrong with it is wrong everywhere. A worker that has its key goes on with what it
+/// runs. One that the outbox does not have is kept as it came.
 ///
 /// # Errors
 /// The database's.
@@ -112,7 +112,7 @@ pub async fn give_up(db: &Db, envelope: &Envelope, reason: &str) -> Result<()> {
     let held = keys::lock(&mut tx, db, &envelope.key).await?;
     let buried = tx.execute(DEAD, values![now, reason, 1_i64, id, attempt]).await?;
     tx.execute(GONE, values![id, attempt]).await?;
-    if let Some(held) = held {
+    if let Some(held) = held.filter(|held| held.hold != "leased" || held.due_at <= now) {
         keys::settle(&mut tx, db, &envelope.key, held.marked > 0).await?;
     }
     tx.commit().await?;

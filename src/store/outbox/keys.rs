@@ -96,6 +96,7 @@ pub(in crate::store) struct KeyRow {
     pub(in crate::store) hold: String,
     pub(in crate::store) holder: String,
     pub(in crate::store) due_at: Millis,
+    pub(in crate::store) relay: String,
     pub(in crate::store) marked: i64,
     pub(in crate::store) parked_at: Option<Millis>,
 }
@@ -104,8 +105,8 @@ pub(in crate::store) struct KeyRow {
 /// would go through all of a stage's.) None where the key has no tasks.
 pub(in crate::store) async fn lock(tx: &mut Tx, db: &Db, key: &str) -> sqlx::Result<Option<KeyRow>> {
     const LOCK: Sql = by_dialect(
-        "SELECT hold, holder, due_at, marked, parked_at FROM outbox_key WHERE key = $2 AND stage || '' = $1",
-        "SELECT hold, holder, due_at, marked, parked_at FROM outbox_key WHERE key = $2 AND stage || '' = $1 FOR UPDATE",
+        "SELECT hold, holder, due_at, relay, marked, parked_at FROM outbox_key WHERE key = $2 AND stage || '' = $1",
+        "SELECT hold, holder, due_at, relay, marked, parked_at FROM outbox_key WHERE key = $2 AND stage || '' = $1 FOR UPDATE",
     );
     tx.optional(LOCK, values![db.stage, key]).await
 }
@@ -123,16 +124,34 @@ struct Place {
 /// Lets a key go, whose row is locked: it waits for its head, or for what a broker has of it; without tasks it is no more.
 /// Its turn comes behind those that wait already, however old its tasks are: so no key keeps others from theirs.
 pub(in crate::store) async fn settle(tx: &mut Tx, db: &Db, key: &str, marked: bool) -> sqlx::Result<()> {
+    settle_by(tx, db, key, marked, "").await
+}
+
+/// The same by who was to hand tasks of it over, and has. As long as that is another's, the key stays theirs until they tell what
+/// the broker has, or are given up on: they may have died before it had any.
+pub(in crate::store) async fn settle_by(
+    tx: &mut Tx,
+    db: &Db,
+    key: &str,
+    marked: bool,
+    relay: &str,
+) -> sqlx::Result<()> {
     const FIRST: &str = "SELECT task, place, n, not_before, published_at FROM outbox
         WHERE stage = $1 AND key = $2 ORDER BY place, n LIMIT $3";
-    const PARKED: &str = "UPDATE outbox_key SET hold = 'parked', holder = '', due_at = $3, marked = 0
+    const PARKED: &str = "UPDATE outbox_key SET hold = 'parked', holder = '', due_at = $3, marked = 0, relay = '', relay_until = 0
         WHERE key = $2 AND stage || '' = $1 AND parked_at IS NOT NULL";
     macro_rules! waits {
         ($due:literal) => {
             concat!(
-                "UPDATE outbox_key SET task = $3, place = $4, n = $5, due_at = ",
+                "UPDATE outbox_key SET task = $3, place = $4, n = $5, marked = $8,
+                    due_at = CASE WHEN hold = 'handing' AND holder <> $10 THEN due_at
+                                  WHEN relay <> '' THEN relay_until ELSE ",
                 $due,
-                ", hold = $7, holder = '', marked = $8 WHERE key = $2 AND stage || '' = $1"
+                " END,
+                    hold = CASE WHEN (hold = 'handing' AND holder <> $10) OR relay <> '' THEN 'handing' ELSE $7 END,
+                    holder = CASE WHEN hold = 'handing' AND holder <> $10 THEN holder ELSE relay END,
+                    relay = '', relay_until = 0
+                  WHERE key = $2 AND stage || '' = $1"
             )
         };
     }
@@ -152,7 +171,7 @@ pub(in crate::store) async fn settle(tx: &mut Tx, db: &Db, key: &str, marked: bo
     let Place { task, place, n, .. } = head;
     // Where the time is not known without asking, its turn is as early as its head's was.
     let (marked, now) = (i64::from(marked), db.known_now().unwrap_or_default());
-    tx.execute(WAITS, values![db.stage, key, task, *place, *n, due, hold, marked, now]).await?;
+    tx.execute(WAITS, values![db.stage, key, task, *place, *n, due, hold, marked, now, relay]).await?;
     Ok(())
 }
 

@@ -104,14 +104,15 @@ pub async fn lease(db: &Db, wanted: &Wanted, limit: usize, lease_ms: Millis) -> 
         concat!(
             "WITH chosen AS MATERIALIZED (",
             chosen_sqlite!(),
-            ") UPDATE outbox_key SET was = hold, hold = 'leased', holder = $6, due_at = $4 + $7 FROM chosen
+            ") UPDATE outbox_key SET was = hold, hold = 'leased', holder = $6, due_at = $4 + $7, relay = '', relay_until = 0
+             FROM chosen
              WHERE stage = $1 AND key = chosen_key RETURNING key, was"
         ),
         concat!(
             "WITH chosen AS MATERIALIZED (",
             chosen_postgres!("FOR UPDATE SKIP LOCKED"),
             // An array is looked up key by key; a join would be the other way round where the table seemed to be small.
-            ") UPDATE outbox_key SET was = hold, hold = 'leased', holder = $6, due_at = $4 + $7
+            ") UPDATE outbox_key SET was = hold, hold = 'leased', holder = $6, due_at = $4 + $7, relay = '', relay_until = 0
              WHERE stage || '' = $1 AND key = ANY (ARRAY(SELECT chosen_key FROM chosen)) RETURNING key, was"
         ),
     );
@@ -127,7 +128,7 @@ pub async fn lease(db: &Db, wanted: &Wanted, limit: usize, lease_ms: Millis) -> 
     let mut tx = db.begin().await?;
     let values = values![db.stage, &wanted.names, wanted.marks, now, limit, &holder, lease_ms];
     let taken: Vec<TakenKey> = tx.all(TAKE, values).await?;
-    let mut tasks = first_tasks(&mut tx, db, &taken, "leased").await?;
+    let mut tasks = first_tasks(&mut tx, db, &taken).await?;
     let mut lanes = Vec::with_capacity(taken.len());
     for TakenKey { key, .. } in taken {
         let tasks = tasks.remove(&key).unwrap_or_default();
@@ -148,13 +149,11 @@ pub async fn lease(db: &Db, wanted: &Wanted, limit: usize, lease_ms: Millis) -> 
     Ok(lanes)
 }
 
-/// The first tasks of keys that were taken, by key. Where whoever had a key before, by the name of `died`, did not come back,
-/// that was a try of its head: or a task that kills its worker would never be given up.
+/// The first tasks of keys that were taken, by key. Where a worker had a key before and did not come back, that was a try of its head: or a task that kills its worker would never be given up.
 pub(in crate::store) async fn first_tasks(
     tx: &mut Tx,
     db: &Db,
     taken: &[TakenKey],
-    died: &str,
 ) -> Result<HashMap<String, Vec<Leaving>>> {
     const FIRST: Sql = by_dialect(
         "SELECT o.id, o.task, o.key, o.payload, o.attempt, o.created_at, o.trace, o.not_before, o.published_at, o.faults, o.failing_since
@@ -181,7 +180,7 @@ pub(in crate::store) async fn first_tasks(
         tasks.entry(task.key.clone()).or_default().push(task);
     }
     let mut tried = Vec::new();
-    for key in taken.iter().filter(|key| key.was == died) {
+    for key in taken.iter().filter(|key| key.was.starts_with("leased")) {
         if let Some(head) = tasks.get_mut(&key.key).and_then(|tasks| tasks.first_mut()) {
             head.attempt += 1;
             head.faults += 1;

@@ -25,7 +25,7 @@ pub use end::{
 };
 pub(super) use enqueue::{Later, add, add_all_for_later, add_for_later, add_once, add_scheduled};
 pub use enqueue::{NewTask, enqueue_later, enqueue_once};
-pub(super) use keys::{FORGOTTEN_MS, forget_handed, lock, settle, sort_all_in};
+pub(super) use keys::{FORGOTTEN_MS, forget_handed, lock, settle, settle_by, sort_all_in};
 pub use keys::{Waiting, has_next, park, unpark, waiting};
 pub use lease::{Lane, Wanted, free, lease, release, renew};
 pub(super) use lease::{TakenKey, first_tasks};

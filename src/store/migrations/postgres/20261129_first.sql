@@ -137,6 +137,8 @@ CREATE TABLE outbox_key (
     hold      TEXT    NOT NULL DEFAULT '',
     was       TEXT    NOT NULL DEFAULT '',
     holder    TEXT    NOT NULL DEFAULT '',
+    relay     TEXT    NOT NULL DEFAULT '',
+    relay_until BIGINT NOT NULL DEFAULT 0,
     marked    BIGINT NOT NULL DEFAULT 0,
     parked_at BIGINT,
     reason    TEXT,

@@ -173,6 +173,9 @@ CREATE TABLE outbox_key (
     -- What it was before somebody took it.
     was       TEXT    NOT NULL DEFAULT '',
     holder    TEXT    NOT NULL DEFAULT '',
+    -- Who hands tasks to the broker while a worker has the key, and until when they are waited for.
+    relay     TEXT    NOT NULL DEFAULT '',
+    relay_until INTEGER NOT NULL DEFAULT 0,
     -- 1 where a worker gave its head back to be run from the table, as it could not run it.
     marked    INTEGER NOT NULL DEFAULT 0,
     -- Set aside by an operator, and why.
