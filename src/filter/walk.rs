@@ -21,7 +21,7 @@ use super::view::{Gap, Letter, Squeezed};
 
 /// Steps from one beginning: a few at first, which is enough for nearly all, and as many as there are in the end.
 const FEW: u32 = 48;
-const MOST: u32 = 800;
+const MOST: u32 = 48 << 7;
 /// What costs as much as several steps: a sign that may stand for any letter, as it is tried with all of them; finding
 /// out how a place can be read; putting a find together, to which more is added for each of its letters.
 const HOLE: u32 = 8;
@@ -29,6 +29,11 @@ const READING: u32 = 3;
 const FIND: u32 = 6;
 /// Entries that end at one place: so many are paid for with the find, each further one is a step.
 const FREE: u32 = 16;
+/// In a text with so many beginnings it is remembered what was found from where; shorter ones are walked as fast.
+const REMEMBERING: usize = 48;
+/// By so many bytes behind a beginning others that read the same are looked for; so many at most are read ahead of a place.
+const ALIKE: usize = 8;
+const AHEAD: usize = 8;
 /// Nothing is read at a place yet.
 const UNREAD: u32 = u32::MAX;
 /// Words with a sign in place of a letter have so many letters, so that the others tell which word it is.
@@ -87,13 +92,31 @@ pub(super) struct Paths {
     /// The way so far.
     letters: Vec<Letter>,
     /// How the places of the text can be read, one place behind the other; each is read when a way first comes there.
-    ways: Vec<(Choice, u8)>,
+    ways: Vec<(Choice, u32)>,
     /// By byte of the part: where in `ways` its place begins and ends.
     places: Vec<(u32, u32)>,
     /// Where a word may begin, and was not yet followed to its end.
     beginnings: Vec<u32>,
     /// By entry and beginning: where the find ends.
     found: HashMap<(u32, u32), u32>,
+    /// The last beginning of those with the same bytes behind them.
+    walked: HashMap<[u8; ALIKE], Walked>,
+    /// The finds of this beginning.
+    fresh: Vec<(u32, u32)>,
+    /// Beginnings of ways with a sign that may stand for any letter.
+    holed: Vec<u32>,
+}
+
+/// A beginning that was followed.
+struct Walked {
+    at: usize,
+    /// Behind the last byte that was looked at.
+    reach: usize,
+    /// With so many steps at most, and to its end?
+    share: u32,
+    whole: bool,
+    met_hole: bool,
+    finds: Vec<(u32, u32)>,
 }
 
 impl Paths {
@@ -101,6 +124,15 @@ impl Paths {
     pub(super) fn found(&mut self) -> impl Iterator<Item = (u32, Range<usize>)> {
         self.found.drain().map(|((entry, start), end)| (entry, start as usize..end as usize))
     }
+}
+
+/// A turn over beginnings.
+#[derive(Clone, Copy, Default)]
+struct Turn {
+    /// How many of them no other was like.
+    unlike: u32,
+    /// How many steps each had.
+    share: u32,
 }
 
 /// A walk over one text.
@@ -111,10 +143,22 @@ struct Walk<'a> {
     start: usize,
     twins: bool,
     paths: &'a mut Paths,
+    tries_holes: bool,
     has_hole: bool,
     /// Steps from this beginning, and how many it may take.
     steps: u32,
     share: u32,
+    /// Steps for what is read at places, once for all beginnings.
+    reading: u32,
+    /// Behind the last byte that was looked at from this beginning.
+    reach: usize,
+    /// Was there a sign that may stand for any letter on a way from here?
+    met_hole: bool,
+    /// Is it remembered what was found from where? How many were followed that no other was like; the last turns over all, and
+    /// over those behind spaces.
+    remembers: bool,
+    followed: u32,
+    turns: [Turn; 2],
     /// Where a find is put together to be judged.
     view: &'a mut Squeezed,
 }
@@ -139,20 +183,36 @@ pub(super) fn search(
             beginnings.push((part.start + at) as u32);
         }
     }
-    let mut walk =
-        Walk { finder, text, start: part.start, twins, paths, has_hole: false, steps: 0, share: FEW, view };
-    // All of them, from half of the steps; then those with a space before them, where words begin; then the others.
-    let mut share = walk.share_out(&mut beginnings, steps, (FEW, 2), |_| true);
-    walk.share_out(&mut beginnings, steps, (MOST, 2), |at| is_behind_space(text, at));
-    while !beginnings.is_empty() {
-        let before = share;
-        share = walk.share_out(&mut beginnings, steps, (MOST, 1), |_| true);
-        if share <= before {
-            break;
-        }
-    }
-    steps.ended |= !beginnings.is_empty();
-    walk.paths.beginnings = beginnings;
+    paths.holed.clear();
+    let mut walk = Walk {
+        finder,
+        text,
+        start: part.start,
+        twins,
+        remembers: beginnings.len() > REMEMBERING,
+        paths,
+        tries_holes: false,
+        has_hole: false,
+        steps: 0,
+        share: 0,
+        reading: 0,
+        reach: 0,
+        met_hole: false,
+        followed: 0,
+        turns: [Turn::default(); 2],
+        view,
+    };
+    // First without signs that stand for any letter, of which each makes twenty-six: from three quarters of the steps.
+    let kept = steps.left / 4;
+    steps.left -= kept;
+    walk.follow(&mut beginnings, steps);
+    steps.left += kept;
+    walk.tries_holes = true;
+    let mut holed = std::mem::take(&mut walk.paths.holed);
+    holed.sort_unstable();
+    holed.dedup();
+    walk.follow(&mut holed, steps);
+    (walk.paths.beginnings, walk.paths.holed) = (beginnings, holed);
 }
 
 fn is_behind_space(text: &str, at: usize) -> bool {
@@ -160,22 +220,45 @@ fn is_behind_space(text: &str, at: usize) -> bool {
 }
 
 impl Walk<'_> {
-    /// Follows the chosen ones of these beginnings, each with the same share of a part of the steps, and keeps those that
-    /// were not followed to their end. Answers with the share.
+    /// Follows all of them as far as the steps go. A few from each, and twice as many from those that are left, again and again: so
+    /// what goes far takes nothing from what needs little. Those with a space before them, where words begin, are ahead.
+    fn follow(&mut self, beginnings: &mut Vec<u32>, steps: &mut Steps) {
+        self.paths.walked.clear();
+        let all = Turn { unlike: beginnings.len() as u32, share: 0 };
+        self.turns = [all, all];
+        let mut most = FEW;
+        while !beginnings.is_empty() && most <= MOST {
+            self.share_out(beginnings, steps, (2 * most).min(MOST), Some(is_behind_space));
+            self.share_out(beginnings, steps, most, None);
+            most *= 2;
+        }
+        steps.ended |= !beginnings.is_empty();
+    }
+
+    /// Follows the chosen ones of these beginnings, each with the same share of half of the steps, and keeps those that were
+    /// not followed to their end.
     fn share_out(
         &mut self,
         beginnings: &mut Vec<u32>,
         steps: &mut Steps,
-        (most, part): (u32, u32),
-        chosen: impl Fn(usize) -> bool,
-    ) -> u32 {
-        let count = beginnings.iter().filter(|at| chosen(**at as usize)).count() as u32;
-        let share = (steps.left / part).checked_div(count).unwrap_or_default().min(most);
-        if share > 0 {
-            self.share = share;
-            beginnings.retain(|at| !chosen(*at as usize) || !self.begin(*at as usize, steps));
+        most: u32,
+        chosen: Option<fn(&str, usize) -> bool>,
+    ) {
+        let text = self.text;
+        let is_chosen = |at: u32| chosen.is_none_or(|chosen| chosen(text, at as usize));
+        let count = beginnings.iter().filter(|at| is_chosen(**at)).count() as u32;
+        // What reads like another costs nothing, so it needs no share.
+        let turn = &mut self.turns[usize::from(chosen.is_some())];
+        let share = (steps.left / 2).checked_div(count.min(turn.unlike)).unwrap_or(most).min(most);
+        // With no more than before none gets further.
+        if share <= turn.share {
+            return;
         }
-        share
+        turn.share = share;
+        let before = self.followed;
+        self.share = share;
+        beginnings.retain(|at| !is_chosen(*at) || !self.begin(*at as usize, steps));
+        self.turns[usize::from(chosen.is_some())].unlike = self.followed - before;
     }
 
     /// Follows all words that may begin here; says whether each was followed to its end.
@@ -183,33 +266,127 @@ impl Walk<'_> {
         if steps.left == 0 {
             return false;
         }
+        if self.remembers
+            && let Some(whole) = self.recall(at, steps)
+        {
+            return whole;
+        }
         let finder = self.finder;
         let mut whole = true;
+        (self.reach, self.followed, self.met_hole) = (at, self.followed + 1, false);
+        self.paths.fresh.clear();
         for automata in finder.automata() {
             self.steps = 0;
             self.step(automata, automata.start(), at, Gap::None);
-            steps.pay(self.steps);
+            steps.pay(self.steps + std::mem::take(&mut self.reading));
             whole &= self.steps <= self.share;
         }
+        if self.remembers
+            && let Some(key) = self.key(at)
+        {
+            let (reach, share, finds) = (self.reach, self.share, self.paths.fresh.clone());
+            let walked = Walked { at, reach, share, whole, met_hole: self.met_hole, finds };
+            self.paths.walked.insert(key, walked);
+        }
+        self.note_hole(at, self.met_hole);
         whole
+    }
+
+    fn key(&self, at: usize) -> Option<[u8; ALIKE]> {
+        self.text.as_bytes().get(at..at + ALIKE)?.try_into().ok()
+    }
+
+    /// Where another beginning was followed that reads the same as far as anybody looked, the same is found from this one. So
+    /// what is repeated a thousand times takes no steps from what stands beside it.
+    fn recall(&mut self, at: usize, steps: &mut Steps) -> Option<bool> {
+        let bytes = self.text.as_bytes();
+        let walked = self.paths.walked.get(&self.key(at)?)?;
+        if !walked.whole && walked.share < self.share {
+            return None;
+        }
+        // With the character before it, of which they begin behind.
+        let before = |at: usize| self.text[..at].chars().next_back();
+        let there = bytes.get(walked.at..walked.reach)?;
+        if bytes.get(at..at + there.len())? != there || before(at) != before(walked.at) {
+            return None;
+        }
+        steps.pay(1 + walked.finds.len() as u32);
+        for (entry, length) in &walked.finds {
+            let furthest = self.paths.found.entry((*entry, at as u32)).or_default();
+            *furthest = (at as u32 + length).max(*furthest);
+        }
+        let (whole, met_hole) = (walked.whole, walked.met_hole);
+        self.note_hole(at, met_hole);
+        Some(whole)
+    }
+
+    /// Where there is a sign that may stand for any letter, it is gone that way too, later.
+    fn note_hole(&mut self, at: usize, met_hole: bool) {
+        if met_hole && !self.tries_holes && self.paths.holed.last() != Some(&(at as u32)) {
+            self.paths.holed.push(at as u32);
+        }
     }
 
     /// How a place can be read: a range of `ways`.
     fn ways(&mut self, at: usize) -> Range<usize> {
+        self.reach = self.reach.max(at + AHEAD);
+        if !self.is_read(at) {
+            self.read(at);
+            self.join_separators(at);
+        }
+        let (first, end) = self.paths.places[at - self.start];
+        first as usize..end as usize
+    }
+
+    fn is_read(&mut self, at: usize) -> bool {
         let place = at - self.start;
         if place >= self.paths.places.len() {
             self.paths.places.resize(place + 1, (UNREAD, 0));
         }
-        if self.paths.places[place].0 == UNREAD {
-            let before = self.text[..at].chars().next_back();
-            let ways = &mut self.paths.ways;
-            let first = ways.len() as u32;
-            choices(before, &self.text[at..], self.twins, |choice, length| ways.push((choice, length as u8)));
-            self.paths.places[place] = (first, ways.len() as u32);
-            self.steps += READING;
+        self.paths.places[place].0 != UNREAD
+    }
+
+    fn read(&mut self, at: usize) {
+        let before = self.text[..at].chars().next_back();
+        let ways = &mut self.paths.ways;
+        let first = ways.len() as u32;
+        choices(before, &self.text[at..], self.twins, |choice, length| ways.push((choice, length as u32)));
+        self.paths.places[at - self.start] = (first, ways.len() as u32);
+        self.reading += READING;
+    }
+
+    /// What does nothing but part letters at a place, and how long that is.
+    fn separator(&self, at: usize) -> Option<(Gap, u32)> {
+        let (first, end) = self.paths.places[at - self.start];
+        match self.paths.ways[first as usize..end as usize] {
+            [(Choice::Separator(gap), length)] => Some((gap, length)),
+            _ => None,
         }
-        let (first, end) = self.paths.places[place];
-        first as usize..end as usize
+    }
+
+    /// A row of separators is one, however long it is: from each of its places one step leads behind it.
+    fn join_separators(&mut self, at: usize) {
+        let (mut row, mut behind) = (Vec::new(), at);
+        let mut last = None;
+        while let Some((gap, length)) = self.separator(behind) {
+            row.push((behind, gap));
+            behind += length as usize;
+            let was_read = self.is_read(behind);
+            if !was_read {
+                self.read(behind);
+            } else if let Some((gap, length)) = self.separator(behind) {
+                // Its row was joined already.
+                last = Some(gap);
+                behind += length as usize;
+                break;
+            }
+        }
+        let mut widest = last.unwrap_or(Gap::None);
+        for (at, gap) in row.into_iter().rev() {
+            widest = widest.max(gap);
+            let way = self.paths.places[at - self.start].0 as usize;
+            self.paths.ways[way] = (Choice::Separator(widest), (behind - at) as u32);
+        }
     }
 
     /// Goes on from a place in the text, at a place in the patterns.
@@ -220,7 +397,7 @@ impl Walk<'_> {
                 return;
             }
             let (choice, length) = self.paths.ways[way];
-            let end = at + usize::from(length);
+            let end = at + length as usize;
             match choice {
                 Choice::Separator(_) | Choice::Hole if self.paths.letters.is_empty() => {}
                 Choice::Separator(more) => self.step(automata, state, end, gap.max(more)),
@@ -229,6 +406,7 @@ impl Walk<'_> {
                     self.letter(automata, state, letter);
                 }
                 Choice::Hole if self.has_hole || gap == Gap::Sentence => {}
+                Choice::Hole if !self.tries_holes => self.met_hole = true,
                 Choice::Hole => {
                     self.steps += HOLE;
                     self.has_hole = true;
@@ -292,6 +470,7 @@ impl Walk<'_> {
             {
                 let furthest = self.paths.found.entry((found.entry, start)).or_default();
                 *furthest = end.max(*furthest);
+                self.paths.fresh.push((found.entry, end - start));
             }
         }
     }
