@@ -102,6 +102,14 @@ impl Error {
         Self::Internal(source.into())
     }
 
+    /// For our log: what is behind it, which nobody else is told.
+    pub fn for_log(&self) -> String {
+        match self {
+            Self::Internal(source) => source.to_string(),
+            other => other.to_string(),
+        }
+    }
+
     /// The stable name that clients match on.
     pub const fn code(&self) -> &'static str {
         match self {

@@ -45,7 +45,7 @@ impl Announcer {
             if self.heard.receiver_count() == 0 && sockets.is_empty() {
                 read = None;
             } else if let Err(error) = self.look(app, &mut read).await {
-                tracing::debug!(%error, "announcements can't be looked at; trying again");
+                tracing::debug!(error = error.for_log(), "announcements can't be looked at; trying again");
             }
             tokio::select! {
                 () = tokio::time::sleep(PAUSE) => {}

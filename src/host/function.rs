@@ -87,7 +87,10 @@ impl FunctionWorker {
         if let Some(queue) = &self.app.queue
             && let Err(error) = self.hand_over(queue, time).await
         {
-            tracing::warn!(%error, "the next tasks can't be handed over now; the timer will");
+            tracing::warn!(
+                error = error.for_log(),
+                "the next tasks can't be handed over now; the timer will"
+            );
         }
         tracing::info!(records = count, failed_partitions = failed.len(), "batch");
         let failures: Vec<Value> = failed

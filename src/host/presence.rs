@@ -61,7 +61,7 @@ impl Presence {
                 continue;
             }
             if let Err(error) = self.turn().await {
-                tracing::debug!(%error, "who is online can't be written now; trying again");
+                tracing::debug!(error = error.for_log(), "who is online can't be written now; trying again");
             }
         }
         if self.renewed.is_some() {

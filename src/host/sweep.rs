@@ -37,7 +37,7 @@ pub async fn run(app: Arc<App>, mut stop: watch::Receiver<bool>) {
         }
         let begun = Instant::now();
         if let Err(error) = rights.look(&app).await {
-            tracing::debug!(%error, "rights can't be looked at; trying again");
+            tracing::debug!(error = error.for_log(), "rights can't be looked at; trying again");
         }
         if begun >= said_next {
             look(&app).await;
@@ -61,7 +61,9 @@ async fn look(app: &App) {
                 metrics::counter!("guildhall_swept_total").increment(moved.len() as u64);
                 moved.iter().for_each(|id| hub.tell(id));
             }
-            Err(error) => tracing::debug!(%error, "channels can't be looked at; trying again"),
+            Err(error) => {
+                tracing::debug!(error = error.for_log(), "channels can't be looked at; trying again")
+            }
         }
     }
 }

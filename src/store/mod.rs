@@ -103,8 +103,8 @@ impl Db {
                 let options = postgres::require_current(url.expose()).await?;
                 Pools::Postgres(Connections::new(options, config.database_connections))
             }
-            Some(url) => sqlite::open(url.expose()).await?.0,
-            None => sqlite::open(&Self::embedded(config)).await?.0,
+            Some(url) => sqlite::open(url.expose(), &sqlite::MIGRATIONS).await?.0,
+            None => sqlite::open(&Self::embedded(config), &sqlite::MIGRATIONS).await?.0,
         };
         let hub = Arc::new(Hub::default());
         let times = Arc::<Times>::default();
@@ -134,10 +134,22 @@ impl Db {
     /// # Errors
     /// It can't be reached, or a step fails; the steps before it stay.
     pub async fn migrate(config: &Config) -> Result<usize, String> {
+        let is_postgres = config.database_url.as_ref().is_some_and(|url| url.is_postgres());
+        Self::migrate_to(config, if is_postgres { &postgres::MIGRATIONS } else { &sqlite::MIGRATIONS }).await
+    }
+
+    /// The same to what other migrations make: those of a later version, say.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn migrate_to(
+        config: &Config,
+        steps: &'static sqlx::migrate::Migrator,
+    ) -> Result<usize, String> {
         match &config.database_url {
-            Some(url) if url.is_postgres() => postgres::migrate(url.expose()).await,
-            Some(url) => sqlite::open(url.expose()).await.map(|(_, steps)| steps),
-            None => sqlite::open(&Self::embedded(config)).await.map(|(_, steps)| steps),
+            Some(url) if url.is_postgres() => postgres::migrate(url.expose(), steps).await,
+            Some(url) => sqlite::open(url.expose(), steps).await.map(|(_, steps)| steps),
+            None => sqlite::open(&Self::embedded(config), steps).await.map(|(_, steps)| steps),
         }
     }
 

@@ -80,7 +80,7 @@ pub async fn run(app: &Arc<App>, mut stop: watch::Receiver<bool>) {
                     pause = Duration::ZERO;
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the outbox can't be read; trying again");
+                    tracing::warn!(error = error.for_log(), "the outbox can't be read; trying again");
                     pause = PAUSE;
                 }
             }
@@ -88,7 +88,7 @@ pub async fn run(app: &Arc<App>, mut stop: watch::Receiver<bool>) {
         tokio::select! {
             Some(joined) = under_way.join_next() => {
                 let handed = joined.map_err(Error::internal).flatten().unwrap_or_else(|error| {
-                    tracing::warn!(%error, "what the broker took can't be noted; it is handed over again");
+                    tracing::warn!(error = error.for_log(), "what the broker took can't be noted; it is handed over again");
                     HandedOver::default()
                 });
                 failing = handed.failed > 0 && handed.failed == handed.count;
@@ -123,7 +123,10 @@ async fn prepare(app: &App) -> bool {
                 match handover::hand_over_again(&app.db).await {
                     Ok(keys) => break keys,
                     Err(error) => {
-                        tracing::warn!(%error, "what an earlier topic had can't be handed over now; trying again");
+                        tracing::warn!(
+                            error = error.for_log(),
+                            "what an earlier topic had can't be handed over now; trying again"
+                        );
                     }
                 }
                 tokio::time::sleep(PAUSE).await;

@@ -8,12 +8,13 @@ use futures_util::future::join_all;
 use guildhall::app::App;
 use guildhall::base::clock::Clock;
 use guildhall::config::Config;
-use guildhall::store::{Db, EMBEDDED_FILE};
+use guildhall::store::Db;
 use sqlx::migrate::Migrator;
-use sqlx::{Connection, PgConnection, SqliteConnection};
+use sqlx::{Connection, Executor, PgConnection};
 use tempfile::TempDir;
 
 use crate::database;
+use crate::process::eventually;
 use crate::support::TestApp;
 
 const FOLDERS: [&str; 2] = ["src/store/migrations/sqlite", "src/store/migrations/postgres"];
@@ -26,68 +27,89 @@ CREATE INDEX made_up_colour ON made_up (colour);
 ";
 const SECOND_NAME: &str = "29991231_made_up.sql";
 
-/// What the version before can't live with, or what keeps everybody waiting; with what to do instead.
-const UNSAFE: &[(&str, &str)] = &[
-    ("DROP TABLE", "drop it one version after the last that uses it, in a file whose name ends in _drop"),
-    ("DROP COLUMN", "drop it one version after the last that uses it, in a file whose name ends in _drop"),
-    ("RENAME", "add the new one, write both, drop the old one a version later"),
-    ("ALTER COLUMN", "add a column of the new type, write both, drop the old one a version later"),
-    ("SET NOT NULL", "add a CHECK ... NOT VALID, validate it, and leave the column nullable"),
-    ("TRUNCATE", "delete in small batches from a task"),
-    ("LOCK TABLE", "find a way that needs no such lock"),
-    ("UPDATE ", "change rows in small batches from a task"),
-    ("DELETE FROM", "delete in small batches from a task"),
+/// A third, which builds an index on a table in use: beside those who write where a database can do that.
+const THIRD: [&str; 2] = [
+    "-- Made up for a test.\nCREATE INDEX message_made_up ON message (sent_at, channel_key);\n",
+    "-- no-transaction\nCREATE INDEX CONCURRENTLY message_made_up ON message (sent_at, channel_key);\n",
 ];
+const THIRD_NAME: &str = "29991232_made_up.sql";
+
+/// What a statement may be that runs while the version before answers, and that it can live with; all else is refused. By how it
+/// begins, with what it must hold or must not.
+const SAFE: &[(&str, &str, &[&str])] = &[
+    ("CREATE TABLE ", "", &["IF NOT EXISTS", " AS "]),
+    ("CREATE INDEX CONCURRENTLY ", "", &["IF NOT EXISTS"]),
+    ("CREATE UNIQUE INDEX CONCURRENTLY ", "", &["IF NOT EXISTS"]),
+    // A column with a value that is written once, in the catalogue.
+    (
+        "ALTER TABLE ",
+        " ADD COLUMN ",
+        &[
+            " GENERATED ",
+            " UNIQUE",
+            " REFERENCES ",
+            " CHECK",
+            "PRIMARY KEY",
+            "(",
+            " ADD CONSTRAINT ",
+            " DROP ",
+            " ALTER ",
+        ],
+    ),
+    ("ALTER TABLE ", " NOT VALID", &[" UNIQUE", "PRIMARY KEY", " DROP ", " ALTER ", " ADD COLUMN "]),
+    ("ALTER TABLE ", " VALIDATE CONSTRAINT ", &[" DROP ", " ADD "]),
+    // What the planner is told of a column changes no row.
+    ("ALTER TABLE ", " SET (N_DISTINCT", &[" DROP ", " ADD "]),
+    ("ALTER TABLE ", " SET STATISTICS ", &[" DROP ", " ADD "]),
+];
+/// The same in files whose names end in _drop: what the last version but one used.
+const DROPS: &[(&str, &str, &[&str])] = &[
+    ("DROP TABLE ", "", &[" CASCADE"]),
+    ("DROP INDEX CONCURRENTLY ", "", &[" CASCADE"]),
+    ("ALTER TABLE ", " DROP COLUMN ", &[" CASCADE", " ADD ", " ALTER "]),
+];
+const INSTEAD: &str = "columns and constraints: add the new one, write both, drop the old one a version later, in a file whose name \
+    ends in _drop; rows: change them in small batches from a task; indexes: CONCURRENTLY, in a file of their own that begins \
+    with `-- no-transaction`";
 
 /// Why a migration may not run beside the version before it; empty if it may.
-fn faults(name: &str, sql: &str) -> Vec<String> {
+fn faults(name: &str, sql: &str, on_sqlite: bool) -> Vec<String> {
     let code: String =
         sql.lines().map(|line| line.split("--").next().unwrap()).collect::<Vec<_>>().join("\n");
     let code = code.to_uppercase().split_whitespace().collect::<Vec<_>>().join(" ");
-    let made: Vec<&str> = code
-        .split("CREATE TABLE ")
-        .skip(1)
-        .filter_map(|rest| rest.trim_start_matches("IF NOT EXISTS ").split([' ', '(']).next())
+    let statements: Vec<&str> =
+        code.split(';').map(str::trim).filter(|statement| !statement.is_empty()).collect();
+    let made: Vec<&str> = statements
+        .iter()
+        .filter_map(|statement| statement.strip_prefix("CREATE TABLE ")?.split([' ', '(']).next())
         .collect();
+    let alone = statements.len() == 1 && sql.starts_with("-- no-transaction");
     let mut faults = Vec::new();
-    for statement in code.split(';').map(str::trim) {
-        for (what, instead) in UNSAFE {
-            let allowed = what.starts_with("DROP") && name.ends_with("_drop.sql");
-            // What a statement names is tested, not what a column's name holds.
-            // What the planner is told of a column changes no row.
-            let told = [" SET (N_DISTINCT", " SET STATISTICS "];
-            if *what == "ALTER COLUMN" && told.iter().any(|told| statement.contains(told)) {
-                continue;
-            }
-            if statement.starts_with(what) || statement.contains(&format!(" {what}")) && !allowed {
-                let said_in_row_clause = *what == "UPDATE " && !statement.starts_with("UPDATE ");
-                if !allowed && !said_in_row_clause {
-                    faults.push(format!("{what}: {instead}"));
-                }
-            }
-        }
-        let new_table = |marker: &str| {
-            let table = statement.split(marker).nth(1).and_then(|rest| rest.split([' ', '(']).next());
-            table.is_some_and(|table| made.contains(&table))
+    for statement in statements {
+        let is = |(begins, holds, not): &(&str, &str, &[&str])| {
+            statement.starts_with(begins)
+                && statement.contains(holds)
+                && !not.iter().any(|not| statement.contains(not))
         };
-        if (statement.starts_with("CREATE INDEX") || statement.starts_with("CREATE UNIQUE INDEX"))
+        let on = statement.split(" ON ").nth(1).and_then(|rest| rest.split([' ', '(']).next());
+        let is_index =
+            statement.starts_with("CREATE INDEX ") || statement.starts_with("CREATE UNIQUE INDEX ");
+        // SQLite builds each while nobody writes; it has one file, and one machine.
+        let is_new = is_index
             && !statement.contains("CONCURRENTLY")
-            && !new_table(" ON ")
+            && (on_sqlite || on.is_some_and(|table| made.contains(&table)));
+        let drops = name.ends_with("_drop.sql") && DROPS.iter().any(is);
+        if !is_new && !drops && !SAFE.iter().any(is) {
+            faults.push(format!("{statement}: {INSTEAD}"));
+        } else if statement.contains("CONCURRENTLY") && !alone {
+            faults.push(format!("{statement}: in a file of its own that begins with `-- no-transaction`"));
+        } else if statement.contains(" ADD COLUMN ")
+            && statement.contains("NOT NULL")
+            && !statement.contains("DEFAULT")
         {
-            faults.push("CREATE INDEX on a table in use: CONCURRENTLY, in a file of its own that begins with `-- no-transaction`".to_owned());
-        }
-        let adds = statement.starts_with("ALTER TABLE") && statement.contains(" ADD ");
-        if adds && statement.contains("NOT NULL") && !statement.contains("DEFAULT") {
-            faults
-                .push("ADD COLUMN NOT NULL without DEFAULT: the version before does not write it".to_owned());
-        }
-        if adds
-            && (statement.contains("UNIQUE")
-                || statement.contains("REFERENCES")
-                || statement.contains("CHECK"))
-            && !statement.contains("NOT VALID")
-        {
-            faults.push("ADD a constraint on a table in use: NOT VALID first, validate it later".to_owned());
+            faults.push(format!(
+                "{statement}: NOT NULL without DEFAULT, which the version before does not write"
+            ));
         }
     }
     faults
@@ -116,53 +138,82 @@ fn both_databases_have_the_same_migrations_and_nothing_else_before_a_release() {
 /// The first migration makes everything; the rules are for those behind it.
 #[test]
 fn later_migrations_can_run_beside_the_version_before() {
-    for folder in FOLDERS {
+    for (on_sqlite, folder) in [true, false].into_iter().zip(FOLDERS) {
         for path in files(folder) {
             let sql = fs::read_to_string(&path).unwrap();
             assert!(sql.starts_with("--"), "{} says why", path.display());
-            assert_eq!(faults(&name(&path), &sql), [""; 0], "{}", path.display());
+            if name(&path) != name(&files(folder)[0]) {
+                assert_eq!(faults(&name(&path), &sql, on_sqlite), [""; 0], "{}", path.display());
+            }
         }
+        assert_eq!(faults(SECOND_NAME, SECOND, on_sqlite), [""; 0], "the made-up ones keep to the rules");
+        assert_eq!(faults(THIRD_NAME, THIRD[usize::from(!on_sqlite)], on_sqlite), [""; 0]);
     }
-    assert_eq!(faults(SECOND_NAME, SECOND), [""; 0], "the made-up one keeps to the rules");
 }
 
 #[test]
 fn unsafe_migrations_are_found() {
-    for (name, sql) in [
-        ("2_a.sql", "DROP TABLE message;"),
-        ("2_a.sql", "ALTER TABLE message DROP COLUMN nonce"),
-        ("2_a.sql", "alter table message\n  drop column nonce;"),
-        ("2_a.sql", "ALTER TABLE message RENAME COLUMN said TO spoken"),
-        ("2_a.sql", "ALTER TABLE message ALTER COLUMN seq TYPE INT"),
-        ("2_a.sql", "ALTER TABLE message ALTER COLUMN nonce SET NOT NULL"),
-        ("2_a.sql", "CREATE INDEX slow ON message (sent_at)"),
-        ("2_a.sql", "CREATE TABLE other (a BIGINT); CREATE UNIQUE INDEX slow ON message (sent_at)"),
-        ("2_a.sql", "ALTER TABLE message ADD COLUMN extra TEXT NOT NULL"),
-        ("2_a.sql", "ALTER TABLE message ADD CONSTRAINT c UNIQUE (sent_at)"),
-        ("2_a.sql", "UPDATE message SET shown = ''"),
-        ("2_a.sql", "TRUNCATE message"),
+    for sql in [
+        "DROP TABLE message;",
+        "ALTER TABLE message DROP COLUMN nonce",
+        "alter table message\n  drop column nonce;",
+        "ALTER TABLE message DROP nonce",
+        "ALTER TABLE message DROP CONSTRAINT c",
+        "ALTER TABLE message RENAME COLUMN said TO spoken",
+        "ALTER TABLE message ALTER COLUMN seq TYPE INT",
+        "ALTER TABLE message ALTER seq TYPE INT",
+        "ALTER TABLE message ALTER COLUMN nonce SET NOT NULL",
+        "ALTER TABLE message SET UNLOGGED",
+        "DROP INDEX message_nonce",
+        "DROP INDEX CONCURRENTLY message_nonce",
+        "CREATE INDEX slow ON message (sent_at)",
+        "CREATE INDEX CONCURRENTLY fast ON message (sent_at)",
+        "-- no-transaction\nCREATE INDEX CONCURRENTLY fast ON message (sent_at); CREATE TABLE other (a BIGINT)",
+        "CREATE TABLE other (a BIGINT); CREATE UNIQUE INDEX slow ON message (sent_at)",
+        "CREATE TABLE IF NOT EXISTS message (a BIGINT); CREATE INDEX slow ON message (a)",
+        "CREATE TABLE other AS SELECT * FROM message",
+        "CREATE TRIGGER t AFTER INSERT ON message BEGIN SELECT 1",
+        "ALTER TABLE message ADD COLUMN extra TEXT NOT NULL",
+        "ALTER TABLE message ADD extra UUID DEFAULT gen_random_uuid()",
+        "ALTER TABLE message ADD COLUMN extra UUID DEFAULT gen_random_uuid()",
+        "ALTER TABLE message ADD COLUMN twice BIGINT GENERATED ALWAYS AS (2 * seq) STORED",
+        "ALTER TABLE message ADD COLUMN extra TEXT, DROP COLUMN nonce",
+        "ALTER TABLE message ADD CONSTRAINT c UNIQUE (sent_at)",
+        "ALTER TABLE message ADD CONSTRAINT c PRIMARY KEY (sent_at)",
+        "UPDATE message SET shown = ''",
+        "WITH a AS (SELECT 1) UPDATE message SET shown = ''",
+        "DELETE FROM message",
+        "INSERT INTO other SELECT * FROM message",
+        "TRUNCATE message",
+        "LOCK message IN EXCLUSIVE MODE",
+        "REINDEX TABLE message",
+        "VACUUM FULL message",
+        "CLUSTER message USING message_nonce",
     ] {
-        assert!(!faults(name, sql).is_empty(), "{sql}");
+        assert!(!faults("2_a.sql", sql, false).is_empty(), "{sql}");
     }
     for (name, sql) in [
         ("2_a.sql", "-- DROP TABLE message would be unsafe\nALTER TABLE message ADD COLUMN extra TEXT"),
         ("2_a.sql", "ALTER TABLE message ADD COLUMN extra TEXT NOT NULL DEFAULT ''"),
+        ("2_a.sql", "ALTER TABLE message ADD CONSTRAINT c CHECK (seq > 0) NOT VALID"),
         ("2_a.sql", "-- no-transaction\nCREATE INDEX CONCURRENTLY fast ON message (sent_at)"),
         ("2_a.sql", "CREATE TABLE other (a BIGINT PRIMARY KEY); CREATE INDEX other_a ON other (a)"),
         ("3_old_nonce_drop.sql", "ALTER TABLE message DROP COLUMN nonce"),
     ] {
-        assert_eq!(faults(name, sql), [""; 0], "{sql}");
+        assert_eq!(faults(name, sql, false), [""; 0], "{sql}");
     }
 }
 
-/// The folder's migrations, and a made-up second one.
-fn with_a_second(folder: &str) -> TempDir {
+/// The folder's migrations for the database that the suite runs on, and two that are made up.
+async fn with_further() -> &'static Migrator {
+    let on = usize::from(database::on_postgres());
     let place = tempfile::tempdir().unwrap();
-    for path in files(folder) {
+    for path in files(FOLDERS[on]) {
         fs::copy(&path, place.path().join(name(&path))).unwrap();
     }
     fs::write(place.path().join(SECOND_NAME), SECOND).unwrap();
-    place
+    fs::write(place.path().join(THIRD_NAME), THIRD[on]).unwrap();
+    Box::leak(Box::new(Migrator::new(place.path()).await.unwrap()))
 }
 
 /// A database of the kind that the suite runs on, as configured, with the tables of this program.
@@ -217,15 +268,15 @@ async fn an_older_program_works_on_a_newer_versions_tables() {
     let config = made(&folder).await;
     let app = app_on(&config).await;
     app.world("before", &["alice"]).await;
-    if let Some(url) = &config.database_url {
-        let mut connection = PgConnection::connect(url.expose()).await.unwrap();
-        Migrator::new(with_a_second(FOLDERS[1]).path()).await.unwrap().run(&mut connection).await.unwrap();
-    } else {
-        let url = format!("sqlite://{}", config.data.join(EMBEDDED_FILE).display());
-        let mut connection = SqliteConnection::connect(&url).await.unwrap();
-        Migrator::new(with_a_second(FOLDERS[0]).path()).await.unwrap().run(&mut connection).await.unwrap();
-    }
-    // A third that came to grief half-way is the newer one's affair, too.
+    let further = with_further().await;
+    // Several of the newer version's come at once, beside one of the older.
+    let (steps, older) = tokio::join!(
+        join_all((0..4).map(|_| Db::migrate_to(&config, further))),
+        join_all((0..4).map(|_| Db::migrate(&config)))
+    );
+    assert_eq!(steps.into_iter().map(Result::unwrap).sum::<usize>(), 2);
+    assert!(older.into_iter().all(|older| older == Ok(0)));
+    // Another that came to grief half-way is the newer one's affair, too.
     change(
         &config,
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
@@ -258,8 +309,9 @@ async fn a_database_of_an_unreleased_state_is_refused_with_what_to_do() {
     let unrecorded = "DROP TABLE _sqlx_migrations";
     let emptied = "DELETE FROM _sqlx_migrations";
     let only_newer = "UPDATE _sqlx_migrations SET version = 30000101";
+    let foreign = "UPDATE _sqlx_migrations SET version = 20260101120000";
     let without_tables = "ALTER TABLE channel RENAME TO canal";
-    for statement in [older, older_failed, edited, unrecorded, emptied, only_newer, without_tables] {
+    for statement in [older, older_failed, edited, unrecorded, emptied, only_newer, foreign, without_tables] {
         let folder = tempfile::tempdir().unwrap();
         let config = made(&folder).await;
         change(&config, statement).await;
@@ -282,4 +334,57 @@ async fn a_migration_that_failed_half_way_is_told_of() {
     for fault in [start(&config).await.unwrap_err(), Db::migrate(&config).await.unwrap_err()] {
         assert!(fault.contains("failed half-way") && fault.contains("delete its row"), "{fault}");
     }
+}
+
+/// A database that another program uses is left as it is, and so is its record of its own migrations.
+#[tokio::test]
+async fn another_programs_database_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = made(&folder).await;
+    change(&config, "UPDATE _sqlx_migrations SET version = 20260101120000").await;
+    change(&config, "ALTER TABLE channel RENAME TO canal").await;
+    let fault = Db::migrate(&config).await.unwrap_err();
+    assert!(fault.contains("another program") && fault.contains("empty"), "{fault}");
+}
+
+/// An index that was to be built beside those who write, and was not finished, is built anew, however long others hold it up.
+#[tokio::test]
+async fn an_index_that_was_left_unfinished_is_built_anew() {
+    if !database::on_postgres() {
+        // SQLite builds it within a transaction: nothing is left of one that fails.
+        let folder = tempfile::tempdir().unwrap();
+        let config = made(&folder).await;
+        change(&config, "CREATE TABLE made_up (a)").await;
+        Db::migrate_to(&config, with_further().await).await.unwrap_err();
+        change(&config, "DROP TABLE made_up").await;
+        assert_eq!(Db::migrate_to(&config, with_further().await).await, Ok(2));
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let config = made(&folder).await;
+    let app = app_on(&config).await;
+    app.world("w", &["alice"]).await;
+    app.player("alice").say("w", "hello").await;
+    let url = config.database_url.as_ref().unwrap().expose();
+    let mut older = PgConnection::connect(url).await.unwrap();
+    older.execute("BEGIN; UPDATE message SET seq = seq").await.unwrap();
+    let mut cut_short = PgConnection::connect(url).await.unwrap();
+    let building =
+        "SET lock_timeout = 50; CREATE INDEX CONCURRENTLY message_made_up ON message (sent_at, channel_key)";
+    for statement in building.split(';') {
+        let _ = cut_short.execute(sqlx::AssertSqlSafe(statement)).await;
+    }
+    let migrating = Db::migrate_to(&config, with_further().await);
+    let letting_go = async {
+        eventually("the migration waits for who writes", async || {
+            let sql = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%INDEX CONCURRENTLY%message_made_up%'
+                AND state = 'active' AND pid <> pg_backend_pid()";
+            let found: (i64,) = sqlx::query_as(sql).fetch_one(&mut cut_short).await.ok()?;
+            (found.0 > 0).then_some(())
+        })
+        .await;
+        older.execute("COMMIT").await.unwrap();
+    };
+    let (steps, ()) = tokio::join!(migrating, letting_go);
+    assert_eq!(steps, Ok(2));
 }

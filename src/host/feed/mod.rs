@@ -79,7 +79,7 @@ impl Feed {
             match self.read(&some, heard).await {
                 Ok(()) => due.retain(|name| !some.contains(name)),
                 Err(error) => {
-                    tracing::debug!(%error, "what is new can't be read now; trying again");
+                    tracing::debug!(error = error.for_log(), "what is new can't be read now; trying again");
                     tokio::time::sleep(AGAIN).await;
                 }
             }

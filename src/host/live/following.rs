@@ -242,7 +242,7 @@ impl Following {
             }
             // What was taken from the feed has moved its cursor, so it must be written; the rest stays due.
             Err(error) if frames.is_empty() => return Err(error),
-            Err(error) => tracing::debug!(%error, "what is further back can't be read now"),
+            Err(error) => tracing::debug!(error = error.for_log(), "what is further back can't be read now"),
         }
         for name in &some {
             let is_behind = further.iter().any(|cursor| **name == Feed::name(cursor.channel()));

@@ -269,7 +269,7 @@ impl Session {
             Ok(read) => read,
             Err(error) => {
                 // It is still due.
-                tracing::debug!(%error, "what is new can't be read now");
+                tracing::debug!(error = error.for_log(), "what is new can't be read now");
                 tokio::time::sleep(Duration::from_millis(500)).await;
                 return Ok(());
             }

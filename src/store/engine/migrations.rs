@@ -5,7 +5,9 @@
 //! its own affair: the way back leads over its tables.
 
 use sqlx::FromRow;
-use sqlx::migrate::{Migrate, MigrateError, Migration, Migrator};
+use sqlx::migrate::{MigrateError, Migration, Migrator};
+
+use super::text;
 
 /// A migration that a database records.
 #[derive(FromRow)]
@@ -39,14 +41,16 @@ pub(super) fn missing(
     let has_first = recorded.iter().any(|row| row.version == first.version);
     let which = match recorded.iter().find(is_foreign) {
         Some(row) => Some(format!("migration {}", row.version)),
-        None if has_tables && !has_first => Some("no record of the first migration".to_owned()),
+        None if (has_tables || !recorded.is_empty()) && !has_first => {
+            Some("no record of the first migration".to_owned())
+        }
         None if has_first && !has_tables => Some("the first migration, and none of its tables".to_owned()),
         None => None,
     };
     if let Some(which) = which {
         return Err(format!(
-            "the tables were made by an unreleased version of guildhall ({which}), which this one can't bring up to \
-             date: {instead}"
+            "what is there was made by an unreleased version of guildhall or by another program ({which}), and can't be \
+             brought up to date: {instead}"
         ));
     }
     let of_step = |version| recorded.iter().find(move |row| row.version == version);
@@ -59,14 +63,11 @@ pub(super) fn missing(
     Ok(ours.iter().filter(|step| of_step(step.version).is_none()).collect())
 }
 
-/// Runs some on a connection. One that another process has run meanwhile fails at what that has made.
-pub(super) async fn run(
-    connection: &mut impl Migrate,
-    missing: &[&'static Migration],
-) -> Result<(), MigrateError> {
-    connection.ensure_migrations_table(TABLE).await?;
-    for step in missing {
-        connection.apply(TABLE, step).await?;
+/// Why one did not run, on one line.
+pub(super) fn told(fault: &MigrateError) -> String {
+    match fault {
+        MigrateError::Execute(fault) => text(fault),
+        MigrateError::ExecuteMigration(fault, version) => format!("migration {version}: {}", text(fault)),
+        other => other.to_string(),
     }
-    Ok(())
 }

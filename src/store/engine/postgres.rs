@@ -10,7 +10,7 @@ use sqlx::{Connection as _, PgConnection};
 use super::migrations;
 use super::text;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/postgres");
+pub(in crate::store) static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/postgres");
 
 /// How long a start waits for a database, and the pause between two tries.
 const START: Duration = Duration::from_secs(2);
@@ -26,10 +26,18 @@ const LOCKED: &str = "55P03";
 pub(in crate::store) async fn require_current(url: &str) -> Result<PgConnectOptions, String> {
     let options = options(url).map_err(|fault| text(&fault))?;
     let mut connection = reach(&options).await?;
-    match missing(&options, &mut connection).await?.len() {
-        0 => Ok(options),
-        missing => Err(format!("{missing} migration(s) are missing; run `guildhall migrate`")),
+    let missing = missing(&mut connection, &MIGRATIONS).await.map_err(|fault| at(&options, &fault))?;
+    if missing.is_empty() {
+        return Ok(options);
     }
+    Err(at(&options, &format!("{} migration(s) are missing; run `guildhall migrate`", missing.len())))
+}
+
+/// A fault, with where it is.
+fn at(options: &PgConnectOptions, fault: &str) -> String {
+    let (host, port) = (options.get_host(), options.get_port());
+    let database = options.get_database().unwrap_or("as the user");
+    format!("PostgreSQL at {host}:{port}, database {database}: {fault}")
 }
 
 fn options(url: &str) -> sqlx::Result<PgConnectOptions> {
@@ -58,19 +66,19 @@ fn options(url: &str) -> sqlx::Result<PgConnectOptions> {
 
 /// Runs the migrations; whoever comes second waits, and finds nothing to do. A step that waits for a table holds up all
 /// who come behind it, so it gives up soon and is tried again; an index may take its time.
-pub(in crate::store) async fn migrate(url: &str) -> Result<usize, String> {
+pub(in crate::store) async fn migrate(url: &str, ours: &'static Migrator) -> Result<usize, String> {
     let options = options(url).map_err(|fault| text(&fault))?.options([("statement_timeout", "0")]);
     let mut connection = reach(&options).await?;
     let begun = Instant::now();
     let steps = loop {
-        match migrate_once(&options, &mut connection).await {
+        match migrate_once(&mut connection, ours).await {
             Ok(steps) => break steps,
             Err(Fault::Locked) if begun.elapsed() < MIGRATING => {
                 tracing::info!("somebody else migrates, or holds a table; trying again");
                 tokio::time::sleep(AGAIN).await;
             }
-            Err(Fault::Locked) => return Err("somebody else migrates, or holds a table".to_owned()),
-            Err(Fault::Told(why)) => return Err(why),
+            Err(Fault::Locked) => return Err(at(&options, "somebody else migrates, or holds a table")),
+            Err(Fault::Told(why)) => return Err(at(&options, &why)),
         }
     };
     let _ = connection.close().await;
@@ -91,24 +99,44 @@ impl From<MigrateError> for Fault {
             {
                 Self::Locked
             }
-            MigrateError::Execute(fault) => Self::Told(text(&fault)),
-            other => Self::Told(other.to_string()),
+            other => Self::Told(migrations::told(&other)),
         }
     }
 }
 
 /// What is missing is counted, and run, by one at a time. (The lock is the session's: where this fails, the connection's end
 /// lets it go, or the next try has it already.)
-async fn migrate_once(options: &PgConnectOptions, connection: &mut PgConnection) -> Result<usize, Fault> {
+async fn migrate_once(connection: &mut PgConnection, ours: &'static Migrator) -> Result<usize, Fault> {
     // Most starts find nothing to do, and wait for nobody.
-    if missing(options, connection).await.map_err(Fault::Told)?.is_empty() {
+    if missing(connection, ours).await.map_err(Fault::Told)?.is_empty() {
         return Ok(0);
     }
     connection.lock().await?;
-    let missing = missing(options, connection).await.map_err(Fault::Told)?;
-    migrations::run(connection, &missing).await?;
+    let missing = missing(connection, ours).await.map_err(Fault::Told)?;
+    connection.ensure_migrations_table(migrations::TABLE).await?;
+    for step in &missing {
+        if step.no_tx {
+            clear_away(connection, step.sql.as_str()).await.map_err(|fault| Fault::Told(text(&fault)))?;
+        }
+        connection.apply(migrations::TABLE, step).await?;
+    }
     connection.unlock().await?;
     Ok(missing.len())
+}
+
+/// Before a step that is no transaction, which builds an index beside those who write: an earlier try of it may have left one that
+/// holds nothing. It waits for older transactions, however long they take, and holds up nobody meanwhile.
+async fn clear_away(connection: &mut PgConnection, sql: &str) -> sqlx::Result<()> {
+    const UNFINISHED: &str = "SELECT c.relname::text FROM pg_catalog.pg_index i
+        JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        WHERE NOT i.indisvalid AND n.nspname = ANY (current_schemas(FALSE))";
+    sqlx::query("SET lock_timeout = 0").execute(&mut *connection).await?;
+    let names: Vec<String> = sqlx::query_scalar(UNFINISHED).fetch_all(&mut *connection).await?;
+    for name in names.iter().filter(|name| sql.split_whitespace().any(|word| word == **name)) {
+        let drop = format!("DROP INDEX CONCURRENTLY IF EXISTS \"{name}\"");
+        sqlx::query(sqlx::AssertSqlSafe(drop)).execute(&mut *connection).await?;
+    }
+    Ok(())
 }
 
 /// A connection; where there is none, why, with the place that was asked. A server that is just starting is given a moment.
@@ -129,27 +157,29 @@ async fn reach(options: &PgConnectOptions) -> Result<PgConnection, String> {
 
 /// The migrations that its tables lack.
 async fn missing(
-    options: &PgConnectOptions,
     connection: &mut PgConnection,
+    ours: &'static Migrator,
 ) -> Result<Vec<&'static Migration>, String> {
-    let place = || {
-        let (host, port) = (options.get_host(), options.get_port());
-        format!("PostgreSQL at {host}:{port}, database {}", options.get_database().unwrap_or("as the user"))
-    };
+    const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+    // Not `to_regclass`, which sees what another has made since this began.
+    const TABLES: &str = "SELECT DISTINCT relname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relname IN ('_sqlx_migrations', 'channel') AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+            AND n.nspname = ANY (current_schemas(FALSE))";
     let looked = async {
-        let tables = "SELECT to_regclass('channel') IS NOT NULL, to_regclass('_sqlx_migrations') IS NOT NULL";
-        let (has_tables, has_records): (bool, bool) =
-            sqlx::query_as(tables).fetch_one(&mut *connection).await?;
-        let recorded = if has_records {
-            sqlx::query_as(migrations::RECORDED).fetch_all(connection).await?
+        // Both at one moment: another process may migrate meanwhile.
+        let mut tx = connection.begin_with(BEGIN).await?;
+        let tables: Vec<String> = sqlx::query_scalar(TABLES).fetch_all(&mut *tx).await?;
+        let has = |table: &str| tables.iter().any(|name| name == table);
+        let recorded = if has(migrations::TABLE) {
+            sqlx::query_as(migrations::RECORDED).fetch_all(&mut *tx).await?
         } else {
             Vec::new()
         };
-        Ok((has_tables, recorded))
+        tx.commit().await?;
+        Ok((has("channel"), recorded))
     };
     let (has_tables, recorded) = looked.await.map_err(|fault: sqlx::Error| text(&fault))?;
-    migrations::missing(&MIGRATIONS, (has_tables, &recorded), INSTEAD)
-        .map_err(|fault| format!("{}: {fault}", place()))
+    migrations::missing(ours, (has_tables, &recorded), INSTEAD)
 }
 
 /// Is it the connection, rather than the statement?

@@ -3,14 +3,14 @@
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use sqlx::migrate::{Migration, Migrator};
+use sqlx::migrate::{Migrate as _, MigrateError, Migration, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, SqlitePool, Transaction};
+use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 use super::migrations;
 use super::{Pools, sqlite_log, text};
 
-static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/sqlite");
+pub(in crate::store) static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/sqlite");
 
 /// What to do with a file that this program does not take.
 const INSTEAD: &str = "move it away, and start again with an empty one";
@@ -28,14 +28,14 @@ const ROW_BUFFER: usize = 128;
 ///
 /// # Errors
 /// It can't be used; the text names the file.
-pub(in crate::store) async fn open(url: &str) -> Result<(Pools, usize), String> {
+pub(in crate::store) async fn open(url: &str, ours: &'static Migrator) -> Result<(Pools, usize), String> {
     let file = url.trim_start_matches("sqlite:").trim_start_matches("//");
-    let told = |fault: sqlx::Error| text(&fault);
+    let told = |fault: sqlx::Error| told(&fault);
     let opened = async {
         let options = options(url).map_err(told)?;
         let log = sqlite_log::beside(options.get_filename());
         let write = first(&options).await.map_err(told)?;
-        let steps = migrate(&write).await?;
+        let steps = migrate(&write, ours).await?;
         let read = pool(READERS, options.pragma("query_only", "on")).await.map_err(told)?;
         tokio::spawn(sqlite_log::keep_small(write.clone(), log));
         Ok((Pools::Sqlite { read, write }, steps))
@@ -88,36 +88,60 @@ async fn pool(size: u32, options: SqliteConnectOptions) -> sqlx::Result<SqlitePo
 
 /// Runs what is missing, and says how many steps that was. Where another process does the same at this moment, ours fails at what
 /// that has made by then, and the next look finds nothing missing.
-async fn migrate(pool: &SqlitePool) -> Result<usize, String> {
-    let mut before = None;
+async fn migrate(pool: &SqlitePool, ours: &'static Migrator) -> Result<usize, String> {
+    let (mut before, mut steps) = (None, 0);
     loop {
-        let missing = missing(pool).await?;
+        let missing = missing(pool, ours).await?;
         if missing.is_empty() {
-            return Ok(0);
+            return Ok(steps);
         }
-        let mut connection = pool.acquire().await.map_err(|fault| text(&fault))?;
-        match migrations::run(&mut *connection, &missing).await {
-            Ok(()) => return Ok(missing.len()),
-            Err(fault) if before == Some(missing.len()) => return Err(fault.to_string()),
+        let mut connection = pool.acquire().await.map_err(|fault| told(&fault))?;
+        match run(&mut connection, &missing, &mut steps).await {
+            Ok(()) => return Ok(steps),
+            Err(fault) if before == Some(missing.len()) => return Err(migrations::told(&fault)),
             Err(_) => before = Some(missing.len()),
         }
     }
 }
 
-async fn missing(pool: &SqlitePool) -> Result<Vec<&'static Migration>, String> {
+async fn run(
+    connection: &mut SqliteConnection,
+    missing: &[&'static Migration],
+    steps: &mut usize,
+) -> Result<(), MigrateError> {
+    connection.ensure_migrations_table(migrations::TABLE).await?;
+    for step in missing {
+        connection.apply(migrations::TABLE, step).await?;
+        *steps += 1;
+    }
+    Ok(())
+}
+
+async fn missing(pool: &SqlitePool, ours: &'static Migrator) -> Result<Vec<&'static Migration>, String> {
     let looked = async {
+        // Both at one moment: another process may migrate meanwhile.
+        let mut tx = pool.begin().await?;
         let tables = "SELECT name FROM sqlite_master WHERE name IN ('_sqlx_migrations', 'channel')";
-        let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(pool).await?;
+        let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut *tx).await?;
         let has = |table: &str| tables.iter().any(|name| name == table);
-        let recorded = if has("_sqlx_migrations") {
-            sqlx::query_as(migrations::RECORDED).fetch_all(pool).await?
+        let recorded = if has(migrations::TABLE) {
+            sqlx::query_as(migrations::RECORDED).fetch_all(&mut *tx).await?
         } else {
             Vec::new()
         };
+        tx.commit().await?;
         Ok((has("channel"), recorded))
     };
-    let (has_tables, recorded) = looked.await.map_err(|fault| text(&fault))?;
-    migrations::missing(&MIGRATIONS, (has_tables, &recorded), INSTEAD)
+    let (has_tables, recorded) = looked.await.map_err(|fault| told(&fault))?;
+    migrations::missing(ours, (has_tables, &recorded), INSTEAD)
+}
+
+/// What went wrong, in words for whoever starts the program.
+fn told(fault: &sqlx::Error) -> String {
+    match fault {
+        sqlx::Error::PoolTimedOut => "another process holds its lock".to_owned(),
+        fault => text(fault),
+    }
 }
 
 /// A transaction that has the lock from its start: one that reads first could find that another has written since.

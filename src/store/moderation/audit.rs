@@ -129,7 +129,7 @@ pub async fn seal(db: &Db) -> Result<()> {
 /// Seals behind a commit. What was done is done: where this fails now, the next one makes it good.
 pub(in crate::store) async fn seal_behind(db: &Db) {
     if let Err(error) = seal(db).await {
-        tracing::warn!(%error, "the audit can't be sealed now");
+        tracing::warn!(error = error.for_log(), "the audit can't be sealed now");
     }
 }
 

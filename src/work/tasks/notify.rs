@@ -166,7 +166,9 @@ async fn record(app: &App, looked: &[Looked], later: Millis) -> Result<(), Error
     for _ in 1..RECORDINGS {
         match push_due::note_looked(&app.db, looked, later).await {
             Ok(()) => return Ok(()),
-            Err(error) => tracing::warn!(%error, "what was pushed can't be recorded; trying again"),
+            Err(error) => {
+                tracing::warn!(error = error.for_log(), "what was pushed can't be recorded; trying again")
+            }
         }
         tokio::time::sleep(RECORDING_PAUSE).await;
     }

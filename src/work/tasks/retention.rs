@@ -142,7 +142,11 @@ async fn run_parts(app: &App, now: Millis) -> Vec<&'static str> {
                 Ok(true) => {}
                 Ok(false) => more.push(part),
                 Err(error) => {
-                    tracing::warn!(%error, part = name, "a part of retention failed; trying again within the hour");
+                    tracing::warn!(
+                        error = error.for_log(),
+                        part = name,
+                        "a part of retention failed; trying again within the hour"
+                    );
                 }
             }
         }

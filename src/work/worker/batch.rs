@@ -39,7 +39,10 @@ impl Worker {
                     lanes.done(key);
                 }
                 Ok((.., Err(error))) => {
-                    tracing::warn!(%error, "the database does not answer; the rest of the batch has to come again");
+                    tracing::warn!(
+                        error = error.for_log(),
+                        "the database does not answer; the rest of the batch has to come again"
+                    );
                     failing = true;
                 }
                 Err(fault) => {

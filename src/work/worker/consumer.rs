@@ -65,7 +65,7 @@ impl Worker {
                 _ = tick.tick() => {
                     progress.advanced().into_iter().for_each(|(partition, offset)| consumer.commit(partition, offset));
                     if let Err(error) = self.enqueue_due().await {
-                        tracing::warn!(%error, "what is due can't be enqueued");
+                        tracing::warn!(error = error.for_log(), "what is due can't be enqueued");
                     }
                 }
                 _ = stop.changed() => {}
@@ -87,7 +87,9 @@ impl Worker {
             match self.handle_once(&item, WorkTime::unlimited()).await {
                 Ok(()) => return true,
                 // What can't be recorded must not be committed.
-                Err(error) => tracing::warn!(%error, "the database does not answer; the task waits"),
+                Err(error) => {
+                    tracing::warn!(error = error.for_log(), "the database does not answer; the task waits")
+                }
             }
             tokio::time::sleep(PAUSE).await;
         }

@@ -104,7 +104,7 @@ impl Worker {
         if self.app.alone
             && let Err(error) = outbox::free(&self.app.db, self.app.config.tasks.longest_pause_ms).await
         {
-            tracing::warn!(%error, "tasks that an earlier process held can't be freed now");
+            tracing::warn!(error = error.for_log(), "tasks that an earlier process held can't be freed now");
         }
         let wanted = self.wanted();
         self.take_and_run(wanted, true, &mut stop).await;
@@ -117,7 +117,10 @@ impl Worker {
             match handover::hand_over_again(&self.app.db).await {
                 Ok(_) => return,
                 Err(error) => {
-                    tracing::warn!(%error, "tasks that a broker had can't be taken back now; trying again")
+                    tracing::warn!(
+                        error = error.for_log(),
+                        "tasks that a broker had can't be taken back now; trying again"
+                    )
                 }
             }
             tokio::select! {
@@ -138,7 +141,7 @@ impl Worker {
         while !*stop.borrow() {
             let room = self.app.config.tasks.at_once - running.len();
             let due = self.due(&wanted, all, room).await.unwrap_or_else(|error| {
-                tracing::warn!(%error, "the outbox can't be read; trying again");
+                tracing::warn!(error = error.for_log(), "the outbox can't be read; trying again");
                 Vec::new()
             });
             let idle = due.is_empty();
@@ -340,7 +343,11 @@ impl Worker {
 
     async fn let_go(&self, lane: &Lane) {
         if let Err(error) = outbox::release(&self.app.db, lane).await {
-            tracing::warn!(%error, key = lane.key, "a key can't be let go now; its hold will end");
+            tracing::warn!(
+                error = error.for_log(),
+                key = lane.key,
+                "a key can't be let go now; its hold will end"
+            );
         }
     }
 
@@ -360,7 +367,11 @@ impl Worker {
         for _ in 0..RECORDINGS {
             match outbox::finish(&self.app.db, lane, of, end, reason).await {
                 Ok(held) => return held,
-                Err(error) => tracing::warn!(%error, id, "a task's end can't be recorded; trying again"),
+                Err(error) => tracing::warn!(
+                    error = error.for_log(),
+                    id,
+                    "a task's end can't be recorded; trying again"
+                ),
             }
             tokio::time::sleep(RECORDING_PAUSE).await;
         }
@@ -377,7 +388,7 @@ impl Worker {
                 done = &mut work => return done,
                 () = tokio::time::sleep(RENEWED) => {
                     if let Err(error) = outbox::renew(&self.app.db, lane, LEASE_MS).await {
-                        tracing::warn!(%error, key = lane.key, "the hold on a key can't be renewed now");
+                        tracing::warn!(error = error.for_log(), key = lane.key, "the hold on a key can't be renewed now");
                     }
                 }
             }
