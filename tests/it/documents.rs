@@ -259,6 +259,8 @@ fn workflows_name_commits_and_hold_no_more_than_they_need() {
         for job in each {
             let may_write = job.contains(": write");
             assert!(!may_write || !job.contains("actions/checkout@"), "{path}: {job}");
+            let builds = job.contains("cargo ") || job.contains("scripts/package") || job.contains(".ci/run");
+            assert!(!job.contains("secrets.") || !builds, "{path}: a build beside secrets: {job}");
         }
     }
 }

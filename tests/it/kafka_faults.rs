@@ -73,7 +73,7 @@ async fn no_record_stops_its_partition() {
         )
     };
     let mut poison = 0;
-    for compression in ["none", "gzip", "snappy", "lz4"] {
+    for compression in ["none", "gzip", "snappy", "lz4", "zstd"] {
         let producer: FutureProducer = ClientConfig::new()
             .set("bootstrap.servers", broker.address())
             .set("compression.type", compression)

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection};
@@ -30,9 +29,10 @@ async fn asks_nothing(url: &str, app: &TestApp, player: &str, channel: &str) -> 
     let mut holder = PgConnection::connect(url).await.unwrap();
     holder.execute("BEGIN").await.unwrap();
     holder.execute("LOCK TABLE pace IN ACCESS EXCLUSIVE MODE").await.unwrap();
-    let sent = tokio::time::timeout(Duration::from_secs(1), send(app, player, channel)).await;
+    // A question that is held up is given up soon, and the send is refused; or it goes on until the request's time is over.
+    let sent = send(app, player, channel).await;
     holder.execute("ROLLBACK").await.unwrap();
-    sent.is_ok_and(|reply| reply.status == 200)
+    sent.status == 200
 }
 
 #[tokio::test(flavor = "multi_thread")]
