@@ -67,7 +67,7 @@ impl Envelope {
         if v != FORM {
             return Err(format!("is an envelope of form {v}; this version reads form {FORM}"));
         }
-        let envelope: Self = serde_json::from_slice(bytes).map_err(not_one)?;
+        let mut envelope: Self = serde_json::from_slice(bytes).map_err(not_one)?;
         let fits = |text: &str, max: usize| !text.is_empty() && text.len() <= max && !text.contains('\0');
         if !fits(&envelope.id, MAX_ID) || !fits(&envelope.task, MAX_ID) || !fits(&envelope.key, MAX_KEY) {
             return Err("has an id, task or key that is empty, too long, or holds NUL".to_owned());
@@ -78,6 +78,8 @@ impl Envelope {
         if envelope.payload.get().contains("\\u0000") {
             return Err("has NUL in its payload".to_owned());
         }
+        // It helps whoever reads logs, and nothing depends on it.
+        envelope.trace = envelope.trace.filter(|trace| fits(trace, MAX_ID));
         Ok(envelope)
     }
 }

@@ -92,7 +92,9 @@ pub async fn run(app: &Arc<App>, mut stop: watch::Receiver<bool>) {
                     HandedOver::default()
                 });
                 failing = handed.failed > 0 && handed.failed == handed.count;
-                if let HandedOver { failed: 1.., why, .. } = &handed {
+                if let HandedOver { failed: 1.., why, .. } = &handed
+                    && app.queue.as_ref().is_some_and(|queue| queue.is_due(&format!("not taken {why:?}")))
+                {
                     tracing::warn!(failed = handed.failed, why, "the broker did not take tasks; they stay in the outbox");
                 }
                 // Somebody deleted it under us: it is made again.
@@ -139,7 +141,9 @@ async fn prepare(app: &App) -> bool {
             true
         }
         Err(error) => {
-            tracing::warn!(error, "topics can't be made now; trying again");
+            if queue.is_due(&format!("topics {error}")) {
+                tracing::warn!(error, "topics can't be made now; trying again");
+            }
             false
         }
     }

@@ -96,3 +96,4 @@ mod wordlist;
 mod wordlist_check;
 mod wordlist_files;
 mod worker_process;
+mod worker_turns;

@@ -124,16 +124,19 @@ impl Consumer {
         Some(Delivery { partition, offset, written_at: None, content: Err(format!("can't be read: {code}")) })
     }
 
-    /// Notes that all records before `offset` are done. A partition that is another's by now is its own affair.
-    pub fn commit(&self, partition: i32, offset: i64) {
+    /// Notes that all records before `offset` are done. False where that was not told to the broker. A partition that is
+    /// another's by now is its own affair.
+    pub fn commit(&self, partition: i32, offset: i64) -> bool {
         if self.doubtful.load(Ordering::Acquire) {
-            return;
+            return false;
         }
         let mut list = TopicPartitionList::new();
         let added = list.add_partition_offset(&self.config.topic, partition, Offset::Offset(offset));
         if let Err(fault) = added.and_then(|()| self.inner.load().commit(&list, CommitMode::Async)) {
             tracing::debug!(%fault, partition, offset, "not committed");
+            return false;
         }
+        true
     }
 
     /// Leaves the group, so that others take over at once.

@@ -69,7 +69,7 @@ impl Context {
 }
 
 /// What a line is but for its numbers, which differ each time: ports, milliseconds, counts.
-fn kind(text: &str) -> String {
+pub(super) fn kind(text: &str) -> String {
     text.chars().filter(|c| !c.is_ascii_digit()).collect()
 }
 

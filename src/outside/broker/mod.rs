@@ -49,6 +49,8 @@ pub struct Queue {
     sender: ArcSwap<Sender>,
     /// Held by whoever makes another producer.
     renewing: std::sync::Mutex<()>,
+    /// What was said of topics, and what not again so soon.
+    said: Context,
     /// Were the topics looked at? What was said of them then is not said again.
     looked: AtomicBool,
     /// Held by whoever sends a record by itself.
@@ -101,6 +103,7 @@ impl Queue {
             remembered_ms,
             sender,
             renewing: std::sync::Mutex::default(),
+            said: Context::new("topics"),
             looked: AtomicBool::new(false),
             by_itself: tokio::sync::Mutex::default(),
         })
@@ -119,7 +122,7 @@ impl Queue {
     pub async fn create_topics(&self) -> Result<bool, String> {
         let told = |fault: KafkaError| fault.to_string();
         let admin: AdminClient<Context> =
-            client(&self.config, "topics")?.create_with_context(Context::new("topics")).map_err(told)?;
+            client(&self.config, "topics")?.create_with_context(self.said.clone()).map_err(told)?;
         let why = |fault: KafkaError| match admin.inner().context().why() {
             Some(why) => format!("{fault}: {why}"),
             None => fault.to_string(),
@@ -169,6 +172,11 @@ impl Queue {
                 "the topic keeps records for longer than GUILDHALL_TASK_REMEMBERED; older ones will not be run"
             );
         }
+    }
+
+    /// Is it time to say something of this kind? Where a broker is away for long, the same is said every half minute.
+    pub fn is_due(&self, kind: &str) -> bool {
+        self.said.is_due(&context::kind(kind))
     }
 
     /// Sends an envelope.

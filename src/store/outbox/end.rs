@@ -45,7 +45,8 @@ macro_rules! bury_where {
 }
 
 /// Records how a try ended; `reason` says why it failed. With the `last` of a lane, or one that is to be tried again, its key
-/// is let go. False where the key is not whose it was: given to another meanwhile, whose word counts then, or set aside.
+/// is let go. False where the key is not whose it was: given to another meanwhile, whose word counts then, or set aside; or where
+/// the task was given up meanwhile.
 ///
 /// # Errors
 /// The database's.
@@ -72,11 +73,15 @@ pub async fn finish(
     let held = keys::lock(&mut tx, db, &lane.key).await?.filter(|key| key.holder == lane.holder);
     let Some(held) = held else { return Ok(false) };
     let ended = matches!(end, End::Done | End::Dead);
+    let mut is_there = true;
     match end {
         End::Done => {
             if tx.execute(GONE, values![id, attempt]).await? > 0 {
                 let (task, digest) = (&envelope.task, digest(&envelope.key));
                 tx.execute(DONE, values![id, task, &digest, attempt + 1, now, db.stage]).await?;
+            } else {
+                // Somebody gave it up meanwhile, and may have what is behind it, too: who takes the key next sees that.
+                is_there = false;
             }
         }
         End::Dead => {
@@ -92,11 +97,11 @@ pub async fn finish(
         }
     }
     let is_parked = held.parked_at.is_some();
-    if last || !ended || is_parked {
+    if last || !ended || is_parked || !is_there {
         keys::settle(&mut tx, db, &lane.key, !ended && held.marked > 0).await?;
     }
     tx.commit().await?;
-    Ok(!is_parked)
+    Ok(!is_parked && is_there)
 }
 
 /// Ends a task that nobody can run: what is wrong with it is wrong everywhere. A worker that has its key goes on with what it
@@ -164,7 +169,7 @@ pub struct Which<'a> {
     pub kind: &'a str,
     /// Given up, or stored, since.
     pub since: Millis,
-    /// Of dead ones: given up before, so that what dies again meanwhile is not taken again.
+    /// Given up, or stored, before: so that what dies again, or comes, meanwhile is not taken too.
     pub until: Millis,
     /// Of dead ones: with this in their reason.
     pub reason: &'a str,
@@ -227,11 +232,10 @@ async fn revive_all(db: &Db, ids: Vec<String>) -> Result<u64> {
 /// # Errors
 /// The database's.
 pub async fn drop_some(db: &Db, which: Which<'_>, batch: i64) -> Result<u64> {
-    const CHOOSE: &str =
-        "SELECT key FROM outbox WHERE stage = $1 AND task = $2 AND since >= $3 ORDER BY since LIMIT $4";
-    let Which { kind, since, reason, .. } = which;
+    const CHOOSE: &str = "SELECT key FROM outbox WHERE stage = $1 AND task = $2 AND since >= $3 AND since < $5 ORDER BY since LIMIT $4";
+    let Which { kind, since, until, .. } = which;
     let now = db.now().await?;
-    let chosen: Vec<(String,)> = db.all(CHOOSE, values![db.stage, kind, since, batch]).await?;
+    let chosen: Vec<(String,)> = db.all(CHOOSE, values![db.stage, kind, since, batch, until]).await?;
     let mut keys: Vec<String> = chosen.into_iter().map(|(key,)| key).collect();
     keys.sort();
     keys.dedup();
@@ -239,7 +243,7 @@ pub async fn drop_some(db: &Db, which: Which<'_>, batch: i64) -> Result<u64> {
     for key in keys {
         let mut tx = db.begin().await?;
         let held = keys::lock(&mut tx, db, &key).await?;
-        dropped += drop_of_key(&mut tx, db, &key, (kind, since, batch), (now, reason)).await?;
+        dropped += drop_of_key(&mut tx, db, &key, (which, batch), now).await?;
         // Who works on it, or hands it over, lets it go by themselves.
         if held.is_some_and(|held| !(matches!(held.hold.as_str(), "leased" | "handing") && held.due_at > now))
         {
@@ -254,14 +258,15 @@ async fn drop_of_key(
     tx: &mut Tx,
     db: &Db,
     key: &str,
-    (kind, since, batch): (&str, Millis, i64),
-    (now, reason): (Millis, &str),
+    (which, batch): (Which<'_>, i64),
+    now: Millis,
 ) -> Result<u64> {
     const OF_KEY: &str = "SELECT id FROM outbox WHERE stage = $1 AND key = $2 AND task = $3 AND since >= $4
-        ORDER BY place, n LIMIT $5";
+        AND since < $6 ORDER BY place, n LIMIT $5";
+    let Which { kind, since, until, reason } = which;
     const DEAD: &str = bury_where!("id = $4");
     const GONE: &str = "DELETE FROM outbox WHERE id = $1";
-    let ids: Vec<(String,)> = tx.all(OF_KEY, values![db.stage, key, kind, since, batch]).await?;
+    let ids: Vec<(String,)> = tx.all(OF_KEY, values![db.stage, key, kind, since, batch, until]).await?;
     let mut dropped = 0;
     for (id,) in ids {
         tx.execute(DEAD, values![now, reason, 0_i64, &id]).await?;

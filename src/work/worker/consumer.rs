@@ -28,6 +28,8 @@ const WAITING: usize = 256;
 const COMMIT: Duration = Duration::from_millis(200);
 /// The clocks of a broker and of a database may differ by so much.
 const CLOCKS_DIFFER_MS: Millis = 300_000;
+/// So often a record is tried that the database refuses for what it is; one that is away does not count.
+const FAULTS: usize = 5;
 /// The pause after a fault of the database.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -63,7 +65,11 @@ impl Worker {
                     Err(fault) => tracing::error!(%fault, "a record was not worked on to its end"),
                 },
                 _ = tick.tick() => {
-                    progress.advanced().into_iter().for_each(|(partition, offset)| consumer.commit(partition, offset));
+                    for (partition, offset) in progress.advanced() {
+                        if !consumer.commit(partition, offset) {
+                            progress.not_committed(partition);
+                        }
+                    }
                     if let Err(error) = self.enqueue_due().await {
                         tracing::warn!(error = error.for_log(), "what is due can't be enqueued");
                     }
@@ -76,7 +82,9 @@ impl Worker {
                 progress.end(partition, offset);
             }
         }
-        progress.advanced().into_iter().for_each(|(partition, offset)| consumer.commit(partition, offset));
+        for (partition, offset) in progress.advanced() {
+            consumer.commit(partition, offset);
+        }
         consumer.leave().await;
         let _ = given_back.await;
     }
@@ -88,7 +96,13 @@ impl Worker {
                 Ok(()) => return true,
                 // What can't be recorded must not be committed.
                 Err(error) => {
-                    tracing::warn!(error = error.for_log(), "the database does not answer; the task waits")
+                    let Item { partition, offset, .. } = &item;
+                    tracing::warn!(
+                        error = error.for_log(),
+                        partition,
+                        offset,
+                        "a record can't be worked on now; it waits"
+                    );
                 }
             }
             tokio::time::sleep(PAUSE).await;
@@ -96,19 +110,30 @@ impl Worker {
         false
     }
 
-    /// Does with a record what is to be done with it, and records that. What makes our own code panic would do so each
-    /// time, and is given up: nothing that comes from a topic holds up what is behind it.
+    /// Does with a record what is to be done with it, and records that. What makes our own code panic, or is refused by the
+    /// database for what it is, would do so each time, and is given up: nothing that comes from a topic holds up what is behind it.
     pub(super) async fn handle_once(&self, item: &Item, time: WorkTime) -> Result<()> {
-        let handled = caught(async {
-            match &item.content {
-                Content::Task(envelope) if self.is_forgotten(envelope, item.written_at).await? => Ok(()),
-                Content::Task(envelope) => self.run_now(envelope.clone(), time).await,
-                Content::Unreadable { bytes, reason } => self.bury(item, bytes, reason).await,
+        let mut faults = 0;
+        loop {
+            match caught(self.handle_content(item, time)).await {
+                Ok(Err(error @ Error::Internal(_))) => {
+                    faults += 1;
+                    if faults == FAULTS {
+                        return self.give_up(item, &error.for_log()).await;
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Ok(handled) => return handled,
+                Err(panic) => return self.give_up(item, &panic).await,
             }
-        });
-        match handled.await {
-            Ok(handled) => handled,
-            Err(panic) => self.give_up(item, &panic).await,
+        }
+    }
+
+    async fn handle_content(&self, item: &Item, time: WorkTime) -> Result<()> {
+        match &item.content {
+            Content::Task(envelope) if self.is_forgotten(envelope, item.written_at).await? => Ok(()),
+            Content::Task(envelope) => self.run_now(envelope.clone(), time).await,
+            Content::Unreadable { bytes, reason } => self.bury(item, bytes, reason).await,
         }
     }
 
@@ -139,12 +164,7 @@ impl Worker {
 
     async fn give_up(&self, item: &Item, why: &str) -> Result<()> {
         let Item { partition, offset, content, .. } = item;
-        tracing::error!(
-            partition,
-            offset,
-            why,
-            "the worker itself panicked over a record, which is given up"
-        );
+        tracing::error!(partition, offset, why, "a record that can't be worked on is given up");
         match content {
             Content::Task(envelope) => outbox::give_up(&self.app.db, envelope, why).await,
             Content::Unreadable { .. } => {

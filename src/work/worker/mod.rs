@@ -4,14 +4,16 @@
 //! tasks in their order. A task that fails is tried again later and later; one that fails for good, or panics every time,
 //! becomes a dead letter with the reason (`ends`).
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::app::App;
 use crate::base::clock::Millis;
@@ -21,14 +23,13 @@ use crate::base::panic::caught;
 use crate::outside::envelope::Envelope;
 use crate::store::handover;
 use crate::store::outbox::{self, End, Lane, Taken, Wanted};
-use crate::store::schedule;
-use crate::work::task::{Entry, Failure, Task};
-use crate::work::tasks::retention::Retention;
+use crate::work::task::{Entry, Failure};
 
 mod batch;
 mod consumer;
 mod ends;
 mod lanes;
+mod planned;
 mod progress;
 mod time;
 
@@ -40,8 +41,8 @@ const LEASE_MS: Millis = 15_000;
 const RENEWED: Duration = Duration::from_secs(5);
 /// How often the outbox is looked at while nothing is due.
 const IDLE: Duration = Duration::from_millis(250);
-/// How often the retention sweep runs.
-const SWEEP_MS: Millis = 3_600_000;
+/// The same while it can take no more.
+const FULL: Duration = Duration::from_secs(1);
 /// Why tasks are given up, as figures have it.
 pub const DEAD_REASONS: &[&str] = &["refused", "time", "fault", "held others up", "unrunnable"];
 /// What was due for so long, and was not taken by anybody, is told of.
@@ -71,8 +72,9 @@ pub struct Worker {
     swept: AtomicI64,
     /// The last second in which it was looked at what is scheduled.
     looked: AtomicI64,
-    /// The last minute in which it was told what nobody runs.
-    told: AtomicI64,
+    /// The last time it was looked for what nobody runs, and when each was told of.
+    looked_left: AtomicI64,
+    told: Mutex<HashMap<String, Millis>>,
     /// Who runs one over which workers have died again and again: one at a time, so that no other is taken for the culprit.
     suspect: Semaphore,
 }
@@ -88,7 +90,8 @@ impl Worker {
             runnable,
             swept: AtomicI64::new(0),
             looked: AtomicI64::new(0),
-            told: AtomicI64::new(0),
+            looked_left: AtomicI64::new(0),
+            told: Mutex::default(),
             suspect: Semaphore::new(1),
         })
     }
@@ -144,14 +147,15 @@ impl Worker {
                 tracing::warn!(error = error.for_log(), "the outbox can't be read; trying again");
                 Vec::new()
             });
-            let idle = due.is_empty();
+            // While others run there may be room for more, and what is planned comes due.
+            let pause = if room > due.len() { IDLE } else { FULL };
             for lane in due {
                 let (worker, stop) = (Arc::clone(&self), stop.clone());
                 running.spawn(async move { worker.work(lane, WorkTime::unlimited(), Some(&stop)).await });
             }
             tokio::select! {
                 Some(_) = running.join_next() => {}
-                () = tokio::time::sleep(IDLE), if idle => {}
+                () = tokio::time::sleep(pause) => {}
                 _ = stop.changed() => {}
             }
         }
@@ -217,66 +221,22 @@ impl Worker {
         outbox::lease(&self.app.db, wanted, room, LEASE_MS).await
     }
 
-    /// Enqueues what is scheduled and due, looked for once a second, and what is done every hour.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn enqueue_due(&self) -> Result<()> {
-        self.enqueue_sweep().await?;
-        let second = self.app.clock.now() / 1_000;
-        if self.looked.swap(second, Ordering::Relaxed) != second {
-            schedule::fire(&self.app.db).await?;
-        }
-        let minute = second / 60;
-        if self.told.swap(minute, Ordering::Relaxed) != minute {
-            self.tell_left().await?;
-        }
-        Ok(())
-    }
-
-    /// Tells of tasks that have been due for a minute, that can't be run here, and that nobody else ran.
-    async fn tell_left(&self) -> Result<()> {
-        let given_back = self.app.queue.is_some();
-        for left in outbox::left(&self.app.db, &self.runnable, given_back, LEFT_MS).await? {
-            let waited_s = (self.app.db.now().await? - left.due_at) / 1_000;
-            let outbox::Left { task, keys, .. } = left;
-            tracing::warn!(
-                task,
-                keys,
-                waited_s,
-                "tasks wait that nobody runs: none knows them, or has what they take"
-            );
-        }
-        Ok(())
-    }
-
-    /// Enqueues what is done every hour, once for all workers; the newest code under test leaves it to the others.
-    async fn enqueue_sweep(&self) -> Result<()> {
-        if self.app.config.is_latest() {
-            return Ok(());
-        }
-        let period = self.app.clock.now() / SWEEP_MS;
-        if self.swept.load(Ordering::Relaxed) != period {
-            // The id names the hour: however many workers there are, one sweep an hour is enqueued.
-            let id = format!("{}-{period}", Retention::NAME);
-            outbox::enqueue_once(&self.app.db, &id, Retention::NAME, Retention::NAME, "{}").await?;
-            self.swept.store(period, Ordering::Relaxed);
-        }
-        Ok(())
-    }
-
     /// Runs tasks of a key that is held, one after the other, and says how many. The first that is to be tried again, or the
     /// end of the time, lets the key go.
     async fn work(&self, lane: Lane, time: WorkTime, stop: Option<&watch::Receiver<bool>>) -> usize {
+        self.holding(&lane, self.work_on(&lane, time, stop)).await
+    }
+
+    async fn work_on(&self, lane: &Lane, time: WorkTime, stop: Option<&watch::Receiver<bool>>) -> usize {
         let count = lane.tasks.len();
         for (nth, taken) in lane.tasks.iter().enumerate() {
             let stopped = stop.is_some_and(|stop| *stop.borrow());
             // What was claimed alone has its try; what a lane holds besides waits for the next worker.
             if nth > 0 && (stopped || !time.is_left()) {
-                self.let_go(&lane).await;
+                self.let_go(lane).await;
                 return nth;
             }
-            if !self.attempt(&lane, taken, nth + 1 == count, time).await {
+            if !self.attempt(lane, taken, nth + 1 == count, time).await {
                 return nth + 1;
             }
         }
@@ -300,7 +260,7 @@ impl Worker {
         } else if suspected && alone.is_none() {
             Err(Failure::LeftAlone(SUSPECT_PAUSE_MS))
         } else {
-            self.holding(lane, self.one_try(entry, envelope, time)).await
+            self.one_try(entry, envelope, time).await
         };
         drop(alone);
         let held_up_ms = match &result {
@@ -379,14 +339,15 @@ impl Worker {
         false
     }
 
-    /// Renews the hold on a key as long as a task of it runs. Whoever lost it meanwhile (a process that stood still) comes too
+    /// Renews the hold on a key as long as its tasks are worked on, one after the other. Whoever lost it meanwhile (a process that stood still) comes too
     /// late to record its end.
     async fn holding<T>(&self, lane: &Lane, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
+        let mut renewed = tokio::time::interval_at(Instant::now() + RENEWED, RENEWED);
         loop {
             tokio::select! {
                 done = &mut work => return done,
-                () = tokio::time::sleep(RENEWED) => {
+                _ = renewed.tick() => {
                     if let Err(error) = outbox::renew(&self.app.db, lane, LEASE_MS).await {
                         tracing::warn!(error = error.for_log(), key = lane.key, "the hold on a key can't be renewed now");
                     }

@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+/// No offset.
+const NEVER: i64 = -1;
+
 /// The open records of all partitions.
 #[derive(Default)]
 pub(super) struct Progress {
@@ -28,6 +31,13 @@ impl Progress {
     pub(super) fn end(&mut self, partition: i32, offset: i64) {
         if let Some(partition) = self.partitions.get_mut(&partition) {
             partition.open.remove(&offset);
+        }
+    }
+
+    /// What was said of a partition last did not reach the broker: it is said again.
+    pub(super) fn not_committed(&mut self, partition: i32) {
+        if let Some(partition) = self.partitions.get_mut(&partition) {
+            partition.committed = NEVER;
         }
     }
 
