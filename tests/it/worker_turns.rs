@@ -88,7 +88,8 @@ async fn a_slow_lane_keeps_its_key_and_leaves_others_their_turn() {
     let beside = async || (0..4).all(|n| ran().contains(&format!("beside-{n}"))).then_some(());
     eventually("what came beside them", beside).await;
     assert!(count() < SLOW, "only once the slow ones were done");
-    eventually("all", async || (count() >= SLOW).then_some(())).await;
+    let has_run = |n| ran().contains(&format!("turns-{n}"));
+    eventually("all", async || (0..SLOW).all(has_run).then_some(())).await;
     let _ = stop.send(true);
     for worker in workers {
         worker.await.unwrap();
