@@ -120,6 +120,9 @@ async fn busy(stream: Stream, peer: Peer, shared: &Arc<Shared>, activity: &Arc<A
                 let parts = connection.into_parts();
                 let mut stream = parts.io.into_inner();
                 let upgrade = lock(&upgrade).take();
+                if ended.as_ref().is_err_and(hyper::Error::is_parse) {
+                    note_nonsense(peer, shared);
+                }
                 if ended.is_ok()
                     && let Some(upgrade) = upgrade
                 {
@@ -152,6 +155,15 @@ async fn busy(stream: Stream, peer: Peer, shared: &Arc<Shared>, activity: &Arc<A
     }
     let _ = timeout(LEAVING, connection.into_parts().io.into_inner().shutdown()).await;
     After::Ended
+}
+
+/// What is no request at all counts as one of its address. (Behind a proxy of ours nobody knows whose it was.)
+fn note_nonsense(peer: Peer, shared: &Shared) {
+    let app = shared.router.app();
+    metrics::counter!("guildhall_requests_unreadable_total").increment(1);
+    if !app.config.trusted_proxies.contains(peer.0) {
+        let _ = app.rates.count_address(peer.0, app.clock.now());
+    }
 }
 
 /// Says yes to a request for a socket, which is opened when the answer is written; or what is wrong with it.

@@ -52,6 +52,10 @@ pub const FIGURES: &[Figure] = &[
     counter("guildhall_requests_total", "Requests answered, by controller, action and code."),
     counter("guildhall_requests_shed_total", "Requests refused because too many were answered already."),
     counter("guildhall_connections_refused_total", "Connections refused because their address had too many."),
+    counter(
+        "guildhall_requests_unreadable_total",
+        "What came in a request's place and is none, by HTTP's rules.",
+    ),
     histogram("guildhall_request_duration_seconds", "Time to answer a request, by controller and action."),
     gauge("guildhall_waiting", "Polls that wait for something to be said, and sockets."),
     gauge("guildhall_sockets", "Sockets that are open."),

@@ -2,6 +2,8 @@
 //! gateway checks. A panic would be an invocation error: without our line in the log, without a request id, and counted
 //! against the version. What can be no request is answered like any other broken one.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -30,7 +32,8 @@ pub(super) struct Asked {
 /// # Errors
 /// It is no gateway's.
 pub(super) fn read(event: &RawValue) -> Result<(LambdaRequest, Asked), serde_json::Error> {
-    let (mut request, mut broken) = match serde_json::from_str(event.get()) {
+    let event = &whole_characters(event.get());
+    let (mut request, mut broken) = match serde_json::from_str(event) {
         Ok(request) => (request, None),
         // A header or a method that HTTP has not makes it look like no event at all.
         Err(fault) => match serde_json::from_str(&without_head(event)?.to_string()) {
@@ -64,9 +67,41 @@ fn uri(path: &str, query: &str) -> Result<Uri, Option<Broken>> {
     whole.map_err(|_| path.parse::<Uri>().is_ok().then_some(Broken("query: it is not as HTTP has it")))
 }
 
+/// JSON may have halves of characters (`\ud83d` alone), which are no text: each becomes the sign for what can't be shown.
+fn whole_characters(json: &str) -> Cow<'_, str> {
+    let code = |at: usize| {
+        let digits = json.get(at..at + 6)?.strip_prefix("\\u")?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let (mut made, mut copied, mut at) = (String::new(), 0, 0);
+    while let Some(found) = json[at..].find('\\') {
+        at += found;
+        let (first, second) = (code(at), code(at + 6));
+        let is_half = first.is_some_and(|first| (0xd800..=0xdfff).contains(&first));
+        let is_whole = first.is_some_and(|first| first < 0xdc00)
+            && second.is_some_and(|second| (0xdc00..=0xdfff).contains(&second));
+        if is_half && !is_whole {
+            made.push_str(&json[copied..at]);
+            made.push_str("\\ufffd");
+            copied = at + 6;
+        }
+        at += match (is_half, is_whole) {
+            (true, true) => 12,
+            (true, false) => 6,
+            // A backslash and what it stands before, which is a character of any length only where this is no JSON.
+            (false, _) => 1 + json[at + 1..].chars().next().map_or(0, char::len_utf8),
+        };
+    }
+    if copied == 0 {
+        return Cow::Borrowed(json);
+    }
+    made.push_str(&json[copied..]);
+    Cow::Owned(made)
+}
+
 /// The same event without what stands in a request's head beside its path, if it has that.
-fn without_head(event: &RawValue) -> Result<Value, serde_json::Error> {
-    let mut event: Value = serde_json::from_str(event.get())?;
+fn without_head(event: &str) -> Result<Value, serde_json::Error> {
+    let mut event: Value = serde_json::from_str(event)?;
     for name in ["headers", "multiValueHeaders"] {
         if let Some(headers) = event.get_mut(name) {
             *headers = json!({});
@@ -142,6 +177,8 @@ fn as_it_came(query: &QueryMap) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn read(event: &Value) -> Asked {
@@ -253,5 +290,29 @@ mod tests {
     fn another_platforms_event_is_none() {
         let raw = serde_json::value::to_raw_value(&json!({ "task": "retention.v1" })).unwrap();
         assert!(super::read(&raw).is_err());
+    }
+
+    #[test]
+    fn halves_of_characters_become_a_sign() {
+        for (json, expected) in [
+            (r#""\ud83d""#, "\u{fffd}"),
+            (r#""\udc00x""#, "\u{fffd}x"),
+            (r#""\ud83d\ud83d\ude00""#, "\u{fffd}\u{1f600}"),
+            (r#""\ud83d\ude00""#, "\u{1f600}"),
+            (r#""\\ud83d""#, "\\ud83d"),
+            (r#""\\\ud83d\n""#, "\\\u{fffd}\n"),
+        ] {
+            assert_eq!(serde_json::from_str::<String>(&whole_characters(json)).unwrap(), expected, "{json}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn other_events_stay_as_they_are(text in ".*", broken in "(\\\\|u|d|8|é|\"){0,12}") {
+            let json = serde_json::to_string(&text).unwrap();
+            prop_assert_eq!(whole_characters(&json), json.as_str());
+            // And nothing panics.
+            whole_characters(&broken);
+        }
     }
 }

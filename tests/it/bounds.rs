@@ -328,3 +328,29 @@ async fn a_head_that_is_too_large_is_told() {
         assert!(answer.starts_with(b"HTTP/1.1 431 "), "{}", String::from_utf8_lossy(&answer));
     }
 }
+
+/// Whoever sends something else than HTTP pays for it as for requests.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_request_counts_as_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let metrics = format!("127.0.0.1:{}", free_port());
+    let variables = [
+        ("GUILDHALL_METRICS_LISTEN", metrics.as_str()),
+        ("GUILDHALL_RATE", "3/60s"),
+        ("GUILDHALL_TRUSTED_PROXIES", "none"),
+    ];
+    let process = Process::start(&folder.path().join("data"), &variables);
+    for _ in 0..3 {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", process.port)).unwrap();
+        std::io::Write::write_all(&mut stream, b"\x16\x03\x01 hello\r\n\r\n").unwrap();
+        let _ = std::io::Read::read_to_end(&mut stream, &mut Vec::new());
+    }
+    eventually("they are counted", async || {
+        let figures = get_text(&metrics, "/metrics").await;
+        figures.contains("guildhall_requests_unreadable_total 3").then_some(())
+    })
+    .await;
+    let mut connection = process.connect().await.unwrap();
+    let answer = connection.call("", "/message/list?channel=x", None).await.unwrap();
+    assert_eq!(answer.status, 429, "{}", answer.body);
+}
