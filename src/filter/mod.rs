@@ -15,6 +15,7 @@ use unicode_segmentation::UnicodeSegmentation;
 
 mod accept;
 mod action;
+mod alike;
 mod budget;
 mod build;
 pub mod display;
@@ -22,6 +23,7 @@ mod fold;
 mod forms;
 pub mod policy;
 mod readings;
+mod region;
 mod search;
 mod suspicion;
 mod variants;

@@ -7,6 +7,7 @@ use super::accept::{self, Rules};
 use super::budget::Steps;
 use super::build::{Finder, Found};
 use super::readings;
+use super::region::region;
 use super::suspicion::suspicious;
 use super::view::{Plain, Reading, Squeezed};
 use super::walk::{self, Paths};
@@ -85,7 +86,7 @@ impl Filter {
         });
         let mixes = !text.is_ascii() && readings::mixes_scripts(text);
         let kept = if mixes { steps.left / 2 } else { 0 };
-        if let Some(part) = both(walk::region(&plain.text, self.words.longest), joined) {
+        if let Some(part) = both(region(&plain.text, self.words.longest), joined) {
             steps.left -= kept;
             walk::search(&self.words, (&plain.text, false), part, (paths, squeezed, steps));
             steps.left += kept;

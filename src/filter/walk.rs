@@ -12,11 +12,11 @@ use std::ops::Range;
 use aho_corasick::automaton::StateID;
 
 use super::accept::{self, Rules};
+use super::alike::{Alike, Walked};
 use super::budget::Steps;
 use super::build::{Automata, Finder};
 use super::fold::{is_alphabetic, is_voicing, is_word_character};
-use super::readings::{Choice, choices, is_ambiguous, may_be_ambiguous};
-use super::suspicion::Longest;
+use super::readings::{Choice, choices};
 use super::view::{Gap, Letter, Squeezed};
 
 /// Steps from one beginning: a few at first, which is enough for nearly all, and as many as there are in the end.
@@ -31,60 +31,12 @@ const FIND: u32 = 6;
 const FREE: u32 = 16;
 /// In a text with so many beginnings it is remembered what was found from where; shorter ones are walked as fast.
 const REMEMBERING: usize = 48;
-/// By so many bytes behind a beginning others that read the same are looked for; so many at most are read ahead of a place.
-const ALIKE: usize = 8;
+/// So many bytes at most are read ahead of a place.
 const AHEAD: usize = 8;
 /// Nothing is read at a place yet.
 const UNREAD: u32 = u32::MAX;
 /// Words with a sign in place of a letter have so many letters, so that the others tell which word it is.
 const HOLE_LETTERS: usize = 5;
-
-/// The bytes around places that can be read in more than one way; none where there is no such place.
-pub(super) fn region(folded: &str, longest: Longest) -> Option<Range<usize>> {
-    if !folded.bytes().any(may_be_ambiguous) {
-        return None;
-    }
-    let mut places = None::<(usize, usize)>;
-    let mut note = |at: usize| places = Some((places.map_or(at, |(first, _)| first), at));
-    let (mut before, mut word) = (None, Word::default());
-    let mut characters = folded.char_indices().peekable();
-    while let Some((at, character)) = characters.next() {
-        word.take(at, character, &mut note);
-        // Chinese and most of English go the short way.
-        let candidate = !character.is_ascii_lowercase() && character != ' ' || character == 'v';
-        if candidate && is_ambiguous(before, character, characters.peek().map(|(_, after)| *after)) {
-            note(at);
-        }
-        before = Some(character);
-    }
-    word.take(folded.len(), ' ', &mut note);
-    let (first, last) = places?;
-    Some(longest.around(folded, first, last))
-}
-
-/// The word that is being read: digits in it that stand for several letters are ambiguous where it has a letter too.
-#[derive(Default)]
-struct Word {
-    has_letter: bool,
-    digits: Option<(usize, usize)>,
-}
-
-impl Word {
-    fn take(&mut self, at: usize, character: char, note: &mut impl FnMut(usize)) {
-        match character {
-            '1' | '2' | '6' => self.digits = Some((self.digits.map_or(at, |(first, _)| first), at)),
-            _ if character.is_ascii_alphabetic() => self.has_letter = true,
-            _ if character.is_ascii_digit() => {}
-            _ => {
-                if let (true, Some((first, last))) = (self.has_letter, self.digits) {
-                    note(first);
-                    note(last);
-                }
-                *self = Self::default();
-            }
-        }
-    }
-}
 
 /// The ways that a walk takes, and what it needs to know of the text; used again from text to text.
 #[derive(Default)]
@@ -99,24 +51,11 @@ pub(super) struct Paths {
     beginnings: Vec<u32>,
     /// By entry and beginning: where the find ends.
     found: HashMap<(u32, u32), u32>,
-    /// The last beginning of those with the same bytes behind them.
-    walked: HashMap<[u8; ALIKE], Walked>,
+    alike: Alike,
     /// The finds of this beginning.
     fresh: Vec<(u32, u32)>,
     /// Beginnings of ways with a sign that may stand for any letter.
     holed: Vec<u32>,
-}
-
-/// A beginning that was followed.
-struct Walked {
-    at: usize,
-    /// Behind the last byte that was looked at.
-    reach: usize,
-    /// With so many steps at most, and to its end?
-    share: u32,
-    whole: bool,
-    met_hole: bool,
-    finds: Vec<(u32, u32)>,
 }
 
 impl Paths {
@@ -223,7 +162,7 @@ impl Walk<'_> {
     /// Follows all of them as far as the steps go. A few from each, and twice as many from those that are left, again and again: so
     /// what goes far takes nothing from what needs little. Those with a space before them, where words begin, are ahead.
     fn follow(&mut self, beginnings: &mut Vec<u32>, steps: &mut Steps) {
-        self.paths.walked.clear();
+        self.paths.alike.clear();
         let all = Turn { unlike: beginnings.len() as u32, share: 0 };
         self.turns = [all, all];
         let mut most = FEW;
@@ -281,35 +220,18 @@ impl Walk<'_> {
             steps.pay(self.steps + std::mem::take(&mut self.reading));
             whole &= self.steps <= self.share;
         }
-        if self.remembers
-            && let Some(key) = self.key(at)
-        {
+        if self.remembers {
             let (reach, share, finds) = (self.reach, self.share, self.paths.fresh.clone());
             let walked = Walked { at, reach, share, whole, met_hole: self.met_hole, finds };
-            self.paths.walked.insert(key, walked);
+            self.paths.alike.note(self.text, walked);
         }
         self.note_hole(at, self.met_hole);
         whole
     }
 
-    fn key(&self, at: usize) -> Option<[u8; ALIKE]> {
-        self.text.as_bytes().get(at..at + ALIKE)?.try_into().ok()
-    }
-
-    /// Where another beginning was followed that reads the same as far as anybody looked, the same is found from this one. So
-    /// what is repeated a thousand times takes no steps from what stands beside it.
+    /// Where another beginning was followed that reads the same, the same is found from this one.
     fn recall(&mut self, at: usize, steps: &mut Steps) -> Option<bool> {
-        let bytes = self.text.as_bytes();
-        let walked = self.paths.walked.get(&self.key(at)?)?;
-        if !walked.whole && walked.share < self.share {
-            return None;
-        }
-        // With the character before it, of which they begin behind.
-        let before = |at: usize| self.text[..at].chars().next_back();
-        let there = bytes.get(walked.at..walked.reach)?;
-        if bytes.get(at..at + there.len())? != there || before(at) != before(walked.at) {
-            return None;
-        }
+        let walked = self.paths.alike.of(self.text, at, self.share)?;
         steps.pay(1 + walked.finds.len() as u32);
         for (entry, length) in &walked.finds {
             let furthest = self.paths.found.entry((*entry, at as u32)).or_default();

@@ -116,7 +116,7 @@ async fn migrate_once(connection: &mut PgConnection, ours: &'static Migrator) ->
     connection.ensure_migrations_table(migrations::TABLE).await?;
     for step in &missing {
         if step.no_tx {
-            clear_away(connection, step.sql.as_str()).await.map_err(|fault| Fault::Told(text(&fault)))?;
+            prepare(connection, step.sql.as_str()).await?;
         }
         connection.apply(migrations::TABLE, step).await?;
     }
@@ -124,19 +124,22 @@ async fn migrate_once(connection: &mut PgConnection, ours: &'static Migrator) ->
     Ok(missing.len())
 }
 
-/// Before a step that is no transaction, which builds an index beside those who write: an earlier try of it may have left one that
-/// holds nothing. It waits for older transactions, however long they take, and holds up nobody meanwhile.
-async fn clear_away(connection: &mut PgConnection, sql: &str) -> sqlx::Result<()> {
+/// Before a step that is no transaction, which builds an index beside those who write: it waits for older transactions, however
+/// long they take, and holds up nobody meanwhile. An earlier try of it that was cut short may have left one that holds nothing,
+/// and would be taken for it.
+async fn prepare(connection: &mut PgConnection, sql: &str) -> Result<(), Fault> {
     const UNFINISHED: &str = "SELECT c.relname::text FROM pg_catalog.pg_index i
         JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
         WHERE NOT i.indisvalid AND n.nspname = ANY (current_schemas(FALSE))";
-    sqlx::query("SET lock_timeout = 0").execute(&mut *connection).await?;
-    let names: Vec<String> = sqlx::query_scalar(UNFINISHED).fetch_all(&mut *connection).await?;
-    for name in names.iter().filter(|name| sql.split_whitespace().any(|word| word == **name)) {
-        let drop = format!("DROP INDEX CONCURRENTLY IF EXISTS \"{name}\"");
-        sqlx::query(sqlx::AssertSqlSafe(drop)).execute(&mut *connection).await?;
+    sqlx::query("SET lock_timeout = 0").execute(&mut *connection).await.map_err(MigrateError::Execute)?;
+    let names: Vec<String> =
+        sqlx::query_scalar(UNFINISHED).fetch_all(connection).await.map_err(MigrateError::Execute)?;
+    match names.iter().find(|name| sql.split_whitespace().any(|word| word == **name)) {
+        Some(name) => Err(Fault::Told(format!(
+            "an earlier try left the index {name} unfinished: DROP INDEX CONCURRENTLY {name}, and migrate again"
+        ))),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// A connection; where there is none, why, with the place that was asked. A server that is just starting is given a moment.

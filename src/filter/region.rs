@@ -1,0 +1,53 @@
+//! Which part of a text the walk goes over: around the places that can be read in more than one way.
+
+use std::ops::Range;
+
+use super::readings::{is_ambiguous, may_be_ambiguous};
+use super::suspicion::Longest;
+
+/// The bytes around places that can be read in more than one way; none where there is no such place.
+pub(super) fn region(folded: &str, longest: Longest) -> Option<Range<usize>> {
+    if !folded.bytes().any(may_be_ambiguous) {
+        return None;
+    }
+    let mut places = None::<(usize, usize)>;
+    let mut note = |at: usize| places = Some((places.map_or(at, |(first, _)| first), at));
+    let (mut before, mut word) = (None, Word::default());
+    let mut characters = folded.char_indices().peekable();
+    while let Some((at, character)) = characters.next() {
+        word.take(at, character, &mut note);
+        // Chinese and most of English go the short way.
+        let candidate = !character.is_ascii_lowercase() && character != ' ' || character == 'v';
+        if candidate && is_ambiguous(before, character, characters.peek().map(|(_, after)| *after)) {
+            note(at);
+        }
+        before = Some(character);
+    }
+    word.take(folded.len(), ' ', &mut note);
+    let (first, last) = places?;
+    Some(longest.around(folded, first, last))
+}
+
+/// The word that is being read: digits in it that stand for several letters are ambiguous where it has a letter too.
+#[derive(Default)]
+struct Word {
+    has_letter: bool,
+    digits: Option<(usize, usize)>,
+}
+
+impl Word {
+    fn take(&mut self, at: usize, character: char, note: &mut impl FnMut(usize)) {
+        match character {
+            '1' | '2' | '6' => self.digits = Some((self.digits.map_or(at, |(first, _)| first), at)),
+            _ if character.is_ascii_alphabetic() => self.has_letter = true,
+            _ if character.is_ascii_digit() => {}
+            _ => {
+                if let (true, Some((first, last))) = (self.has_letter, self.digits) {
+                    note(first);
+                    note(last);
+                }
+                *self = Self::default();
+            }
+        }
+    }
+}
