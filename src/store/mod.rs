@@ -83,7 +83,7 @@ pub struct Db {
     /// Was a task enqueued since somebody asked?
     enqueued: AtomicBool,
     hub: Arc<Hub>,
-    /// How many members of a channel were online, and when that was, by the channel's key.
+    /// How many members of a channel were online, and until when that is believed, by the channel's key.
     online: Cache<i64, (Instant, i64)>,
     pages: message::Pages,
     blocks: block::KnownBlocks,
