@@ -14,7 +14,7 @@ pub(crate) const TEXT: usize = 2_000;
 const TRIES: u32 = 60;
 /// What it found, from several beginnings: repeated to a text's length, the dearest there are.
 pub(crate) const WORST: [&str; 10] =
-    ["ass^", "as}a", "mm[h", "tat!", "\\ish", "5]=]<~€t", "δ+[ξ爪㌖[", "㌖2-", "几几几几几c", "几o几几"];
+    ["as}a", "5]=]<~€t", "δ+[ξ爪㌖[", "几几几几几c", "ti$", "$ti", "i$7", "7|$", "+1s", "7|s"];
 
 /// So many entries, half of them made of syllables and half of Chinese characters.
 pub(crate) fn words(count: usize) -> String {

@@ -59,6 +59,16 @@ impl Steps {
         10_000 + 24 * bytes as u32
     }
 
+    /// The same for what is looked for once more, without separators, repeats and leet.
+    pub(super) const fn further_finds_of(bytes: usize) -> u32 {
+        10_000 + 6 * bytes as u32
+    }
+
+    /// Gives up a part of the walk for finds that were paid for: what is full of hits is read in fewer ways.
+    pub(super) fn spend_on_finds(&mut self, work: u32) {
+        self.left = self.left.saturating_sub(work / 2).max(self.left / 4);
+    }
+
     /// Pays for a find of so many letters out of that; false where it is used up.
     pub(super) fn pay_find(&mut self, letters: usize, left: &mut u32) -> bool {
         let work = 4 + letters as u32 / 4;

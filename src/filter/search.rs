@@ -150,7 +150,8 @@ impl Filter {
         (steps, finds): (&mut Steps, &mut Vec<Find>),
     ) -> Option<Range<usize>> {
         view.read(plain, part, reading);
-        let (mut joined, mut left) = (None, Steps::finds_of(view.text.len()));
+        let (mut joined, all) = (None, Steps::further_finds_of(view.text.len()));
+        let mut left = all;
         let mut add = |finder: &Finder, name| {
             for (found, span) in finder.finds(&view.text) {
                 if !steps.pay_find(span.len(), &mut left) {
@@ -173,6 +174,7 @@ impl Filter {
             Reading::Sound => self.sound.iter().for_each(|finder| add(finder, View::Sound)),
             Reading::Leet => add(&self.words, View::Squeezed),
         }
+        steps.spend_on_finds(all - left);
         joined
     }
 

@@ -23,13 +23,14 @@ use super::view::{Gap, Letter, Squeezed};
 const FEW: u32 = 48;
 const MOST: u32 = 48 << 7;
 /// What costs as much as several steps: a sign that may stand for any letter, as it is tried with all of them; finding
-/// out how a place can be read; putting a find together, to which more is added for each of its letters.
+/// out how a place can be read; putting a find together, to which more is added for each of its letters; one found again.
 const HOLE: u32 = 8;
 const READING: u32 = 3;
 const FIND: u32 = 6;
+const RECALLED: u32 = 3;
 /// Entries that end at one place: so many are paid for with the find, each further one is a step.
 const FREE: u32 = 16;
-/// In a text with so many beginnings it is remembered what was found from where; shorter ones are walked as fast.
+/// With so many beginnings it is remembered what was found from where; shorter texts are walked as fast.
 const REMEMBERING: usize = 48;
 /// So many bytes at most are read ahead of a place.
 const AHEAD: usize = 8;
@@ -232,7 +233,7 @@ impl Walk<'_> {
     /// Where another beginning was followed that reads the same, the same is found from this one.
     fn recall(&mut self, at: usize, steps: &mut Steps) -> Option<bool> {
         let walked = self.paths.alike.of(self.text, at, self.share)?;
-        steps.pay(1 + walked.finds.len() as u32);
+        steps.pay(1 + RECALLED * walked.finds.len() as u32);
         for (entry, length) in &walked.finds {
             let furthest = self.paths.found.entry((*entry, at as u32)).or_default();
             *furthest = (at as u32 + length).max(*furthest);

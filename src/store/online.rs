@@ -59,7 +59,8 @@ pub async fn count(db: &Db, channel: &Channel, since: Millis) -> Result<i64> {
          SELECT count(DISTINCT o.player_id) FROM m JOIN online o ON o.player_id = m.player_id
          JOIN process p ON p.id = o.process_id WHERE p.seen_at >= $2",
     );
-    const OF_MANY: &str = "SELECT count(DISTINCT o.player_id) FROM process p JOIN online o ON o.process_id = p.id
+    const OF_MANY: &str =
+        "SELECT count(DISTINCT o.player_id) FROM process p JOIN online o ON o.process_id = p.id
         JOIN member m ON m.player_id = o.player_id AND m.channel_key = $1 WHERE p.seen_at >= $2";
     let known = db.online.get(&channel.key);
     if let Some((until, count)) = known {

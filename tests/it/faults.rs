@@ -12,6 +12,30 @@ use crate::cases::by_hand;
 use crate::process::{Process, eventually, player_token, server_token};
 use crate::support::{TestApp, numbered_texts};
 
+/// Not even an administrator's process can write it, where the folder is another's: it is told at the start, not send by send.
+#[tokio::test]
+async fn a_file_that_can_not_be_written_is_told_at_the_start() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}?immutable=true", folder.path().join("g.db").display());
+    let config = |url: &str| {
+        let url = url.to_owned();
+        let data = folder.path().display().to_string();
+        guildhall::config::Config::from_lookup(move |name| match name {
+            "DATABASE_URL" => Some(url.clone()),
+            "GUILDHALL_DATA" => Some(data.clone()),
+            _ => None,
+        })
+        .unwrap()
+    };
+    let written = url.replace("?immutable=true", "");
+    guildhall::store::Db::migrate(&config(&written)).await.unwrap();
+    let file = folder.path().join("g.db");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o444)).unwrap();
+    let fault = guildhall::store::Db::migrate(&config(&url)).await.unwrap_err();
+    assert!(fault.contains("g.db") && fault.contains("readonly"), "{fault}");
+}
+
 /// SQLite's files may grow no more: a send is told that it can't be stored, what is stored stays readable, and with room
 /// again all goes on. A limit on files stands for the full disk: it needs no right to mount one.
 #[tokio::test(flavor = "multi_thread")]

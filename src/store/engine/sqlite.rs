@@ -36,6 +36,7 @@ pub(in crate::store) async fn open(url: &str, ours: &'static Migrator) -> Result
         let log = sqlite_log::beside(options.get_filename());
         let write = first(&options).await.map_err(told)?;
         let steps = migrate(&write, ours).await?;
+        require_writable(&write).await?;
         let read = pool(READERS, options.pragma("query_only", "on")).await.map_err(told)?;
         tokio::spawn(sqlite_log::keep_small(write.clone(), log));
         Ok((Pools::Sqlite { read, write }, steps))
@@ -58,6 +59,21 @@ fn options(url: &str) -> sqlx::Result<SqliteConnectOptions> {
         .pragma("wal_autocheckpoint", "4000")
         // Once the log begins anew it is no larger than what comes between two times of writing pages back.
         .pragma("journal_size_limit", "67108864"))
+}
+
+/// A file that can be read alone would take no send, and no task's end.
+async fn require_writable(pool: &SqlitePool) -> Result<(), String> {
+    match begin(pool).await {
+        Ok(tx) => tx.rollback().await.map_err(|fault| text(&fault)),
+        // Another process writes for long: that ends.
+        Err(fault) if is_busy(&fault) => Ok(()),
+        Err(fault) => Err(format!("it can't be written: {}", told(&fault))),
+    }
+}
+
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
+    code.is_some_and(|code| code & 0xff == 5)
 }
 
 /// The writer. Two that make the file at the same moment can be in each other's way as one turns its log on, which SQLite does not
