@@ -212,3 +212,28 @@ async fn who_works_on_a_key_keeps_it_when_another_of_its_tasks_is_given_up() {
     assert!(finish(&app, &lane, End::Done, None).await, "it had the key all the time");
     assert_eq!(state(&app).await, ("done".to_owned(), 1));
 }
+
+/// A worker or a relay that died leaves a key in its hands that nobody here can take: it waits like all others, and is told of.
+#[tokio::test]
+async fn what_nobody_can_run_is_told_of_though_somebody_died_over_it() {
+    const WEEK: i64 = 7 * 86_400_000;
+    for hold in ["leased", "handing"] {
+        let app = TestApp::new().await;
+        let db = &app.app.db;
+        enqueue_once(db, "u", "unknown.v9", "k", "{}").await.unwrap();
+        app.run_tasks().await;
+        let held = format!("UPDATE outbox_key SET hold = '{hold}', holder = 'dead' WHERE key = 'k'");
+        change(&app.app.config, &held).await;
+        app.clock.advance(90_000);
+        let left = outbox::left(db, &["retention.v1"], false, 60_000).await.unwrap();
+        assert_eq!(
+            left.iter().map(|left| (left.task.as_str(), left.keys)).collect::<Vec<_>>(),
+            [("unknown.v9", 1)]
+        );
+        app.clock.advance(WEEK);
+        let before = db.now().await.unwrap() - WEEK;
+        let gone =
+            outbox::expire(db, &["retention.v1"], false, (before, "nobody could run it")).await.unwrap();
+        assert_eq!((gone, find(db, "u").await.unwrap().state.as_str()), (1, "dead"), "{hold}");
+    }
+}

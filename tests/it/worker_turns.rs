@@ -2,7 +2,7 @@
 //! refuses holds up nothing.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use guildhall::app::App;
 use guildhall::outside::broker::Delivery;
@@ -63,7 +63,48 @@ impl Task for Quick {
     }
 }
 
-const TASKS: &[Entry] = &[Entry::of::<Plodding>(), Entry::of::<Quick>()];
+/// Writes all the time, for longer than a hold is renewed after.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Writing {}
+
+impl Task for Writing {
+    const NAME: &'static str = "writing.v1";
+    const ATTEMPTS: i64 = 3;
+
+    fn key(&self) -> String {
+        "writing".to_owned()
+    }
+
+    async fn run(self, app: &App, id: &str) -> Result<(), Failure> {
+        let (begun, mut last) = (Instant::now(), Instant::now());
+        for n in 0.. {
+            enqueue_once(&app.db, &format!("{id}-{n}"), "unknown.v1", "written", "{}").await?;
+            let pause = std::mem::replace(&mut last, Instant::now()).elapsed();
+            PAUSES.lock().unwrap_or_else(PoisonError::into_inner).push(pause);
+            if begun.elapsed() > Duration::from_secs(8) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+static PAUSES: Mutex<Vec<Duration>> = Mutex::new(Vec::new());
+
+const TASKS: &[Entry] = &[Entry::of::<Plodding>(), Entry::of::<Quick>(), Entry::of::<Writing>()];
+
+/// The renewal of a hold may wait for a connection that the work has, and must not keep it from going on: that would last until
+/// the renewal is given up, after five seconds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_that_is_renewed_does_not_stop_what_it_is_renewed_for() {
+    let app = TestApp::new().await;
+    enqueue_once(&app.app.db, "writes", Writing::NAME, "writing", "{}").await.unwrap();
+    Worker::new(Arc::clone(&app.app), TASKS).run_due(WorkTime::of(Duration::from_secs(60))).await.unwrap();
+    let pauses = PAUSES.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let longest = pauses.iter().max().unwrap();
+    assert!(*longest < Duration::from_millis(4_500), "{longest:?} between two of {}", pauses.len());
+}
 
 /// Its tasks take longer together than a hold lasts, and each less than a hold is renewed after.
 #[tokio::test(flavor = "multi_thread")]

@@ -70,6 +70,9 @@ impl Context {
 
 /// What a line is but for its numbers, which differ each time: ports, milliseconds, counts.
 pub(super) fn kind(text: &str) -> String {
+    // Behind the thread that says so, and before how long and how often.
+    let text = text.rsplit_once("]: ").map_or(text, |(_, text)| text);
+    let text = text.split(" (").next().unwrap_or_default();
     text.chars().filter(|c| !c.is_ascii_digit()).collect()
 }
 

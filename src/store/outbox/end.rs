@@ -283,7 +283,7 @@ async fn drop_of_key(
 pub async fn expire(db: &Db, names: &[&str], marked: bool, (before, reason): (Millis, &str)) -> Result<u64> {
     const DUE: &str =
         "SELECT key FROM outbox_key WHERE stage = $1 AND marked = $2 AND task = $3 AND due_at < $4
-        AND hold = '' ORDER BY due_at LIMIT 500";
+        AND hold <> 'sent' ORDER BY due_at LIMIT 500";
     let mut expired = 0;
     for (mark, task) in kinds(db, names, marked).await? {
         let due: Vec<(String,)> = db.all(DUE, values![db.stage, mark, &task, before]).await?;
@@ -311,14 +311,15 @@ async fn expire_head(db: &Db, key: &str, before: Millis, reason: &str) -> Result
     let now = db.now().await?;
     let mut tx = db.begin().await?;
     let held = keys::lock(&mut tx, db, key).await?;
-    let Some(held) = held.filter(|held| held.hold.is_empty() && held.due_at < before) else { return Ok(0) };
+    // Whoever held it, so long ago, is no more.
+    let Some(held) = held.filter(|held| held.hold != "sent" && held.due_at < before) else { return Ok(0) };
     let head: Option<(String, String)> = tx.optional(HEAD, values![db.stage, key]).await?;
     let mut gone = 0;
     if let Some((id, _)) = &head {
         tx.execute(DEAD, values![now, reason, 0_i64, id]).await?;
         gone = tx.execute(GONE, values![id]).await?;
     }
-    keys::settle(&mut tx, db, key, held.marked > 0).await?;
+    keys::settle_by(&mut tx, db, key, held.marked > 0, &held.holder).await?;
     if let Some((_, task)) = &head {
         tx.execute(SINCE, values![db.stage, key, task, held.due_at]).await?;
     }

@@ -166,8 +166,8 @@ pub async fn status(db: &Db) -> Result<Status> {
 /// The database's.
 pub async fn left(db: &Db, names: &[&str], marked: bool, ms: Millis) -> Result<Vec<Left>> {
     const KEYS: &str = "SELECT $3 AS task, count(*) AS keys, coalesce(min(due_at), 0) AS due_at FROM (
-        SELECT due_at FROM outbox_key WHERE stage = $1 AND marked = $2 AND task = $3 AND due_at < $4 AND hold = ''
-        ORDER BY due_at LIMIT $5) AS k";
+        SELECT due_at FROM outbox_key WHERE stage = $1 AND marked = $2 AND task = $3 AND due_at < $4
+        AND hold <> 'sent' ORDER BY due_at LIMIT $5) AS k";
     let before = db.now().await? - ms;
     let mut left = Vec::new();
     for (mark, task) in kinds(db, names, marked).await? {

@@ -5,6 +5,7 @@
 //! becomes a dead letter with the reason (`ends`).
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,7 +14,6 @@ use futures_util::future::join_all;
 use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use crate::app::App;
 use crate::base::clock::Millis;
@@ -339,19 +339,24 @@ impl Worker {
         false
     }
 
-    /// Renews the hold on a key as long as its tasks are worked on, one after the other. Whoever lost it meanwhile (a process that stood still) comes too
-    /// late to record its end.
+    /// Holds a key as long as its tasks are worked on, one after the other. Whoever lost it meanwhile (a process that stood
+    /// still) comes too late to record its end. Both go on side by side: a renewal may wait for what the work has in its hands.
     async fn holding<T>(&self, lane: &Lane, work: impl Future<Output = T>) -> T {
-        let mut work = std::pin::pin!(work);
-        let mut renewed = tokio::time::interval_at(Instant::now() + RENEWED, RENEWED);
+        tokio::select! {
+            done = work => done,
+            never = self.renew(lane) => match never {},
+        }
+    }
+
+    async fn renew(&self, lane: &Lane) -> Infallible {
         loop {
-            tokio::select! {
-                done = &mut work => return done,
-                _ = renewed.tick() => {
-                    if let Err(error) = outbox::renew(&self.app.db, lane, LEASE_MS).await {
-                        tracing::warn!(error = error.for_log(), key = lane.key, "the hold on a key can't be renewed now");
-                    }
-                }
+            tokio::time::sleep(RENEWED).await;
+            if let Err(error) = outbox::renew(&self.app.db, lane, LEASE_MS).await {
+                tracing::warn!(
+                    error = error.for_log(),
+                    key = lane.key,
+                    "the hold on a key can't be renewed now"
+                );
             }
         }
     }
