@@ -373,27 +373,20 @@ async fn an_index_is_built_beside_those_who_write_and_one_left_unfinished_is_tol
         .unwrap_err();
     let fault = Db::migrate_to(&config, with_further().await).await.unwrap_err();
     assert!(fault.contains("DROP INDEX CONCURRENTLY message_made_up"), "{fault}");
-    other.execute("SET lock_timeout = 0").await.unwrap();
-    let migrating = async {
-        other.execute("DROP INDEX CONCURRENTLY message_made_up").await.unwrap();
-        Db::migrate_to(&config, with_further().await).await
-    };
+    // A drop waits twice: who begins between the two is waited for, too. So nobody writes meanwhile.
+    older.execute("COMMIT").await.unwrap();
+    other.execute("DROP INDEX CONCURRENTLY message_made_up").await.unwrap();
+    older.execute("BEGIN; UPDATE message SET seq = seq").await.unwrap();
     let writing = async {
-        let mut asking = PgConnection::connect(url).await.unwrap();
-        let mut one_waits = async |what: &str| {
-            let sql = "SELECT count(*) FROM pg_stat_activity
-                WHERE query LIKE '%' || $1 || ' INDEX CONCURRENTLY%' AND state = 'active'";
-            eventually("it waits for who writes", async || {
-                let found: (i64,) = sqlx::query_as(sql).bind(what).fetch_one(&mut asking).await.ok()?;
-                (found.0 > 0).then_some(())
-            })
-            .await;
-        };
-        one_waits("DROP").await;
-        older.execute("COMMIT; BEGIN; UPDATE message SET seq = seq").await.unwrap();
-        one_waits("CREATE").await;
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%CREATE INDEX CONC' || 'URRENTLY%'
+            AND state = 'active' AND datname = current_database()";
+        eventually("it waits for who writes", async || {
+            let found: (i64,) = sqlx::query_as(sql).fetch_one(&mut other).await.ok()?;
+            (found.0 > 0).then_some(())
+        })
+        .await;
         older.execute("COMMIT").await.unwrap();
     };
-    let (steps, ()) = tokio::join!(migrating, writing);
+    let (steps, ()) = tokio::join!(Db::migrate_to(&config, with_further().await), writing);
     assert_eq!(steps, Ok(1), "the second was run before");
 }
