@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use guildhall::filter::{Budget, Filter, Wordlist};
 
-/// Signs with several readings, and letters they are read as.
-const SIGNS: &str =
-    "0123456789@$!|/\\+(<{[#^€£¥¢§†*&%_~=`)-}>]vaeiostlcnbmh .δλξπбджзи卂乃千爪几山乙一我人不在了的ﷻ㌖½";
+/// Signs with several readings, letters they are read as, and the mark behind which text is shown backwards.
+const SIGNS: &str = "0123456789@$!|/\\+(<{[#^€£¥¢§†*&%_~=`)-}>]vaeiostlcnbmh .δλξπбджзи卂乃千爪几山乙一我人不在了的ﷻ㌖½\u{202e}";
+/// What is repeated has so many signs at most.
+const PIECE: usize = 120;
 /// A payload's bytes, and a text's.
 pub(crate) const PAYLOAD: usize = 8_180;
 pub(crate) const TEXT: usize = 2_000;
@@ -45,6 +46,7 @@ pub(crate) fn search(words: &str, seconds: u64, seed: u64) -> Vec<String> {
     let list = Wordlist::parse(&[("words.txt".to_owned(), words.as_bytes().to_vec())]).unwrap();
     let filter = Filter::build(&list).unwrap();
     let signs: Vec<char> = SIGNS.chars().collect();
+    let entries: Vec<&str> = words.lines().collect();
     let steps = |piece: &[char]| {
         let text = repeated(piece, PAYLOAD);
         filter.find(&text, &mut Budget::of(text.len())).steps()
@@ -57,7 +59,7 @@ pub(crate) fn search(words: &str, seconds: u64, seed: u64) -> Vec<String> {
         let mut piece: Vec<char> = (0..length).map(|_| signs[random.below(signs.len())]).collect();
         let (mut most, mut failed) = (steps(&piece), 0);
         while failed < TRIES {
-            let other = changed(&piece, &signs, &mut random);
+            let other = changed(&piece, (&signs, &entries), &mut random);
             let taken = steps(&other);
             failed += 1;
             if taken > most {
@@ -87,14 +89,20 @@ pub(crate) fn search(words: &str, seconds: u64, seed: u64) -> Vec<String> {
     worst
 }
 
-fn changed(piece: &[char], signs: &[char], random: &mut Random) -> Vec<char> {
+/// Another sign, one more or less, two in each other's place, or an entry, which may have a sign between its letters.
+fn changed(piece: &[char], (signs, entries): (&[char], &[&str]), random: &mut Random) -> Vec<char> {
     let mut other = piece.to_vec();
     let sign = signs[random.below(signs.len())];
     let place = random.below(other.len());
-    match random.below(4) {
+    match random.below(6) {
         0 => other[place] = sign,
-        1 if other.len() < 40 => other.insert(place, sign),
-        2 if other.len() > 1 => drop(other.remove(place)),
+        1 if other.len() < PIECE => other.insert(place, sign),
+        2 | 3 if other.len() < PIECE => {
+            let entry = entries[random.below(entries.len())].chars();
+            let between = (random.below(2) == 0).then_some(sign);
+            other.splice(place..place, entry.flat_map(|letter| [Some(letter), between]).flatten());
+        }
+        4 if other.len() > 1 => drop(other.remove(place)),
         _ => {
             let with = random.below(other.len());
             other.swap(place, with);

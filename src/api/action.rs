@@ -227,6 +227,10 @@ async fn run<A: Action>(app: &App, call: Call<'_>, input: fn(&Call<'_>) -> Resul
     let recognised = A::Caller::recognise(app, call.headers);
     if !A::ROUTE.is_health() {
         count(app, call.address, recognised.as_ref().ok().and_then(|(_, identity)| identity.as_ref()))?;
+    } else if input(&call).is_err() {
+        // Health is counted for nobody, unless it is asked for what it has not.
+        let identity = app.tokens.identify(call.headers, app.clock.now()).ok();
+        count(app, call.address, identity.as_ref())?;
     }
     let (caller, identity) = recognised?;
     if let Some(identity) = identity {

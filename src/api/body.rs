@@ -13,6 +13,8 @@ pub(super) const MAX_BODY_BYTES: usize = 16 * 1024;
 pub(super) const MAX_SERVER_BODY_BYTES: usize = 256 * 1024;
 /// The longest that a body may stand still on its way.
 const STALLED: Duration = Duration::from_secs(5);
+/// The same for one that says itself that it is larger than anybody's may be.
+const STALLED_TOO_LARGE: Duration = Duration::from_millis(500);
 /// What of a larger body is thrown away before the answer, so that clients get to read it.
 const DISCARDED_BYTES: usize = 1024 * 1024;
 
@@ -36,7 +38,13 @@ where
     let mut body = std::pin::pin!(body);
     let mut read = Vec::new();
     let (mut size, mut most, mut pieces, mut asked) = (0, MAX_BODY_BYTES, 0, false);
-    while let Some(frame) = tokio::time::timeout(STALLED, body.frame()).await.map_err(|_| late())? {
+    let is_announced = body.size_hint().lower() > MAX_SERVER_BODY_BYTES as u64;
+    let patience = if is_announced { STALLED_TOO_LARGE } else { STALLED };
+    loop {
+        let Ok(frame) = tokio::time::timeout(patience, body.frame()).await else {
+            return Err(if is_announced { Error::TooLarge { limit: limit() } } else { late() });
+        };
+        let Some(frame) = frame else { break };
         let frame = frame.map_err(|_| Error::InvalidInput("the body ended early".to_owned()))?;
         let Ok(mut data) = frame.into_data() else { continue };
         size += data.remaining();

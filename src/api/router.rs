@@ -266,11 +266,8 @@ impl Router {
         self.routes.at(path::normalize(path, None, &self.app.config.base_path)).is_some()
     }
 
-    /// Counts a request that no action gets to see, for whoever makes it.
+    /// Counts a request that no action gets to see, for whoever makes it: also one that asks `/health` for what it is not.
     fn count(&self, exchange: &Exchange<'_>) -> Result<()> {
-        if self.is_health(exchange.parts.uri.path()) {
-            return Ok(());
-        }
         let (app, parts) = (&*self.app, exchange.parts);
         let identity = app.tokens.identify(&parts.headers, app.clock.now()).ok();
         action::count(app, client_ip(parts, &app.config.trusted_proxies), identity.as_ref())

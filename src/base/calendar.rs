@@ -4,8 +4,11 @@
 //! one that comes twice runs at its first. So the pattern is followed on the wall's clock, and each time it names is then
 //! looked up in the zone.
 
-use croner::Cron;
+use std::cmp::Ordering;
+
+use croner::errors::CronError;
 use croner::parser::{CronParser, Seconds, Year};
+use croner::{CivilDateTime, Cron, CronDateTime, Resolution, Weekday};
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{Timestamp, Zoned};
@@ -14,6 +17,9 @@ use super::clock::Millis;
 
 /// A pattern of more is no pattern.
 const PATTERN_BYTES: usize = 200;
+/// A pattern names a time within so many years, or none at all: the 29th of February falls on a given weekday once in 28, or
+/// in 40 where a century's year has no such day.
+const YEARS: i32 = 40;
 /// Times that the wall shows twice are passed over; there are no more of them in a row.
 const PASSED_OVER: usize = 24 * 60;
 
@@ -61,8 +67,10 @@ impl Calendar {
 
     fn next_on_wall(&self, wall: DateTime) -> Option<DateTime> {
         // Where no clock is ever changed.
-        let steady: Zoned = wall.to_zoned(TimeZone::UTC).ok()?;
-        self.cron.find_next_occurrence(&steady, false).ok().map(|next| next.datetime())
+        let at: Zoned = wall.to_zoned(TimeZone::UTC).ok()?;
+        let until = i32::from(at.year()) + YEARS;
+        let next = self.cron.find_next_occurrence(&Near { at, until }, false).ok()?;
+        Some(next.at.datetime())
     }
 
     fn moment(&self, wall: DateTime) -> Option<Timestamp> {
@@ -81,6 +89,43 @@ impl Calendar {
     }
 }
 
+/// A time from which no search goes on for ever: for what never comes, the library would look up to the year 5000.
+#[derive(Clone)]
+struct Near {
+    at: Zoned,
+    until: i32,
+}
+
+impl CronDateTime for Near {
+    fn to_civil(&self) -> CivilDateTime {
+        self.at.to_civil()
+    }
+
+    fn civil_weekday(&self) -> Weekday {
+        self.at.civil_weekday()
+    }
+
+    fn resolve_civil(&self, civil: CivilDateTime) -> Result<Resolution<Self>, CronError> {
+        if civil.date().year() > self.until {
+            return Err(CronError::TimeSearchLimitExceeded);
+        }
+        let near = |at| Self { at, until: self.until };
+        Ok(match self.at.resolve_civil(civil)? {
+            Resolution::Single(at) => Resolution::Single(near(at)),
+            Resolution::Ambiguous(first, second) => Resolution::Ambiguous(near(first), near(second)),
+            Resolution::Gap => Resolution::Gap,
+        })
+    }
+
+    fn checked_add_seconds(&self, seconds: i64) -> Option<Self> {
+        Some(Self { at: CronDateTime::checked_add_seconds(&self.at, seconds)?, until: self.until })
+    }
+
+    fn cmp_instant(&self, other: &Self) -> Ordering {
+        self.at.cmp_instant(&other.at)
+    }
+}
+
 /// The minute of the day on a zone's clock; none where there is no such zone.
 pub fn minute_of_day(at: Millis, zone: &str) -> Option<u32> {
     let wall = TimeZone::get(zone).ok()?.to_datetime(Timestamp::from_millisecond(at).ok()?);
@@ -96,7 +141,7 @@ mod tests {
     }
 
     /// A pattern, a zone, behind which time, and the times that follow.
-    const TABLE: [(&str, &str, &str, &[&str]); 14] = [
+    const TABLE: [(&str, &str, &str, &[&str]); 15] = [
         (
             "0 20 * * 5",
             "Asia/Shanghai",
@@ -114,6 +159,13 @@ mod tests {
             &["2026-11-30T00:00:00Z", "2026-12-01T00:00:00Z", "2026-12-07T00:00:00Z"],
         ),
         ("0 0 29 2 *", "UTC", "2026-11-27T00:00:00Z", &["2028-02-29T00:00:00Z"]),
+        // A leap day that is a Monday: no year 2100 has one.
+        (
+            "0 0 29 2 +1",
+            "UTC",
+            "2026-11-27T00:00:00Z",
+            &["2044-02-29T00:00:00Z", "2072-02-29T00:00:00Z", "2112-02-29T00:00:00Z"],
+        ),
         // Kyiv, 2026-03-29: from 03:00 to 04:00. What is skipped runs at 04:00, once.
         (
             "30 3 * * *",

@@ -10,6 +10,9 @@ use crate::chat::said::{Said, Shown};
 use crate::filter::policy::Strictness;
 use crate::filter::{Action, Budget, Filter, Finds, Verdict, display};
 
+/// A send counts for so many of the list's entries at most: whoever sends the whole list tells nothing about it.
+const HITS: usize = 200;
+
 /// A send that the filter refused.
 #[derive(Debug)]
 pub struct Refused {
@@ -189,7 +192,9 @@ impl<'s> Filtering<'s> {
             strictness.apply(&mut verdict);
         }
         let Some(worst) = verdict.worst() else { return Ok(self.safe(Cow::Borrowed(text))) };
-        self.hits.extend(verdict.hits.iter().map(|hit| (hit.category, hit.entry)));
+        for hit in verdict.hits.iter().take(HITS - self.hits.len()) {
+            self.hits.insert((hit.category, hit.entry));
+        }
         metrics::counter!("guildhall_verdicts_total", "action" => worst.action.as_str()).increment(1);
         if worst.action == Action::Reject || (is_key && worst.action == Action::Mask) {
             return Err(Refused { category: worst.category.to_owned(), hits: self.hits() });

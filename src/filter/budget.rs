@@ -1,18 +1,47 @@
-//! How much work a send may cause: a number of steps, counted by the program, that its text and its payload share.
+//! How much work a send may cause: numbers of steps, counted by the program, that its text and its payload share.
 //!
-//! What is searched once, plainly, costs the same for every byte and is always done. The walk, which tries every reading
-//! of a text, could go on for hours: it has these steps and no more. Each string of a send has a few for every byte of its
-//! own, which no other string can use up; the rest goes to whichever needs more.
+//! What is searched once, plainly, costs little for every byte and is always done: where a list has very many entries that
+//! end at one place, the longest are looked at. The walk, which tries every reading of a text, could go on for hours: it has
+//! its steps and no more. Each string of a send has a few for every byte of its own, which no other string can use up; the
+//! rest goes to whichever needs more.
 
-/// Steps of one send: a millisecond, on the machines that this was measured on.
-const STEPS: u32 = 32_000;
-/// Steps for each byte that are kept for the string it belongs to.
-const KEPT: usize = 1;
+/// Steps of a send's walks: two thirds of a millisecond, on the machines that this was measured on.
+const WALK: Pool = Pool { free: 40_000, a_byte: 0, kept: 1 };
+/// What the plain search may cost with the entries that it meets, whether they count or not. Texts meet few at a place; with
+/// lists of very many that read alike, or that begin each other, they would cost what they like.
+const PLAIN: Pool = Pool { free: 10_000, a_byte: 16, kept: 16 };
+/// The same for what is looked for once more, without separators, repeats and leet.
+const FURTHER: Pool = Pool { free: 10_000, a_byte: 6, kept: 6 };
+
+/// Steps that a send's strings share.
+#[derive(Clone, Copy, Debug)]
+struct Pool {
+    free: u32,
+    /// More for each byte of the send.
+    a_byte: u32,
+    /// By byte, what no other string may use.
+    kept: u32,
+}
+
+impl Pool {
+    const fn of(self, bytes: usize) -> u32 {
+        self.free.saturating_add(self.a_byte.saturating_mul(bytes as u32))
+    }
+
+    /// Takes what a string may use: all but what is kept for so many bytes of others.
+    fn open(self, left: &mut u32, others: usize) -> u32 {
+        let all = *left;
+        *left = self.kept.saturating_mul(others as u32).min(all);
+        all - *left
+    }
+}
 
 /// The steps that are left to a send.
 #[derive(Debug)]
 pub struct Budget {
-    left: u32,
+    walk: u32,
+    plain: u32,
+    further: u32,
     /// Bytes whose strings were not opened yet.
     unopened: usize,
 }
@@ -20,27 +49,36 @@ pub struct Budget {
 impl Budget {
     /// For a send whose strings have so many bytes in all.
     pub const fn of(bytes: usize) -> Self {
-        Self { left: STEPS, unopened: bytes }
+        let (walk, plain, further) = (WALK.of(bytes), PLAIN.of(bytes), FURTHER.of(bytes));
+        Self { walk, plain, further, unopened: bytes }
     }
 
     /// Takes the steps that the next string may use; what it leaves comes back with [`Self::close`].
     pub(super) fn open(&mut self, bytes: usize) -> Steps {
         self.unopened = self.unopened.saturating_sub(bytes);
-        let kept = u32::try_from(self.unopened.saturating_mul(KEPT)).unwrap_or(u32::MAX);
-        let given = self.left.saturating_sub(kept).min(STEPS);
-        self.left -= given;
-        Steps { left: given, taken: 0, ended: false }
+        Steps {
+            walk: WALK.open(&mut self.walk, self.unopened),
+            plain: PLAIN.open(&mut self.plain, self.unopened),
+            further: FURTHER.open(&mut self.further, self.unopened),
+            taken: 0,
+            ended: false,
+        }
     }
 
     pub(super) const fn close(&mut self, steps: &Steps) {
-        self.left += steps.left;
+        self.walk += steps.walk;
+        self.plain += steps.plain;
+        self.further += steps.further;
     }
 }
 
 /// The steps of one string.
 #[derive(Debug)]
 pub(super) struct Steps {
-    pub(super) left: u32,
+    /// What is left of each.
+    pub(super) walk: u32,
+    plain: u32,
+    pub(super) further: u32,
     /// Taken so far, by the walk and by all else.
     pub(super) taken: u32,
     /// There were too few to read it in every way.
@@ -53,40 +91,33 @@ impl Steps {
         self.taken = self.taken.saturating_add(steps);
     }
 
-    /// The work that one search of a text may cost with what it finds, whether that counts or not. Texts meet few entries at a
-    /// place; lists with very many that read alike, or that begin each other, would make a text cost what they like.
-    pub(super) const fn finds_of(bytes: usize) -> u32 {
-        10_000 + 24 * bytes as u32
+    /// Pays for an entry that the plain search met; false where nothing is left for it.
+    pub(super) fn pay_plain(&mut self, work: u32) -> bool {
+        let is_paid = work <= self.plain;
+        self.plain = self.plain.saturating_sub(work);
+        self.note(work);
+        self.ended |= !is_paid;
+        is_paid
     }
 
-    /// The same for what is looked for once more, without separators, repeats and leet.
-    pub(super) const fn further_finds_of(bytes: usize) -> u32 {
-        10_000 + 6 * bytes as u32
+    /// Pays for a find of so many letters in what is looked for once more.
+    pub(super) fn pay_further(&mut self, letters: usize) -> bool {
+        let work = 4 + letters as u32 / 4;
+        let is_paid = work <= self.further;
+        self.further = self.further.saturating_sub(work);
+        self.note(if is_paid { work } else { 0 });
+        self.ended |= !is_paid;
+        is_paid
     }
 
     /// Gives up a part of the walk for finds that were paid for: what is full of hits is read in fewer ways.
     pub(super) fn spend_on_finds(&mut self, work: u32) {
-        self.left = self.left.saturating_sub(work / 2).max(self.left / 4);
-    }
-
-    /// Pays for a find of so many letters out of that; false where it is used up.
-    pub(super) fn pay_find(&mut self, letters: usize, left: &mut u32) -> bool {
-        let work = 4 + letters as u32 / 4;
-        match left.checked_sub(work) {
-            Some(rest) => {
-                (*left, self.taken) = (rest, self.taken.saturating_add(work));
-                true
-            }
-            None => {
-                self.ended = true;
-                false
-            }
-        }
+        self.walk = self.walk.saturating_sub(work / 2).max(self.walk / 4);
     }
 
     /// Pays for a walk.
     pub(super) fn pay(&mut self, steps: u32) {
         self.note(steps);
-        self.left = self.left.saturating_sub(steps);
+        self.walk = self.walk.saturating_sub(steps);
     }
 }

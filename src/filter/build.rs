@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use aho_corasick::automaton::{Automaton, StateID};
 use aho_corasick::nfa::contiguous::NFA;
-use aho_corasick::{Anchored, BuildError, Input, MatchKind, PatternID};
+use aho_corasick::{Anchored, BuildError, MatchKind, PatternID};
 
 use super::Filter;
 use super::accept::{Pattern, Rules};
@@ -22,7 +22,10 @@ const PATTERNS_AN_AUTOMATON: usize = 600_000;
 /// Automata and their patterns.
 pub(super) struct Finder {
     automata: Vec<Automata>,
+    /// In the order of their texts: those of one text stand together, however many entries are read the same.
     patterns: Box<[Pattern]>,
+    /// By text: its first pattern. One more at the end.
+    firsts: Box<[u32]>,
     /// Patterns with repeats of their own, ascending, and where in `run_lengths` these are.
     runs: Box<[(u32, u32)]>,
     run_lengths: Box<[u16]>,
@@ -33,7 +36,7 @@ pub(super) struct Finder {
     pub(super) begins_inside: bool,
 }
 
-/// One automaton, with the number of its first pattern.
+/// One automaton, with the number of its first text.
 pub(super) struct Automata {
     first: u32,
     automaton: NFA,
@@ -46,19 +49,44 @@ pub(super) struct Found {
     pub(super) rules: Rules,
 }
 
+/// A place of a text where at least one pattern ends.
+pub(super) struct End<'a> {
+    finder: &'a Finder,
+    automata: &'a Automata,
+    state: StateID,
+    at: usize,
+}
+
+impl<'a> End<'a> {
+    /// The patterns that end here, those of the longest text first, and where each stands.
+    pub(super) fn patterns(&self) -> impl Iterator<Item = (Found, Range<usize>)> + use<'a> {
+        let Self { finder, automata, state, at } = *self;
+        (0..automata.automaton.match_len(state)).flat_map(move |nth| {
+            let text = automata.automaton.match_pattern(state, nth);
+            let span = at - automata.automaton.pattern_len(text)..at;
+            finder.patterns_of(automata, text).map(move |found| (found, span.clone()))
+        })
+    }
+}
+
 impl Finder {
-    pub(super) fn finds<'a>(&'a self, text: &'a str) -> impl Iterator<Item = (Found, Range<usize>)> + 'a {
-        let finds = move |automata: &'a Automata| {
-            let found = automata.automaton.try_find_overlapping_iter(Input::new(text)).into_iter().flatten();
-            found.map(move |found| (self.found(automata.first, found.pattern()), found.range()))
-        };
-        self.automata.iter().flat_map(finds)
+    pub(super) fn ends<'a>(&'a self, text: &'a str) -> impl Iterator<Item = End<'a>> {
+        self.automata.iter().flat_map(move |automata| {
+            let automaton = &automata.automaton;
+            let mut state = automaton.start_state(Anchored::No).unwrap_or_default();
+            text.bytes().enumerate().filter_map(move |(at, byte)| {
+                state = automaton.next_state(Anchored::No, state, byte);
+                automaton.is_match(state).then_some(End { finder: self, automata, state, at: at + 1 })
+            })
+        })
     }
 
-    fn found(&self, first: u32, pattern: PatternID) -> Found {
-        let number = first + pattern.as_u32();
-        let pattern = self.patterns[number as usize];
-        Found { number, entry: pattern.entry(), rules: pattern.rules() }
+    fn patterns_of(&self, automata: &Automata, text: PatternID) -> impl Iterator<Item = Found> + use<'_> {
+        let text = (automata.first + text.as_u32()) as usize;
+        (self.firsts[text]..self.firsts[text + 1]).map(|number| {
+            let pattern = self.patterns[number as usize];
+            Found { number, entry: pattern.entry(), rules: pattern.rules() }
+        })
     }
 
     pub(super) fn automata(&self) -> &[Automata] {
@@ -80,7 +108,8 @@ impl Finder {
     }
 
     fn build(mut forms: Vec<Form>) -> Result<Self, BuildError> {
-        let automata = automata(&forms)?;
+        let firsts = firsts(&forms);
+        let automata = automata(&forms, &firsts)?;
         let (mut runs, mut run_lengths, mut tails) = (Vec::new(), Vec::new(), HashMap::new());
         for (number, form) in forms.iter_mut().enumerate() {
             if let Some(own) = form.runs.take() {
@@ -95,7 +124,7 @@ impl Finder {
         let begins_inside = forms.iter().any(Form::begins_inside);
         let patterns = forms.into_iter().map(|form| form.pattern).collect();
         let (runs, run_lengths) = (runs.into(), run_lengths.into());
-        Ok(Self { automata, patterns, runs, run_lengths, tails, longest, begins_inside })
+        Ok(Self { automata, patterns, firsts, runs, run_lengths, tails, longest, begins_inside })
     }
 }
 
@@ -118,32 +147,38 @@ impl Automata {
         self.automaton.is_match(state)
     }
 
-    /// The patterns that end here and are so long.
-    pub(super) fn patterns(
+    /// The patterns of the text that ends here and is so long.
+    pub(super) fn patterns<'a>(
         &self,
-        finder: &Finder,
+        finder: &'a Finder,
         state: StateID,
         length: usize,
-    ) -> impl Iterator<Item = Found> {
-        let ending =
-            (0..self.automaton.match_len(state)).map(move |n| self.automaton.match_pattern(state, n));
-        ending
-            .filter(move |pattern| self.automaton.pattern_len(*pattern) == length)
-            .map(|pattern| finder.found(self.first, pattern))
+    ) -> Option<impl Iterator<Item = Found> + use<'a>> {
+        // The longest is the first.
+        let text = self.automaton.match_pattern(state, 0);
+        (self.automaton.pattern_len(text) == length).then(|| finder.patterns_of(self, text))
     }
 }
 
-fn automata(forms: &[Form]) -> Result<Vec<Automata>, BuildError> {
-    let shares = forms.len().div_ceil(PATTERNS_AN_AUTOMATON).max(1);
-    let size = forms.len().div_ceil(shares).max(1);
-    let automaton = |share: &[Form]| {
+/// Where the patterns of each text begin, and where the last ones end.
+fn firsts(forms: &[Form]) -> Box<[u32]> {
+    let begins = |number: &usize| *number == 0 || forms[number - 1].text != forms[*number].text;
+    let firsts = (0..forms.len()).filter(begins).chain([forms.len()]);
+    firsts.map(|number| number as u32).collect()
+}
+
+fn automata(forms: &[Form], firsts: &[u32]) -> Result<Vec<Automata>, BuildError> {
+    let texts = &firsts[..firsts.len() - 1];
+    let shares = texts.len().div_ceil(PATTERNS_AN_AUTOMATON).max(1);
+    let size = texts.len().div_ceil(shares).max(1);
+    let automaton = |share: &[u32]| {
         NFA::builder()
             .match_kind(MatchKind::Standard)
             .prefilter(false)
-            .build(share.iter().map(|form| form.text.as_bytes()))
+            .build(share.iter().map(|first| forms[*first as usize].text.as_bytes()))
     };
     std::thread::scope(|scope| {
-        let mut shares = forms.chunks(size);
+        let mut shares = texts.chunks(size);
         let first = shares.next();
         let others: Vec<_> = shares.map(|share| scope.spawn(move || automaton(share))).collect();
         let first = first.map(automaton);

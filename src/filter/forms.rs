@@ -20,9 +20,14 @@ pub(super) struct Form {
 }
 
 impl Form {
-    /// From the last text to the first: the trie keeps what may follow in ascending order, and looks from its start.
+    /// From the last text to the first: the trie keeps what may follow in ascending order, and looks from its start. Those of
+    /// one text: what is allowed first, and wildcards, which cost the most, last.
     fn order(&self, other: &Self) -> Ordering {
-        (&other.text, self.pattern.entry()).cmp(&(&self.text, other.pattern.entry()))
+        let rank = |form: &Self| {
+            let rules = form.pattern.rules();
+            (rules.has(Rules::HAS_TAIL), !rules.has(Rules::ALLOW), form.pattern.entry())
+        };
+        other.text.cmp(&self.text).then_with(|| rank(self).cmp(&rank(other)))
     }
 
     pub(super) fn begins_inside(&self) -> bool {

@@ -1,6 +1,8 @@
 //! What a character can be read as: signs and digits that stand for letters, signs that draw one together, letters of
 //! other scripts that look like Latin ones. Ours, from how they look to a reader.
 
+use std::ops::Range;
+
 use super::fold::is_alphanumeric;
 use super::view::{Gap, gap_of};
 
@@ -264,13 +266,18 @@ pub(super) fn may_be_ambiguous(byte: u8) -> bool {
 /// Does the text mix scripts within a word, also within one whose letters are parted, or use signs that have no other use in
 /// chat than to look like Latin letters?
 pub(super) fn mixes_scripts(text: &str) -> bool {
+    mixed_places(text).next().is_some()
+}
+
+/// Where that is: the letters that are of another script than the one before them.
+pub(super) fn mixed_places(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
     // The last letter's alphabet, the letter, and how many characters ago it stood.
     let (mut known, mut last, mut ago) = (Alphabet::None, ' ', 0_u32);
-    text.chars().any(|character| {
+    text.char_indices().filter_map(move |(at, character)| {
         let alphabet = Alphabet::of(character);
         if alphabet == Alphabet::None {
             ago += 1;
-            return false;
+            return None;
         }
         let looks = |alphabet, character| alphabet != Alphabet::Other || is_twin(character);
         let mixed = alphabet == Alphabet::Bopomofo
@@ -280,7 +287,7 @@ pub(super) fn mixes_scripts(text: &str) -> bool {
                 && looks(known, last)
                 && looks(alphabet, character));
         (known, last, ago) = (alphabet, character, 0);
-        mixed
+        mixed.then_some(at..at + character.len_utf8())
     })
 }
 

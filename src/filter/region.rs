@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::readings::{is_ambiguous, may_be_ambiguous};
+use super::readings::{is_ambiguous, may_be_ambiguous, mixed_places};
 use super::suspicion::Longest;
 
 /// The bytes around places that can be read in more than one way; none where there is no such place.
@@ -26,6 +26,42 @@ pub(super) fn region(folded: &str, longest: Longest) -> Option<Range<usize>> {
     word.take(folded.len(), ' ', &mut note);
     let (first, last) = places?;
     Some(longest.around(folded, first, last))
+}
+
+/// Entries of several words: so many words before one that mixes scripts may belong to it.
+const WORDS_BEFORE: usize = 3;
+
+/// Where words may begin that mix scripts: in those that do, and a little before them. In the order of the text; they don't
+/// overlap.
+pub(super) fn mixed(folded: &str) -> Vec<Range<usize>> {
+    let mut parts: Vec<Range<usize>> = Vec::new();
+    for place in mixed_places(folded) {
+        let done = parts.last().map_or(0, |part| part.end);
+        let start = done + words_before(&folded[done..place.start]);
+        match parts.last_mut() {
+            Some(last) if start == done => last.end = place.end,
+            _ => parts.push(start..place.end),
+        }
+    }
+    parts
+}
+
+/// Where the word that ends here begins, or some words before that; letters that stand alone make one word together.
+fn words_before(text: &str) -> usize {
+    let (mut words, mut letters, mut end) = (0, 0, text.len());
+    for (at, character) in text.char_indices().rev() {
+        if character != ' ' {
+            letters += 1;
+            end = at;
+            continue;
+        }
+        words += usize::from(letters > 1);
+        letters = 0;
+        if words > WORDS_BEFORE {
+            return end;
+        }
+    }
+    0
 }
 
 /// The word that is being read: digits in it that stand for several letters are ambiguous where it has a letter too.

@@ -5,9 +5,9 @@ use std::ops::Range;
 
 use super::accept::{self, Rules};
 use super::budget::Steps;
-use super::build::{Finder, Found};
+use super::build::{End, Finder, Found};
 use super::readings;
-use super::region::region;
+use super::region::{mixed, region};
 use super::suspicion::suspicious;
 use super::view::{Plain, Reading, Squeezed};
 use super::walk::{self, Paths};
@@ -15,6 +15,12 @@ use super::{Filter, View};
 
 /// A wildcard stands for at most so many characters.
 const WILDCARD: usize = 8;
+/// What it costs to look at an entry that ends at a place, a hit, and a wildcard's further piece.
+const LOOK: u32 = 1;
+const HIT: u32 = 12;
+const PIECE: u32 = 8;
+/// So many entries at each place are looked at even where nothing is left for them: the plain search overlooks no place.
+const LEAST: usize = 4;
 /// Text behind this mark is shown backwards.
 const RIGHT_TO_LEFT: char = '\u{202e}';
 
@@ -56,7 +62,11 @@ pub(super) fn merged(mut finds: Vec<Find>) -> Vec<Find> {
     if finds.len() < 2 {
         return finds;
     }
-    finds.sort_unstable_by_key(|find| (find.entry, find.span.start, find.span.end, find.view));
+    // Numbers are compared faster than what they are made of, and there may be thousands.
+    let two = |first: usize, second: usize| (first as u64) << 32 | second as u64;
+    finds.sort_unstable_by_key(|find| {
+        (two(find.entry as usize, find.span.start), two(find.span.end, find.view as usize))
+    });
     finds.dedup_by(|later, first| {
         let overlap = later.entry == first.entry && later.span.start < first.span.end;
         if overlap {
@@ -65,7 +75,9 @@ pub(super) fn merged(mut finds: Vec<Find>) -> Vec<Find> {
         }
         overlap
     });
-    finds.sort_by_key(|find| (find.span.start, find.span.end, find.view));
+    finds.sort_unstable_by_key(|find| {
+        (two(find.span.start, find.span.end), two(find.view as usize, find.entry as usize))
+    });
     finds
 }
 
@@ -85,18 +97,18 @@ impl Filter {
             self.search_squeezed(text, (plain, part), (squeezed, Reading::Leet), (steps, finds))
         });
         let mixes = !text.is_ascii() && readings::mixes_scripts(text);
-        let kept = if mixes { steps.left / 2 } else { 0 };
+        let kept = if mixes { steps.walk / 2 } else { 0 };
         if let Some(part) = both(region(&plain.text, self.words.longest), joined) {
-            steps.left -= kept;
-            walk::search(&self.words, (&plain.text, false), part, (paths, squeezed, steps));
-            steps.left += kept;
+            steps.walk -= kept;
+            walk::search(&self.words, (&plain.text, false), &[part], (paths, squeezed, steps));
+            steps.walk += kept;
             finds.extend(paths.found().map(|(entry, span)| {
                 let span = plain.original(span, text);
                 Find { span, entry, view: View::Squeezed }
             }));
         }
         if mixes {
-            walk::search(&self.words, (&plain.text, true), whole.clone(), (paths, squeezed, steps));
+            walk::search(&self.words, (&plain.text, true), &mixed(&plain.text), (paths, squeezed, steps));
             let found = paths.found().map(|(entry, span)| (entry, plain.original(span, text)));
             // A word of one script alone is a word of that script.
             let mixed = found.filter(|(_, span)| readings::mixes_scripts(&text[span.clone()]));
@@ -120,24 +132,41 @@ impl Filter {
         steps: &mut Steps,
         finds: &mut Vec<Find>,
     ) -> Vec<Range<usize>> {
-        let (mut allowed, mut left) = (Vec::new(), Steps::finds_of(plain.text.len()));
-        for (pattern, span) in self.words.finds(&plain.text) {
-            if !steps.pay_find(0, &mut left) {
-                break;
+        let mut allowed = Vec::new();
+        for end in self.words.ends(&plain.text) {
+            self.judge_end(&end, (text, plain), steps, (finds, &mut allowed));
+        }
+        allowed
+    }
+
+    /// What the plain view holds that ends at one place. The first few are always looked at, up to the first hit.
+    fn judge_end(
+        &self,
+        end: &End,
+        (text, plain): (&str, &Plain),
+        steps: &mut Steps,
+        (finds, allowed): (&mut Vec<Find>, &mut Vec<Range<usize>>),
+    ) {
+        for (met, (found, span)) in end.patterns().enumerate() {
+            if !steps.pay_plain(LOOK) && met >= LEAST {
+                return;
             }
-            if !accept::in_plain(&plain.text, &span, pattern.rules) {
+            if !accept::in_plain(&plain.text, &span, found.rules) {
                 continue;
             }
-            let Some(span) = self.with_tail(&plain.text, span, pattern.rules, pattern.number) else {
+            let Some(span) = self.with_tail(&plain.text, span, &found, steps) else {
                 continue;
             };
             let span = plain.original(span, text);
-            match pattern.rules.has(Rules::ALLOW) {
-                true => allowed.push(span),
-                false => finds.push(Find { span, entry: pattern.entry, view: View::Plain }),
+            if found.rules.has(Rules::ALLOW) {
+                allowed.push(span);
+                continue;
+            }
+            finds.push(Find { span, entry: found.entry, view: View::Plain });
+            if !steps.pay_plain(HIT) {
+                return;
             }
         }
-        allowed
     }
 
     /// Answers with a part of the plain text that is worth a walk: there the first or last letter of an entry seems to be
@@ -150,11 +179,10 @@ impl Filter {
         (steps, finds): (&mut Steps, &mut Vec<Find>),
     ) -> Option<Range<usize>> {
         view.read(plain, part, reading);
-        let (mut joined, all) = (None, Steps::further_finds_of(view.text.len()));
-        let mut left = all;
+        let (mut joined, before) = (None, steps.further);
         let mut add = |finder: &Finder, name| {
-            for (found, span) in finder.finds(&view.text) {
-                if !steps.pay_find(span.len(), &mut left) {
+            for (found, span) in finder.ends(&view.text).flat_map(|end| end.patterns()) {
+                if !steps.pay_further(span.len()) {
                     break;
                 }
                 if !found.rules.has(Rules::SQUEEZED) {
@@ -162,6 +190,7 @@ impl Filter {
                 }
                 let (entry, units, counts) = judged(view, finder, &found, span);
                 if counts {
+                    steps.pay_further(4 * HIT as usize);
                     let span = plain.original(view.span(units), text);
                     finds.push(Find { span, entry, view: name });
                 } else if view.may_be_joined(&units) {
@@ -174,17 +203,26 @@ impl Filter {
             Reading::Sound => self.sound.iter().for_each(|finder| add(finder, View::Sound)),
             Reading::Leet => add(&self.words, View::Squeezed),
         }
-        steps.spend_on_finds(all - left);
+        steps.spend_on_finds(before - steps.further);
         joined
     }
 
     /// Follows a wildcard's further pieces, and grows the span over them.
-    fn with_tail(&self, folded: &str, span: Range<usize>, rules: Rules, number: u32) -> Option<Range<usize>> {
-        if !rules.has(Rules::HAS_TAIL) {
+    fn with_tail(
+        &self,
+        folded: &str,
+        span: Range<usize>,
+        found: &Found,
+        steps: &mut Steps,
+    ) -> Option<Range<usize>> {
+        if !found.rules.has(Rules::HAS_TAIL) {
             return Some(span);
         }
         let mut end = span.end;
-        for piece in self.words.tail(number) {
+        for piece in self.words.tail(found.number) {
+            if !steps.pay_plain(PIECE) {
+                return None;
+            }
             let mut starts = folded[end..].char_indices().map(|(at, _)| end + at).take(WILDCARD + 1);
             end = starts.find(|at| folded[*at..].starts_with(piece.as_str()))? + piece.len();
         }

@@ -16,7 +16,8 @@ use super::alike::{Alike, Walked};
 use super::budget::Steps;
 use super::build::{Automata, Finder};
 use super::fold::{is_alphabetic, is_voicing, is_word_character};
-use super::readings::{Choice, choices};
+use super::places::Places;
+use super::readings::Choice;
 use super::view::{Gap, Letter, Squeezed};
 
 /// Steps from one beginning: a few at first, which is enough for nearly all, and as many as there are in the end.
@@ -34,29 +35,27 @@ const FREE: u32 = 16;
 const REMEMBERING: usize = 48;
 /// So many bytes at most are read ahead of a place.
 const AHEAD: usize = 8;
-/// Nothing is read at a place yet.
-const UNREAD: u32 = u32::MAX;
 /// Words with a sign in place of a letter have so many letters, so that the others tell which word it is.
 const HOLE_LETTERS: usize = 5;
+/// So many of them are written as letters or digits, and stand within so many characters.
+const HOLE_WORD_LETTERS: usize = 3;
+const HOLE_WORD: usize = 24;
 
 /// The ways that a walk takes, and what it needs to know of the text; used again from text to text.
 #[derive(Default)]
 pub(super) struct Paths {
     /// The way so far.
     letters: Vec<Letter>,
-    /// How the places of the text can be read, one place behind the other; each is read when a way first comes there.
-    ways: Vec<(Choice, u32)>,
-    /// By byte of the part: where in `ways` its place begins and ends.
-    places: Vec<(u32, u32)>,
+    places: Places,
     /// Where a word may begin, and was not yet followed to its end.
-    beginnings: Vec<u32>,
+    beginnings: Vec<Beginning>,
     /// By entry and beginning: where the find ends.
     found: HashMap<(u32, u32), u32>,
     alike: Alike,
     /// The finds of this beginning.
     fresh: Vec<(u32, u32)>,
     /// Beginnings of ways with a sign that may stand for any letter.
-    holed: Vec<u32>,
+    holed: Vec<Beginning>,
 }
 
 impl Paths {
@@ -64,6 +63,13 @@ impl Paths {
     pub(super) fn found(&mut self) -> impl Iterator<Item = (u32, Range<usize>)> {
         self.found.drain().map(|((entry, start), end)| (entry, start as usize..end as usize))
     }
+}
+
+/// Where a word may begin.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Beginning {
+    at: u32,
+    behind_space: bool,
 }
 
 /// A turn over beginnings.
@@ -79,8 +85,6 @@ struct Turn {
 struct Walk<'a> {
     finder: &'a Finder,
     text: &'a str,
-    /// The first byte of the part in which words begin.
-    start: usize,
     twins: bool,
     paths: &'a mut Paths,
     tries_holes: bool,
@@ -88,8 +92,6 @@ struct Walk<'a> {
     /// Steps from this beginning, and how many it may take.
     steps: u32,
     share: u32,
-    /// Steps for what is read at places, once for all beginnings.
-    reading: u32,
     /// Behind the last byte that was looked at from this beginning.
     reach: usize,
     /// Was there a sign that may stand for any letter on a way from here?
@@ -103,31 +105,33 @@ struct Walk<'a> {
     view: &'a mut Squeezed,
 }
 
-/// Looks for entries that begin in a part of a text. `twins` takes look-alikes of other scripts for Latin letters.
+/// Looks for entries that begin in some parts of a text, which are in its order. `twins` takes look-alikes of other scripts for Latin letters.
 pub(super) fn search(
     finder: &Finder,
     (text, twins): (&str, bool),
-    part: Range<usize>,
+    parts: &[Range<usize>],
     (paths, view, steps): (&mut Paths, &mut Squeezed, &mut Steps),
 ) {
     paths.letters.clear();
-    paths.ways.clear();
-    paths.places.clear();
+    paths.places.clear(parts.first().map_or(0, |part| part.start));
     paths.found.clear();
     let mut beginnings = std::mem::take(&mut paths.beginnings);
     beginnings.clear();
-    let mut before = text[..part.start].chars().next_back();
-    for (at, character) in text[part.clone()].char_indices() {
-        let inside = before.replace(character).is_some_and(is_word_character);
-        if character != ' ' && (!inside || !is_word_character(character) || finder.begins_inside) {
-            beginnings.push((part.start + at) as u32);
+    for part in parts {
+        let mut before = text[..part.start].chars().next_back();
+        for (at, character) in text[part.clone()].char_indices() {
+            let before = before.replace(character);
+            let inside = before.is_some_and(is_word_character);
+            if character != ' ' && (!inside || !is_word_character(character) || finder.begins_inside) {
+                let behind_space = before.is_none_or(char::is_whitespace);
+                beginnings.push(Beginning { at: (part.start + at) as u32, behind_space });
+            }
         }
     }
     paths.holed.clear();
     let mut walk = Walk {
         finder,
         text,
-        start: part.start,
         twins,
         remembers: beginnings.len() > REMEMBERING,
         paths,
@@ -135,7 +139,6 @@ pub(super) fn search(
         has_hole: false,
         steps: 0,
         share: 0,
-        reading: 0,
         reach: 0,
         met_hole: false,
         followed: 0,
@@ -143,10 +146,10 @@ pub(super) fn search(
         view,
     };
     // First without signs that stand for any letter, of which each makes twenty-six: from three quarters of the steps.
-    let kept = steps.left / 4;
-    steps.left -= kept;
+    let kept = steps.walk / 4;
+    steps.walk -= kept;
     walk.follow(&mut beginnings, steps);
-    steps.left += kept;
+    steps.walk += kept;
     walk.tries_holes = true;
     let mut holed = std::mem::take(&mut walk.paths.holed);
     holed.sort_unstable();
@@ -155,41 +158,42 @@ pub(super) fn search(
     (walk.paths.beginnings, walk.paths.holed) = (beginnings, holed);
 }
 
-fn is_behind_space(text: &str, at: usize) -> bool {
-    text[..at].chars().next_back().is_none_or(char::is_whitespace)
+/// Has what stands here up to the next space the letters of a word with one put in? Few faces drawn with signs have.
+fn has_letters(text: &str) -> bool {
+    let word = text.chars().take_while(|character| *character != ' ').take(HOLE_WORD);
+    word.filter(|character| is_word_character(*character)).nth(HOLE_WORD_LETTERS - 1).is_some()
 }
 
 impl Walk<'_> {
     /// Follows all of them as far as the steps go. A few from each, and twice as many from those that are left, again and again: so
     /// what goes far takes nothing from what needs little. Those with a space before them, where words begin, are ahead.
-    fn follow(&mut self, beginnings: &mut Vec<u32>, steps: &mut Steps) {
+    fn follow(&mut self, beginnings: &mut Vec<Beginning>, steps: &mut Steps) {
         self.paths.alike.clear();
         let all = Turn { unlike: beginnings.len() as u32, share: 0 };
         self.turns = [all, all];
         let mut most = FEW;
         while !beginnings.is_empty() && most <= MOST {
-            self.share_out(beginnings, steps, (2 * most).min(MOST), Some(is_behind_space));
-            self.share_out(beginnings, steps, most, None);
+            self.share_out(beginnings, steps, (2 * most).min(MOST), true);
+            self.share_out(beginnings, steps, most, false);
             most *= 2;
         }
         steps.ended |= !beginnings.is_empty();
     }
 
-    /// Follows the chosen ones of these beginnings, each with the same share of half of the steps, and keeps those that were
-    /// not followed to their end.
+    /// Follows these beginnings, or only those behind spaces, each with the same share of half of the steps; keeps those that
+    /// were not followed to their end.
     fn share_out(
         &mut self,
-        beginnings: &mut Vec<u32>,
+        beginnings: &mut Vec<Beginning>,
         steps: &mut Steps,
         most: u32,
-        chosen: Option<fn(&str, usize) -> bool>,
+        behind_spaces: bool,
     ) {
-        let text = self.text;
-        let is_chosen = |at: u32| chosen.is_none_or(|chosen| chosen(text, at as usize));
-        let count = beginnings.iter().filter(|at| is_chosen(**at)).count() as u32;
+        let is_chosen = |one: &Beginning| one.behind_space || !behind_spaces;
+        let count = beginnings.iter().filter(|one| is_chosen(one)).count() as u32;
         // What reads like another costs nothing, so it needs no share.
-        let turn = &mut self.turns[usize::from(chosen.is_some())];
-        let share = (steps.left / 2).checked_div(count.min(turn.unlike)).unwrap_or(most).min(most);
+        let turn = &mut self.turns[usize::from(behind_spaces)];
+        let share = (steps.walk / 2).checked_div(count.min(turn.unlike)).unwrap_or(most).min(most);
         // With no more than before none gets further.
         if share <= turn.share {
             return;
@@ -197,17 +201,18 @@ impl Walk<'_> {
         turn.share = share;
         let before = self.followed;
         self.share = share;
-        beginnings.retain(|at| !is_chosen(*at) || !self.begin(*at as usize, steps));
-        self.turns[usize::from(chosen.is_some())].unlike = self.followed - before;
+        beginnings.retain(|one| !is_chosen(one) || !self.begin(*one, steps));
+        self.turns[usize::from(behind_spaces)].unlike = self.followed - before;
     }
 
     /// Follows all words that may begin here; says whether each was followed to its end.
-    fn begin(&mut self, at: usize, steps: &mut Steps) -> bool {
-        if steps.left == 0 {
+    fn begin(&mut self, beginning: Beginning, steps: &mut Steps) -> bool {
+        let at = beginning.at as usize;
+        if steps.walk == 0 {
             return false;
         }
         if self.remembers
-            && let Some(whole) = self.recall(at, steps)
+            && let Some(whole) = self.recall(beginning, steps)
         {
             return whole;
         }
@@ -218,7 +223,7 @@ impl Walk<'_> {
         for automata in finder.automata() {
             self.steps = 0;
             self.step(automata, automata.start(), at, Gap::None);
-            steps.pay(self.steps + std::mem::take(&mut self.reading));
+            steps.pay(self.steps + READING * self.paths.places.read());
             whole &= self.steps <= self.share;
         }
         if self.remembers {
@@ -226,90 +231,36 @@ impl Walk<'_> {
             let walked = Walked { at, reach, share, whole, met_hole: self.met_hole, finds };
             self.paths.alike.note(self.text, walked);
         }
-        self.note_hole(at, self.met_hole);
+        self.note_hole(beginning, self.met_hole);
         whole
     }
 
     /// Where another beginning was followed that reads the same, the same is found from this one.
-    fn recall(&mut self, at: usize, steps: &mut Steps) -> Option<bool> {
-        let walked = self.paths.alike.of(self.text, at, self.share)?;
+    fn recall(&mut self, beginning: Beginning, steps: &mut Steps) -> Option<bool> {
+        let at = beginning.at;
+        let walked = self.paths.alike.of(self.text, at as usize, self.share)?;
         steps.pay(1 + RECALLED * walked.finds.len() as u32);
         for (entry, length) in &walked.finds {
-            let furthest = self.paths.found.entry((*entry, at as u32)).or_default();
-            *furthest = (at as u32 + length).max(*furthest);
+            let furthest = self.paths.found.entry((*entry, at)).or_default();
+            *furthest = (at + length).max(*furthest);
         }
         let (whole, met_hole) = (walked.whole, walked.met_hole);
-        self.note_hole(at, met_hole);
+        self.note_hole(beginning, met_hole);
         Some(whole)
     }
 
     /// Where there is a sign that may stand for any letter, it is gone that way too, later.
-    fn note_hole(&mut self, at: usize, met_hole: bool) {
-        if met_hole && !self.tries_holes && self.paths.holed.last() != Some(&(at as u32)) {
-            self.paths.holed.push(at as u32);
+    fn note_hole(&mut self, beginning: Beginning, met_hole: bool) {
+        let is_new = met_hole && !self.tries_holes && self.paths.holed.last() != Some(&beginning);
+        if is_new && has_letters(&self.text[beginning.at as usize..]) {
+            self.paths.holed.push(beginning);
         }
     }
 
-    /// How a place can be read: a range of `ways`.
+    /// How a place can be read.
     fn ways(&mut self, at: usize) -> Range<usize> {
         self.reach = self.reach.max(at + AHEAD);
-        if !self.is_read(at) {
-            self.read(at);
-            self.join_separators(at);
-        }
-        let (first, end) = self.paths.places[at - self.start];
-        first as usize..end as usize
-    }
-
-    fn is_read(&mut self, at: usize) -> bool {
-        let place = at - self.start;
-        if place >= self.paths.places.len() {
-            self.paths.places.resize(place + 1, (UNREAD, 0));
-        }
-        self.paths.places[place].0 != UNREAD
-    }
-
-    fn read(&mut self, at: usize) {
-        let before = self.text[..at].chars().next_back();
-        let ways = &mut self.paths.ways;
-        let first = ways.len() as u32;
-        choices(before, &self.text[at..], self.twins, |choice, length| ways.push((choice, length as u32)));
-        self.paths.places[at - self.start] = (first, ways.len() as u32);
-        self.reading += READING;
-    }
-
-    /// What does nothing but part letters at a place, and how long that is.
-    fn separator(&self, at: usize) -> Option<(Gap, u32)> {
-        let (first, end) = self.paths.places[at - self.start];
-        match self.paths.ways[first as usize..end as usize] {
-            [(Choice::Separator(gap), length)] => Some((gap, length)),
-            _ => None,
-        }
-    }
-
-    /// A row of separators is one, however long it is: from each of its places one step leads behind it.
-    fn join_separators(&mut self, at: usize) {
-        let (mut row, mut behind) = (Vec::new(), at);
-        let mut last = None;
-        while let Some((gap, length)) = self.separator(behind) {
-            row.push((behind, gap));
-            behind += length as usize;
-            let was_read = self.is_read(behind);
-            if !was_read {
-                self.read(behind);
-            } else if let Some((gap, length)) = self.separator(behind) {
-                // Its row was joined already.
-                last = Some(gap);
-                behind += length as usize;
-                break;
-            }
-        }
-        let mut widest = last.unwrap_or(Gap::None);
-        for (at, gap) in row.into_iter().rev() {
-            widest = widest.max(gap);
-            let way = self.paths.places[at - self.start].0 as usize;
-            self.paths.ways[way] = (Choice::Separator(widest), (behind - at) as u32);
-        }
+        self.paths.places.ways((self.text, self.twins), at)
     }
 
     /// Goes on from a place in the text, at a place in the patterns.
@@ -319,7 +270,7 @@ impl Walk<'_> {
             if self.steps > self.share {
                 return;
             }
-            let (choice, length) = self.paths.ways[way];
+            let (choice, length) = self.paths.places.way(way);
             let end = at + length as usize;
             match choice {
                 Choice::Separator(_) | Choice::Hole if self.paths.letters.is_empty() => {}
@@ -380,7 +331,7 @@ impl Walk<'_> {
         self.view.set_neighbours(before.is_some_and(is_alphabetic), after.is_some_and(is_alphabetic));
         let mut looked_at = 0;
         let around = accept::Around { before: touches(before), after: touches(after) && !plural };
-        for found in automata.patterns(self.finder, state, self.view.text.len()) {
+        for found in automata.patterns(self.finder, state, self.view.text.len()).into_iter().flatten() {
             looked_at += 1;
             self.steps += u32::from(looked_at > FREE);
             if looked_at > FREE && self.steps > self.share {

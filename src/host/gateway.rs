@@ -11,6 +11,8 @@ use http::header::HOST;
 use http::{HeaderMap, Uri};
 use lambda_http::aws_lambda_events::query_map::QueryMap;
 use lambda_http::request::LambdaRequest;
+use serde::Deserialize;
+use serde::de::Error as _;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -18,6 +20,9 @@ use crate::api::head::Broken;
 
 /// A longer path with its query is no URI; other servers refuse far shorter ones.
 const MAX_URI_BYTES: usize = 64_000;
+/// Headers of an event; of ten times as many the library makes a panic. Smaller events can't have them.
+const MAX_HEADERS: usize = 2_000;
+const MANY_HEADERS_BYTES: usize = 3 * MAX_HEADERS;
 
 /// What an event asks.
 #[derive(Debug, Default)]
@@ -33,7 +38,12 @@ pub(super) struct Asked {
 /// It is no gateway's.
 pub(super) fn read(event: &RawValue) -> Result<(LambdaRequest, Asked), serde_json::Error> {
     let event = &whole_characters(event.get());
-    let (mut request, mut broken) = match serde_json::from_str(event) {
+    let read = if event.len() > MANY_HEADERS_BYTES && has_many_headers(event)? {
+        Err(serde_json::Error::custom("more headers than any gateway sends"))
+    } else {
+        serde_json::from_str(event)
+    };
+    let (mut request, mut broken) = match read {
         Ok(request) => (request, None),
         // A header or a method that HTTP has not makes it look like no event at all.
         Err(fault) => match serde_json::from_str(&without_head(event)?.to_string()) {
@@ -97,6 +107,21 @@ fn whole_characters(json: &str) -> Cow<'_, str> {
     }
     made.push_str(&json[copied..]);
     Cow::Owned(made)
+}
+
+/// Each is followed by a comma, if it is not the last.
+fn has_many_headers(event: &str) -> Result<bool, serde_json::Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Heads<'e> {
+        #[serde(borrow)]
+        headers: Option<&'e RawValue>,
+        #[serde(borrow)]
+        multi_value_headers: Option<&'e RawValue>,
+    }
+    let heads: Heads<'_> = serde_json::from_str(event)?;
+    let is_many = |headers: &RawValue| headers.get().matches(',').count() >= MAX_HEADERS;
+    Ok([heads.headers, heads.multi_value_headers].into_iter().flatten().any(is_many))
 }
 
 /// The same event without what stands in a request's head beside its path, if it has that.
@@ -266,6 +291,13 @@ mod tests {
         }
         let mut event = http_api("/channel/inbox", "");
         event["headers"] = json!({ "x y": "a\nb" });
+        assert!(read(&event).broken.is_some());
+        let mut event = http_api("/channel/inbox", "");
+        let many: serde_json::Map<_, _> = (0..30_000).map(|n| (format!("x-{n}"), json!("y"))).collect();
+        event["headers"] = many.into();
+        assert!(read(&event).broken.is_some());
+        let mut event = rest("/channel/inbox", Value::Null);
+        event["multiValueHeaders"] = json!({ "x": vec!["y"; 30_000] });
         assert!(read(&event).broken.is_some());
         let mut event = rest("/channel/inbox", Value::Null);
         event["httpMethod"] = json!("G T");

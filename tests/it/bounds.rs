@@ -76,29 +76,82 @@ proptest! {
     }
 }
 
-/// Lists that spell one word in thousands of ways, or whose entries begin each other: each place of a text meets very many
-/// patterns, and the text still has its bound.
-#[test]
-fn a_text_has_a_bound_with_any_list() {
+fn filter_of(list: &str) -> Filter {
+    Filter::build(&Wordlist::parse(&[("words.txt".to_owned(), list.as_bytes().to_vec())]).unwrap()).unwrap()
+}
+
+/// Lists of which very many entries meet at one place of a text: one word spelled in thousands of ways, entries that begin
+/// each other, that sound alike, that are one and the same in many categories, wildcards that begin alike.
+fn crowded() -> Vec<(&'static str, Filter)> {
     let mut spellings = String::new();
     for n in 0..6_561_usize {
         let run = |letter: &str, place: u32| letter.repeat(1 + n / 9_usize.pow(place) % 9);
         spellings += &format!("{}{}{}{}\n", run("d", 0), run("u", 1), run("m", 2), run("b", 3));
     }
     let nested: String = (2..=100).map(|n| format!("{}\n", "ha".repeat(n))).collect();
-    for (list, piece) in [(spellings, "d-u-m-b "), (nested.clone(), "h4"), (nested, "h a ")] {
-        let list = Wordlist::parse(&[("words.txt".to_owned(), list.into_bytes())]).unwrap();
-        let filter = Filter::build(&list).unwrap();
-        for bytes in [800, 8_000] {
+    let repeated: String = (2..=100).map(|n| format!("{}\n", "a".repeat(n))).collect();
+    let alike: Vec<char> = "是事市式视试室示士世势".chars().collect();
+    let mut sounds = String::new();
+    for n in 0..1_331_usize {
+        let sound = |place: u32| alike[n / 11_usize.pow(place) % 11];
+        sounds += &format!("{}{}{} | homophone digits\n", sound(0), sound(1), sound(2));
+    }
+    let wild: String =
+        (0..2_000).map(|n| format!("aa{}*z{n} | wildcard substring\n", "*a".repeat(60))).collect();
+    let same: Vec<_> =
+        (0..900).map(|n| (format!("c{n}.txt"), b"@match substring\naa\nab\nba\n".to_vec())).collect();
+    let same = Filter::build(&Wordlist::parse(&same).unwrap()).unwrap();
+    let lists = [
+        ("spellings", spellings),
+        ("nested", nested),
+        ("repeated", repeated),
+        ("sounds", sounds),
+        ("wild", wild),
+    ];
+    lists.map(|(name, list)| (name, filter_of(&list))).into_iter().chain([("same", same)]).collect()
+}
+
+/// What is found at a place costs, and the text still has its bound: also where it is made of many pieces that are shown
+/// backwards, each of which is searched, or of many strings.
+#[test]
+fn a_text_has_a_bound_with_any_list() {
+    let pieces =
+        ["d-u-m-b ", "h4", "h a ", "a", "a ", "a*", "ab", "试室是1", "\u{202e}a a", "\u{202e}试-室-是"];
+    for (name, filter) in crowded() {
+        for (piece, bytes) in pieces.iter().flat_map(|piece| [(piece, 800), (piece, 8_000)]) {
             let text = piece.repeat(bytes / piece.len());
-            let found = filter.find(&text, &mut Budget::of(text.len()));
-            assert!(
-                found.steps() < 150_000 + 100 * bytes as u32,
-                "{piece}, {bytes}: {} steps",
-                found.steps()
-            );
+            let most = 60_000 + 50 * bytes as u32;
+            let steps = filter.find(&text, &mut Budget::of(text.len())).steps();
+            assert!(steps < most, "{name}: {piece}, {bytes}: {steps} steps");
+            let mut budget = Budget::of(text.len());
+            let strings = (0..10).map(|_| piece.repeat(bytes / 10 / piece.len()));
+            let steps: u32 = strings.map(|text| filter.find(&text, &mut budget).steps()).sum();
+            assert!(steps < most, "{name}: {piece}, {bytes} in ten strings: {steps} steps");
         }
-        assert!(!filter.judge(&piece.repeat(4)).hits.is_empty(), "{piece}");
+    }
+}
+
+/// What is said plainly is found, and what is allowed is allowed, whatever stands beside it.
+#[test]
+fn what_is_said_plainly_is_never_overlooked() {
+    let nested: String = (2..=13).map(|n| format!("{}\n", "a".repeat(n))).collect();
+    let wild: String = (0..3_000).map(|n| format!("aa*q{n} | wildcard substring\n")).collect();
+    for list in [nested, wild] {
+        let files = [
+            ("words.txt".to_owned(), format!("{list}badword\nmoth").into_bytes()),
+            ("allow.txt".to_owned(), b"behemoth".to_vec()),
+        ];
+        let filter = Filter::build(&Wordlist::parse(&files).unwrap()).unwrap();
+        for beside in ["aa ", "aaaaaaaaaaaaa ", "a a a ", "a*a*"] {
+            let beside = beside.repeat(8_000 / beside.len());
+            let text = format!("{beside} badword and a behemoth");
+            let is_found = |entry| {
+                let found = filter.find(&text, &mut Budget::of(text.len()));
+                filter.verdict(&found).hits.iter().any(|hit| hit.entry == entry)
+            };
+            assert!(is_found("badword"), "behind {}", &beside[..12]);
+            assert!(!is_found("moth"), "behind {}", &beside[..12]);
+        }
     }
 }
 
@@ -156,7 +209,11 @@ async fn what_no_action_answers_is_counted_too() {
     for _ in 0..20 {
         assert_eq!(alice.get("/health/live").await.status, 200, "health is counted nowhere");
     }
-    assert_eq!(alice.get("/health/nowhere").await.status, 429, "but what is none of it");
+    let long = format!("/health/live?x={}", "x".repeat(9_000));
+    for path in ["/health/nowhere", "/health/live?x=1", "/health/ready?x=1", long.as_str()] {
+        assert_eq!(alice.get(path).await.status, 429, "but what is none of it: {path}");
+    }
+    assert_eq!(alice.post("/health/live", json!({})).await.status, 429);
     let app = TestApp::with(&[("GUILDHALL_RATE", "5/10s"), ("GUILDHALL_CORS_ORIGINS", "*")]).await;
     for n in 0..8 {
         let request = Request::options("/message/send").header("origin", "https://game.example.com");
@@ -295,6 +352,20 @@ async fn frames_that_no_action_answers_are_counted_and_nonsense_ends_the_socket(
         limited |= socket.ask("/health/live", json!({})).await["error"]["code"] == "rate_limited";
     }
     assert!(limited);
+    // A frame that is not counted makes nobody a better client.
+    let mut socket = Socket::of(&process, "fred").await;
+    for n in 0..120 {
+        let frame = if n == 60 { "/health/live" } else { "/live/hello" };
+        socket.send(json!({ "id": n + 2, "do": frame, "input": {} }).to_string()).await;
+    }
+    let mut answered = 0;
+    let code = loop {
+        match socket.read().await {
+            Ok(_) => answered += 1,
+            Err(code) => break code,
+        }
+    };
+    assert!(code == 4000 && answered <= 101, "{code}, {answered} answers");
 }
 
 /// What a client that asks for too much too fast reads in the end; a reset would send it back with the same frame.
@@ -326,6 +397,26 @@ async fn a_head_that_is_too_large_is_told() {
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await.expect("the connection is not broken off");
         assert!(answer.starts_with(b"HTTP/1.1 431 "), "{}", String::from_utf8_lossy(&answer));
+    }
+}
+
+/// A body that says itself that it is too large is not waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_says_it_is_too_large_is_told() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::start(&folder.path().join("data"), &[]);
+    eventually("it answers", async || Connection::open(process.port).await).await;
+    for length in ["300000", "5000000", "9999999999999"] {
+        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", process.port)).await.unwrap();
+        let head = format!(
+            "POST /message/send HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+             content-length: {length}\r\nconnection: close\r\n\r\n{{"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 413", "{length}");
     }
 }
 

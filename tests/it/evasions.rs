@@ -159,6 +159,10 @@ const TALK: &str = "anyone up for the castle raid tonight? we need 2 healers and
     over. lol @ that boss fight; 3/5 of us died in the first minute! who's got the map? i can trade my +7 sword for \
     100 gold or a good shield. what? no way, it's worth 150! ok, 120 then. deal. see you there, gl hf ;-) ";
 
+const ANOTHER_TALK: &str = "хто ввечері йде в рейд на замок? треба 2 хіли й tank, без нубів pls :) я онлайн о 20:00, зустріч \
+    біля воріт... візьміть 10 зілля (великих!) і не забудьте key - минулого разу загубили його & почали спочатку. lol @ той \
+    бос; 3/5 наших полягли за хвилину! в кого мапа? міняю меч +7 на 100 gold або щит. що? ні, він вартий 150! ну добре, 120. ";
+
 /// A hundred thousand entries: what is spent on one disguise is spent among them all.
 fn many() -> String {
     let mut random = 7_u64;
@@ -209,9 +213,12 @@ fn words_are_found_among_a_hundred_thousand() {
         let is_dear = filter.find(text, &mut Budget::of(text.len())).steps() > CHEAP;
         dear += u32::from(is_dear);
         let signs = if is_dear { &[][..] } else { &["| ", "b@ ", "/\\", "m*&|(", "|\\|/\\/"] };
-        for beside in [TALK, "the cat sat! ", "good game all ", "一个人 ", ". "].iter().chain(signs) {
-            let long: String = beside.chars().cycle().take(1_900).collect();
-            let long = &long[..long.floor_char_boundary(1_900)];
+        let talk = [TALK, "the cat sat! ", "good game all ", "一个人 ", ". "];
+        let long_talk = [(&TALK, 7_000), (&ANOTHER_TALK, 7_000)];
+        let all = talk.iter().chain(signs).map(|beside| (beside, 1_900)).chain(long_talk);
+        for (beside, bytes) in all {
+            let long: String = beside.chars().cycle().take(bytes).collect();
+            let long = &long[..long.floor_char_boundary(bytes)];
             if !is_hit(&format!("{long} {text}"), long.len()) {
                 missed
                     .push(format!("{words} in {text} behind {}", beside.chars().take(9).collect::<String>()));

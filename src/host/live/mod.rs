@@ -347,7 +347,8 @@ impl Session {
                     Some(_held) => wire.answer(frame.id, answer.body()).await?,
                     None => wire.answer(frame.id, router.shed(&request_id).body()).await?,
                 }
-                self.judge(is_nonsense)
+                // What is not counted takes nothing back either.
+                if is_nonsense || !router.is_health(path) { self.judge(is_nonsense) } else { Ok(()) }
             }
         }
     }
