@@ -14,8 +14,18 @@ pub(crate) const TEXT: usize = 2_000;
 /// Steps up that must fail before a climb ends.
 const TRIES: u32 = 60;
 /// What it found, from several beginnings: repeated to a text's length, the dearest there are.
-pub(crate) const WORST: [&str; 10] =
-    ["as}a", "5]=]<~€t", "δ+[ξ爪㌖[", "几几几几几c", "ti$", "$ti", "i$7", "7|$", "+1s", "7|s"];
+pub(crate) const WORST: [&str; 10] = [
+    "_3兗县*trubristu",
+    "bollol/",
+    "mola/",
+    "locis僿儯naner_伓伋\u{202e}rehoh{volbol)p乃",
+    "\\i*r[o[l[i[w[an\u{202e}[i勧卐刟偭侠",
+    "#*仺刡冷bisnercle \u{202e}follol义勫即勚几/l",
+    "{danlol刻佷厷^c&ok<a<n<uvis<fiscer~@so~bansisfa傺倧侔倛n~alan佴主\u{202e}",
+    "ib一亭\u{202e}v_ol_i*w~o~l~c~厎倘冺倎micle~l~o(l]i~s~an.on_",
+    "7|$",
+    "ti$",
+];
 
 /// So many entries, half of them made of syllables and half of Chinese characters.
 pub(crate) fn words(count: usize) -> String {

@@ -1,7 +1,7 @@
 //! Beginnings that read the same: what was found from one holds for the others, so what is repeated a thousand times takes no
 //! steps from what stands beside it.
 
-use std::collections::HashMap;
+use super::mix::ByNumber;
 
 /// By so many bytes behind a beginning others are looked for that may read the same.
 const BYTES: usize = 8;
@@ -22,7 +22,7 @@ pub(super) struct Walked {
 
 /// The last of those with the same bytes behind them.
 #[derive(Default)]
-pub(super) struct Alike(HashMap<[u8; BYTES], Walked>);
+pub(super) struct Alike(ByNumber<Walked>);
 
 impl Alike {
     pub(super) fn clear(&mut self) {
@@ -47,8 +47,9 @@ impl Alike {
     }
 }
 
-fn key(text: &str, at: usize) -> Option<[u8; BYTES]> {
-    text.as_bytes().get(at..at + BYTES)?.try_into().ok()
+fn key(text: &str, at: usize) -> Option<u64> {
+    let bytes: [u8; BYTES] = text.as_bytes().get(at..at + BYTES)?.try_into().ok()?;
+    Some(u64::from_le_bytes(bytes))
 }
 
 #[cfg(test)]

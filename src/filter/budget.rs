@@ -6,7 +6,7 @@
 //! rest goes to whichever needs more.
 
 /// Steps of a send's walks: two thirds of a millisecond, on the machines that this was measured on.
-const WALK: Pool = Pool { free: 40_000, a_byte: 0, kept: 1 };
+const WALK: Pool = Pool { free: 36_000, a_byte: 0, kept: 1 };
 /// What the plain search may cost with the entries that it meets, whether they count or not. Texts meet few at a place; with
 /// lists of very many that read alike, or that begin each other, they would cost what they like.
 const PLAIN: Pool = Pool { free: 10_000, a_byte: 16, kept: 16 };

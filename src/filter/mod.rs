@@ -21,6 +21,7 @@ mod build;
 pub mod display;
 mod fold;
 mod forms;
+mod mix;
 mod places;
 pub mod policy;
 mod readings;

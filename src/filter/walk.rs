@@ -6,7 +6,6 @@
 //! equal few, then those that need more share what is left. So no text can hold a request up, and no part of it can use up
 //! what another part needs.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
 use aho_corasick::automaton::StateID;
@@ -16,6 +15,7 @@ use super::alike::{Alike, Walked};
 use super::budget::Steps;
 use super::build::{Automata, Finder};
 use super::fold::{is_alphabetic, is_voicing, is_word_character};
+use super::mix::{ByNumber, pair};
 use super::places::Places;
 use super::readings::Choice;
 use super::view::{Gap, Letter, Squeezed};
@@ -50,7 +50,7 @@ pub(super) struct Paths {
     /// Where a word may begin, and was not yet followed to its end.
     beginnings: Vec<Beginning>,
     /// By entry and beginning: where the find ends.
-    found: HashMap<(u32, u32), u32>,
+    found: ByNumber<u32>,
     alike: Alike,
     /// The finds of this beginning.
     fresh: Vec<(u32, u32)>,
@@ -61,7 +61,7 @@ pub(super) struct Paths {
 impl Paths {
     /// The entries that were found, and where.
     pub(super) fn found(&mut self) -> impl Iterator<Item = (u32, Range<usize>)> {
-        self.found.drain().map(|((entry, start), end)| (entry, start as usize..end as usize))
+        self.found.drain().map(|(found, end)| ((found >> 32) as u32, found as u32 as usize..end as usize))
     }
 }
 
@@ -241,7 +241,7 @@ impl Walk<'_> {
         let walked = self.paths.alike.of(self.text, at as usize, self.share)?;
         steps.pay(1 + RECALLED * walked.finds.len() as u32);
         for (entry, length) in &walked.finds {
-            let furthest = self.paths.found.entry((*entry, at)).or_default();
+            let furthest = self.paths.found.entry(pair(*entry, at)).or_default();
             *furthest = (at + length).max(*furthest);
         }
         let (whole, met_hole) = (walked.whole, walked.met_hole);
@@ -342,7 +342,7 @@ impl Walk<'_> {
                 && may_have_hole
                 && accept::in_units(&self.view.units, || around, found.rules, self.finder.runs(&found))
             {
-                let furthest = self.paths.found.entry((found.entry, start)).or_default();
+                let furthest = self.paths.found.entry(pair(found.entry, start)).or_default();
                 *furthest = end.max(*furthest);
                 self.paths.fresh.push((found.entry, end - start));
             }
