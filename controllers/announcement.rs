@@ -216,7 +216,7 @@ pub struct PreviewAnnouncement {
 pub struct Preview {
     /// When, the next five times.
     next: Vec<Millis>,
-    /// In how many channels it would be said; none where it is shown to players.
+    /// In how many channels it would be said, 10,000 being ten thousand or more; none where it is shown to players.
     channels: Option<i64>,
     /// In which languages, and which one those read who have another.
     languages: Vec<String>,

@@ -12,6 +12,8 @@ use crate::chat::announcing::{Audience, Texts};
 
 /// Announcements that are looked at for one player, the newest ones.
 const SHOWN: i64 = 500;
+/// Channels are counted so far: more are "very many".
+const COUNTED: i64 = 10_000;
 
 /// An announcement to be made.
 #[derive(Debug)]
@@ -195,9 +197,11 @@ pub async fn shown(db: &Db, after: i64) -> Result<Vec<Shown>> {
     let now = db.now().await?;
     let rows: Vec<(i64, Millis, String, String, String)> = db
         .all(
-            "SELECT n.number, n.at, a.id, a.texts, a.audience FROM announced n JOIN announcement a ON a.id = n.announcement_id
-             WHERE n.until > $1 AND n.number > $2 ORDER BY n.number DESC LIMIT $3",
-            values![now, after, SHOWN],
+            "SELECT n.number, n.at, a.id, a.texts, a.audience FROM
+                 (SELECT number, at, announcement_id FROM announced WHERE until > $1 ORDER BY until DESC LIMIT $4) n
+             JOIN announcement a ON a.id = n.announcement_id
+             WHERE n.number > $2 ORDER BY n.number DESC LIMIT $3",
+            values![now, after, SHOWN, 2 * SHOWN],
         )
         .await?;
     let shown = |(number, at, id, texts, audience): (i64, Millis, String, String, String)| {
@@ -227,13 +231,13 @@ pub async fn next_channels(db: &Db, kind: &str, after: i64, limit: i64) -> Resul
     Ok(db.all(sql, values![after, kind, limit]).await?)
 }
 
-/// How many channels there are of a kind.
+/// How many channels there are of a kind, up to [`COUNTED`].
 ///
 /// # Errors
 /// The database's.
 pub async fn count_channels(db: &Db, kind: &str) -> Result<i64> {
-    let count: Option<(i64,)> =
-        db.optional("SELECT count(*) FROM channel WHERE kind = $1", values![kind]).await?;
+    let sql = "SELECT count(*) FROM (SELECT 1 FROM channel WHERE kind = $1 ORDER BY key LIMIT $2) AS c";
+    let count: Option<(i64,)> = db.optional(sql, values![kind, COUNTED]).await?;
     Ok(count.map_or(0, |(count,)| count))
 }
 

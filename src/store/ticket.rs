@@ -16,6 +16,8 @@ const CLAIM_MS: Millis = 30 * 60_000;
 /// Tickets that a player may have open, and may open in an hour.
 const OPEN: i64 = 10;
 const HOUR_MS: Millis = 3_600_000;
+/// Those that wait are counted so far.
+const COUNTED: i64 = 10_000;
 
 /// A ticket.
 #[derive(Debug, Serialize, FromRow, JsonSchema)]
@@ -180,7 +182,7 @@ pub async fn queue(db: &Db, state: &str, after: Option<&str>, limit: i64) -> Res
 /// How long players wait for the support.
 #[derive(Debug, Serialize, FromRow, JsonSchema)]
 pub struct Waits {
-    /// Tickets that wait for the support.
+    /// Tickets that wait for the support; 10,000 are ten thousand or more.
     pub open: i64,
     /// How long the one that waits longest has waited, in milliseconds.
     pub longest_ms: Millis,
@@ -194,12 +196,13 @@ pub struct Waits {
 /// The database's.
 pub async fn waits(db: &Db) -> Result<Waits> {
     let now = db.now().await?;
-    let sql = "SELECT count(*) AS open, coalesce($1 - min(waiting_since), 0) AS longest_ms,
+    let sql = "SELECT count(*) AS open,
+                      coalesce($1 - (SELECT waiting_since FROM ticket WHERE state = 'open' ORDER BY waiting_since LIMIT 1), 0) AS longest_ms,
                       (SELECT CAST(avg(first_reply_at - opened_at) AS BIGINT) FROM
                           (SELECT first_reply_at, opened_at FROM ticket WHERE state = 'waiting' AND first_reply_at IS NOT NULL
                            ORDER BY waiting_since DESC LIMIT 100) t) AS first_reply_ms
-               FROM ticket WHERE state = 'open'";
-    Ok(db.optional(sql, values![now]).await?.unwrap_or(Waits {
+               FROM (SELECT 1 FROM ticket WHERE state = 'open' ORDER BY waiting_since LIMIT $2) o";
+    Ok(db.optional(sql, values![now, COUNTED]).await?.unwrap_or(Waits {
         open: 0,
         longest_ms: 0,
         first_reply_ms: None,

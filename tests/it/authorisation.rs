@@ -28,7 +28,7 @@ const CALLERS: &[&str] = &[
 ];
 
 /// What is there to act on.
-struct Ids {
+pub struct Ids {
     case: Value,
     appeal: Value,
     /// A sanction of the caller's, and one of somebody else's.
@@ -43,12 +43,17 @@ struct Ids {
 
 /// One application for each kind of caller, so that what one does changes nothing for the others.
 async fn prepare(caller: &str) -> (TestApp, Ids) {
-    let app = TestApp::with(&[
+    prepare_on(caller, &[]).await
+}
+
+/// The same with further settings.
+pub async fn prepare_on(caller: &str, more: &[(&str, &str)]) -> (TestApp, Ids) {
+    let variables = [
         ("GUILDHALL_VERSION", "$LATEST"),
         ("GUILDHALL_RANK_URL", "http://127.0.0.1:9/"),
         ("GUILDHALL_RANK_FROM", "players"),
-    ])
-    .await;
+    ];
+    let app = TestApp::with(&[&variables, more].concat()).await;
     let members: &[&str] = if caller == "stranger" { &["bob", "eve"] } else { &["bob", "eve", "caller"] };
     for channel in ["g", "l"] {
         app.guild(channel, members).await;
@@ -162,6 +167,13 @@ async fn ask(actor: &Actor<'_>, entry: &Entry, input: Value) -> Reply {
         .map(|(name, value)| format!("{name}={}", value.as_str().map_or(value.to_string(), str::to_owned)))
         .collect();
     actor.get(&format!("{path}?{}", query.join("&"))).await
+}
+
+/// Asks for every action once, as this caller.
+pub async fn ask_everything(app: &TestApp, caller: &str, ids: &Ids) {
+    for entry in asked() {
+        ask(&actor(app, caller), entry, input(entry.route.path, ids)).await;
+    }
 }
 
 /// `ok`, or the code with its reason.

@@ -55,9 +55,10 @@ const KEYLESS: &[(&str, usize)] = &[
     ("channel.rs", 6),
     ("create.rs", 3),
     ("member.rs", 4),
-    ("message/mod.rs", 4),
+    ("message/mod.rs", 2),
     ("message/page.rs", 3),
     ("message/purge.rs", 1),
+    ("message/recent.rs", 1),
     ("moderation/erase.rs", 10),
     ("moderation/export.rs", 1),
     ("moderation/record.rs", 1),
@@ -149,7 +150,7 @@ fn a_channels_rows_have_its_key_in_every_unique_key() {
 }
 
 /// The statements of a file: each text in quotes that holds one, those in a `concat!` as one.
-fn statements(text: &str) -> Vec<String> {
+pub fn statements(text: &str) -> Vec<String> {
     let code: String =
         text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
     let code = code.split("#[cfg(test)]").next().unwrap();

@@ -19,6 +19,7 @@ mod hide;
 mod page;
 mod purge;
 mod recall;
+mod recent;
 mod view;
 
 pub(super) use hide::{hide, unhide};
@@ -27,6 +28,7 @@ pub use page::{Page, Which, page};
 pub use purge::{Purge, next_to_purge, purge_some, tell_purge};
 pub use recall::recall;
 pub(super) use recall::{entry_of, take_back};
+pub use recent::recent_texts;
 pub use view::{Kept, OwnView, Viewer, own_views, seen};
 
 /// What an entry in a channel is.
@@ -331,22 +333,6 @@ pub(super) async fn neighbours(db: &Db, channel: &Channel, seq: i64, around: i64
 pub async fn get(db: &Db, channel: &str, seq: i64) -> Result<Stored> {
     let key: Option<(i64,)> = db.optional("SELECT key FROM channel WHERE id = $1", values![channel]).await?;
     by_key(db, key.ok_or(Error::NotFound("channel"))?.0, seq).await
-}
-
-/// What was said last, as it was written, newest first; for planners who try a list on it.
-///
-/// # Errors
-/// The database's.
-pub async fn recent_texts(db: &Db, limit: i64) -> Result<Vec<String>> {
-    const RECENT: Sql = by_dialect(
-        "SELECT coalesce(original ->> 'text', shown ->> 'text') FROM message WHERE ref IS NULL AND change IS NULL
-         ORDER BY sent_at DESC LIMIT $1",
-        "SELECT coalesce(original::json ->> 'text', shown::json ->> 'text') FROM message
-         WHERE ref IS NULL AND change IS NULL
-         ORDER BY sent_at DESC LIMIT $1",
-    );
-    let texts: Vec<(String,)> = db.all(RECENT, values![limit]).await?;
-    Ok(texts.into_iter().map(|(text,)| text).collect())
 }
 
 /// Channels of a kind whose history begins before a time, those with the oldest first: so many at most.

@@ -361,7 +361,16 @@ pub async fn verify(db: &Db) -> Result<Verified> {
             (found.sealed, found.head) = (seal.place, seal.hash);
         }
     }
-    let open = "SELECT count(*) FROM audit a WHERE NOT EXISTS (SELECT 1 FROM audit_seal s WHERE s.n = a.n)";
-    found.open = db.optional::<(i64,)>(open, values![]).await?.map_or(0, |(open,)| open);
-    Ok(found)
+    let open = "SELECT count(*) - count(s.n), count(*), coalesce(max(a.n), 0)
+        FROM (SELECT n FROM audit WHERE n > $1 ORDER BY n LIMIT $2) a LEFT JOIN audit_seal s ON s.n = a.n";
+    let mut after = 0;
+    loop {
+        let step: Option<(i64, i64, i64)> = db.optional(open, values![after, BATCH]).await?;
+        let (unsealed, looked_at, last) = step.unwrap_or_default();
+        found.open += unsealed;
+        if looked_at < BATCH {
+            return Ok(found);
+        }
+        after = last;
+    }
 }

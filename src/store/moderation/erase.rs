@@ -189,9 +189,11 @@ const REST: &[&str] = &[
     "UPDATE block_version SET version = version + 1 WHERE $2 <> ''
        AND player_id IN (SELECT player_id FROM block WHERE blocked_id = $1)",
     "DELETE FROM block_version WHERE player_id = $1 AND $2 <> ''",
-    "DELETE FROM block WHERE (player_id = $1 OR blocked_id = $1) AND $2 <> ''",
+    "DELETE FROM block WHERE player_id = $1 AND $2 <> ''",
+    "DELETE FROM block WHERE blocked_id = $1 AND $2 <> ''",
     "DELETE FROM spoken_in WHERE player_id = $1 AND $2 <> ''",
-    "DELETE FROM direct_opened WHERE (player_id = $1 OR other_id = $1) AND $2 <> ''",
+    "DELETE FROM direct_opened WHERE player_id = $1 AND $2 <> ''",
+    "DELETE FROM direct_opened WHERE other_id = $1 AND $2 <> ''",
     "DELETE FROM refusal WHERE player_id = $1 AND $2 <> ''",
     "DELETE FROM rank_report WHERE player_id = $1 AND $2 <> ''",
     "DELETE FROM device WHERE player_id = $1 AND $2 <> ''",
@@ -203,10 +205,11 @@ const REST: &[&str] = &[
     "UPDATE sanction SET player_id = $2 WHERE player_id = $1",
     "UPDATE appeal SET player_id = $2, text = '' WHERE player_id = $1",
     "UPDATE report SET reporter = $2, text = NULL WHERE reporter = $1",
+    // Found by the player, before that is another.
+    "UPDATE report SET subject = 'player ' || $2 WHERE player_id = $1 AND subject = 'player ' || $1",
     "UPDATE report SET player_id = $2 WHERE player_id = $1",
-    "UPDATE report SET subject = 'player ' || $2 WHERE subject = 'player ' || $1",
+    "UPDATE report_case SET subject = 'player ' || $2 WHERE player_id = $1 AND subject = 'player ' || $1",
     "UPDATE report_case SET player_id = $2 WHERE player_id = $1",
-    "UPDATE report_case SET subject = 'player ' || $2 WHERE subject = 'player ' || $1",
     // Reasons that stand beside nobody else.
     "DELETE FROM audit_text WHERE $2 <> ''
        AND digest IN (SELECT a.text FROM audit a JOIN audit_alias n ON n.alias = a.alias WHERE n.player_id = $1)

@@ -35,6 +35,8 @@ CREATE TABLE channel (
 ) WITH (fillfactor = 20);
 
 CREATE INDEX channel_oldest ON channel (kind, oldest_at) WHERE oldest_at IS NOT NULL;
+-- Channels of a kind, for what is said in all of them.
+CREATE INDEX channel_kind ON channel (kind, key);
 
 CREATE TABLE member (
     channel_key  BIGINT NOT NULL,
@@ -273,6 +275,7 @@ CREATE TABLE audit (
 CREATE INDEX audit_by ON audit (by_alias, n);
 CREATE INDEX audit_player ON audit (alias, n);
 CREATE INDEX audit_action ON audit (action, n);
+CREATE INDEX audit_said ON audit (text) WHERE text IS NOT NULL;
 
 CREATE TABLE audit_alias (
     player_id TEXT COLLATE "C" PRIMARY KEY,
@@ -436,6 +439,8 @@ CREATE TABLE direct_opened (
     PRIMARY KEY (player_id, other_id)
 );
 
+CREATE INDEX direct_opened_other ON direct_opened (other_id);
+
 -- Rows of the audit that wait for their seal, so that the sealer need not look for them. A trigger writes them.
 CREATE TABLE audit_open (
     n BIGINT PRIMARY KEY
@@ -515,7 +520,8 @@ CREATE TABLE schedule (
     stage      TEXT COLLATE "C" NOT NULL
 );
 CREATE INDEX schedule_due ON schedule (stage, next_at) WHERE state = 'planned';
-CREATE INDEX schedule_created ON schedule (created_at, id);
+CREATE INDEX schedule_created ON schedule (stage, created_at, id);
+CREATE INDEX schedule_over ON schedule (created_at) WHERE state <> 'planned';
 CREATE TABLE occurrence (
     schedule_id TEXT COLLATE "C" NOT NULL,
     due_at      BIGINT NOT NULL,
