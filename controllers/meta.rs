@@ -1,5 +1,7 @@
 //! `/meta/*`: what this is, for tools.
 
+use std::sync::OnceLock;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -47,9 +49,12 @@ pub struct OpenApi {}
 impl Action for OpenApi {
     const ROUTE: Route = Route::get("/meta/openapi");
     type Caller = Anyone;
-    type Reply = Value;
+    type Reply = &'static Value;
 
-    async fn run(self, app: &App, _: Anyone) -> Result<Value> {
-        Ok(openapi::document(super::ACTIONS, app.config.is_latest()))
+    async fn run(self, app: &App, _: Anyone) -> Result<&'static Value> {
+        // Made once: anybody may ask for it, and making it takes 3 ms.
+        static DOCUMENTS: [OnceLock<Value>; 2] = [OnceLock::new(), OnceLock::new()];
+        let latest = app.config.is_latest();
+        Ok(DOCUMENTS[usize::from(latest)].get_or_init(|| openapi::document(super::ACTIONS, latest)))
     }
 }

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::fold::{is_voicing, is_word_character};
-use super::view::{Gap, Squeezed, Unit, is_word_edge};
+use super::view::{Gap, Plain, Squeezed, Unit};
 
 /// What an automaton's pattern is, besides its text: the entry's number and its rules in four bytes, as there are
 /// very many.
@@ -68,11 +68,11 @@ impl Rules {
 }
 
 /// A find in the plain view: ends of words, where the entry asks for them.
-pub(super) fn in_plain(folded: &str, span: &Range<usize>, rules: Rules) -> bool {
+pub(super) fn in_plain(plain: &Plain, span: &Range<usize>, rules: Rules) -> bool {
     rules.has(Rules::PLAIN)
-        && (!rules.has(Rules::STARTS_WORD) || is_word_edge(folded, span.start))
-        && (!rules.has(Rules::ENDS_WORD) || is_word_edge(folded, span.end))
-        && !folded[span.end..].starts_with(is_voicing)
+        && (!rules.has(Rules::STARTS_WORD) || plain.is_word_edge(span.start))
+        && (!rules.has(Rules::ENDS_WORD) || plain.is_word_edge(span.end))
+        && !plain.text[span.end..].starts_with(is_voicing)
 }
 
 /// Does a letter touch a find?
@@ -129,11 +129,11 @@ fn gaps_agree(units: &[Unit], rules: Rules) -> bool {
 
 impl Around {
     fn of(view: &Squeezed, at: Range<usize>) -> Self {
-        let touches = |unit: &Unit| unit.gap == Gap::None && is_word_character(unit.letter);
+        let is_word = |unit: &Unit| is_word_character(unit.letter) && !unit.is_sign;
+        let touches = |unit: &Unit| unit.gap == Gap::None && is_word(unit);
         let after = |place: usize| view.units.get(place).is_some_and(touches);
-        let before = at.start > 0
-            && view.units[at.start].gap == Gap::None
-            && is_word_character(view.units[at.start - 1].letter);
+        let before =
+            at.start > 0 && view.units[at.start].gap == Gap::None && is_word(&view.units[at.start - 1]);
         let plural = || view.units[at.end].letter == 's' && view.units[at.end].run == 1 && !after(at.end + 1);
         Self { before, after: after(at.end) && !plural() }
     }

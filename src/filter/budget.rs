@@ -10,8 +10,13 @@ const WALK: Pool = Pool { free: 36_000, a_byte: 0, kept: 1 };
 /// What the plain search may cost with the entries that it meets, whether they count or not. Texts meet few at a place; with
 /// lists of very many that read alike, or that begin each other, they would cost what they like.
 const PLAIN: Pool = Pool { free: 10_000, a_byte: 16, kept: 16 };
+/// The same for the further pieces of wildcards.
+const TAILS: Pool = Pool { free: 1_000, a_byte: 1, kept: 1 };
 /// The same for what is looked for once more, without separators, repeats and leet.
 const FURTHER: Pool = Pool { free: 10_000, a_byte: 6, kept: 6 };
+
+/// Looking for such a piece is as much work as so many other steps.
+const TAIL: u32 = 8;
 
 /// Steps that a send's strings share.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +46,7 @@ impl Pool {
 pub struct Budget {
     walk: u32,
     plain: u32,
+    tails: u32,
     further: u32,
     /// Bytes whose strings were not opened yet.
     unopened: usize,
@@ -49,8 +55,9 @@ pub struct Budget {
 impl Budget {
     /// For a send whose strings have so many bytes in all.
     pub const fn of(bytes: usize) -> Self {
-        let (walk, plain, further) = (WALK.of(bytes), PLAIN.of(bytes), FURTHER.of(bytes));
-        Self { walk, plain, further, unopened: bytes }
+        let (walk, plain) = (WALK.of(bytes), PLAIN.of(bytes));
+        let (tails, further) = (TAILS.of(bytes), FURTHER.of(bytes));
+        Self { walk, plain, tails, further, unopened: bytes }
     }
 
     /// Takes the steps that the next string may use; what it leaves comes back with [`Self::close`].
@@ -59,6 +66,7 @@ impl Budget {
         Steps {
             walk: WALK.open(&mut self.walk, self.unopened),
             plain: PLAIN.open(&mut self.plain, self.unopened),
+            tails: TAILS.open(&mut self.tails, self.unopened),
             further: FURTHER.open(&mut self.further, self.unopened),
             taken: 0,
             ended: false,
@@ -68,6 +76,7 @@ impl Budget {
     pub(super) const fn close(&mut self, steps: &Steps) {
         self.walk += steps.walk;
         self.plain += steps.plain;
+        self.tails += steps.tails;
         self.further += steps.further;
     }
 }
@@ -78,6 +87,7 @@ pub(super) struct Steps {
     /// What is left of each.
     pub(super) walk: u32,
     plain: u32,
+    tails: u32,
     pub(super) further: u32,
     /// Taken so far, by the walk and by all else.
     pub(super) taken: u32,
@@ -96,6 +106,15 @@ impl Steps {
         let is_paid = work <= self.plain;
         self.plain = self.plain.saturating_sub(work);
         self.note(work);
+        self.ended |= !is_paid;
+        is_paid
+    }
+
+    /// Pays for a wildcard's further piece.
+    pub(super) fn pay_tail(&mut self) -> bool {
+        let is_paid = self.tails > 0;
+        self.tails = self.tails.saturating_sub(1);
+        self.note(TAIL * u32::from(is_paid));
         self.ended |= !is_paid;
         is_paid
     }

@@ -5,6 +5,8 @@
 
 use std::sync::LazyLock;
 
+use unicode_normalization::char::compose;
+
 /// What a character is taken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Folding<'t> {
@@ -82,6 +84,8 @@ pub(super) fn has_two_letters(text: &str) -> bool {
 pub(super) fn push_folded(text: &mut String, character: char) {
     match fold(character) {
         Folding::Dropped => {}
+        // Behind anything that it makes no other syllable of, it is a mark like others.
+        Folding::One(mark) if is_voicing(mark) && !is_voiced(text, mark) => {}
         Folding::One(one) if one.is_whitespace() => {
             if !text.ends_with(' ') {
                 text.push(' ');
@@ -129,6 +133,15 @@ pub(super) fn is_alphanumeric(folded: char) -> bool {
 /// The marks that make another syllable of a kana; folding sets them apart from it.
 pub(super) fn is_voicing(folded: char) -> bool {
     matches!(folded, '\u{3099}' | '\u{309a}')
+}
+
+fn is_voiced(text: &str, mark: char) -> bool {
+    text.chars().next_back().is_some_and(|kana| compose(kana, mark).is_some())
+}
+
+/// Is this a sign that some take for a letter, as `\u{a1}` is for an i? A word may stand right beside it.
+pub(super) fn is_sign_for_letters(character: char) -> bool {
+    !character.is_ascii() && !character.is_alphanumeric()
 }
 
 /// `char::is_alphabetic`, with the same short way.

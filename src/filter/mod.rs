@@ -16,6 +16,7 @@ use unicode_segmentation::UnicodeSegmentation;
 mod accept;
 mod action;
 mod alike;
+mod beginnings;
 mod budget;
 mod build;
 pub mod display;

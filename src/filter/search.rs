@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::accept::{self, Rules};
 use super::budget::Steps;
 use super::build::{End, Finder, Found};
+use super::mix::ByNumber;
 use super::readings;
 use super::region::{mixed, region};
 use super::suspicion::suspicious;
@@ -15,12 +16,13 @@ use super::{Filter, View};
 
 /// A wildcard stands for at most so many characters.
 const WILDCARD: usize = 8;
-/// What it costs to look at an entry that ends at a place, a hit, and a wildcard's further piece.
+/// What it costs to look at an entry that ends at a place, and a hit.
 const LOOK: u32 = 1;
 const HIT: u32 = 12;
-const PIECE: u32 = 8;
-/// So many entries at each place are looked at even where nothing is left for them: the plain search overlooks no place.
+/// So many entries at each place are looked at even where nothing is left for them, up to so many new hits: the plain search
+/// overlooks no place.
 const LEAST: usize = 4;
+const LEAST_NEW: usize = 2;
 /// Text behind this mark is shown backwards.
 const RIGHT_TO_LEFT: char = '\u{202e}';
 
@@ -100,7 +102,7 @@ impl Filter {
         let kept = if mixes { steps.walk / 2 } else { 0 };
         if let Some(part) = both(region(&plain.text, self.words.longest), joined) {
             steps.walk -= kept;
-            walk::search(&self.words, (&plain.text, false), &[part], (paths, squeezed, steps));
+            walk::search(&self.words, (plain, false), &[part], (paths, squeezed, steps));
             steps.walk += kept;
             finds.extend(paths.found().map(|(entry, span)| {
                 let span = plain.original(span, text);
@@ -108,7 +110,7 @@ impl Filter {
             }));
         }
         if mixes {
-            walk::search(&self.words, (&plain.text, true), &mixed(&plain.text), (paths, squeezed, steps));
+            walk::search(&self.words, (plain, true), &mixed(&plain.text), (paths, squeezed, steps));
             let found = paths.found().map(|(entry, span)| (entry, plain.original(span, text)));
             // A word of one script alone is a word of that script.
             let mixed = found.filter(|(_, span)| readings::mixes_scripts(&text[span.clone()]));
@@ -132,26 +134,21 @@ impl Filter {
         steps: &mut Steps,
         finds: &mut Vec<Find>,
     ) -> Vec<Range<usize>> {
-        let mut allowed = Vec::new();
+        let mut said = Said { finds, last: ByNumber::default(), allowed: Vec::new() };
         for end in self.words.ends(&plain.text) {
-            self.judge_end(&end, (text, plain), steps, (finds, &mut allowed));
+            self.judge_end(&end, (text, plain), steps, &mut said);
         }
-        allowed
+        said.allowed
     }
 
-    /// What the plain view holds that ends at one place. The first few are always looked at, up to the first hit.
-    fn judge_end(
-        &self,
-        end: &End,
-        (text, plain): (&str, &Plain),
-        steps: &mut Steps,
-        (finds, allowed): (&mut Vec<Find>, &mut Vec<Range<usize>>),
-    ) {
+    /// What the plain view holds that ends at one place. The first few are always looked at.
+    fn judge_end(&self, end: &End, (text, plain): (&str, &Plain), steps: &mut Steps, said: &mut Said<'_>) {
+        let mut new = 0;
         for (met, (found, span)) in end.patterns().enumerate() {
-            if !steps.pay_plain(LOOK) && met >= LEAST {
+            if !steps.pay_plain(LOOK) && (met >= LEAST || new >= LEAST_NEW) {
                 return;
             }
-            if !accept::in_plain(&plain.text, &span, found.rules) {
+            if !accept::in_plain(plain, &span, found.rules) {
                 continue;
             }
             let Some(span) = self.with_tail(&plain.text, span, &found, steps) else {
@@ -159,12 +156,10 @@ impl Filter {
             };
             let span = plain.original(span, text);
             if found.rules.has(Rules::ALLOW) {
-                allowed.push(span);
-                continue;
-            }
-            finds.push(Find { span, entry: found.entry, view: View::Plain });
-            if !steps.pay_plain(HIT) {
-                return;
+                said.allowed.push(span);
+            } else if said.add(found.entry, span) {
+                new += 1;
+                steps.pay_plain(HIT);
             }
         }
     }
@@ -220,7 +215,7 @@ impl Filter {
         }
         let mut end = span.end;
         for piece in self.words.tail(found.number) {
-            if !steps.pay_plain(PIECE) {
+            if !steps.pay_tail() {
                 return None;
             }
             let mut starts = folded[end..].char_indices().map(|(at, _)| end + at).take(WILDCARD + 1);
@@ -241,6 +236,31 @@ impl Filter {
                 find.span = end - find.span.end..end - find.span.start;
             }
         }
+    }
+}
+
+/// What the plain view holds so far.
+struct Said<'f> {
+    finds: &'f mut Vec<Find>,
+    /// By entry: its last find.
+    last: ByNumber<usize>,
+    allowed: Vec<Range<usize>>,
+}
+
+impl Said<'_> {
+    /// Adds a find, or draws the entry's last one out over it, where the two overlap. Is it a new one?
+    fn add(&mut self, entry: u32, span: Range<usize>) -> bool {
+        let next = self.finds.len();
+        let last = self.last.entry(u64::from(entry)).or_insert(next);
+        if let Some(find) = self.finds.get_mut(*last)
+            && span.start < find.span.end
+        {
+            find.span = find.span.start.min(span.start)..find.span.end.max(span.end);
+            return false;
+        }
+        *last = next;
+        self.finds.push(Find { span, entry, view: View::Plain });
+        true
     }
 }
 

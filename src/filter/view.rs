@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::fold::{is_alphabetic, is_alphanumeric, is_word_character, push_folded};
+use super::fold::{is_alphabetic, is_alphanumeric, is_sign_for_letters, is_word_character, push_folded};
 
 /// The folded text, separators and all.
 #[derive(Default)]
@@ -14,6 +14,8 @@ pub(super) struct Plain {
     pub(super) text: String,
     /// For each byte of `text`, where its character starts in the original; empty where that is the same byte.
     origin: Vec<u32>,
+    /// The bytes of `text` where letters begin that are signs in the original, in their order.
+    signs: Vec<u32>,
 }
 
 impl Plain {
@@ -21,13 +23,20 @@ impl Plain {
     pub(super) fn read(&mut self, text: &str) {
         self.text.clear();
         self.origin.clear();
+        self.signs.clear();
         if text.is_ascii() && !has_wide_space(text) {
             self.text.push_str(text);
             self.text.make_ascii_lowercase();
             return;
         }
         for (at, character) in text.char_indices() {
+            let start = self.text.len();
             push_folded(&mut self.text, character);
+            if is_sign_for_letters(character) {
+                let letters =
+                    self.text[start..].char_indices().filter(|(_, letter)| is_word_character(*letter));
+                self.signs.extend(letters.map(|(letter, _)| (start + letter) as u32));
+            }
             self.origin.resize(self.text.len(), at as u32);
         }
     }
@@ -36,7 +45,29 @@ impl Plain {
     pub(super) fn read_folded(&mut self, folded: &str) {
         self.text.clear();
         self.origin.clear();
+        self.signs.clear();
         self.text.push_str(folded);
+    }
+
+    /// Is the letter that begins at this byte a sign in the original?
+    pub(super) fn is_sign(&self, at: usize) -> bool {
+        !self.signs.is_empty() && self.signs.binary_search(&(at as u32)).is_ok()
+    }
+
+    /// The character before a byte, if that is no sign.
+    pub(super) fn before(&self, at: usize) -> Option<char> {
+        let before = self.text[..at].chars().next_back()?;
+        (!self.is_sign(at - before.len_utf8())).then_some(before)
+    }
+
+    /// The character at a byte, if that is no sign.
+    pub(super) fn after(&self, at: usize) -> Option<char> {
+        self.text[at..].chars().next().filter(|_| !self.is_sign(at))
+    }
+
+    /// Is this an end of a word, at this byte?
+    pub(super) fn is_word_edge(&self, at: usize) -> bool {
+        !(self.before(at).is_some_and(is_word_character) && self.after(at).is_some_and(is_word_character))
     }
 
     /// The span of the original that a span of the folded text came from. Dropped characters (marks, invisible) go with
@@ -84,6 +115,8 @@ pub(super) struct Letter {
     pub(super) gap: Gap,
     /// Rather than a sign read as one.
     pub(super) is_letter: bool,
+    /// It is a sign in the original that is folded to a letter.
+    pub(super) is_sign: bool,
 }
 
 /// A letter and its repeats.
@@ -103,6 +136,8 @@ pub(super) struct Unit {
     pub(super) apart: bool,
     /// At least one of them was a letter rather than a sign read as one.
     pub(super) is_letter: bool,
+    /// All of them are signs in the original that are folded to letters.
+    pub(super) is_sign: bool,
 }
 
 /// How a squeezed view reads characters.
@@ -148,8 +183,8 @@ impl Squeezed {
                 before = characters.next().map(|(_, second)| second);
             }
             let is_letter = is_alphabetic(character) || is_syllable(letter);
-            let end = (part.start + characters.offset()) as u32;
-            self.push(Letter { letter, start: start as u32, end, gap, is_letter });
+            let (end, is_sign) = ((part.start + characters.offset()) as u32, plain.is_sign(start));
+            self.push(Letter { letter, start: start as u32, end, gap, is_letter, is_sign });
             gap = Gap::None;
         }
     }
@@ -175,13 +210,15 @@ impl Squeezed {
 
     /// Adds a letter: to the last unit, where it repeats it.
     fn push(&mut self, one: Letter) {
-        let neighbour = self.units.last_mut().filter(|_| one.gap == Gap::None);
+        // A sign that is folded to a letter stands for itself, too.
+        let is_neighbour = |unit: &&mut Unit| one.gap == Gap::None && unit.is_sign == one.is_sign;
+        let neighbour = self.units.last_mut().filter(is_neighbour);
         let apart = neighbour.is_none();
         if let Some(neighbour) = neighbour {
             neighbour.apart = false;
         }
         match self.units.last_mut() {
-            Some(unit) if unit.letter == one.letter => {
+            Some(unit) if unit.letter == one.letter && unit.is_sign == one.is_sign => {
                 unit.run = unit.run.saturating_add(1);
                 unit.end = one.end;
                 unit.inner_gap = unit.inner_gap.max(one.gap);
@@ -191,7 +228,7 @@ impl Squeezed {
             _ => {
                 self.text.push(one.letter);
                 self.unit_at.resize(self.text.len(), self.units.len() as u32);
-                let Letter { letter, start, end, gap, is_letter } = one;
+                let Letter { letter, start, end, gap, is_letter, is_sign } = one;
                 self.units.push(Unit {
                     letter,
                     start,
@@ -201,6 +238,7 @@ impl Squeezed {
                     inner_gap: Gap::None,
                     apart,
                     is_letter,
+                    is_sign,
                 });
             }
         }
@@ -307,11 +345,4 @@ pub(super) fn is_of_a_sentence(character: char) -> bool {
                 | '》'
                 | '—'
         )
-}
-
-/// Is this an end of a word in the folded text, at this byte?
-pub(super) fn is_word_edge(folded: &str, at: usize) -> bool {
-    let before = folded[..at].chars().next_back();
-    let after = folded[at..].chars().next();
-    !(before.is_some_and(is_word_character) && after.is_some_and(is_word_character))
 }

@@ -12,13 +12,14 @@ use aho_corasick::automaton::StateID;
 
 use super::accept::{self, Rules};
 use super::alike::{Alike, Walked};
+use super::beginnings::{Beginning, add_beginnings, has_letters};
 use super::budget::Steps;
 use super::build::{Automata, Finder};
 use super::fold::{is_alphabetic, is_voicing, is_word_character};
 use super::mix::{ByNumber, pair};
 use super::places::Places;
 use super::readings::Choice;
-use super::view::{Gap, Letter, Squeezed};
+use super::view::{Gap, Letter, Plain, Squeezed};
 
 /// Steps from one beginning: a few at first, which is enough for nearly all, and as many as there are in the end.
 const FEW: u32 = 48;
@@ -37,9 +38,6 @@ const REMEMBERING: usize = 48;
 const AHEAD: usize = 8;
 /// Words with a sign in place of a letter have so many letters, so that the others tell which word it is.
 const HOLE_LETTERS: usize = 5;
-/// So many of them are written as letters or digits, and stand within so many characters.
-const HOLE_WORD_LETTERS: usize = 3;
-const HOLE_WORD: usize = 24;
 
 /// The ways that a walk takes, and what it needs to know of the text; used again from text to text.
 #[derive(Default)]
@@ -65,13 +63,6 @@ impl Paths {
     }
 }
 
-/// Where a word may begin.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Beginning {
-    at: u32,
-    behind_space: bool,
-}
-
 /// A turn over beginnings.
 #[derive(Clone, Copy, Default)]
 struct Turn {
@@ -84,11 +75,14 @@ struct Turn {
 /// A walk over one text.
 struct Walk<'a> {
     finder: &'a Finder,
+    plain: &'a Plain,
     text: &'a str,
     twins: bool,
     paths: &'a mut Paths,
     tries_holes: bool,
     has_hole: bool,
+    /// With so many letters the way is a whole word, drawn out or not.
+    complete: Option<usize>,
     /// Steps from this beginning, and how many it may take.
     steps: u32,
     share: u32,
@@ -108,35 +102,28 @@ struct Walk<'a> {
 /// Looks for entries that begin in some parts of a text, which are in its order. `twins` takes look-alikes of other scripts for Latin letters.
 pub(super) fn search(
     finder: &Finder,
-    (text, twins): (&str, bool),
+    (plain, twins): (&Plain, bool),
     parts: &[Range<usize>],
     (paths, view, steps): (&mut Paths, &mut Squeezed, &mut Steps),
 ) {
+    let text = plain.text.as_str();
     paths.letters.clear();
     paths.places.clear(parts.first().map_or(0, |part| part.start));
     paths.found.clear();
     let mut beginnings = std::mem::take(&mut paths.beginnings);
     beginnings.clear();
-    for part in parts {
-        let mut before = text[..part.start].chars().next_back();
-        for (at, character) in text[part.clone()].char_indices() {
-            let before = before.replace(character);
-            let inside = before.is_some_and(is_word_character);
-            if character != ' ' && (!inside || !is_word_character(character) || finder.begins_inside) {
-                let behind_space = before.is_none_or(char::is_whitespace);
-                beginnings.push(Beginning { at: (part.start + at) as u32, behind_space });
-            }
-        }
-    }
+    parts.iter().for_each(|part| add_beginnings(plain, part, finder.begins_inside, &mut beginnings));
     paths.holed.clear();
     let mut walk = Walk {
         finder,
+        plain,
         text,
         twins,
         remembers: beginnings.len() > REMEMBERING,
         paths,
         tries_holes: false,
         has_hole: false,
+        complete: None,
         steps: 0,
         share: 0,
         reach: 0,
@@ -156,12 +143,6 @@ pub(super) fn search(
     holed.dedup();
     walk.follow(&mut holed, steps);
     (walk.paths.beginnings, walk.paths.holed) = (beginnings, holed);
-}
-
-/// Has what stands here up to the next space the letters of a word with one put in? Few faces drawn with signs have.
-fn has_letters(text: &str) -> bool {
-    let word = text.chars().take_while(|character| *character != ' ').take(HOLE_WORD);
-    word.filter(|character| is_word_character(*character)).nth(HOLE_WORD_LETTERS - 1).is_some()
 }
 
 impl Walk<'_> {
@@ -266,6 +247,17 @@ impl Walk<'_> {
     /// Goes on from a place in the text, at a place in the patterns.
     fn step(&mut self, automata: &Automata, state: StateID, at: usize, gap: Gap) {
         self.steps += 1;
+        // Those first, as without them all ways from here were gone before, or are gone in any case.
+        if !self.has_hole {
+            self.take(automata, state, (at, gap), true);
+        }
+        self.take(automata, state, (at, gap), false);
+    }
+
+    /// Takes the ways at a place: those with a sign for any letter, or all others.
+    fn take(&mut self, automata: &Automata, state: StateID, (at, gap): (usize, Gap), holes: bool) {
+        // A row of one sign is letters or separators, and not first the one and then the other.
+        let goes_on = gap != Gap::None && self.repeats_sign(at);
         for way in self.ways(at) {
             if self.steps > self.share {
                 return;
@@ -273,10 +265,16 @@ impl Walk<'_> {
             let (choice, length) = self.paths.places.way(way);
             let end = at + length as usize;
             match choice {
+                _ if holes != (choice == Choice::Hole) => {}
+                Choice::Letter(_, false) if goes_on => {}
                 Choice::Separator(_) | Choice::Hole if self.paths.letters.is_empty() => {}
-                Choice::Separator(more) => self.step(automata, state, end, gap.max(more)),
+                Choice::Separator(more) => {
+                    let behind = self.behind_row(at, end);
+                    self.step(automata, state, behind, gap.max(more));
+                }
                 Choice::Letter(letter, is_letter) => {
-                    let letter = Letter { letter, start: at as u32, end: end as u32, gap, is_letter };
+                    let (start, end) = (at as u32, end as u32);
+                    let letter = Letter { letter, start, end, gap, is_letter, is_sign: false };
                     self.letter(automata, state, letter);
                 }
                 Choice::Hole if self.has_hole || gap == Gap::Sentence => {}
@@ -284,18 +282,39 @@ impl Walk<'_> {
                 Choice::Hole => {
                     self.steps += HOLE;
                     self.has_hole = true;
-                    for letter in 'a'..='z' {
+                    // The last one's repeat comes last: what is drawn out goes far.
+                    let last = self.paths.letters.last().map_or(' ', |last| last.letter);
+                    for letter in ('a'..='z').filter(|letter| *letter != last).chain([last]) {
                         if self.steps > self.share {
                             break;
                         }
-                        let letter =
-                            Letter { letter, start: at as u32, end: end as u32, gap, is_letter: false };
+                        let (start, end) = (at as u32, end as u32);
+                        let letter = Letter { letter, start, end, gap, is_letter: false, is_sign: false };
                         self.letter(automata, state, letter);
                     }
                     self.has_hole = false;
                 }
             }
         }
+    }
+
+    /// Where a row of this sign ends, all of which are separators then.
+    fn behind_row(&mut self, at: usize, end: usize) -> usize {
+        let bytes = self.text.as_bytes();
+        if end != at + 1 || !bytes[at].is_ascii_punctuation() {
+            return end;
+        }
+        let more = bytes[end..].iter().take_while(|byte| **byte == bytes[at]).count();
+        self.steps += more as u32 / 8;
+        self.reach = self.reach.max(end + more);
+        end + more
+    }
+
+    /// Is the same sign before this one?
+    fn repeats_sign(&self, at: usize) -> bool {
+        let bytes = self.text.as_bytes();
+        let here = bytes.get(at).filter(|byte| byte.is_ascii_punctuation());
+        here.is_some() && at.checked_sub(1).and_then(|before| bytes.get(before)) == here
     }
 
     /// Takes a letter where a pattern goes on with it, or where it repeats the last one.
@@ -305,37 +324,45 @@ impl Walk<'_> {
         let Some(next) = (if repeats { Some(state) } else { automata.next(state, letter.letter) }) else {
             return;
         };
+        if repeats && letter.gap != Gap::None && self.complete == Some(self.paths.letters.len()) {
+            // A word that is whole is not drawn out over what parts it from others.
+            return;
+        }
         self.paths.letters.push(letter);
-        if automata.ends(next) {
-            self.arrive(automata, next);
+        let before = self.complete;
+        self.complete = before.filter(|_| repeats).map(|count| count + 1);
+        if automata.ends(next) && self.arrive(automata, next) {
+            self.complete = Some(self.paths.letters.len());
         }
         self.step(automata, next, letter.end as usize, Gap::None);
         self.paths.letters.pop();
+        self.complete = before;
     }
 
-    /// Notes the patterns that end here, where the rules let them count.
-    fn arrive(&mut self, automata: &Automata, state: StateID) {
+    /// Notes the patterns that end here, where the rules let them count; says whether one does.
+    fn arrive(&mut self, automata: &Automata, state: StateID) -> bool {
         let letters = &self.paths.letters;
         self.view.read_letters(letters);
         let count = letters.len();
         self.steps += FIND + count as u32 / 2;
         let (start, end) = (letters[0].start, letters[count - 1].end);
-        let before = self.text[..start as usize].chars().next_back();
+        let before = self.plain.before(start as usize);
         let mut behind = self.text[end as usize..].chars();
         let (after, second) = (behind.next(), behind.next());
         if after.is_some_and(is_voicing) {
-            return;
+            return false;
         }
+        let after = after.filter(|_| !self.plain.is_sign(end as usize));
         let touches = |one: Option<char>| one.is_some_and(is_word_character);
         let plural = after == Some('s') && !touches(second);
         self.view.set_neighbours(before.is_some_and(is_alphabetic), after.is_some_and(is_alphabetic));
-        let mut looked_at = 0;
+        let (mut looked_at, mut counts) = (0, false);
         let around = accept::Around { before: touches(before), after: touches(after) && !plural };
         for found in automata.patterns(self.finder, state, self.view.text.len()).into_iter().flatten() {
             looked_at += 1;
             self.steps += u32::from(looked_at > FREE);
             if looked_at > FREE && self.steps > self.share {
-                return;
+                return counts;
             }
             let may_have_hole = !self.has_hole || (count >= HOLE_LETTERS && found.rules.has(Rules::IN_WORDS));
             if found.rules.has(Rules::SQUEEZED)
@@ -345,7 +372,9 @@ impl Walk<'_> {
                 let furthest = self.paths.found.entry(pair(found.entry, start)).or_default();
                 *furthest = end.max(*furthest);
                 self.paths.fresh.push((found.entry, end - start));
+                counts = true;
             }
         }
+        counts
     }
 }

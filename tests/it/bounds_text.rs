@@ -117,21 +117,27 @@ fn a_text_has_a_bound_with_any_list() {
 fn what_is_said_plainly_is_never_overlooked() {
     let nested: String = (2..=13).map(|n| format!("{}\n", "a".repeat(n))).collect();
     let wild: String = (0..3_000).map(|n| format!("aa*q{n} | wildcard substring\n")).collect();
-    for list in [nested, wild] {
+    let laughter = "ah\nha\naha\nhah\nhaha\nahah\n".to_owned();
+    for list in [nested, wild, laughter] {
         let files = [
-            ("words.txt".to_owned(), format!("{list}badword\nmoth").into_bytes()),
+            (
+                "words.txt".to_owned(),
+                format!("@match substring\n{list}badword\nmoth\nadd*me | wildcard").into_bytes(),
+            ),
             ("allow.txt".to_owned(), b"behemoth".to_vec()),
         ];
         let filter = Filter::build(&Wordlist::parse(&files).unwrap()).unwrap();
-        for beside in ["aa ", "aaaaaaaaaaaaa ", "a a a ", "a*a*"] {
+        for beside in ["aa ", "aaaaaaaaaaaaa ", "a a a ", "a*a*", "ha"] {
             let beside = beside.repeat(8_000 / beside.len());
-            let text = format!("{beside} badword and a behemoth");
+            let text = format!("{beside} badword and a behemoth, add us to me");
             let is_found = |entry| {
                 let found = filter.find(&text, &mut Budget::of(text.len()));
                 filter.verdict(&found).hits.iter().any(|hit| hit.entry == entry)
             };
             assert!(is_found("badword"), "behind {}", &beside[..12]);
             assert!(!is_found("moth"), "behind {}", &beside[..12]);
+            let is_wild = list.contains("wildcard");
+            assert!(is_wild || is_found("add*me"), "behind {}", &beside[..12]);
         }
     }
 }

@@ -57,6 +57,15 @@ const HIDDEN: &[(&str, &str, &str)] = &[
     ("ban", "ʙᴀɴ", "***"),
     ("dragon", "drаgоn", "******"),
     ("dragon", "ԁragon", "******"),
+    // Signs that look like a letter, right beside it; and marks that only make another syllable of a kana.
+    ("dragon", "¡dragon!", "¡******!"),
+    ("dragon", "¢dragon", "¢******"),
+    ("dragon", "×dragon×", "×******×"),
+    ("dragon", "‖d.r.a.g.o.n‖", "‖***********‖"),
+    ("dragon", "₩dragon", "₩******"),
+    ("dragon", "dragonﾞ", "******"),
+    ("敏感词", "敏感词\u{3099}", "***"),
+    ("敏感词", "敏゙感゚词", "***"),
     ("dragon", "drágöñ", "******"),
     ("word", "WοRD", "****"),
     ("beta", "βeta", "****"),
@@ -231,6 +240,21 @@ fn words_are_found_among_a_hundred_thousand() {
     }
     assert_eq!(missed, [""; 0], "{}", missed.len());
     assert!(dear <= 1, "{dear}");
+}
+
+/// Signs behind a word with one in a letter's place: they can be read as its last letter, drawn out, in very many ways.
+#[test]
+fn a_few_signs_behind_a_disguise_hide_nothing() {
+    for (words, hidden) in [("pimmel", "pi*mel"), ("numskull", "n|_|mskull"), ("dragonn", "dr*gonn")] {
+        let filter = filter(words);
+        for sign in ["|", "!", "@", "$", "/\\", "<", "()", "|||lll"] {
+            for times in [3, 7, 8, 11, 150] {
+                let text = format!("{hidden} {}", sign.repeat(times));
+                let found = filter.judge(&text).hits.iter().any(|hit| hit.span.start == 0);
+                assert!(found, "{text}");
+            }
+        }
+    }
 }
 
 #[test]
