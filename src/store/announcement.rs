@@ -9,6 +9,7 @@ use super::{Db, json};
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 use crate::chat::announcing::{Audience, Texts};
+use crate::store::life::{Kept, Life, ROWS};
 
 /// Announcements that are looked at for one player, the newest ones.
 const SHOWN: i64 = 500;
@@ -245,7 +246,7 @@ pub async fn count_channels(db: &Db, kind: &str) -> Result<i64> {
 ///
 /// # Errors
 /// The database's.
-pub async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
+async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
     let sql = "DELETE FROM announced WHERE number IN (SELECT number FROM announced WHERE until < $1 ORDER BY until LIMIT $2)";
     db.execute(sql, values![before, batch]).await?;
     let sql = "DELETE FROM announcement WHERE id IN
@@ -277,3 +278,26 @@ impl Shown {
         InLanguage { id: &self.id, text: text.as_str(), language: language.as_str(), at: self.at }
     }
 }
+
+/// What becomes of announcements.
+pub(in crate::store) const LIFE: Life = Life {
+    table: "announcement",
+    kept: Kept::Swept("90 days, once they are over", |db, _, now| {
+        Box::pin(forget(db, now - REMEMBER_MS, ROWS))
+    }),
+    exported: crate::store::life::NOBODYS,
+    erased: &[],
+    stays: &[("created_by", "staff, not a player")],
+};
+
+/// What becomes of what was announced.
+pub(in crate::store) const ANNOUNCED: Life = Life {
+    table: "announced",
+    kept: Kept::Until("with the announcements"),
+    exported: crate::store::life::NOBODYS,
+    erased: &[],
+    stays: &[],
+};
+
+/// How long it is remembered what was announced.
+const REMEMBER_MS: Millis = 90 * 86_400_000;

@@ -16,6 +16,8 @@ use crate::base::error::{Error, Result};
 use crate::chat::identity::{Identity, Scope};
 use crate::chat::values::PlayerId;
 use crate::hub::Hub;
+use crate::store::life::{Erased, Exported, Kept, Life};
+use serde_json::{Value, json};
 
 /// Players that one may block.
 const MOST: i64 = 1_000;
@@ -216,4 +218,37 @@ pub async fn page(db: &Db, player: &PlayerId, after: Option<&PlayerId>, limit: i
     let sql = "SELECT blocked_id AS player, at FROM block WHERE player_id = $1 AND blocked_id > $2
                ORDER BY blocked_id LIMIT $3";
     Ok(db.all(sql, values![player.as_str(), after.map_or("", PlayerId::as_str), limit]).await?)
+}
+
+/// What becomes of the versions of block lists.
+pub(in crate::store) const VERSION: Life = Life {
+    table: "block_version",
+    kept: Kept::Until("until the player is forgotten"),
+    exported: crate::store::life::NOBODYS,
+    erased: &[
+        Erased::By(
+            "UPDATE block_version SET version = version + 1
+         WHERE player_id IN (SELECT player_id FROM block WHERE blocked_id = $1)",
+        ),
+        Erased::By("DELETE FROM block_version WHERE player_id = $1"),
+    ],
+    stays: &[],
+};
+
+/// What becomes of blocks.
+pub(in crate::store) const LIFE: Life = Life {
+    table: "block",
+    kept: Kept::Until("until they are taken back"),
+    exported: Exported::Rows("block", |db, player| Box::pin(exported(db, player))),
+    erased: &[
+        Erased::By("DELETE FROM block WHERE player_id = $1"),
+        Erased::By("DELETE FROM block WHERE blocked_id = $1"),
+    ],
+    stays: &[],
+};
+
+async fn exported(db: &Db, player: &str) -> Result<Vec<Value>> {
+    let sql = "SELECT blocked_id, at FROM block WHERE player_id = $1 ORDER BY blocked_id";
+    let rows: Vec<(String, Millis)> = db.all(sql, values![player]).await?;
+    Ok(rows.into_iter().map(|(player, at)| json!({ "player": player, "at": at })).collect())
 }

@@ -14,6 +14,7 @@ use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
 use crate::chat::values::{ChannelId, Kind, Level, PlayerId, Seconds, Settings};
 use crate::filter::policy::{Policy, Strictness};
+use crate::store::life::{Erased, Exported, Kept, Life};
 
 /// A channel as it is kept, with what it is to the one who asked for it.
 #[derive(Clone, Debug, FromRow)]
@@ -262,3 +263,17 @@ pub async fn moved(db: &Db, known: &[(Arc<str>, i64)]) -> Result<Vec<String>> {
 pub async fn among(db: &Db, ids: &[&str]) -> Result<Vec<Channel>> {
     Ok(db.all(AMONG, values![&json(&ids)?, ""]).await?)
 }
+
+/// What becomes of channels.
+pub(in crate::store) const LIFE: Life = Life {
+    table: "channel",
+    kept: Kept::Until("for good"),
+    exported: Exported::No("what others see, too"),
+    erased: &[
+        Erased::By(
+            "UPDATE channel SET name = NULL WHERE id IN (SELECT channel FROM ticket WHERE player_id = $1)",
+        ),
+        Erased::Apart("direct ones are renamed, a player's own is deleted: moderation::erase"),
+    ],
+    stays: &[],
+};

@@ -11,6 +11,7 @@ use crate::base::error::{Error, Result};
 use crate::base::random;
 use crate::chat::values::{ChannelId, Kind, Name, PlayerId, Settings, as_set};
 use crate::config::moderation::DirectFrom;
+use crate::store::life::{Erased, Exported, Kept, Life};
 
 /// What the ids of direct channels begin with.
 pub const DIRECT: &str = "direct:";
@@ -217,3 +218,15 @@ async fn count_opened(db: &Db, player: &PlayerId, other: &PlayerId, limit: Optio
     tx.commit().await?;
     Ok(())
 }
+
+/// What becomes of direct channels that were opened lately.
+pub(in crate::store) const DIRECT_OPENED: Life = Life {
+    table: "direct_opened",
+    kept: Kept::Until("a day, and until the player opens another"),
+    exported: Exported::No("told by the channels"),
+    erased: &[
+        Erased::By("DELETE FROM direct_opened WHERE player_id = $1"),
+        Erased::By("DELETE FROM direct_opened WHERE other_id = $1"),
+    ],
+    stays: &[],
+};

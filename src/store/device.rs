@@ -6,6 +6,8 @@ use super::Db;
 use super::engine::sql::{Sql, by_dialect, values};
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
+use crate::store::life::{Erased, Exported, Kept, Life};
+use serde_json::{Value, json};
 
 /// Devices of one player.
 const EACH: i64 = 10;
@@ -250,4 +252,29 @@ pub async fn away(
          ORDER BY d.id LIMIT $6"
     );
     Ok(db.all(sql, values![after, zone, least, most, online_since, PAGE as i64]).await?)
+}
+
+/// What becomes of devices.
+pub(in crate::store) const LIFE: Life = Life {
+    table: "device",
+    kept: Kept::Until("until they are unregistered, or their provider knows them no more"),
+    exported: Exported::Rows("device", |db, player| Box::pin(exported(db, player))),
+    erased: &[Erased::By("DELETE FROM device WHERE player_id = $1")],
+    stays: &[],
+};
+
+/// What becomes of what players want to be told on their devices.
+pub(in crate::store) const PREFERENCE: Life = Life {
+    table: "device_preference",
+    kept: Kept::Until("until the player is forgotten"),
+    exported: Exported::No("settings"),
+    erased: &[Erased::By("DELETE FROM device_preference WHERE player_id = $1")],
+    stays: &[],
+};
+
+async fn exported(db: &Db, player: &str) -> Result<Vec<Value>> {
+    let sql = "SELECT platform, token, language, registered_at FROM device WHERE player_id = $1 ORDER BY registered_at";
+    let rows: Vec<(String, String, Option<String>, Millis)> = db.all(sql, values![player]).await?;
+    let row = |(platform, token, language, at)| json!({ "platform": platform, "token": token, "language": language, "at": at });
+    Ok(rows.into_iter().map(row).collect())
 }

@@ -17,6 +17,8 @@ use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
 use crate::chat::values::{InboxCursor, MAX_EXACT, PlayerId, Role};
 use crate::hub::Hub;
+use crate::store::life::{Erased, Exported, Kept, Life};
+use serde_json::{Value, json};
 
 /// A member, as the list shows one.
 #[derive(Debug, FromRow)]
@@ -313,4 +315,25 @@ pub async fn among(db: &Db, asked: &[(&str, Vec<String>)]) -> Result<HashSet<(St
         .flat_map(|(channel, players)| players.iter().map(move |player| (*channel, player.as_str())))
         .collect();
     Ok(db.all(AMONG, values![&json(&pairs)?]).await?.into_iter().collect())
+}
+
+/// What becomes of members.
+pub(in crate::store) const LIFE: Life = Life {
+    table: "member",
+    kept: Kept::Until("as long as the channel, or until they leave"),
+    exported: Exported::Rows("member", |db, player| Box::pin(exported(db, player))),
+    erased: &[Erased::Apart("they leave each channel, as others see: work::tasks::erase")],
+    stays: &[],
+};
+
+async fn exported(db: &Db, player: &str) -> Result<Vec<Value>> {
+    let rows: Vec<(String, String, Millis, i64)> = db
+        .all(
+            "SELECT c.id, c.kind, m.joined_at, m.read_seq FROM member m JOIN channel c ON c.key = m.channel_key
+             WHERE m.player_id = $1 ORDER BY c.id",
+            values![player],
+        )
+        .await?;
+    let row = |(channel, kind, joined_at, read_seq)| json!({ "channel": channel, "kind": kind, "joined_at": joined_at, "read_seq": read_seq });
+    Ok(rows.into_iter().map(row).collect())
 }

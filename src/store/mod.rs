@@ -31,6 +31,8 @@ pub mod create;
 pub mod device;
 mod engine;
 pub mod handover;
+pub mod life;
+pub mod lives;
 pub mod member;
 pub mod message;
 pub mod moderation;
@@ -52,6 +54,7 @@ pub mod wordlist_hit;
 use engine::connections::Connections;
 use engine::sql::{self, Row, Sql, Tx, Value};
 use engine::{Pools, Purpose, postgres, sqlite};
+use life::{Kept, Life};
 use sends::writer;
 use times::{Asking, Times};
 
@@ -270,3 +273,12 @@ fn is_twin(error: &sqlx::Error) -> bool {
 fn json<T: serde::Serialize>(rows: &T) -> Result<String> {
     serde_json::to_string(rows).map_err(Error::internal)
 }
+
+/// What becomes of the row that is written to see whether something can be.
+const PULSE_LIFE: Life = Life {
+    table: "pulse",
+    kept: Kept::Until("for good"),
+    exported: crate::store::life::NOBODYS,
+    erased: &[],
+    stays: &[],
+};

@@ -7,6 +7,7 @@ use super::engine::sql::{Sql, by_dialect, values};
 use super::{Db, json};
 use crate::base::clock::Millis;
 use crate::base::error::Result;
+use crate::store::life::{Erased, Exported, Kept, Life};
 
 /// A process that said nothing for so long is gone.
 pub const SILENT_MS: Millis = 60_000;
@@ -99,3 +100,12 @@ pub async fn members(db: &Db, channels: &[&str], since: Millis) -> Result<Vec<(S
     );
     Ok(db.all(MEMBERS, values![&json(&channels)?, since]).await?)
 }
+
+/// What becomes of who is online.
+pub(in crate::store) const LIFE: Life = Life {
+    table: "online",
+    kept: Kept::Until("as long as they are online, or their process lives"),
+    exported: Exported::No("gone when they leave"),
+    erased: &[Erased::By("DELETE FROM online WHERE player_id = $1")],
+    stays: &[],
+};

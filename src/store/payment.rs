@@ -10,6 +10,7 @@ use super::outbox::{self, NewTask};
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 use crate::base::random;
+use crate::store::life::{Exported, Kept, Life, ROWS};
 
 /// An event that is to be stored.
 #[derive(Debug)]
@@ -112,8 +113,22 @@ pub async fn note_told(db: &Db, id: &str) -> Result<()> {
 ///
 /// # Errors
 /// The database's.
-pub async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
+async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
     let sql = "DELETE FROM payment WHERE id IN
                (SELECT id FROM payment WHERE received_at < $1 ORDER BY received_at LIMIT $2)";
     Ok(db.execute(sql, values![before, batch]).await?)
 }
+
+/// What becomes of payments.
+pub(in crate::store) const LIFE: Life = Life {
+    table: "payment",
+    kept: Kept::Swept("90 days; providers repeat what was not taken for days", |db, _, now| {
+        Box::pin(forget(db, now - REMEMBER_MS, ROWS))
+    }),
+    exported: Exported::No("the game has them; who paid is forgotten once it was told"),
+    erased: &[],
+    stays: &[("player_id", "until the game's server was told, which ends it"), ("tell_order", "the same")],
+};
+
+/// How long it is remembered which payments were told.
+const REMEMBER_MS: Millis = 90 * 86_400_000;

@@ -4,6 +4,7 @@ use super::Db;
 use super::engine::sql::values;
 use crate::base::clock::Millis;
 use crate::base::error::Result;
+use crate::store::life::{Kept, Life};
 
 /// Players that one step forgets.
 const STEP: i64 = 1_000;
@@ -57,3 +58,12 @@ pub async fn forget_silent(db: &Db, since: Millis) -> Result<()> {
     }
     Ok(())
 }
+
+/// What becomes of processes.
+pub(in crate::store) const LIFE: Life = Life {
+    table: "process",
+    kept: Kept::Until("until others find it gone"),
+    exported: crate::store::life::NOBODYS,
+    erased: &[],
+    stays: &[],
+};

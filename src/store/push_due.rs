@@ -13,6 +13,7 @@ use super::engine::sql::{Sql, by_dialect, values};
 use super::outbox::{self, Later, NewTask};
 use crate::base::clock::Millis;
 use crate::base::error::Result;
+use crate::store::life::{Erased, Exported, Kept, Life};
 
 /// So many tasks can be at work at one time, on all workers together.
 const SHARDS: u8 = 16;
@@ -221,3 +222,12 @@ pub async fn look_again(db: &Db, shard: i64, done: &str, task: &NewTask) -> Resu
     let name = crate::base::random::to_hex(&Sha256::digest(done)[..16]);
     outbox::enqueue_later(db, &format!("push:{name}"), task, now).await
 }
+
+/// What becomes of who is to be told on their devices.
+pub(in crate::store) const LIFE: Life = Life {
+    table: "push_due",
+    kept: Kept::Until("until they were told"),
+    exported: Exported::No("gone when they were told"),
+    erased: &[Erased::By("DELETE FROM push_due WHERE player_id = $1")],
+    stays: &[],
+};

@@ -6,6 +6,8 @@ use super::outbox::{self, NewTask};
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 use crate::chat::values::Keep;
+use crate::store::life::{Erased, Exported, Kept, Life, ROWS};
+use serde_json::{Value, json};
 
 /// Boards on which one player has values.
 const BOARDS: i64 = 100;
@@ -66,9 +68,32 @@ pub async fn take(db: &Db, (board, player): (&str, &str)) -> Result<Option<Repor
 ///
 /// # Errors
 /// The database's.
-pub async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
+async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
     let sql = "DELETE FROM rank_report WHERE (player_id, board) IN
                (SELECT player_id, board FROM rank_report WHERE reported_at < $1 ORDER BY reported_at LIMIT $2)
                AND reported_at < $1";
     Ok(db.execute(sql, values![before, batch]).await?)
+}
+
+/// What becomes of values on boards.
+pub(in crate::store) const LIFE: Life = Life {
+    table: "rank_report",
+    kept: Kept::Swept("366 days behind the last better one", |db, _, now| {
+        Box::pin(forget(db, now - REMEMBER_MS, ROWS))
+    }),
+    exported: Exported::Rows("rank", |db, player| Box::pin(exported(db, player))),
+    erased: &[Erased::By("DELETE FROM rank_report WHERE player_id = $1")],
+    stays: &[],
+};
+
+/// How long a value on a board is remembered of which no better one comes.
+const REMEMBER_MS: Millis = 366 * 86_400_000;
+
+async fn exported(db: &Db, player: &str) -> Result<Vec<Value>> {
+    let sql = "SELECT board, value, reported_at FROM rank_report WHERE player_id = $1 ORDER BY board";
+    let rows: Vec<(String, i64, Millis)> = db.all(sql, values![player]).await?;
+    Ok(rows
+        .into_iter()
+        .map(|(board, value, at)| json!({ "board": board, "value": value, "at": at }))
+        .collect())
 }

@@ -38,3 +38,13 @@ pub async fn note(db: &Db, part: &str, until: Millis) -> Result<()> {
 pub async fn parts(db: &Db) -> Result<Vec<(String, Millis)>> {
     Ok(db.all("SELECT part, until FROM retention WHERE part <> $1 ORDER BY part", values![BELIEVED]).await?)
 }
+
+/// What becomes of how far retention is.
+pub(in crate::store) const LIFE: Life = Life {
+    table: "retention",
+    kept: Kept::Until("for good"),
+    exported: crate::store::life::NOBODYS,
+    erased: &[],
+    stays: &[],
+};
+use crate::store::life::{Kept, Life};

@@ -10,6 +10,7 @@ use super::Db;
 use super::engine::sql::{Sql, Tx, by_dialect, values};
 use crate::base::clock::Millis;
 use crate::base::error::Result;
+use crate::store::life::{Exported, Kept, Life, ROWS};
 
 /// A player joined or left a channel, or was given a sanction.
 #[derive(Debug, FromRow)]
@@ -72,8 +73,22 @@ pub async fn behind(db: &Db, id: i64, known: &[i64]) -> Result<Vec<RightChange>>
 ///
 /// # Errors
 /// The database's.
-pub async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
+async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
     let sql = "DELETE FROM right_change WHERE id IN
                (SELECT id FROM (SELECT id, changed_at FROM right_change ORDER BY id LIMIT $2) AS first WHERE changed_at < $1)";
     Ok(db.execute(sql, values![before, batch]).await?)
 }
+
+/// What becomes of whose rights changed.
+pub(in crate::store) const LIFE: Life = Life {
+    table: "right_change",
+    kept: Kept::Swept("an hour; processes read it within seconds", |db, _, now| {
+        Box::pin(forget(db, now - REMEMBER_MS, ROWS))
+    }),
+    exported: Exported::No("gone within the hour"),
+    erased: &[],
+    stays: &[("player_id", "an hour at most")],
+};
+
+/// How long it is remembered whose rights changed.
+const REMEMBER_MS: Millis = 3_600_000;

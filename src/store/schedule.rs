@@ -10,6 +10,7 @@ use super::outbox::{self, NewTask};
 use crate::base::calendar::Calendar;
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
+use crate::store::life::{Kept, Life, ROWS};
 
 /// What was missed is made good if it is no older than this.
 pub const CATCH_UP_MS: Millis = 3_600_000;
@@ -249,7 +250,7 @@ pub async fn run_now(db: &Db, id: &str) -> Result<String> {
 ///
 /// # Errors
 /// The database's.
-pub async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
+async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
     let sql = "DELETE FROM schedule WHERE id IN
                (SELECT id FROM schedule WHERE state <> 'planned' AND created_at < $1 ORDER BY created_at LIMIT $2)
                AND NOT EXISTS (SELECT 1 FROM occurrence o WHERE o.schedule_id = schedule.id AND o.due_at >= $1)";
@@ -258,6 +259,29 @@ pub async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
                (SELECT schedule_id, due_at FROM occurrence WHERE due_at < $1 ORDER BY due_at LIMIT $2)";
     Ok(db.execute(sql, values![before, batch]).await?)
 }
+
+/// What becomes of schedules.
+pub(in crate::store) const LIFE: Life = Life {
+    table: "schedule",
+    kept: Kept::Swept("90 days, once they are over", |db, _, now| {
+        Box::pin(forget(db, now - REMEMBER_MS, ROWS))
+    }),
+    exported: crate::store::life::NOBODYS,
+    erased: &[],
+    stays: &[("created_by", "staff, not a player")],
+};
+
+/// What becomes of when something was due.
+pub(in crate::store) const OCCURRENCE: Life = Life {
+    table: "occurrence",
+    kept: Kept::Until("with the schedules"),
+    exported: crate::store::life::NOBODYS,
+    erased: &[],
+    stays: &[],
+};
+
+/// How long it is remembered when something was due.
+const REMEMBER_MS: Millis = 90 * 86_400_000;
 
 #[cfg(test)]
 mod tests {

@@ -33,8 +33,21 @@ pub async fn of(db: &Db, task_id: &str) -> Result<Option<Box<RawValue>>> {
 ///
 /// # Errors
 /// The database's.
-pub async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
+async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
     let sql = "DELETE FROM task_progress WHERE task_id IN
                (SELECT task_id FROM task_progress WHERE at < $1 ORDER BY at LIMIT $2) AND at < $1";
     Ok(db.execute(sql, values![before, batch]).await?)
 }
+
+/// What becomes of how far tasks are.
+pub(in crate::store) const LIFE: Life = Life {
+    table: "task_progress",
+    kept: Kept::Swept("30 days", |db, _, now| Box::pin(forget(db, now - REMEMBER_MS, ROWS))),
+    exported: crate::store::life::NOBODYS,
+    erased: &[],
+    stays: &[],
+};
+use crate::store::life::{Kept, Life, ROWS};
+
+/// How long it is remembered how far a task was.
+const REMEMBER_MS: Millis = 30 * 86_400_000;

@@ -10,6 +10,8 @@ use super::engine::sql::values;
 use super::outbox::{self, NewTask};
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
+use crate::store::life::{Erased, Exported, Kept, Life, ROWS};
+use serde_json::{Value, json};
 
 /// How long a claim holds after the last thing that was done.
 const CLAIM_MS: Millis = 30 * 60_000;
@@ -258,9 +260,33 @@ pub async fn close(db: &Db, id: &str, last_seq: i64) -> Result<Ticket> {
 ///
 /// # Errors
 /// The database's.
-pub async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
+async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
     let sql = "DELETE FROM ticket WHERE id IN
                (SELECT id FROM ticket WHERE state = 'closed' AND waiting_since < $1 ORDER BY waiting_since LIMIT $2)
                AND state = 'closed' AND waiting_since < $1";
     Ok(db.execute(sql, values![before, batch]).await?)
+}
+
+/// What becomes of tickets.
+pub(in crate::store) const LIFE: Life = Life {
+    table: "ticket",
+    kept: Kept::Swept("365 days behind their end", |db, _, now| {
+        Box::pin(forget(db, now - REMEMBER_MS, ROWS))
+    }),
+    exported: Exported::Rows("ticket", |db, player| Box::pin(exported(db, player))),
+    erased: &[Erased::Renamed(
+        "UPDATE ticket SET player_id = $2, topic = '', context = NULL WHERE player_id = $1",
+    )],
+    stays: &[("claimed_by", "staff, not a player")],
+};
+
+/// How long closed tickets are remembered.
+const REMEMBER_MS: Millis = 365 * 86_400_000;
+
+async fn exported(db: &Db, player: &str) -> Result<Vec<Value>> {
+    let sql = "SELECT id, topic, context, opened_at FROM ticket WHERE player_id = $1 ORDER BY opened_at";
+    let rows: Vec<(String, String, Option<String>, Millis)> = db.all(sql, values![player]).await?;
+    let row =
+        |(ticket, topic, context, at)| json!({ "id": ticket, "topic": topic, "context": context, "at": at });
+    Ok(rows.into_iter().map(row).collect())
 }

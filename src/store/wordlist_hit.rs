@@ -14,6 +14,7 @@ use crate::base::clock::{Clock, Millis};
 use crate::base::error::{Error, Result};
 use crate::base::lock::lock;
 use crate::chat::said::Hit;
+use crate::store::life::{Kept, Life};
 
 /// An entry's count.
 #[derive(Debug, FromRow)]
@@ -148,3 +149,12 @@ pub async fn most(db: &Db, limit: i64) -> Result<Vec<Count>> {
         .await?;
     Ok(counts)
 }
+
+/// What becomes of the counts of entries.
+pub(in crate::store) const LIFE: Life = Life {
+    table: "wordlist_hit",
+    kept: Kept::Until("for good"),
+    exported: crate::store::life::NOBODYS,
+    erased: &[],
+    stays: &[],
+};

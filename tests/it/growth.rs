@@ -197,7 +197,7 @@ async fn filled(channels: u32) -> PostgresServer {
     let before = ["SET auto_explain.log_min_duration = -1".to_owned(), numbers];
     let after =
         ["DROP TABLE numbers".to_owned(), "DELETE FROM audit_open".to_owned(), "VACUUM ANALYZE".to_owned()];
-    for statement in before.into_iter().chain(fill(channels)).chain(after) {
+    for statement in before.into_iter().chain(fill(channels, true)).chain(after) {
         connection
             .execute(sqlx::AssertSqlSafe(statement.clone()))
             .await

@@ -24,7 +24,7 @@ fn channels(c: u32, now: Millis) -> Vec<String> {
         rows(
             "channel (id, kind, open, min_level, slow_mode_s, read_only, digest, epoch, last_seq, last_said, member_count, created_at, last_at, oldest_at)",
             &format!(
-                "'channel-' || n, CASE n % 3 WHEN 0 THEN 'guild' WHEN 1 THEN 'world' ELSE 'party' END, n % 3 = 1, 0, 0, FALSE, 'd', 'e', 2, 2, 5, {now}, {now}, {now} - n"
+                "'channel-' || n, CASE n % 3 WHEN 0 THEN 'guild' WHEN 1 THEN 'world' ELSE 'party' END, n % 3 = 1, 0, 0, FALSE, 'd', 'e', 5, 5, 5, {now}, {now}, {now} - n"
             ),
             c,
         ),
@@ -67,9 +67,13 @@ fn channels(c: u32, now: Millis) -> Vec<String> {
 }
 
 /// What players grow by.
-fn players(c: u32, now: Millis) -> Vec<String> {
+fn players(c: u32, now: Millis, postgres: bool) -> Vec<String> {
     vec![
-        rows("pace (player_id, recent, version)", "'player-' || n, '[]', 1", c),
+        if postgres {
+            rows("pace (player_id, recent, version)", "'player-' || n, '[]', 1", c)
+        } else {
+            rows("pace (player_id, recent)", "'player-' || n, '[]'", c)
+        },
         rows("block (player_id, blocked_id, at)", &format!("'player-' || n, {}, 1", player(3, c)), c),
         rows("block_version (player_id, version)", "'player-' || n, 1", c),
         rows("spoken_in (player_id, channel_key)", &format!("{}, (n - 1) / 2 + 1", player(1, c)), 2 * c),
@@ -189,7 +193,8 @@ fn work(c: u32, now: Millis) -> Vec<String> {
 }
 
 /// Fills all tables that grow: for so many channels.
-pub fn fill(channels_count: u32) -> Vec<String> {
+pub fn fill(count: u32, postgres: bool) -> Vec<String> {
     let now = Clock::default().now();
-    [channels, players, around, work].into_iter().flat_map(|part| part(channels_count, now)).collect()
+    let parts = [channels(count, now), players(count, now, postgres), around(count, now), work(count, now)];
+    parts.into_iter().flatten().collect()
 }

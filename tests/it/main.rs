@@ -42,6 +42,7 @@ mod kafka_keys;
 mod kafka_server;
 mod kafka_topics;
 mod lambda;
+mod life;
 mod limits;
 mod log;
 mod messages;

@@ -29,6 +29,9 @@ pub use purge::{Purge, next_to_purge, purge_some, tell_purge};
 pub use recall::recall;
 pub(super) use recall::{entry_of, take_back};
 pub use recent::recent_texts;
+mod life;
+
+pub(super) use life::{LIFE, MENTION, MENTIONED_IN, OWN_VIEW, PURGE_ENTRY};
 pub use view::{Kept, OwnView, Viewer, own_views, seen};
 
 /// What an entry in a channel is.

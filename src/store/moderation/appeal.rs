@@ -13,6 +13,7 @@ use crate::base::error::{Error, Result};
 use crate::base::random;
 use crate::store::Db;
 use crate::store::engine::sql::values;
+use crate::store::life::{Erased, Exported, Kept, Life};
 use crate::store::outbox::{self, NewTask};
 
 /// An appeal.
@@ -153,3 +154,12 @@ pub async fn decide(
     audit::seal_behind(db).await;
     find(db, id).await
 }
+
+/// What becomes of appeals.
+pub(in crate::store) const LIFE: Life = Life {
+    table: "appeal",
+    kept: Kept::Until("for good"),
+    exported: Exported::Apart("with the sanctions"),
+    erased: &[Erased::Renamed("UPDATE appeal SET player_id = $2, text = '' WHERE player_id = $1")],
+    stays: &[("decided_by", "staff, not a player")],
+};

@@ -13,6 +13,7 @@ use crate::base::random;
 use crate::store::Db;
 use crate::store::channel::Channel;
 use crate::store::engine::sql::{Sql, Tx, by_dialect, values};
+use crate::store::life::{Erased, Exported, Kept, Life, ROWS};
 use crate::store::message::{self, Neighbours};
 
 /// How long a claim holds.
@@ -311,7 +312,7 @@ pub(super) fn taken(row: &Row) -> Error {
 ///
 /// # Errors
 /// The database's.
-pub async fn forget_evidence(db: &Db, before: Millis, batch: i64) -> Result<u64> {
+async fn forget_evidence(db: &Db, before: Millis, batch: i64) -> Result<u64> {
     let forgotten = db
         .execute(
             "UPDATE report_case SET evidence = NULL WHERE id IN (
@@ -321,3 +322,20 @@ pub async fn forget_evidence(db: &Db, before: Millis, batch: i64) -> Result<u64>
         .await?;
     Ok(forgotten)
 }
+
+/// What becomes of cases.
+pub(in crate::store) const LIFE: Life = Life {
+    table: "report_case",
+    kept: Kept::Swept("for good; evidence `GUILDHALL_EVIDENCE` behind the decision", |db, config, now| {
+        Box::pin(forget_evidence(db, now - config.moderation.evidence_ms, ROWS))
+    }),
+    exported: Exported::No("what others reported"),
+    erased: &[
+        Erased::Renamed(
+            "UPDATE report_case SET subject = 'player ' || $2 WHERE player_id = $1 AND subject = 'player ' || $1",
+        ),
+        Erased::Renamed("UPDATE report_case SET player_id = $2 WHERE player_id = $1"),
+        Erased::Apart("evidence is renamed, case by case: moderation::erase"),
+    ],
+    stays: &[("claimed_by", "staff, not a player"), ("decided_by", "staff, not a player")],
+};

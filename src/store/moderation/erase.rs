@@ -11,6 +11,7 @@ use crate::base::error::{Error, Result};
 use crate::chat::values::PlayerId;
 use crate::store::create::NewChannel;
 use crate::store::engine::sql::{Sql, by_dialect, values};
+use crate::store::lives;
 use crate::store::message::Message;
 use crate::store::{Db, json};
 
@@ -181,56 +182,15 @@ pub async fn rename_in_direct(db: &Db, channel_key: i64, erasure: Erasure<'_>) -
     Ok(())
 }
 
-/// `$1` is the player, `$2` the pseudonym.
-const REST: &[&str] = &[
-    "DELETE FROM mention WHERE player_id = $1 AND $2 <> ''",
-    "DELETE FROM pace WHERE player_id = $1 AND $2 <> ''",
-    "DELETE FROM online WHERE player_id = $1 AND $2 <> ''",
-    "UPDATE block_version SET version = version + 1 WHERE $2 <> ''
-       AND player_id IN (SELECT player_id FROM block WHERE blocked_id = $1)",
-    "DELETE FROM block_version WHERE player_id = $1 AND $2 <> ''",
-    "DELETE FROM block WHERE player_id = $1 AND $2 <> ''",
-    "DELETE FROM block WHERE blocked_id = $1 AND $2 <> ''",
-    "DELETE FROM spoken_in WHERE player_id = $1 AND $2 <> ''",
-    "DELETE FROM direct_opened WHERE player_id = $1 AND $2 <> ''",
-    "DELETE FROM direct_opened WHERE other_id = $1 AND $2 <> ''",
-    "DELETE FROM refusal WHERE player_id = $1 AND $2 <> ''",
-    "DELETE FROM rank_report WHERE player_id = $1 AND $2 <> ''",
-    "DELETE FROM device WHERE player_id = $1 AND $2 <> ''",
-    "DELETE FROM device_preference WHERE player_id = $1 AND $2 <> ''",
-    "DELETE FROM push_due WHERE player_id = $1 AND $2 <> ''",
-    "DELETE FROM own_view WHERE player_id = $1 AND $2 <> ''",
-    "UPDATE channel SET name = NULL WHERE $2 <> '' AND id IN (SELECT channel FROM ticket WHERE player_id = $1)",
-    "UPDATE ticket SET player_id = $2, topic = '', context = NULL WHERE player_id = $1",
-    "UPDATE sanction SET player_id = $2 WHERE player_id = $1",
-    "UPDATE appeal SET player_id = $2, text = '' WHERE player_id = $1",
-    "UPDATE report SET reporter = $2, text = NULL WHERE reporter = $1",
-    // Found by the player, before that is another.
-    "UPDATE report SET subject = 'player ' || $2 WHERE player_id = $1 AND subject = 'player ' || $1",
-    "UPDATE report SET player_id = $2 WHERE player_id = $1",
-    "UPDATE report_case SET subject = 'player ' || $2 WHERE player_id = $1 AND subject = 'player ' || $1",
-    "UPDATE report_case SET player_id = $2 WHERE player_id = $1",
-    // Reasons that stand beside nobody else.
-    "DELETE FROM audit_text WHERE $2 <> ''
-       AND digest IN (SELECT a.text FROM audit a JOIN audit_alias n ON n.alias = a.alias WHERE n.player_id = $1)
-       AND NOT EXISTS (SELECT 1 FROM audit a WHERE a.text = audit_text.digest
-                       AND (a.alias IS NULL OR a.alias NOT IN (SELECT alias FROM audit_alias WHERE player_id = $1)))",
-    "DELETE FROM audit_alias WHERE player_id = $1 AND $2 <> ''",
-];
-
 /// Forgets or renames a player in everything but messages.
 ///
 /// # Errors
 /// The database's.
 pub async fn erase_rest(db: &Db, erasure: Erasure<'_>) -> Result<()> {
-    let Erasure { player, pseudonym } = erasure;
-    erase_own_channel(db, player).await?;
+    erase_own_channel(db, erasure.player).await?;
     erase_evidence(db, erasure).await?;
-    erase_tasks(db, player).await?;
-    for statement in REST {
-        db.execute(*statement, values![player.as_str(), pseudonym]).await?;
-    }
-    Ok(())
+    erase_tasks(db, erasure.player).await?;
+    lives::erase(db, erasure.player, erasure.pseudonym).await
 }
 
 /// What the program was to do about them. (Of what it has done, nothing is kept that names them.)

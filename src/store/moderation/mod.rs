@@ -10,6 +10,7 @@ use crate::chat::identity::Identity;
 
 pub mod appeal;
 pub mod audit;
+pub(in crate::store) mod audit_life;
 pub mod automatic;
 pub mod case;
 pub mod decision;

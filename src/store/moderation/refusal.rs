@@ -35,7 +35,27 @@ pub async fn count(db: &Db, player: &str, since: Millis) -> Result<i64> {
 ///
 /// # Errors
 /// The database's.
-pub async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
+async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
     let sql = "DELETE FROM refusal WHERE id IN (SELECT id FROM refusal WHERE at < $1 ORDER BY at LIMIT $2)";
     Ok(db.execute(sql, values![before, batch]).await?)
+}
+
+/// What becomes of refused messages.
+pub(in crate::store) const LIFE: Life = Life {
+    table: "refusal",
+    kept: Kept::Swept("as long as the ladder of sanctions looks back", |db, _, now| {
+        Box::pin(forget(db, now - Ladder::RECORD_MS, ROWS))
+    }),
+    exported: Exported::Rows("refusal", |db, player| Box::pin(exported(db, player))),
+    erased: &[Erased::By("DELETE FROM refusal WHERE player_id = $1")],
+    stays: &[],
+};
+use crate::chat::sanctions::Ladder;
+use crate::store::life::{Erased, Exported, Kept, Life, ROWS};
+use serde_json::{Value, json};
+
+async fn exported(db: &Db, player: &str) -> Result<Vec<Value>> {
+    let sql = "SELECT at FROM refusal WHERE player_id = $1 ORDER BY at";
+    let rows: Vec<(Millis,)> = db.all(sql, values![player]).await?;
+    Ok(rows.into_iter().map(|(at,)| json!({ "at": at })).collect())
 }

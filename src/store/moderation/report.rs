@@ -12,6 +12,8 @@ use crate::chat::identity::Identity;
 use crate::chat::reports::Category;
 use crate::store::Db;
 use crate::store::engine::sql::{Tx, values};
+use crate::store::life::{Erased, Exported, Kept, Life};
+use serde_json::{Value, json};
 
 /// Reports that a player may make in an hour.
 const AN_HOUR: i64 = 10;
@@ -220,4 +222,26 @@ pub async fn counts(db: &Db, player: &str) -> Result<(i64, i64)> {
         )
         .await?;
     Ok(row.unwrap_or_default())
+}
+
+/// What becomes of reports.
+pub(in crate::store) const LIFE: Life = Life {
+    table: "report",
+    kept: Kept::Until("for good"),
+    exported: Exported::Rows("report", |db, player| Box::pin(exported(db, player))),
+    erased: &[
+        Erased::Renamed("UPDATE report SET reporter = $2, text = NULL WHERE reporter = $1"),
+        Erased::Renamed(
+            "UPDATE report SET subject = 'player ' || $2 WHERE player_id = $1 AND subject = 'player ' || $1",
+        ),
+        Erased::Renamed("UPDATE report SET player_id = $2 WHERE player_id = $1"),
+    ],
+    stays: &[],
+};
+
+async fn exported(db: &Db, player: &str) -> Result<Vec<Value>> {
+    let sql = "SELECT subject, category, text, at FROM report WHERE reporter = $1 ORDER BY id";
+    let rows: Vec<(String, String, Option<String>, Millis)> = db.all(sql, values![player]).await?;
+    let row = |(subject, category, text, at)| json!({ "subject": subject, "category": category, "text": text, "at": at });
+    Ok(rows.into_iter().map(row).collect())
 }

@@ -2,7 +2,6 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
 use sha2::{Digest, Sha256};
 use sqlx::FromRow;
 
@@ -16,8 +15,10 @@ use crate::chat::sanctions::SanctionKind;
 use crate::chat::values::PlayerId;
 use crate::hub::Hub;
 use crate::store::engine::sql::{Tx, values};
+use crate::store::life::{Erased, Exported, Kept, Life};
 use crate::store::outbox::{self, NewTask};
 use crate::store::{Db, right_change};
+use serde_json::{Value, json};
 
 /// A sanction as moderators see it.
 #[derive(Clone, Debug, Serialize, JsonSchema, FromRow)]
@@ -303,4 +304,34 @@ pub async fn count_since(db: &Db, player: &str, since: Millis) -> Result<usize> 
         )
         .await?;
     Ok(count.map_or(0, |(count,)| count as usize))
+}
+
+/// What becomes of sanctions.
+pub(in crate::store) const LIFE: Life = Life {
+    table: "sanction",
+    kept: Kept::Until("for good"),
+    exported: Exported::Rows("sanction", |db, player| Box::pin(exported(db, player))),
+    erased: &[Erased::Renamed("UPDATE sanction SET player_id = $2 WHERE player_id = $1")],
+    stays: &[("given_by", "staff, not a player"), ("lifted_by", "staff, not a player")],
+};
+
+/// Those that the player knows of, and what they said against them.
+async fn exported(db: &Db, player: &str) -> Result<Vec<Value>> {
+    type Row = (String, String, String, String, Millis, Option<Millis>, Option<String>, Option<String>);
+    let rows: Vec<Row> = db
+        .all(
+            "SELECT s.id, s.kind, s.place, s.reason, s.given_at, s.until, a.text, a.state FROM sanction s
+             LEFT JOIN appeal a ON a.sanction_id = s.id
+             WHERE s.player_id = $1 AND s.kind <> 'shadow' ORDER BY s.id",
+            values![player],
+        )
+        .await?;
+    let row = |(sanction, kind, place, reason, given_at, until, appeal, state): Row| {
+        let appeal = appeal.map_or(Value::Null, |text| json!({ "text": text, "state": state }));
+        json!({
+            "id": sanction, "kind": kind, "where": place, "reason": reason, "given_at": given_at, "until": until,
+            "appeal": appeal,
+        })
+    };
+    Ok(rows.into_iter().map(row).collect())
 }

@@ -18,6 +18,7 @@ mod end;
 mod enqueue;
 mod keys;
 mod lease;
+mod life;
 mod status;
 
 pub use end::{
@@ -29,6 +30,7 @@ pub(super) use keys::{FORGOTTEN_MS, forget_handed, lock, settle, settle_by, sort
 pub use keys::{Waiting, has_next, park, unpark, waiting};
 pub use lease::{Lane, Wanted, free, lease, release, renew};
 pub(super) use lease::{TakenKey, first_tasks};
+pub(super) use life::{DEAD, DONE, KEY, LIFE, OPEN};
 pub use status::{COUNTED, Left, Listed, Status, find, left, list, status};
 
 /// A task that somebody holds.

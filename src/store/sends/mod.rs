@@ -24,6 +24,7 @@ mod spoken;
 mod sqlite;
 pub(in crate::store) mod writer;
 
+use crate::store::life::{Erased, Exported, Kept, Life};
 pub(in crate::store) use decide::Numbered;
 pub use draft::Draft;
 use draft::{Earlier, Pending, digest, nonce_conflict};
@@ -81,3 +82,24 @@ async fn replay(db: &Db, at: Earlier) -> Result<Sent> {
     let message = message::entry_of(db, at.channel_key, at.seq).await?;
     Ok(Sent { message, replayed: true })
 }
+
+/// What becomes of how fast a player sends.
+pub(super) const PACE: Life = Life {
+    table: "pace",
+    kept: Kept::Until("until the player is forgotten"),
+    exported: Exported::No("times of the last few sends"),
+    erased: &[Erased::By("DELETE FROM pace WHERE player_id = $1")],
+    stays: &[],
+};
+
+/// What becomes of where a player has spoken.
+pub(super) const SPOKEN_IN: Life = Life {
+    table: "spoken_in",
+    kept: Kept::Until("until the player is forgotten"),
+    exported: Exported::No("told by the messages"),
+    erased: &[Erased::Some(
+        "DELETE FROM spoken_in WHERE player_id = $1 AND channel_key IN
+         (SELECT channel_key FROM spoken_in WHERE player_id = $1 ORDER BY channel_key LIMIT $2)",
+    )],
+    stays: &[],
+};

@@ -4,7 +4,6 @@
 //! Safe to run twice: what is gone is gone. Deletes in small batches, so that sends get in between. The parts take turns, so
 //! that none waits for all of another; up to when each is done stands in a table, and is a figure.
 
-use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -14,37 +13,13 @@ use crate::app::App;
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 use crate::base::random;
-use crate::chat::sanctions::Ladder;
-use crate::store::moderation::{case, refusal};
-use crate::store::{
-    announcement, message, outbox, payment, rank, retention, right_change, schedule, task_progress, ticket,
-};
+use crate::store::life::Sweep;
+use crate::store::{lives, outbox, retention};
 use crate::work::task::{Failure, Task};
 use crate::work::tasks::TASKS;
 
-/// Rows in one transaction.
-const BATCH: i64 = 500;
-/// Channels of a kind that one step looks at.
-const CHANNELS: i64 = 20;
 /// A run takes no longer; what it leaves is a task of its own, behind others.
 const RUN: Duration = Duration::from_secs(30);
-/// How long a value on a board is remembered of which no better one comes.
-const REMEMBER_RANKS_MS: Millis = 366 * 86_400_000;
-/// How long it is remembered when something was due, and what was announced.
-const REMEMBER_SCHEDULES_MS: Millis = 90 * 86_400_000;
-
-/// How long closed tickets are remembered.
-const REMEMBER_TICKETS_MS: Millis = 365 * 86_400_000;
-
-/// How long it is remembered which payments were told; providers repeat what was not taken for days.
-const REMEMBER_PAYMENTS_MS: Millis = 90 * 86_400_000;
-
-/// How long it is remembered how far a task was.
-const REMEMBER_PROGRESS_MS: Millis = 30 * 86_400_000;
-
-/// How long it is remembered whose rights changed; processes read it within seconds.
-const REMEMBER_RIGHTS_MS: Millis = 3_600_000;
-
 /// A run deletes what became too old in at most so much time since the last one.
 const STEP_MS: Millis = 86_400_000;
 /// By how much the machine's clock may run ahead of its monotonic one before it is taken to have been set.
@@ -89,50 +64,47 @@ impl Task for Retention {
     }
 }
 
-/// One step of a part: it deletes some rows that are too old at a time, and says how many; none where nothing is left.
-type Step = for<'a> fn(&'a App, Millis) -> Pin<Box<dyn Future<Output = Result<u64>> + Send + 'a>>;
-
-macro_rules! part {
-    ($name:literal, |$app:ident, $now:ident| $step:expr) => {
-        ($name, |$app, $now| Box::pin(async move { $step.await }))
-    };
+/// A part of what is deleted, by itself: one that fails, or that has more to do than there is time for, holds none up.
+#[derive(Clone, Copy)]
+enum Part {
+    /// What a table's life has an end for.
+    Swept(&'static str, Sweep),
+    /// Tasks that nobody can run.
+    Unrunnable,
 }
 
-/// What is deleted, each part by itself: one that fails, or that has more to do than there is time for, holds none up.
-const PARTS: &[(&str, Step)] = &[
-    part!("right_change", |app, now| right_change::forget(&app.db, now - REMEMBER_RIGHTS_MS, BATCH)),
-    part!("task_progress", |app, now| task_progress::forget(&app.db, now - REMEMBER_PROGRESS_MS, BATCH)),
-    part!("outbox_done", |app, now| outbox::forget_done(
-        &app.db,
-        now - app.config.tasks.remembered_ms,
-        BATCH
-    )),
-    part!("outbox", |app, now| expire_unrunnable(app, now)),
-    part!("report_case", |app, now| case::forget_evidence(
-        &app.db,
-        now - app.config.moderation.evidence_ms,
-        BATCH
-    )),
-    part!("refusal", |app, now| refusal::forget(&app.db, now - Ladder::RECORD_MS, BATCH)),
-    part!("rank_report", |app, now| rank::forget(&app.db, now - REMEMBER_RANKS_MS, BATCH)),
-    part!("schedule", |app, now| schedule::forget(&app.db, now - REMEMBER_SCHEDULES_MS, BATCH)),
-    part!("announcement", |app, now| announcement::forget(&app.db, now - REMEMBER_SCHEDULES_MS, BATCH)),
-    part!("ticket", |app, now| ticket::forget(&app.db, now - REMEMBER_TICKETS_MS, BATCH)),
-    part!("payment", |app, now| payment::forget(&app.db, now - REMEMBER_PAYMENTS_MS, BATCH)),
-    part!("message", |app, now| delete_outlived(app, now)),
-];
+impl Part {
+    fn all() -> Vec<Self> {
+        lives::sweeps().map(|(table, sweep)| Self::Swept(table, sweep)).chain([Self::Unrunnable]).collect()
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Swept(table, _) => table,
+            Self::Unrunnable => "outbox",
+        }
+    }
+
+    /// Deletes some rows that are too old, and says how many; none where nothing is left.
+    async fn step(self, app: &App, now: Millis) -> Result<u64> {
+        match self {
+            Self::Swept(_, sweep) => sweep(&app.db, &app.config, now).await,
+            Self::Unrunnable => expire_unrunnable(app, now).await,
+        }
+    }
+}
 
 /// Goes through the parts in turn, a step of each, until nothing is left or the time is over. Says which are not done.
 async fn run_parts(app: &App, now: Millis) -> Vec<&'static str> {
     let begun = Instant::now();
-    let mut left: Vec<_> = PARTS.iter().collect();
+    let mut left = Part::all();
     while !left.is_empty() && begun.elapsed() < RUN {
         let mut more = Vec::with_capacity(left.len());
         for part in left {
-            let (name, step) = part;
+            let name = part.name();
             let done = async {
-                let deleted = step(app, now).await?;
-                metrics::counter!("guildhall_retention_rows_total", "part" => *name).increment(deleted);
+                let deleted = part.step(app, now).await?;
+                metrics::counter!("guildhall_retention_rows_total", "part" => name).increment(deleted);
                 if deleted == 0 {
                     retention::note(&app.db, name, now).await?;
                 }
@@ -152,18 +124,7 @@ async fn run_parts(app: &App, now: Millis) -> Vec<&'static str> {
         }
         left = more;
     }
-    left.iter().map(|(name, _)| *name).collect()
-}
-
-/// Deletes some of the oldest messages of channels whose kind keeps them no longer.
-async fn delete_outlived(app: &App, now: Millis) -> Result<u64> {
-    let mut deleted = 0;
-    for (kind, age) in &app.config.retention {
-        for key in message::outlived(&app.db, kind, now - age, CHANNELS).await? {
-            deleted += message::delete_outlived(&app.db, key, now - age, BATCH).await?.max(1);
-        }
-    }
-    Ok(deleted)
+    left.into_iter().map(Part::name).collect()
 }
 
 /// Gives up tasks that nobody could run for too long. Where a broker carries tasks, those that were not handed over wait for

@@ -1,0 +1,65 @@
+//! A table's life in one place: how long its rows are kept, what leaves with a player who asks what is kept about them, and what
+//! becomes of them when a player is forgotten. Each table's file says its own as `LIFE`; `lives` has them all.
+
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+
+use super::Db;
+use crate::base::clock::Millis;
+use crate::base::error::Result;
+use crate::config::Config;
+
+/// What becomes of a table's rows.
+pub struct Life {
+    /// The table.
+    pub table: &'static str,
+    /// How long they are kept.
+    pub kept: Kept,
+    /// What of them a player may have.
+    pub exported: Exported,
+    /// How a player is forgotten, in this order.
+    pub erased: &'static [Erased],
+    /// Columns that go on naming a player, and why.
+    pub stays: &'static [(&'static str, &'static str)],
+}
+
+/// How long rows are kept.
+pub enum Kept {
+    /// So long; no sweep ends them.
+    Until(&'static str),
+    /// So long; then a sweep ends them.
+    Swept(&'static str, Sweep),
+}
+
+/// A step of a sweep: ends some rows that are too old by now, and says how many; none where nothing is left.
+pub type Sweep = for<'a> fn(&'a Db, &'a Config, Millis) -> BoxFuture<'a, Result<u64>>;
+
+/// What of a table's rows a player may have.
+pub enum Exported {
+    /// Nothing, and why.
+    No(&'static str),
+    /// These, each under this name.
+    Rows(&'static str, Rows),
+    /// Those that have a way of their own, page by page.
+    Apart(&'static str),
+}
+
+/// A player's rows.
+pub type Rows = for<'a> fn(&'a Db, &'a str) -> BoxFuture<'a, Result<Vec<Value>>>;
+
+/// How a player is forgotten in a table.
+pub enum Erased {
+    /// A statement; `$1` is the player.
+    By(&'static str),
+    /// A statement that ends so many rows at most, again and again until there are none; `$1` is the player, `$2` how many.
+    Some(&'static str),
+    /// A statement that puts the pseudonym there; `$1` is the player, `$2` the pseudonym.
+    Renamed(&'static str),
+    /// By a step of its own, which is named.
+    Apart(&'static str),
+}
+
+/// Rows that one statement ends.
+pub(in crate::store) const ROWS: i64 = 500;
+/// Nothing of a player's.
+pub(in crate::store) const NOBODYS: Exported = Exported::No("no player's");

@@ -1,0 +1,50 @@
+//! What becomes of tasks.
+
+use crate::store::life::{Erased, Kept, Life, NOBODYS, ROWS};
+
+/// What becomes of tasks.
+pub(in crate::store) const LIFE: Life = Life {
+    table: "outbox",
+    kept: Kept::Until("until they are done, or given up; what nobody could run `GUILDHALL_TASK_UNRUNNABLE`"),
+    exported: NOBODYS,
+    erased: &[Erased::Apart("what the program was to do about them: moderation::erase")],
+    stays: &[],
+};
+
+/// What becomes of tasks that no key knows of.
+pub(in crate::store) const OPEN: Life = Life {
+    table: "outbox_open",
+    kept: Kept::Until("until a worker or a relay looks"),
+    exported: NOBODYS,
+    erased: &[],
+    stays: &[],
+};
+
+/// What becomes of keys that have tasks.
+pub(in crate::store) const KEY: Life = Life {
+    table: "outbox_key",
+    kept: Kept::Until("as long as the tasks"),
+    exported: NOBODYS,
+    erased: &[Erased::Apart("with the tasks: moderation::erase")],
+    stays: &[],
+};
+
+/// What becomes of tasks that were given up.
+pub(in crate::store) const DEAD: Life = Life {
+    table: "outbox_dead",
+    kept: Kept::Until("until an operator runs or drops them"),
+    exported: NOBODYS,
+    erased: &[Erased::Apart("with the tasks: moderation::erase")],
+    stays: &[],
+};
+
+/// What becomes of tasks that were done.
+pub(in crate::store) const DONE: Life = Life {
+    table: "outbox_done",
+    kept: Kept::Swept("`GUILDHALL_TASK_REMEMBERED`", |db, config, now| {
+        Box::pin(super::forget_done(db, now - config.tasks.remembered_ms, ROWS))
+    }),
+    exported: NOBODYS,
+    erased: &[],
+    stays: &[],
+};
