@@ -74,9 +74,13 @@ impl Finder {
         self.automata.iter().flat_map(move |automata| {
             let automaton = &automata.automaton;
             let mut state = automaton.start_state(Anchored::No).unwrap_or_default();
-            text.bytes().enumerate().filter_map(move |(at, byte)| {
-                state = automaton.next_state(Anchored::No, state, byte);
-                automaton.is_match(state).then_some(End { finder: self, automata, state, at: at + 1 })
+            let mut bytes = text.bytes().enumerate();
+            std::iter::from_fn(move || {
+                let (at, _) = bytes.find(|(_, byte)| {
+                    state = automaton.next_state(Anchored::No, state, *byte);
+                    automaton.is_match(state)
+                })?;
+                Some(End { finder: self, automata, state, at: at + 1 })
             })
         })
     }

@@ -66,7 +66,9 @@ pub(super) fn fold(character: char) -> Folding<'static> {
 /// Folds a whole text; for lists and reports.
 pub fn fold_text(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
-    text.chars().for_each(|character| push_folded(&mut folded, character));
+    text.chars().for_each(|character| {
+        push_folded(&mut folded, character);
+    });
     folded
 }
 
@@ -80,20 +82,24 @@ pub(super) fn has_two_letters(text: &str) -> bool {
     text.chars().flat_map(|character| 0..letters(character)).nth(1).is_some()
 }
 
-/// Adds what a character is taken for. White space is one space, however much there is.
-pub(super) fn push_folded(text: &mut String, character: char) {
+/// Adds what a character is taken for; says whether that is something else. White space is one space, however much there is.
+pub(super) fn push_folded(text: &mut String, character: char) -> bool {
     match fold(character) {
-        Folding::Dropped => {}
+        Folding::Dropped => return false,
         // Behind anything that it makes no other syllable of, it is a mark like others.
-        Folding::One(mark) if is_voicing(mark) && !is_voiced(text, mark) => {}
+        Folding::One(mark) if is_voicing(mark) && !is_voiced(text, mark) => return false,
         Folding::One(one) if one.is_whitespace() => {
             if !text.ends_with(' ') {
                 text.push(' ');
             }
         }
-        Folding::One(one) => text.push(one),
+        Folding::One(one) => {
+            text.push(one);
+            return one != character;
+        }
         Folding::Many(many) => text.extend(many),
     }
+    true
 }
 
 /// Letters and digits of scripts that put words apart, where "the whole word" means something. Thai and all that
@@ -141,7 +147,7 @@ fn is_voiced(text: &str, mark: char) -> bool {
 
 /// Is this a sign that some take for a letter, as `\u{a1}` is for an i? A word may stand right beside it.
 pub(super) fn is_sign_for_letters(character: char) -> bool {
-    !character.is_ascii() && !character.is_alphanumeric()
+    !character.is_ascii() && !is_alphanumeric(character)
 }
 
 /// `char::is_alphabetic`, with the same short way.

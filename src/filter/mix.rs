@@ -1,20 +1,24 @@
-//! Maps by one number, asked thousands of times for a text. Players choose the numbers, so where each goes is a secret of its
-//! map: nobody can choose many that go to one place.
+//! Maps by one number, asked thousands of times for a text. Players choose the numbers, so where each goes is a secret of the
+//! process: nobody can choose many that go to one place.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::LazyLock;
 
 /// A map by one number.
 pub(super) type ByNumber<T> = HashMap<u64, T, Secret>;
 
-/// Chosen anew for each map.
-#[derive(Clone)]
+/// Chosen anew by each process.
+#[derive(Clone, Copy)]
 pub(super) struct Secret(u64, u64);
 
 impl Default for Secret {
     fn default() -> Self {
-        let random = RandomState::new();
-        Self(random.hash_one(1), random.hash_one(2) | 1)
+        static CHOSEN: LazyLock<Secret> = LazyLock::new(|| {
+            let random = RandomState::new();
+            Secret(random.hash_one(1), random.hash_one(2) | 1)
+        });
+        *CHOSEN
     }
 }
 
@@ -22,7 +26,7 @@ impl BuildHasher for Secret {
     type Hasher = Mixed;
 
     fn build_hasher(&self) -> Mixed {
-        Mixed { secret: self.clone(), mixed: 0 }
+        Mixed { secret: *self, mixed: 0 }
     }
 }
 

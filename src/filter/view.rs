@@ -31,8 +31,8 @@ impl Plain {
         }
         for (at, character) in text.char_indices() {
             let start = self.text.len();
-            push_folded(&mut self.text, character);
-            if is_sign_for_letters(character) {
+            let is_another = push_folded(&mut self.text, character);
+            if is_another && is_sign_for_letters(character) {
                 let letters =
                     self.text[start..].char_indices().filter(|(_, letter)| is_word_character(*letter));
                 self.signs.extend(letters.map(|(letter, _)| (start + letter) as u32));
