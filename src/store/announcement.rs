@@ -232,7 +232,7 @@ pub async fn next_channels(db: &Db, kind: &str, after: i64, limit: i64) -> Resul
     Ok(db.all(sql, values![after, kind, limit]).await?)
 }
 
-/// How many channels there are of a kind, up to [`COUNTED`].
+/// How many channels there are of a kind, up to ten thousand.
 ///
 /// # Errors
 /// The database's.
