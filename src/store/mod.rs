@@ -112,7 +112,11 @@ impl Db {
         let hub = Arc::new(Hub::default());
         let times = Arc::<Times>::default();
         let hits = wordlist_hit::Hits::new(pools.clone(), clock.clone(), Arc::clone(&times));
-        let known = sends::Known::new(Arc::clone(&times), config.known_senders);
+        let known = sends::Known::new(
+            Arc::clone(&times),
+            config.known_senders,
+            sends::Spoken::new(&config.retention),
+        );
         let sends = writer::start(&pools, &clock, &hub, &hits, known);
         let stage = if config.is_latest() { "latest" } else { "" };
         Ok(Self {

@@ -76,8 +76,12 @@ fn players(c: u32, now: Millis, postgres: bool) -> Vec<String> {
         },
         rows("block (player_id, blocked_id, at)", &format!("'player-' || n, {}, 1", player(3, c)), c),
         rows("block_version (player_id, version)", "'player-' || n, 1", c),
-        rows("spoken_in (player_id, channel_key)", &format!("{}, (n - 1) / 2 + 1", player(1, c)), 2 * c),
-        rows("spoken_in (player_id, channel_key)", "'player-7', n", 1_000),
+        rows(
+            "spoken_in (player_id, channel_key, at)",
+            &format!("{}, (n - 1) / 2 + 1, {now}", player(1, c)),
+            2 * c,
+        ),
+        rows("spoken_in (player_id, channel_key, at)", &format!("'player-7', n, {now}"), 1_000),
         rows(
             "own_view (channel_key, seq, player_id, shown, why)",
             &format!("n, 1, {}, '{{}}', 'shadow'", player(1, c)),

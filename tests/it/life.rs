@@ -181,3 +181,33 @@ async fn what_a_sweep_ends_is_gone_when_it_is_old() {
         assert!(is < was, "{}: {was} rows, {is} behind the sweep", life.table);
     }
 }
+
+#[tokio::test]
+async fn where_nobody_kept_a_message_nobody_has_spoken() {
+    const HOUR: i64 = 3_600_000;
+    let app = TestApp::with(&[("GUILDHALL_RETENTION", "world=1d")]).await;
+    app.server().post("/channel/create", json!({ "id": "w", "kind": "world", "members": ["anna", "ben"] })).await.data();
+    let said = async |player: &str| {
+        app.player(player).post("/message/send", json!({ "channel": "w", "text": "hello" })).await.data();
+    };
+    let swept = async || {
+        let sweep = json!({ "task": "retention.v1", "payload": { "catch_up": true } });
+        app.server().post("/task/submit", sweep).await.data();
+        while app.run_tasks().await > 0 {}
+        let rows = database::everything(&app.app.config).await;
+        let spoken: Vec<_> = rows.into_iter().filter(|(table, _)| table == "spoken_in").collect();
+        let has = |player: &str| spoken.iter().any(|(_, row)| row.contains(player));
+        assert_eq!(spoken.len(), ["anna", "ben"].iter().filter(|player| has(player)).count());
+        (has("anna"), has("ben"))
+    };
+    said("anna").await;
+    said("ben").await;
+    assert_eq!(swept().await, (true, true));
+    app.clock.advance(36 * HOUR);
+    said("ben").await;
+    assert_eq!(swept().await, (false, true), "nothing is left of anna's, and ben has spoken since");
+    app.clock.advance(72 * HOUR);
+    assert_eq!(swept().await, (false, false), "nothing is left");
+    said("ben").await;
+    assert_eq!(swept().await, (false, true), "and what is said again counts again");
+}

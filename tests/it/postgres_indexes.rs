@@ -51,8 +51,8 @@ const FILL: &str = "
     INSERT INTO block (player_id, blocked_id, at)
         SELECT 'player-' || p, 'player-' || b, 0 FROM generate_series(1, 500) AS p, generate_series(250, 350) AS b WHERE p <> b;
     INSERT INTO block_version (player_id, version) SELECT 'player-' || n, 1 FROM generate_series(1, 5000) AS s (n);
-    INSERT INTO spoken_in (player_id, channel_key)
-        SELECT 'player-' || n, c.key FROM channel c CROSS JOIN generate_series(1, 200) AS s (n) WHERE c.key <= 50;
+    INSERT INTO spoken_in (player_id, channel_key, at)
+        SELECT 'player-' || n, c.key, 0 FROM channel c CROSS JOIN generate_series(1, 200) AS s (n) WHERE c.key <= 50;
     INSERT INTO own_view (channel_key, seq, player_id, shown, why)
         SELECT c.key, n, 'player-9', '{}', 'shadow' FROM channel c CROSS JOIN generate_series(100, 150) AS s (n);
     INSERT INTO sanction (id, player_id, kind, place, reason, given_by, given_at, automatic, digest)

@@ -78,9 +78,9 @@ impl<'a> Key<'a> {
 
 impl Known {
     /// Nothing yet.
-    pub(in crate::store) fn new(times: Arc<Times>, most: usize) -> Self {
+    pub(in crate::store) fn new(times: Arc<Times>, most: usize, spoken: Spoken) -> Self {
         Self {
-            spoken: Spoken::default(),
+            spoken,
             facts: Cache::new(most),
             paces: Cache::new(most),
             times,
@@ -166,6 +166,7 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Retention;
 
     #[test]
     fn doubt_lasts_ever_longer_until_something_proves_right() {
@@ -188,7 +189,7 @@ mod tests {
     fn no_batch_is_given_an_earlier_time_than_one_before_unless_the_database_was_set_back() {
         const NOW: Millis = 1_000_000;
         let (times, clock) = (Arc::<Times>::default(), Clock::default());
-        let known = Known::new(Arc::clone(&times), 100);
+        let known = Known::new(Arc::clone(&times), 100, Spoken::new(&Retention::new()));
         assert_eq!(known.now(&clock), None, "nobody has asked");
         times.note(Asking::now(&clock), NOW);
         known.note_time(&clock, Asking::now(&clock), NOW + 100);

@@ -75,9 +75,10 @@ macro_rules! statement {
                     $11::text[], $12::text[], $13::text[], $14::text[])
                     AS r (key, place, nth, id, head, middle, tail, original, wordlist, nonce, digest)
             ), spoken AS (
-                INSERT INTO spoken_in (player_id, channel_key)
-                SELECT id, key FROM base, unnest($22::text[], $23::bigint[]) AS s (id, key)
-                ON CONFLICT DO NOTHING
+                INSERT INTO spoken_in (player_id, channel_key, at)
+                SELECT id, key, $1 FROM base, unnest($22::text[], $23::bigint[]) AS s (id, key)
+                ON CONFLICT (player_id, channel_key) DO UPDATE SET at = excluded.at
+                    WHERE spoken_in.at < excluded.at - 86400000
             ), marked AS (
                 UPDATE member SET read_seq = greatest(read_seq, seqs[place] + nth),
                     read_said = greatest(read_said, saids[place] + nth)

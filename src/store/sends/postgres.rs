@@ -264,10 +264,10 @@ WITH r AS MATERIALIZED (
     SELECT key, seq, id, (own ->> 'head') || seq || (own ->> 'middle') || sent || (own ->> 'tail'), 'shadow'
     FROM ok WHERE own IS NOT NULL
 ), spoken AS (
-    INSERT INTO spoken_in (player_id, channel_key)
-    SELECT s.value ->> 0, (s.value ->> 1)::bigint FROM json_array_elements($5::json) AS s (value)
+    INSERT INTO spoken_in (player_id, channel_key, at)
+    SELECT s.value ->> 0, (s.value ->> 1)::bigint, $4 FROM json_array_elements($5::json) AS s (value)
     WHERE EXISTS (SELECT FROM ok WHERE ok.id = s.value ->> 0 AND ok.key = (s.value ->> 1)::bigint) ORDER BY 1, 2
-    ON CONFLICT DO NOTHING
+    ON CONFLICT (player_id, channel_key) DO UPDATE SET at = excluded.at WHERE spoken_in.at < excluded.at - 86400000
 ), marked AS (
     UPDATE member SET read_seq = greatest(member.read_seq, b.seq), read_said = greatest(member.read_said, b.said),
         last_sent_at = CASE WHEN b.slow THEN b.spoke ELSE member.last_sent_at END

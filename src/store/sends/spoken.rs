@@ -6,32 +6,55 @@ use std::collections::BTreeSet;
 use quick_cache::sync::Cache;
 
 use crate::base::clock::Millis;
+use crate::config::Retention;
 
 /// Players in channels that are remembered.
 const MOST: usize = 32_768;
-/// It is written again after this: the rows of a player who was erased are gone.
-const AGAIN_MS: Millis = 3_600_000;
+/// It is written again after this, at most: the rows of a player who was erased are gone.
+pub(super) const AGAIN_MS: Millis = 3_600_000;
 
 /// Which players have spoken where.
-pub(in crate::store) struct Spoken(Cache<(String, i64), Millis>);
-
-impl Default for Spoken {
-    fn default() -> Self {
-        Self(Cache::new(MOST))
-    }
+pub(in crate::store) struct Spoken {
+    at: Cache<(String, i64), Millis>,
+    believed_ms: Millis,
 }
 
 impl Spoken {
+    /// Nothing yet. Where messages are kept for a shorter time, it is written more often: rows end with the last message.
+    pub(in crate::store) fn new(retention: &Retention) -> Self {
+        let shortest = retention.values().map(|age| age / 2).min().unwrap_or(AGAIN_MS);
+        Self { at: Cache::new(MOST), believed_ms: AGAIN_MS.min(shortest) }
+    }
+
     /// Is it known, and was it written not long ago?
     pub(in crate::store) fn has_spoken(&self, player: &str, channel_key: i64, now: Millis) -> bool {
-        let known = self.0.get(&(player.to_owned(), channel_key));
-        known.is_some_and(|at| (0..AGAIN_MS).contains(&(now - at)))
+        let known = self.at.get(&(player.to_owned(), channel_key));
+        known.is_some_and(|at| (0..self.believed_ms).contains(&(now - at)))
     }
 
     /// Notes what was written.
     pub(in crate::store) fn note(&self, spoken: &BTreeSet<(&str, i64)>, now: Millis) {
         for (player, channel_key) in spoken {
-            self.0.insert(((*player).to_owned(), *channel_key), now);
+            self.at.insert(((*player).to_owned(), *channel_key), now);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_written_again_before_the_last_message_can_be_too_old() {
+        let spoken = |retention: &[(&'static str, Millis)]| {
+            let spoken = Spoken::new(&retention.iter().copied().collect());
+            spoken.note(&BTreeSet::from([("anna", 1)]), 1_000_000);
+            spoken
+        };
+        let is_believed = |spoken: &Spoken, later: Millis| spoken.has_spoken("anna", 1, 1_000_000 + later);
+        let kept = spoken(&[]);
+        assert!(is_believed(&kept, AGAIN_MS - 1) && !is_believed(&kept, AGAIN_MS) && !is_believed(&kept, -1));
+        let short = spoken(&[("world", 60_000), ("guild", 86_400_000)]);
+        assert!(is_believed(&short, 29_999) && !is_believed(&short, 30_000));
     }
 }

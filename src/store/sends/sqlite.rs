@@ -128,7 +128,8 @@ async fn write(
         execute(tx, INSERT_MENTIONS, &calling).await?;
     }
     if !batch.spoken.is_empty() {
-        execute(tx, INSERT_SPOKEN, &json(&batch.spoken)?).await?;
+        let spoken = json(&batch.spoken)?;
+        sqlx::query(INSERT_SPOKEN).bind(spoken).bind(batch.now).execute(&mut *tx).await?;
     }
     let paces = batch.paces()?;
     if !paces.is_empty() {
@@ -194,8 +195,9 @@ const INSERT_OWN_VIEWS: &str = "INSERT INTO own_view (channel_key, seq, player_i
             || (value -> 'own' ->> 'tail'), 'shadow'
      FROM json_each($1)";
 
-const INSERT_SPOKEN: &str = "INSERT INTO spoken_in (player_id, channel_key)
-     SELECT value ->> 0, value ->> 1 FROM json_each($1) WHERE TRUE ON CONFLICT DO NOTHING";
+const INSERT_SPOKEN: &str = "INSERT INTO spoken_in (player_id, channel_key, at)
+     SELECT value ->> 0, value ->> 1, $2 FROM json_each($1) WHERE TRUE
+     ON CONFLICT (player_id, channel_key) DO UPDATE SET at = excluded.at WHERE at < excluded.at - 86400000";
 
 const UPSERT_PACE: &str =
     "INSERT INTO pace (player_id, recent) SELECT value ->> 0, value ->> 1 FROM json_each($1) WHERE TRUE

@@ -399,12 +399,15 @@ CREATE TABLE block_version (
     version   BIGINT NOT NULL
 );
 
--- Where a player has spoken.
+-- Where a player has spoken, and when: the last time, or up to a day before.
 CREATE TABLE spoken_in (
     player_id   TEXT COLLATE "C" NOT NULL,
     channel_key BIGINT NOT NULL,
+    at          BIGINT NOT NULL,
     PRIMARY KEY (player_id, channel_key)
 );
+
+CREATE INDEX spoken_in_at ON spoken_in (channel_key, at);
 
 -- Entries that tell of a purge, so that a task that runs twice writes each once.
 CREATE TABLE purge_entry (

@@ -442,12 +442,15 @@ CREATE TABLE block_version (
     version   INTEGER NOT NULL
 );
 
--- Where a player has spoken.
+-- Where a player has spoken, and when: the last time, or up to a day before.
 CREATE TABLE spoken_in (
     player_id   TEXT    NOT NULL,
     channel_key INTEGER NOT NULL,
+    at          INTEGER NOT NULL,
     PRIMARY KEY (player_id, channel_key)
 ) WITHOUT ROWID;
+
+CREATE INDEX spoken_in_at ON spoken_in (channel_key, at);
 
 -- Entries that tell of a purge, so that a task that runs twice writes each once.
 CREATE TABLE purge_entry (
