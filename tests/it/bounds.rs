@@ -185,6 +185,25 @@ async fn sockets_that_say_no_hello_are_counted_for_their_address() {
     assert_eq!(connection.call("", "/live/socket", None).await.unwrap().status, 429);
 }
 
+/// A good token is not asked for anew because of a limit.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asked_too_often_is_told_when_to_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::start(&folder.path().join("data"), &[("GUILDHALL_RATE", "2/60s")]);
+    let first = Socket::of(&process, "alice").await;
+    let _second = Socket::of(&process, "alice").await;
+    let mut third = Socket::open(process.port).await;
+    let hello = json!({ "id": 1, "do": "/live/hello", "input": { "token": player_token("alice") } });
+    third.send(hello.to_string()).await;
+    let answer = third.read().await.unwrap();
+    let wait = answer["error"]["details"]["retry_after_s"].as_i64().unwrap();
+    let bye = third.read().await.unwrap();
+    assert_eq!((&bye["push"], &bye["code"]), (&json!("bye"), &json!(1013)));
+    assert!(bye["retry_after_s"].as_i64().unwrap() >= wait, "{bye} after {answer}");
+    assert_eq!(third.closed().await, 1013);
+    drop(first);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn frames_that_no_action_answers_are_counted_and_nonsense_ends_the_socket() {
     let folder = tempfile::tempdir().unwrap();

@@ -169,6 +169,8 @@ pub(super) enum End {
     TooMany,
     /// The server stops.
     Restarting,
+    /// Nothing is wrong with who it is, but it can't come in for so many seconds at least.
+    Later(u64),
     /// What came is too large.
     TooLarge,
     /// What came is no UTF-8.
@@ -185,6 +187,7 @@ impl End {
         Self::NotText,
         Self::TooLarge,
         Self::Restarting,
+        Self::Later(0),
         Self::Protocol,
         Self::Token,
         Self::Slow,
@@ -202,6 +205,7 @@ impl End {
             Self::Slow => (4002, "nothing was taken for 30 s"),
             Self::TooMany => (4003, "a newer socket took this one's place"),
             Self::Restarting => (1012, "the server restarts"),
+            Self::Later(_) => (1013, "the server takes no more of you now"),
             Self::TooLarge => (1009, "a frame has at most 20 KiB"),
             Self::NotText => (1007, "text must be UTF-8"),
             Self::Broken => (1002, "this is no WebSocket"),

@@ -146,8 +146,13 @@ async fn greet(wire: &mut Wire, peer: Peer, shared: &Arc<Shared>) -> Result<Opti
     let (token, who, watch) = match known {
         Ok(known) => known,
         Err(error) => {
+            let later = match error {
+                Error::RateLimited { retry_after_s, .. } => Some(End::Later(retry_after_s)),
+                Error::Unavailable(_) => Some(End::Later(0)),
+                _ => None,
+            };
             wire.refuse(shared, frame.id, error).await?;
-            return Ok(None);
+            return later.map_or(Ok(None), Err);
         }
     };
     let place = shared.sockets.enter(&who.key());

@@ -83,9 +83,13 @@ impl Wire {
     }
 
     pub(super) async fn close(&mut self, end: End) {
-        if matches!(end, End::Restarting | End::Token | End::Slow) {
-            let comes_back = matches!(end, End::Restarting | End::Slow);
-            let retry_after_s = comes_back.then(|| 1 + random::below(SPREAD_S));
+        let comes_back = match end {
+            End::Restarting | End::Slow => Some(1),
+            End::Later(seconds) => Some(seconds.max(1)),
+            _ => None,
+        };
+        if comes_back.is_some() || end == End::Token {
+            let retry_after_s = comes_back.map(|seconds| seconds + random::below(SPREAD_S));
             let _ = self.push(&Push::Bye { code: end.code().0, retry_after_s }).await;
         }
         let _ = self.socket.close(Some(end.frame())).await;
