@@ -292,15 +292,13 @@ async fn delivered(tx: &mut Tx, db: &Db, envelope: &Envelope, now: Millis) -> Re
 /// # Errors
 /// The database's.
 pub async fn hand_over_again(db: &Db) -> Result<u64> {
-    // All keys, however many there are: so each step reads few, and none is locked that the broker has nothing of.
-    const NEXT: &str =
-        "SELECT key, hold FROM outbox_key WHERE key > $2 AND stage || '' = $1 ORDER BY key LIMIT $3";
+    const NEXT: &str = "SELECT key FROM outbox_key WHERE stage = $1 AND hold <> '' AND key > $2 ORDER BY key LIMIT $3";
     let (mut last, mut count) = (String::new(), 0);
     loop {
-        let keys: Vec<(String, String)> = db.all(NEXT, values![db.stage, &last, KEYS_AT_ONCE]).await?;
-        let Some((newest, _)) = keys.last().cloned() else { return Ok(count) };
+        let keys: Vec<(String,)> = db.all(NEXT, values![db.stage, &last, KEYS_AT_ONCE]).await?;
+        let Some((newest,)) = keys.last().cloned() else { return Ok(count) };
         let mut tx = db.begin().await?;
-        for (key, _) in keys.iter().filter(|(_, hold)| !hold.is_empty()) {
+        for (key,) in &keys {
             let Some(row) = lock(&mut tx, db, key).await? else { continue };
             count += u64::from(forget_handed(&mut tx, db, key).await?);
             // Who works on its head, or hands tasks over at this moment, lets it go by themselves.

@@ -150,6 +150,8 @@ CREATE TABLE outbox_key (
 CREATE INDEX outbox_key_due ON outbox_key (stage, marked, task, due_at);
 CREATE INDEX outbox_key_next ON outbox_key (stage, due_at) WHERE marked = 0;
 CREATE INDEX outbox_key_parked ON outbox_key (stage, parked_at) WHERE parked_at IS NOT NULL;
+-- Those that somebody works on, or that a broker has something of: few, however many wait.
+CREATE INDEX outbox_key_held ON outbox_key (stage, key) WHERE hold <> '';
 
 CREATE TABLE outbox_dead (
     id          TEXT COLLATE "C" PRIMARY KEY,
