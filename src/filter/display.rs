@@ -83,7 +83,7 @@ pub fn shows_something(text: &str) -> bool {
 
 /// The text without what harms the window it is shown in; the same text where there is nothing.
 pub fn safe(text: &str) -> Cow<'_, str> {
-    if text.is_ascii() && !text.contains('<') {
+    if text.chars().all(is_plain) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len());
@@ -108,6 +108,15 @@ pub fn safe(text: &str) -> Cow<'_, str> {
     if shown == text { Cow::Borrowed(text) } else { Cow::Owned(shown) }
 }
 
+/// Neither a mark nor invisible: Latin letters, and the signs of Chinese, Japanese and Korean.
+const fn is_plain(character: char) -> bool {
+    match character {
+        '<' | '\u{ad}' => false,
+        ..'\u{300}' | '\u{3100}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' => true,
+        _ => false,
+    }
+}
+
 fn is_direction(character: char) -> bool {
     matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -127,4 +136,17 @@ fn opens_tag(text: &str) -> bool {
         || (name.is_empty()
             && behind == Some('#')
             && inside[1..].starts_with(|c: char| c.is_ascii_hexdigit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_plain_is_never_changed() {
+        for character in ('\0'..=char::MAX).filter(|character| is_plain(*character)) {
+            let odd = is_direction(character) || is_invisible(character) || is_combining_mark(character);
+            assert!(!odd && character != '<', "{character:?}");
+        }
+    }
 }

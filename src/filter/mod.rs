@@ -207,8 +207,14 @@ impl Verdict<'_> {
             }
             let start = hit.span.start.max(at);
             shown.push_str(&text[at..start]);
-            let seen = |grapheme: &&str| grapheme.chars().any(|c| fold::fold(c) != fold::Folding::Dropped);
-            shown.extend(text[start..hit.span.end].graphemes(true).filter(seen).map(|_| MASK));
+            let is_seen = |character: char| fold::fold(character) != fold::Folding::Dropped;
+            let part = &text[start..hit.span.end];
+            let seen = if part.chars().all(stands_alone) {
+                part.chars().filter(|character| is_seen(*character)).count()
+            } else {
+                part.graphemes(true).filter(|grapheme| grapheme.chars().any(is_seen)).count()
+            };
+            shown.extend(std::iter::repeat_n(MASK, seen));
             at = hit.span.end;
         }
         if at == 0 {
@@ -217,6 +223,11 @@ impl Verdict<'_> {
         shown.push_str(&text[at..]);
         Cow::Owned(shown)
     }
+}
+
+/// Does a character take a place of its own, whatever stands beside it, if that is another such?
+const fn stands_alone(character: char) -> bool {
+    matches!(character, ' '..='~' | '\u{4e00}'..='\u{9fff}')
 }
 
 #[cfg(test)]
@@ -249,6 +260,13 @@ mod tests {
         let filter = Filter::build(&list).unwrap();
         assert_eq!(filter.judge("感敏 d 敏3").hits.len(), 1);
         assert!(filter.judge("感敏 d敏3").hits.is_empty());
+    }
+
+    #[test]
+    fn what_stands_alone_is_a_character_by_itself() {
+        let all: Vec<char> = (' '..='\u{ffff}').filter(|character| stands_alone(*character)).collect();
+        let text: String = all.iter().chain(all.iter().rev()).collect();
+        assert_eq!(text.graphemes(true).count(), 2 * all.len());
     }
 
     #[test]
