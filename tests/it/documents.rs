@@ -115,6 +115,22 @@ fn docs_api_shows_every_code_and_every_action() {
     }
 }
 
+/// Every page is listed, with a line that says what it has; and what is listed is there.
+#[test]
+fn llms_txt_lists_every_page() {
+    let list = read("llms.txt");
+    let listed: BTreeSet<&str> =
+        list.split("](").skip(1).filter_map(|rest| rest.split_once("): ")).map(|(path, _)| path).collect();
+    assert_eq!(listed.len(), list.lines().filter(|line| line.starts_with("- [")).count(), "each has a line");
+    for path in &listed {
+        assert!(Path::new(path).exists(), "{path} is not there");
+    }
+    let docs = fs::read_dir("docs").unwrap().map(|entry| entry.unwrap().path().display().to_string());
+    for page in docs.chain(DOCUMENTS.iter().map(|page| (*page).to_owned())) {
+        assert!(listed.contains(page.as_str()), "{page} is not in llms.txt");
+    }
+}
+
 /// A figure that is kept has a sentence, one that has a sentence is kept, and operators find both.
 #[test]
 fn every_figure_is_listed_and_shown() {
