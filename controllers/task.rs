@@ -57,7 +57,7 @@ impl Action for SubmitTask {
 #[serde(deny_unknown_fields)]
 pub struct TaskStatus {}
 
-/// Tasks by what became of them; each is counted up to 50,000.
+/// Tasks by what became of them; each is counted up to 10,000.
 #[derive(Serialize, JsonSchema)]
 pub struct StatusReply {
     /// To be run, or to be handed to the broker.

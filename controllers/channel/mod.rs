@@ -246,7 +246,7 @@ pub struct InboxEntry {
     read_seq: i64,
     /// Things said that the caller has not read; the caller's own sends count as read.
     unread: i64,
-    /// Mentions of the caller among them.
+    /// Mentions of the caller among them; 1,000 where there are more.
     unread_mentions: i64,
 }
 

@@ -26,7 +26,7 @@ pub struct ChannelOnline {
 pub struct OnlineMembers {
     /// How many.
     online: i64,
-    /// Their ids, sorted, in guilds, parties and direct channels; of others the number alone is told.
+    /// Their ids, sorted, in guilds, parties and direct channels of up to 1,000 members; of others the number alone is told.
     players: Option<BTreeSet<String>>,
 }
 
@@ -38,7 +38,7 @@ impl Action for ChannelOnline {
     async fn run(self, app: &App, caller: Known) -> Result<OnlineMembers> {
         let channel = channel::visible(&app.db, &self.channel, &caller).await?;
         let since = app.db.now().await? - online::SILENT_MS;
-        if !channel.kind().is_a_circle() {
+        if !channel.kind().is_a_circle() || channel.member_count > online::FEW {
             let online = online::count(&app.db, &channel, since).await?;
             return Ok(OnlineMembers { online, players: None });
         }

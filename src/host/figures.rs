@@ -104,7 +104,7 @@ pub const FIGURES: &[Figure] = &[
         "guildhall_webhooks_total",
         "Posts to the game's servers, by event and answer: 2xx to 5xx, none, or left alone (not made).",
     ),
-    gauge("guildhall_outbox_depth", "Tasks that wait to be run or handed to the broker, up to 50,000."),
+    gauge("guildhall_outbox_depth", "Tasks that wait to be run or handed to the broker, up to 10,000."),
     gauge(
         "guildhall_outbox_oldest_seconds",
         "How long the oldest task has waited, by task, since it was stored or planned for.",

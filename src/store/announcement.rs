@@ -248,13 +248,13 @@ pub async fn count_channels(db: &Db, kind: &str) -> Result<i64> {
 /// The database's.
 async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
     let sql = "DELETE FROM announced WHERE number IN (SELECT number FROM announced WHERE until < $1 ORDER BY until LIMIT $2)";
-    db.execute(sql, values![before, batch]).await?;
+    let announced = db.execute(sql, values![before, batch]).await?;
     let sql = "DELETE FROM announcement WHERE id IN
                (SELECT a.id FROM announcement a WHERE a.created_at < $1 AND NOT EXISTS
                     (SELECT 1 FROM schedule s WHERE s.id = a.schedule_id AND s.state = 'planned')
                 ORDER BY a.created_at LIMIT $2)
                AND NOT EXISTS (SELECT 1 FROM announced n WHERE n.announcement_id = announcement.id)";
-    Ok(db.execute(sql, values![before, batch]).await?)
+    Ok(announced + db.execute(sql, values![before, batch]).await?)
 }
 
 /// What is shown, in a player's language.

@@ -9,18 +9,20 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::FromRow;
 
-use super::engine::sql::{Tx, values};
+use super::engine::sql::{Sql, Tx, by_dialect, values};
 use super::{Db, right_change};
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 use crate::chat::identity::{Identity, Scope};
 use crate::chat::values::PlayerId;
 use crate::hub::Hub;
-use crate::store::life::{Erased, Exported, Kept, Life};
+use crate::store::life::{Erased, Exported, Kept, Life, ROWS};
 use serde_json::{Value, json};
 
 /// Players that one may block.
 const MOST: i64 = 1_000;
+/// Unread mentions that are looked through for those of somebody who is blocked.
+const MENTIONS: i64 = 2_000;
 
 /// Whom somebody blocks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -179,9 +181,10 @@ pub async fn add(db: &Db, player: &PlayerId, blocked: &PlayerId) -> Result<Block
     let row = row.ok_or_else(too_many)?;
     if added > 0 {
         tx.execute(
-            "DELETE FROM mention WHERE player_id = $1 AND EXISTS (SELECT 1 FROM message m
-             WHERE m.channel_key = mention.channel_key AND m.seq = mention.seq AND m.sender_id = $2)",
-            values![player.as_str(), blocked.as_str()],
+            "DELETE FROM mention WHERE player_id = $1 AND (channel_key, seq) IN (SELECT m.channel_key, m.seq FROM
+                 (SELECT channel_key, seq FROM mention WHERE player_id = $1 ORDER BY channel_key, seq LIMIT $3) n
+                 CROSS JOIN message m WHERE m.channel_key = n.channel_key AND m.seq = n.seq AND m.sender_id = $2)",
+            values![player.as_str(), blocked.as_str(), MENTIONS],
         )
         .await?;
         changed(&mut tx, player.as_str(), now).await?;
@@ -225,13 +228,7 @@ pub(in crate::store) const VERSION: Life = Life {
     table: "block_version",
     kept: Kept::Until("until the player is forgotten"),
     exported: crate::store::life::NOBODYS,
-    erased: &[
-        Erased::By(
-            "UPDATE block_version SET version = version + 1
-         WHERE player_id IN (SELECT player_id FROM block WHERE blocked_id = $1)",
-        ),
-        Erased::By("DELETE FROM block_version WHERE player_id = $1"),
-    ],
+    erased: &[Erased::By("DELETE FROM block_version WHERE player_id = $1")],
     stays: &[],
 };
 
@@ -241,11 +238,35 @@ pub(in crate::store) const LIFE: Life = Life {
     kept: Kept::Until("until they are taken back"),
     exported: Exported::Rows("block", |db, player| Box::pin(exported(db, player))),
     erased: &[
-        Erased::By("DELETE FROM block WHERE player_id = $1"),
-        Erased::By("DELETE FROM block WHERE blocked_id = $1"),
+        Erased::Some(
+            "DELETE FROM block WHERE (player_id, blocked_id) IN (SELECT player_id, blocked_id FROM block WHERE player_id = $1 LIMIT $2)",
+        ),
+        Erased::Steps(|db, player| Box::pin(forget_blocked(db, player))),
     ],
     stays: &[],
 };
+
+/// Some of those who block the player do so no more; what processes remember of their blocks is old then.
+async fn forget_blocked(db: &Db, player: &str) -> Result<u64> {
+    const BY: &str = "SELECT player_id FROM block WHERE blocked_id = $1 LIMIT $2";
+    const OLD: Sql = by_dialect(
+        "UPDATE block_version SET version = version + 1 WHERE player_id IN (SELECT value FROM json_each($1))",
+        "UPDATE block_version SET version = version + 1
+         WHERE player_id = ANY (ARRAY(SELECT json_array_elements_text($1::json)))",
+    );
+    const FORGET: Sql = by_dialect(
+        "DELETE FROM block WHERE blocked_id = $2 AND player_id IN (SELECT value FROM json_each($1))",
+        "DELETE FROM block WHERE blocked_id = $2
+         AND player_id = ANY (ARRAY(SELECT json_array_elements_text($1::json)))",
+    );
+    let mut tx = db.begin().await?;
+    let by: Vec<(String,)> = tx.all(BY, values![player, ROWS]).await?;
+    let by = super::json(&by.into_iter().map(|(id,)| id).collect::<Vec<_>>())?;
+    tx.execute(OLD, values![&by]).await?;
+    let forgotten = tx.execute(FORGET, values![&by, player]).await?;
+    tx.commit().await?;
+    Ok(forgotten)
+}
 
 async fn exported(db: &Db, player: &str) -> Result<Vec<Value>> {
     let sql = "SELECT blocked_id, at FROM block WHERE player_id = $1 ORDER BY blocked_id";

@@ -134,7 +134,7 @@ pub async fn visible(db: &Db, id: &ChannelId, caller: &Identity) -> Result<Chann
 
 const AMONG: Sql = by_dialect(
     select_channel!("WHERE c.id IN (SELECT value FROM json_each($1))"),
-    select_channel!("WHERE c.id IN (SELECT value FROM json_array_elements_text($1::json))"),
+    select_channel!("WHERE c.id = ANY (ARRAY(SELECT json_array_elements_text($1::json)))"),
 );
 
 /// Those of the channels that this caller may know of, in no order.

@@ -225,8 +225,12 @@ pub(in crate::store) const DIRECT_OPENED: Life = Life {
     kept: Kept::Until("a day, and until the player opens another"),
     exported: Exported::No("told by the channels"),
     erased: &[
-        Erased::By("DELETE FROM direct_opened WHERE player_id = $1"),
-        Erased::By("DELETE FROM direct_opened WHERE other_id = $1"),
+        Erased::Some(
+            "DELETE FROM direct_opened WHERE (player_id, other_id) IN (SELECT player_id, other_id FROM direct_opened WHERE player_id = $1 LIMIT $2)",
+        ),
+        Erased::Some(
+            "DELETE FROM direct_opened WHERE (player_id, other_id) IN (SELECT player_id, other_id FROM direct_opened WHERE other_id = $1 LIMIT $2)",
+        ),
     ],
     stays: &[],
 };

@@ -133,7 +133,7 @@ pub async fn of_players(db: &Db, players: &[&str]) -> Result<Vec<Device>> {
     const DEVICES: Sql = by_dialect(
         select!("WHERE d.player_id IN (SELECT value FROM json_each($1)) ORDER BY d.player_id, d.id"),
         select!(
-            "WHERE d.player_id IN (SELECT value FROM json_array_elements_text($1::json)) ORDER BY d.player_id, d.id"
+            "WHERE d.player_id = ANY (ARRAY(SELECT json_array_elements_text($1::json))) ORDER BY d.player_id, d.id"
         ),
     );
     Ok(db.all(DEVICES, values![&super::json(&players)?]).await?)
@@ -268,7 +268,9 @@ pub(in crate::store) const PREFERENCE: Life = Life {
     table: "device_preference",
     kept: Kept::Until("until the player is forgotten"),
     exported: Exported::No("settings"),
-    erased: &[Erased::By("DELETE FROM device_preference WHERE player_id = $1")],
+    erased: &[Erased::Some(
+        "DELETE FROM device_preference WHERE (player_id, channel) IN (SELECT player_id, channel FROM device_preference WHERE player_id = $1 LIMIT $2)",
+    )],
     stays: &[],
 };
 

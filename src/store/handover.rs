@@ -292,7 +292,8 @@ async fn delivered(tx: &mut Tx, db: &Db, envelope: &Envelope, now: Millis) -> Re
 /// # Errors
 /// The database's.
 pub async fn hand_over_again(db: &Db) -> Result<u64> {
-    const NEXT: &str = "SELECT key FROM outbox_key WHERE stage = $1 AND hold <> '' AND key > $2 ORDER BY key LIMIT $3";
+    const NEXT: &str =
+        "SELECT key FROM outbox_key WHERE stage = $1 AND hold <> '' AND key > $2 ORDER BY key LIMIT $3";
     let (mut last, mut count) = (String::new(), 0);
     loop {
         let keys: Vec<(String,)> = db.all(NEXT, values![db.stage, &last, KEYS_AT_ONCE]).await?;

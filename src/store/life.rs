@@ -47,14 +47,20 @@ pub enum Exported {
 /// A player's rows.
 pub type Rows = for<'a> fn(&'a Db, &'a str) -> BoxFuture<'a, Result<Vec<Value>>>;
 
+/// A step that forgets some of a player, and says how many rows; none where nothing is left.
+pub type Step = for<'a> fn(&'a Db, &'a str) -> BoxFuture<'a, Result<u64>>;
+
 /// How a player is forgotten in a table.
 pub enum Erased {
-    /// A statement; `$1` is the player.
+    /// A statement on a few rows, which no others add to; `$1` is the player.
     By(&'static str),
     /// A statement that ends so many rows at most, again and again until there are none; `$1` is the player, `$2` how many.
     Some(&'static str),
-    /// A statement that puts the pseudonym there; `$1` is the player, `$2` the pseudonym.
+    /// A statement that puts the pseudonym into so many rows at most, again and again until there are none; `$1` is the player,
+    /// `$2` the pseudonym, `$3` how many.
     Renamed(&'static str),
+    /// Steps of several statements, again and again until one finds nothing.
+    Steps(Step),
     /// By a step of its own, which is named.
     Apart(&'static str),
 }

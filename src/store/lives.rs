@@ -91,7 +91,10 @@ pub async fn erase(db: &Db, player: &PlayerId, pseudonym: &str) -> Result<()> {
         match erased {
             Erased::By(statement) => drop(db.execute(*statement, values![player]).await?),
             Erased::Some(statement) => while db.execute(*statement, values![player, ROWS]).await? > 0 {},
-            Erased::Renamed(statement) => drop(db.execute(*statement, values![player, pseudonym]).await?),
+            Erased::Renamed(statement) => {
+                while db.execute(*statement, values![player, pseudonym, ROWS]).await? > 0 {}
+            }
+            Erased::Steps(step) => while step(db, player).await? > 0 {},
             Erased::Apart(_) => {}
         }
     }

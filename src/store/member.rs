@@ -76,12 +76,12 @@ pub async fn remove(db: &Db, channel: &Channel, players: &[PlayerId]) -> Result<
     const REMOVE: Sql = by_dialect(
         "DELETE FROM member WHERE channel_key = $1 AND player_id IN (SELECT value FROM json_each($2))",
         "DELETE FROM member WHERE channel_key = $1
-         AND player_id IN (SELECT value FROM json_array_elements_text($2::json))",
+         AND player_id = ANY (ARRAY(SELECT json_array_elements_text($2::json)))",
     );
     const FORGET: Sql = by_dialect(
         "DELETE FROM mention WHERE channel_key = $1 AND player_id IN (SELECT value FROM json_each($2))",
         "DELETE FROM mention WHERE channel_key = $1
-         AND player_id IN (SELECT value FROM json_array_elements_text($2::json))",
+         AND player_id = ANY (ARRAY(SELECT json_array_elements_text($2::json)))",
     );
     let (all, players) = (players, json(&players)?);
     let now = db.now().await?;
@@ -199,8 +199,8 @@ macro_rules! select_inbox {
             block_version!("$1"),
             ", m.read_seq, ",
             $least, "(c.last_said - m.read_said, c.last_seq - ", $greatest, "(m.read_seq, c.first_seq - 1)) AS unread, ",
-            "(SELECT count(*) FROM mention x ",
-            " WHERE x.player_id = $1 AND x.channel_key = c.key AND x.seq > m.read_seq) AS unread_mentions ",
+            "(SELECT count(*) FROM (SELECT 1 FROM mention x ",
+            " WHERE x.player_id = $1 AND x.channel_key = c.key AND x.seq > m.read_seq LIMIT 1000) AS few) AS unread_mentions ",
             "FROM (SELECT c.key FROM member m JOIN channel c ON c.key = m.channel_key ",
             "      WHERE m.player_id = $1 AND c.last_said > 0 ",
             "        AND (c.last_at < $2 OR (c.last_at = $2 AND c.id > $3)) ",
@@ -245,11 +245,14 @@ pub async fn read(db: &Db, channel: &Channel, player: &PlayerId, seq: i64) -> Re
             message: "join the channel first".to_owned(),
         });
     }
-    tx.execute(
-        "DELETE FROM mention WHERE player_id = $2 AND channel_key = $1 AND seq <= $3",
-        values![channel.key, player.as_str(), seq],
-    )
-    .await?;
+    // Of very many, some: those that stay count no more, and go when more is read.
+    const MENTIONS: Sql = by_dialect(
+        "DELETE FROM mention WHERE player_id = $2 AND channel_key = $1 AND seq IN
+         (SELECT seq FROM mention WHERE player_id = $2 AND channel_key = $1 AND seq <= $3 ORDER BY seq LIMIT 1000)",
+        "DELETE FROM mention WHERE player_id = $2 AND channel_key = $1 AND seq = ANY (ARRAY
+         (SELECT seq FROM mention WHERE player_id = $2 AND channel_key = $1 AND seq <= $3 ORDER BY seq LIMIT 1000))",
+    );
+    tx.execute(MENTIONS, values![channel.key, player.as_str(), seq]).await?;
     tx.commit().await?;
     Ok(())
 }

@@ -34,7 +34,7 @@ pub async fn leave(db: &Db, process: &str, players: &[String]) -> Result<()> {
     const LEAVE: Sql = by_dialect(
         "DELETE FROM online WHERE process_id = $1 AND player_id IN (SELECT value FROM json_each($2))",
         "DELETE FROM online
-         WHERE process_id = $1 AND player_id IN (SELECT value FROM json_array_elements_text($2::json))",
+         WHERE process_id = $1 AND player_id = ANY (ARRAY(SELECT json_array_elements_text($2::json)))",
     );
     db.execute(LEAVE, values![process, &json(&players)?]).await?;
     Ok(())
@@ -45,8 +45,9 @@ pub async fn leave(db: &Db, process: &str, players: &[String]) -> Result<()> {
 const BELIEVED: Duration = Duration::from_secs(2);
 const TIMES: u32 = 50;
 const BELIEVED_MOST: Duration = Duration::from_secs(60);
-/// Where a channel has so many members at most, they are looked for among those online; else it is the other way round.
-const FEW: i64 = 1_000;
+/// Where a channel has so many members at most, they are looked for among those online, and named; else it is the other way
+/// round, and they are counted.
+pub const FEW: i64 = 1_000;
 
 /// How many members of a channel are online, by processes that lived since a time, as it was when they were counted last.
 ///

@@ -228,6 +228,8 @@ pub(in crate::store) const LIFE: Life = Life {
     table: "push_due",
     kept: Kept::Until("until they were told"),
     exported: Exported::No("gone when they were told"),
-    erased: &[Erased::By("DELETE FROM push_due WHERE player_id = $1")],
+    erased: &[Erased::Some(
+        "DELETE FROM push_due WHERE (player_id, channel_key) IN (SELECT player_id, channel_key FROM push_due WHERE player_id = $1 LIMIT $2)",
+    )],
     stays: &[],
 };

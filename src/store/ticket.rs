@@ -275,7 +275,8 @@ pub(in crate::store) const LIFE: Life = Life {
     }),
     exported: Exported::Rows("ticket", |db, player| Box::pin(exported(db, player))),
     erased: &[Erased::Renamed(
-        "UPDATE ticket SET player_id = $2, topic = '', context = NULL WHERE player_id = $1",
+        "UPDATE ticket SET player_id = $2, topic = '', context = NULL
+         WHERE id IN (SELECT id FROM ticket WHERE player_id = $1 ORDER BY opened_at LIMIT $3)",
     )],
     stays: &[("claimed_by", "staff, not a player")],
 };

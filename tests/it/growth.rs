@@ -38,9 +38,9 @@ const LARGE: &[(&str, &str)] = &[
     // Counts that end at a bound.
     (
         "SELECT CASE WHEN published_at > 0 THEN 'sent' ELSE 'ready' END AS what",
-        "50,000 of each state, for figures",
+        "10,000 of each state, for figures",
     ),
-    ("SELECT $3 AS task, count(*) AS keys, coalesce(min(due_at), 0)", "50,000, for figures"),
+    ("SELECT $3 AS task, count(*) AS keys, coalesce(min(due_at), 0)", "10,000, for figures"),
     ("FROM (SELECT 1 FROM channel WHERE kind = $1 ORDER BY key LIMIT $2) AS c", "10,000, for a preview"),
     (
         "FROM (SELECT 1 FROM ticket WHERE state = 'open' ORDER BY waiting_since LIMIT $2) o",
@@ -260,6 +260,11 @@ async fn drive(server: &PostgresServer) {
         )
         .await;
     app.server().post("/player/export", json!({ "player": "player-7" })).await;
+    let thousand: Vec<String> = (1..=1_000).map(|n| format!("nobody-{n}")).collect();
+    for path in ["/channel/members-add", "/channel/members-remove"] {
+        let input = json!({ "channel": "channel-1", "members": thousand });
+        app.server().post(path, input).await.data();
+    }
     let purge = json!({ "player": "player-7", "since": 0, "reason": "r" });
     moderator.post("/player/purge", purge).await;
     app.run_tasks().await;

@@ -62,7 +62,9 @@ fn channels(c: u32, now: Millis) -> Vec<String> {
             3 * c + c / 2,
         ),
         rows("mention (player_id, channel_key, seq)", &format!("{}, n, 1", player(1, c)), c),
+        rows("mention (player_id, channel_key, seq)", &format!("{}, 1, n", player(3, c)), c),
         rows("mentioned_in (player_id, channel_key, seq)", &format!("{}, n, 1", player(1, c)), c),
+        rows("mentioned_in (player_id, channel_key, seq)", &format!("{}, 1, n", player(3, c)), c),
     ]
 }
 

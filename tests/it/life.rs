@@ -68,7 +68,7 @@ fn every_column_that_names_a_player_is_erased_or_says_why_not() {
                 Erased::By(sql) | Erased::Some(sql) | Erased::Renamed(sql) => {
                     sql.contains(&table) && sql.contains(column.as_str())
                 }
-                Erased::Apart(_) => true,
+                Erased::Apart(_) | Erased::Steps(_) => true,
             });
             let stays = life.stays.iter().any(|(name, why)| name == column && !why.is_empty());
             assert!(is_erased || stays, "{table}.{column}");
@@ -186,7 +186,10 @@ async fn what_a_sweep_ends_is_gone_when_it_is_old() {
 async fn where_nobody_kept_a_message_nobody_has_spoken() {
     const HOUR: i64 = 3_600_000;
     let app = TestApp::with(&[("GUILDHALL_RETENTION", "world=1d")]).await;
-    app.server().post("/channel/create", json!({ "id": "w", "kind": "world", "members": ["anna", "ben"] })).await.data();
+    app.server()
+        .post("/channel/create", json!({ "id": "w", "kind": "world", "members": ["anna", "ben"] }))
+        .await
+        .data();
     let said = async |player: &str| {
         app.player(player).post("/message/send", json!({ "channel": "w", "text": "hello" })).await.data();
     };

@@ -4,8 +4,8 @@ use crate::base::clock::Millis;
 use crate::base::error::Result;
 use crate::config::Config;
 use crate::store::engine::sql::values;
-use crate::store::{Db, sends};
 use crate::store::life::{Erased, Exported, Kept, Life, NOBODYS, ROWS};
+use crate::store::{Db, sends};
 
 /// Channels of a kind that one step looks at.
 const CHANNELS: i64 = 20;
@@ -107,7 +107,8 @@ async fn delete_outlived(db: &Db, channel_key: i64, before: Millis, batch: i64) 
             deleted = tx.execute(statement, values![channel_key, last]).await?;
         }
     }
-    let (first,): (i64,) = tx.one("SELECT first_seq FROM channel WHERE key = $1", values![channel_key]).await?;
+    let (first,): (i64,) =
+        tx.one("SELECT first_seq FROM channel WHERE key = $1", values![channel_key]).await?;
     let oldest: Option<(Millis,)> = tx.optional(OLDEST, values![channel_key, first]).await?;
     let oldest = oldest.map(|(sent_at,)| sent_at);
     // Where nothing is left, nobody has anything there: no process believes longer than that what it wrote (`Spoken`).

@@ -19,6 +19,8 @@ use crate::store::{Db, json as json_text};
 
 /// Rows that are emptied at one time: others wait for no more than that.
 const BATCH: i64 = 25;
+/// Rows that are looked at for that.
+const LOOKED_AT: i64 = 500;
 
 /// What is to be emptied.
 #[derive(Clone, Copy, Debug)]
@@ -50,10 +52,14 @@ macro_rules! select_said {
     };
 }
 
+/// Up to which nonce a step looks: a player may have said very much before the time that is asked for.
+const RANGE: &str = "SELECT max(nonce) FROM
+    (SELECT nonce FROM message WHERE channel_key = $1 AND sender_id = $2 AND nonce > $3 ORDER BY nonce LIMIT $4) AS n";
+
 /// The next ones in the order of their nonces, each of which every message has.
 const SOME: Sql = by_dialect(
-    select_said!("m.nonce > $4 ORDER BY m.nonce LIMIT $5"),
-    select_said!("m.nonce > $4 ORDER BY m.nonce LIMIT $5 FOR UPDATE OF m"),
+    select_said!("m.nonce > $4 AND m.nonce <= $5 ORDER BY m.nonce LIMIT $6"),
+    select_said!("m.nonce > $4 AND m.nonce <= $5 ORDER BY m.nonce LIMIT $6 FOR UPDATE OF m"),
 );
 
 /// Those that a channel got while it was emptied.
@@ -79,23 +85,33 @@ pub async fn next_to_purge(db: &Db, player: &str, after_key: i64) -> Result<Opti
     Ok(Some((key, channel)))
 }
 
-/// Empties some of what a player said in a channel, those whose nonces sort behind one. How many that were, and the last
-/// one's nonce; none where there are no more.
+/// What a step of a purge did.
+#[derive(Debug)]
+pub struct Purged {
+    /// How many messages were there, also those that were empty already.
+    pub found: usize,
+    /// How many it emptied.
+    pub emptied: usize,
+    /// The last nonce that it looked at.
+    pub last: String,
+}
+
+/// Empties some of what a player said in a channel, those whose nonces sort behind one; none where there are no more.
 ///
 /// # Errors
 /// The database's.
-pub async fn purge_some(
-    db: &Db,
-    channel: &Channel,
-    purge: Purge<'_>,
-    after: &str,
-) -> Result<Option<(usize, String)>> {
+pub async fn purge_some(db: &Db, channel: &Channel, purge: Purge<'_>, after: &str) -> Result<Option<Purged>> {
     let mut tx = db.begin().await?;
-    let some: Vec<Said> = tx.all(SOME, values![channel.key, purge.player, purge.since, after, BATCH]).await?;
-    let Some(last) = some.last().and_then(|said| said.nonce.clone()) else { return Ok(None) };
+    let (end,): (Option<String>,) =
+        tx.one(RANGE, values![channel.key, purge.player, after, LOOKED_AT]).await?;
+    let Some(end) = end else { return Ok(None) };
+    let some: Vec<Said> =
+        tx.all(SOME, values![channel.key, purge.player, purge.since, after, &end, BATCH]).await?;
     let emptied = empty(&mut tx, channel.key, &some).await?;
     tx.commit().await?;
-    Ok(Some((emptied, last)))
+    let is_all = some.len() < BATCH.unsigned_abs() as usize;
+    let last = some.last().and_then(|said| said.nonce.clone()).filter(|_| !is_all);
+    Ok(Some(Purged { found: some.len(), emptied, last: last.unwrap_or(end) }))
 }
 
 /// Empties what was said in a channel since it was looked at too, and tells all of it by one entry; once for a task.
@@ -188,12 +204,12 @@ const EMPTY: [Sql; 3] = [
     by_dialect(
         "DELETE FROM mention WHERE channel_key = $1 AND seq IN (SELECT value ->> 0 FROM json_each($2))",
         "DELETE FROM mention WHERE channel_key = $1
-         AND seq IN (SELECT (value ->> 0)::bigint FROM json_array_elements($2::json) AS j (value))",
+         AND seq = ANY (ARRAY(SELECT (value ->> 0)::bigint FROM json_array_elements($2::json) AS j (value)))",
     ),
     by_dialect(
         "DELETE FROM mentioned_in WHERE channel_key = $1 AND seq IN (SELECT value ->> 0 FROM json_each($2))",
         "DELETE FROM mentioned_in WHERE channel_key = $1
-         AND seq IN (SELECT (value ->> 0)::bigint FROM json_array_elements($2::json) AS j (value))",
+         AND seq = ANY (ARRAY(SELECT (value ->> 0)::bigint FROM json_array_elements($2::json) AS j (value)))",
     ),
 ];
 

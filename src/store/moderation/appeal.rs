@@ -160,6 +160,9 @@ pub(in crate::store) const LIFE: Life = Life {
     table: "appeal",
     kept: Kept::Until("for good"),
     exported: Exported::Apart("with the sanctions"),
-    erased: &[Erased::Renamed("UPDATE appeal SET player_id = $2, text = '' WHERE player_id = $1")],
+    erased: &[Erased::Renamed(
+        "UPDATE appeal SET player_id = $2, text = ''
+         WHERE id IN (SELECT id FROM appeal WHERE player_id = $1 ORDER BY id LIMIT $3)",
+    )],
     stays: &[("decided_by", "staff, not a player")],
 };

@@ -224,19 +224,24 @@ macro_rules! select_found {
 /// The database's.
 pub async fn list(db: &Db, wanted: Wanted<'_>) -> Result<Vec<Shown>> {
     let Wanted { player, by, action, after, limit } = wanted;
-    let sql = match (player, by) {
-        (Some(_), _) => select_found!(
+    let sql = match (player, by, action) {
+        (Some(_), ..) => select_found!(
             "WHERE a.alias = (SELECT alias FROM audit_alias WHERE player_id = $1)
              AND ($2 IS NULL OR a.by_alias = (SELECT alias FROM audit_alias WHERE player_id = $2))
              AND ($3 IS NULL OR a.action = $3) AND a.n > $4 ORDER BY a.n LIMIT $5"
         ),
-        (None, Some(_)) => select_found!(
+        (None, Some(_), _) => select_found!(
             "WHERE $1 IS NULL AND a.by_alias = (SELECT alias FROM audit_alias WHERE player_id = $2)
              AND ($3 IS NULL OR a.action = $3) AND a.n > $4 ORDER BY a.n LIMIT $5"
         ),
-        (None, None) => select_found!(
-            "WHERE $1 IS NULL AND $2 IS NULL AND ($3 IS NULL OR a.action = $3) AND a.n > $4 ORDER BY a.n LIMIT $5"
-        ),
+        (None, None, Some(_)) => {
+            select_found!(
+                "WHERE $1 IS NULL AND $2 IS NULL AND a.action = $3 AND a.n > $4 ORDER BY a.n LIMIT $5"
+            )
+        }
+        (None, None, None) => {
+            select_found!("WHERE $1 IS NULL AND $2 IS NULL AND $3 IS NULL AND a.n > $4 ORDER BY a.n LIMIT $5")
+        }
     };
     let found: Vec<Found> = db.all(sql, values![player, by, action, after, limit]).await?;
     found.into_iter().map(shown).collect()

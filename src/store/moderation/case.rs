@@ -194,7 +194,8 @@ macro_rules! select_case {
         concat!(
             "SELECT c.id, c.player_id, c.channel, c.seq, c.state, c.opened_at, c.reports, c.claimed_by, ",
             "c.claimed_at, c.claim_nonce, c.decided_by, c.decided_at, c.decide_nonce, c.decision, c.reason, c.sanction_id, ",
-            "(SELECT ", $list, " FROM report r WHERE r.case_id = c.id) AS categories FROM report_case c ",
+            "(SELECT ", $list, " FROM (SELECT category FROM report WHERE case_id = c.id ORDER BY id LIMIT 200) AS r) AS categories ",
+            "FROM report_case c ",
             $($rest),+
         )
     };
@@ -332,9 +333,10 @@ pub(in crate::store) const LIFE: Life = Life {
     exported: Exported::No("what others reported"),
     erased: &[
         Erased::Renamed(
-            "UPDATE report_case SET subject = 'player ' || $2 WHERE player_id = $1 AND subject = 'player ' || $1",
+            "UPDATE report_case SET player_id = $2,
+                 subject = CASE subject WHEN 'player ' || $1 THEN 'player ' || $2 ELSE subject END
+             WHERE id IN (SELECT id FROM report_case WHERE player_id = $1 ORDER BY id LIMIT $3)",
         ),
-        Erased::Renamed("UPDATE report_case SET player_id = $2 WHERE player_id = $1"),
         Erased::Apart("evidence is renamed, case by case: moderation::erase"),
     ],
     stays: &[("claimed_by", "staff, not a player"), ("decided_by", "staff, not a player")],

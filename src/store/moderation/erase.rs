@@ -11,6 +11,7 @@ use crate::base::error::{Error, Result};
 use crate::chat::values::PlayerId;
 use crate::store::create::NewChannel;
 use crate::store::engine::sql::{Sql, by_dialect, values};
+use crate::store::life::ROWS;
 use crate::store::lives;
 use crate::store::message::Message;
 use crate::store::{Db, json};
@@ -35,9 +36,10 @@ struct Row {
     shown: String,
 }
 
+/// Behind the last nonce of the step before: where others look at an old state of the database, what stood there is still met.
 const SAID: Sql = by_dialect(
-    "SELECT seq, shown FROM message WHERE channel_key = $1 AND sender_id = $2 AND nonce > '' ORDER BY nonce LIMIT $3",
-    "SELECT seq, shown FROM message WHERE channel_key = $1 AND sender_id = $2 AND nonce > '' ORDER BY nonce LIMIT $3
+    "SELECT nonce, seq, shown FROM message WHERE channel_key = $1 AND sender_id = $2 AND nonce > $3 ORDER BY nonce LIMIT $4",
+    "SELECT nonce, seq, shown FROM message WHERE channel_key = $1 AND sender_id = $2 AND nonce > $3 ORDER BY nonce LIMIT $4
      FOR UPDATE",
 );
 
@@ -46,7 +48,7 @@ const RECALLS: Sql = by_dialect(
     "SELECT m.seq, m.shown FROM json_each($3) j CROSS JOIN message m
      WHERE m.channel_key = $1 AND m.ref = j.value ->> 0 AND m.ref IS NOT NULL AND m.change IS NULL AND m.sender_id = $2",
     "SELECT seq, shown FROM message WHERE channel_key = $1 AND sender_id = $2 AND change IS NULL
-     AND ref IN (SELECT (value ->> 0)::bigint FROM json_array_elements($3::json) AS j (value))",
+     AND ref = ANY (ARRAY(SELECT (value ->> 0)::bigint FROM json_array_elements($3::json) AS j (value)))",
 );
 
 const REWRITE: Sql = by_dialect(
@@ -61,21 +63,26 @@ const REWRITE: Sql = by_dialect(
 const DROP_OWN: Sql = by_dialect(
     "DELETE FROM own_view WHERE channel_key = $1 AND seq IN (SELECT value ->> 0 FROM json_each($2))",
     "DELETE FROM own_view WHERE channel_key = $1
-     AND seq IN (SELECT (value ->> 0)::bigint FROM json_array_elements($2::json) AS j (value))",
+     AND seq = ANY (ARRAY(SELECT (value ->> 0)::bigint FROM json_array_elements($2::json) AS j (value)))",
 );
 
-/// Empties some of what a player said in a channel and what they took back, and puts the pseudonym there. False where
-/// there is nothing left.
+/// Empties some of what a player said in a channel and what they took back, and puts the pseudonym there: those whose nonces sort
+/// behind one. The last one's nonce; none where there is nothing left.
 ///
 /// # Errors
 /// The database's.
-pub async fn erase_some(db: &Db, channel_key: i64, erasure: Erasure<'_>) -> Result<bool> {
+pub async fn erase_some(
+    db: &Db,
+    channel_key: i64,
+    erasure: Erasure<'_>,
+    after: &str,
+) -> Result<Option<String>> {
     let Erasure { player, pseudonym } = erasure;
     let mut tx = db.begin().await?;
-    let said: Vec<Row> = tx.all(SAID, values![channel_key, player.as_str(), BATCH]).await?;
-    if said.is_empty() {
-        return Ok(false);
-    }
+    let said: Vec<(String, i64, String)> =
+        tx.all(SAID, values![channel_key, player.as_str(), after, BATCH]).await?;
+    let Some(last) = said.last().map(|(nonce, ..)| nonce.clone()) else { return Ok(None) };
+    let said: Vec<Row> = said.into_iter().map(|(_, seq, shown)| Row { seq, shown }).collect();
     let seqs: Vec<[i64; 1]> = said.iter().map(|row| [row.seq]).collect();
     let recalls: Vec<Row> = tx.all(RECALLS, values![channel_key, player.as_str(), &json(&seqs)?]).await?;
     let mut rows = Vec::new();
@@ -87,7 +94,7 @@ pub async fn erase_some(db: &Db, channel_key: i64, erasure: Erasure<'_>) -> Resu
     tx.execute(REWRITE, values![channel_key, &rows, pseudonym]).await?;
     tx.execute(DROP_OWN, values![channel_key, &rows]).await?;
     tx.commit().await?;
-    Ok(true)
+    Ok(Some(last))
 }
 
 #[derive(FromRow)]
@@ -116,20 +123,22 @@ pub async fn erase_mentions(db: &Db, erasure: Erasure<'_>) -> Result<bool> {
     const RENAME: &str = "UPDATE message SET shown = $3 WHERE channel_key = $1 AND seq = $2 AND shown = $4";
     const FORGET: &str = "DELETE FROM mentioned_in WHERE player_id = $1 AND channel_key = $2 AND seq = $3";
     let Erasure { player, pseudonym } = erasure;
-    let calling: Vec<Calling> = db.all(CALLING, values![player.as_str(), BATCH]).await?;
+    let mut tx = db.begin().await?;
+    let calling: Vec<Calling> = tx.all(CALLING, values![player.as_str(), BATCH]).await?;
     for Calling { channel_key, seq, shown } in &calling {
         let message: Message = serde_json::from_str(shown).map_err(Error::internal)?;
         let renamed = match message.naming(player, pseudonym)? {
             Some(message) => {
-                db.execute(RENAME, values![*channel_key, *seq, &json(&message)?, shown]).await? > 0
+                tx.execute(RENAME, values![*channel_key, *seq, &json(&message)?, shown]).await? > 0
             }
             None => true,
         };
         // One that was changed at this moment is read again.
         if renamed {
-            db.execute(FORGET, values![player.as_str(), *channel_key, *seq]).await?;
+            tx.execute(FORGET, values![player.as_str(), *channel_key, *seq]).await?;
         }
     }
+    tx.commit().await?;
     Ok(!calling.is_empty())
 }
 
@@ -224,22 +233,41 @@ async fn erase_tasks(db: &Db, player: &PlayerId) -> Result<()> {
 /// The channel in which the game told them what is about them alone.
 async fn erase_own_channel(db: &Db, player: &PlayerId) -> Result<()> {
     let id = NewChannel::of_player(player).id;
-    let mut tx = db.begin().await?;
     let key: Option<(i64,)> =
-        tx.optional("SELECT key FROM channel WHERE id = $1", values![id.as_str()]).await?;
+        db.optional("SELECT key FROM channel WHERE id = $1", values![id.as_str()]).await?;
     let Some((key,)) = key else { return Ok(()) };
+    // All but the last few, which go with the channel: nobody else says anything in it but the game.
+    while erase_own_entries(db, key).await? {}
+    let mut tx = db.begin().await?;
     tx.lock_channel(key).await?;
-    for statement in [
-        "DELETE FROM mention WHERE channel_key = $1",
-        "DELETE FROM mentioned_in WHERE channel_key = $1",
-        "DELETE FROM member WHERE channel_key = $1",
-        "DELETE FROM message WHERE channel_key = $1",
-        "DELETE FROM channel WHERE key = $1",
-    ] {
-        tx.execute(statement, values![key]).await?;
+    for statement in OWN {
+        tx.execute(statement, values![key, i64::MAX]).await?;
     }
+    tx.execute("DELETE FROM member WHERE channel_key = $1", values![key]).await?;
+    tx.execute("DELETE FROM channel WHERE key = $1", values![key]).await?;
     tx.commit().await?;
     Ok(())
+}
+
+/// What hangs on a channel's entries up to a number, and these.
+const OWN: [&str; 3] = [
+    "DELETE FROM mention WHERE channel_key = $1 AND seq <= $2",
+    "DELETE FROM mentioned_in WHERE channel_key = $1 AND seq <= $2",
+    "DELETE FROM message WHERE channel_key = $1 AND seq <= $2",
+];
+
+/// Deletes some of a channel's oldest entries; false where few are left.
+async fn erase_own_entries(db: &Db, key: i64) -> Result<bool> {
+    const UP_TO: &str = "SELECT max(seq), count(*) FROM
+        (SELECT seq FROM message WHERE channel_key = $1 ORDER BY seq LIMIT $2) AS first";
+    let mut tx = db.begin().await?;
+    let (last, count): (Option<i64>, i64) = tx.one(UP_TO, values![key, ROWS]).await?;
+    let Some(last) = last.filter(|_| count == ROWS) else { return Ok(false) };
+    for statement in OWN {
+        tx.execute(statement, values![key, last]).await?;
+    }
+    tx.commit().await?;
+    Ok(true)
 }
 
 /// Evidence stays, with the pseudonym in it.

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::base::error::{Error, Result};
 use crate::store::Db;
-use crate::store::engine::sql::values;
+use crate::store::engine::sql::{Sql, by_dialect, values};
 use crate::store::message::Message;
 
 /// Channels that are looked into: those with the newest activity.
@@ -30,16 +30,25 @@ impl Said {
 /// # Errors
 /// The database's.
 pub async fn last_said(db: &Db, player: &str, limit: i64) -> Result<Vec<Said>> {
-    // By the index of nonces, which each message has: a place's whole history may be long. So the order is no column's.
-    let rows: Vec<(String,)> = db
-        .all(
-            "SELECT m.shown FROM (SELECT s.channel_key FROM spoken_in s JOIN channel c ON c.key = s.channel_key
-                 WHERE s.player_id = $1 AND c.kind <> 'direct' ORDER BY c.last_at DESC LIMIT $2) place
-             JOIN message m ON m.channel_key = place.channel_key AND m.sender_id = $1 AND m.nonce > ''
-             WHERE m.ref IS NULL AND m.change IS NULL ORDER BY m.sent_at + 0 DESC, m.seq + 0 DESC LIMIT $3",
-            values![player, CHANNELS, limit],
-        )
-        .await?;
+    // By the index of nonces, which each message has: a place's whole history may be long. It knows the numbers too, so that of
+    // each place the last few alone are read. The order of what it finds is no column's.
+    const SAID: Sql = by_dialect(
+        "SELECT m.shown FROM (SELECT s.channel_key FROM spoken_in s JOIN channel c ON c.key = s.channel_key
+             WHERE s.player_id = $1 AND c.kind <> 'direct' ORDER BY c.last_at DESC LIMIT $2) place
+         CROSS JOIN message m WHERE m.channel_key = place.channel_key AND m.seq IN
+             (SELECT n.seq FROM message n WHERE n.channel_key = place.channel_key AND n.sender_id = $1 AND n.nonce > ''
+              ORDER BY n.seq + 0 DESC LIMIT $3)
+         ORDER BY m.sent_at + 0 DESC, m.seq + 0 DESC LIMIT $3",
+        "SELECT m.shown FROM (SELECT s.channel_key FROM spoken_in s JOIN channel c ON c.key = s.channel_key
+             WHERE s.player_id = $1 AND c.kind <> 'direct' ORDER BY c.last_at DESC LIMIT $2) place
+         CROSS JOIN LATERAL
+             (SELECT n.seq FROM message n WHERE n.channel_key = place.channel_key AND n.sender_id = $1 AND n.nonce > ''
+              ORDER BY n.seq + 0 DESC LIMIT $3) last
+         CROSS JOIN LATERAL
+             (SELECT shown, sent_at FROM message WHERE channel_key = place.channel_key AND seq = last.seq OFFSET 0) m
+         ORDER BY m.sent_at DESC, last.seq DESC LIMIT $3",
+    );
+    let rows: Vec<(String,)> = db.all(SAID, values![player, CHANNELS, limit]).await?;
     let said = |(shown,)| RawValue::from_string(shown).map(Said).map_err(Error::internal);
     rows.into_iter().map(said).collect()
 }

@@ -47,7 +47,9 @@ pub(in crate::store) const LIFE: Life = Life {
         Box::pin(forget(db, now - Ladder::RECORD_MS, ROWS))
     }),
     exported: Exported::Rows("refusal", |db, player| Box::pin(exported(db, player))),
-    erased: &[Erased::By("DELETE FROM refusal WHERE player_id = $1")],
+    erased: &[Erased::Some(
+        "DELETE FROM refusal WHERE (id) IN (SELECT id FROM refusal WHERE player_id = $1 LIMIT $2)",
+    )],
     stays: &[],
 };
 use crate::chat::sanctions::Ladder;

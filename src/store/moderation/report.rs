@@ -230,11 +230,15 @@ pub(in crate::store) const LIFE: Life = Life {
     kept: Kept::Until("for good"),
     exported: Exported::Rows("report", |db, player| Box::pin(exported(db, player))),
     erased: &[
-        Erased::Renamed("UPDATE report SET reporter = $2, text = NULL WHERE reporter = $1"),
         Erased::Renamed(
-            "UPDATE report SET subject = 'player ' || $2 WHERE player_id = $1 AND subject = 'player ' || $1",
+            "UPDATE report SET reporter = $2, text = NULL
+             WHERE id IN (SELECT id FROM report WHERE reporter = $1 ORDER BY at LIMIT $3)",
         ),
-        Erased::Renamed("UPDATE report SET player_id = $2 WHERE player_id = $1"),
+        Erased::Renamed(
+            "UPDATE report SET player_id = $2,
+                 subject = CASE subject WHEN 'player ' || $1 THEN 'player ' || $2 ELSE subject END
+             WHERE id IN (SELECT id FROM report WHERE player_id = $1 ORDER BY id LIMIT $3)",
+        ),
     ],
     stays: &[],
 };

@@ -311,7 +311,9 @@ pub(in crate::store) const LIFE: Life = Life {
     table: "sanction",
     kept: Kept::Until("for good"),
     exported: Exported::Rows("sanction", |db, player| Box::pin(exported(db, player))),
-    erased: &[Erased::Renamed("UPDATE sanction SET player_id = $2 WHERE player_id = $1")],
+    erased: &[Erased::Renamed(
+        "UPDATE sanction SET player_id = $2 WHERE id IN (SELECT id FROM sanction WHERE player_id = $1 ORDER BY id LIMIT $3)",
+    )],
     stays: &[("given_by", "staff, not a player"), ("lifted_by", "staff, not a player")],
 };
 

@@ -11,7 +11,7 @@ use crate::store::Db;
 use crate::store::engine::sql::values;
 
 /// Rows are counted up to so many; there may be more.
-pub const COUNTED: i64 = 50_000;
+pub const COUNTED: i64 = 10_000;
 
 /// A task as an operator sees it.
 #[derive(Debug, FromRow)]

@@ -62,14 +62,20 @@ impl Task for Erase {
 /// One channel: what the player said, one entry that tells it, and what they said meanwhile.
 async fn erase_in(app: &App, id: &str, name: &str, erasure: Erasure<'_>) -> Result<(), Failure> {
     let Some(channel) = channel::among(&app.db, &[name]).await?.pop() else { return Ok(()) };
-    let mut found = false;
-    while erase::erase_some(&app.db, channel.key(), erasure).await? {
-        found = true;
-    }
+    let found = erase_said(app, channel.key(), erasure).await?;
     let purge = Purge { task: id, player: erasure.player.as_str(), since: 0 };
     message::tell_purge(&app.db, &channel, purge, found, &Identity::us()).await?;
-    while erase::erase_some(&app.db, channel.key(), erasure).await? {}
+    erase_said(app, channel.key(), erasure).await?;
     Ok(())
+}
+
+/// All that they said in a channel; false where that was nothing.
+async fn erase_said(app: &App, channel_key: i64, erasure: Erasure<'_>) -> Result<bool, Failure> {
+    let mut last = String::new();
+    while let Some(next) = erase::erase_some(&app.db, channel_key, erasure, &last).await? {
+        last = next;
+    }
+    Ok(!last.is_empty())
 }
 
 /// The entries that told clients whose words are gone, thirty days later.

@@ -3,7 +3,7 @@
 //! Safe to run twice: the same parts are written again.
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::base::clock::Millis;
@@ -40,8 +40,7 @@ impl Task for Export {
         let place = place.unwrap_or_else(|| Location::Folder(app.config.data.join("exports")));
         let mut archive = Archive {
             objects: Objects::at(&place, &app.config.s3).await,
-            // Nobody who knows a task's id can guess where its archive is.
-            folder: format!("{}-{}", id.replace(':', "-"), crate::base::random::hex::<16>()),
+            folder: folder(app, id).await?,
             part: export::rest(&app.db, &self.player).await?,
             names: Vec::new(),
             messages: 0,
@@ -52,8 +51,9 @@ impl Task for Export {
             while let Some((lines, last)) = export::said(&app.db, &self.player, key, &after).await? {
                 after = last;
                 archive.add(&lines).await?;
-                let progress =
-                    json!({ "done": false, "messages": archive.messages, "parts": archive.names.len() });
+                let progress = json!({
+                    "done": false, "messages": archive.messages, "parts": archive.names.len(), "folder": archive.folder
+                });
                 task_progress::note(&app.db, id, &progress).await?;
             }
             after_key = key;
@@ -67,6 +67,19 @@ impl Task for Export {
         let progress = json!({ "done": true, "messages": archive.messages, "links": links, "until": until });
         Ok(task_progress::note(&app.db, id, &progress).await?)
     }
+}
+
+/// Where the archive is: that of an earlier try, so that its parts are written over. Nobody who knows a task's id can guess it.
+async fn folder(app: &App, id: &str) -> Result<String, Failure> {
+    let said = task_progress::of(&app.db, id).await?;
+    let said = said.and_then(|said| serde_json::from_str::<Value>(said.get()).ok());
+    let earlier = said.and_then(|said| Some(said["folder"].as_str()?.to_owned()));
+    let folder =
+        earlier.unwrap_or_else(|| format!("{}-{}", id.replace(':', "-"), crate::base::random::hex::<16>()));
+    // Before anything is written there.
+    let progress = json!({ "done": false, "messages": 0, "parts": 0, "folder": folder });
+    task_progress::note(&app.db, id, &progress).await?;
+    Ok(folder)
 }
 
 struct Archive {

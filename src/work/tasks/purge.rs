@@ -11,12 +11,32 @@ use crate::app::App;
 use crate::base::clock::Millis;
 use crate::chat::identity::{Identity, Scope};
 use crate::chat::values::PlayerId;
-use crate::store::message::{self, Purge as Emptying};
+use crate::store::message::{self, Purge as Emptying, Purged};
 use crate::store::task_progress;
 use crate::work::task::{Failure, Task};
 
 /// So many times as long as a step takes, it rests.
 const PAUSE: u32 = 3;
+
+/// How far a purge is.
+#[derive(Default, Serialize, Deserialize)]
+struct Progress {
+    done: bool,
+    channels: usize,
+    messages: usize,
+    /// The channel that it is in, or at which it looks for the next.
+    key: i64,
+    /// What it has looked at there: nonces up to this one.
+    after: String,
+    /// Was there anything?
+    found: bool,
+}
+
+/// Where an earlier try ended.
+async fn earlier(app: &App, id: &str) -> Result<Progress, Failure> {
+    let said = task_progress::of(&app.db, id).await?;
+    Ok(said.and_then(|said| serde_json::from_str(said.get()).ok()).unwrap_or_default())
+}
 
 /// What a player said since a time.
 #[derive(Debug, Serialize, Deserialize)]
@@ -47,24 +67,33 @@ impl Task for Purge {
         let Self { player, since, by, scope, name } = self;
         let by = Identity { id: by, name, scope, ..Identity::us() };
         let purge = Emptying { task: id, player: player.as_str(), since };
-        let (mut after_key, mut channels, mut messages) = (0, 0, 0);
-        while let Some((key, channel)) = message::next_to_purge(&app.db, player.as_str(), after_key).await? {
-            let (mut after, mut here) = (String::new(), 0);
-            let mut found = false;
+        let mut at = earlier(app, id).await?;
+        // The channel in which an earlier try was is looked at again.
+        while let Some((key, channel)) = message::next_to_purge(&app.db, player.as_str(), at.key - 1).await? {
+            if key != at.key {
+                at = Progress { key, after: String::new(), found: false, ..at };
+            }
             loop {
                 let started = Instant::now();
-                let some = message::purge_some(&app.db, &channel, purge, &after).await?;
-                let Some((emptied, last)) = some else { break };
-                (after, here, found) = (last, here + emptied, true);
-                let progress = json!({ "done": false, "channels": channels, "messages": messages + here });
-                task_progress::note(&app.db, id, &progress).await?;
+                let some = message::purge_some(&app.db, &channel, purge, &at.after).await?;
+                let Some(Purged { found, emptied, last }) = some else { break };
+                (at.after, at.found, at.messages) = (last, at.found || found > 0, at.messages + emptied);
+                task_progress::note(&app.db, id, &json!(at)).await?;
                 // Others, who wait for the disk too, get more of the time than this.
                 tokio::time::sleep(started.elapsed() * PAUSE).await;
             }
-            here += message::tell_purge(&app.db, &channel, purge, found, &by).await?;
-            (after_key, channels, messages) = (key, channels + 1, messages + here);
+            let late = message::tell_purge(&app.db, &channel, purge, at.found, &by).await?;
+            at = Progress {
+                key: key + 1,
+                after: String::new(),
+                found: false,
+                channels: at.channels + 1,
+                messages: at.messages + late,
+                ..at
+            };
+            task_progress::note(&app.db, id, &json!(at)).await?;
         }
-        let progress = json!({ "done": true, "channels": channels, "messages": messages });
+        let progress = json!({ "done": true, "channels": at.channels, "messages": at.messages });
         Ok(task_progress::note(&app.db, id, &progress).await?)
     }
 }

@@ -71,7 +71,7 @@ CREATE TABLE message (
     PRIMARY KEY (channel_key, seq)
 );
 
-CREATE UNIQUE INDEX message_nonce ON message (channel_key, sender_id, nonce) WHERE nonce IS NOT NULL;
+CREATE UNIQUE INDEX message_nonce ON message (channel_key, sender_id, nonce) INCLUDE (seq) WHERE nonce IS NOT NULL;
 CREATE UNIQUE INDEX message_ref ON message (channel_key, ref) WHERE ref IS NOT NULL;
 
 CREATE TABLE mention (
@@ -603,6 +603,9 @@ CREATE INDEX push_due_next ON push_due (shard, due_at);
 ALTER TABLE message ALTER COLUMN channel_key SET (n_distinct = 50);
 ALTER TABLE member ALTER COLUMN channel_key SET (n_distinct = 50);
 ALTER TABLE own_view ALTER COLUMN channel_key SET (n_distinct = 50);
+ALTER TABLE mention ALTER COLUMN channel_key SET (n_distinct = 50);
+ALTER TABLE mentioned_in ALTER COLUMN channel_key SET (n_distinct = 50);
+ALTER TABLE spoken_in ALTER COLUMN channel_key SET (n_distinct = 50);
 
 -- What waits is another every minute: what PostgreSQL saw when it last looked says nothing. So it takes no figures of these
 -- columns, and thinks that there are many kinds of tasks: then it finds keys by all that is asked for, in the order of time.
