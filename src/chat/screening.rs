@@ -13,6 +13,9 @@ use crate::filter::{Action, Budget, Filter, Finds, Verdict, display};
 /// A send counts for so many of the list's entries at most: whoever sends the whole list tells nothing about it.
 const HITS: usize = 200;
 
+/// What refuses a payload's key that can't be shown as it is: changed, it may be another of the same object.
+const UNSAFE: &str = "display";
+
 /// A send that the filter refused.
 #[derive(Debug)]
 pub struct Refused {
@@ -88,8 +91,8 @@ impl Screen<'_> {
     /// list says.
     ///
     /// # Errors
-    /// An entry asks for refusal, or a payload's key holds a blocked word: masking a key would change what the payload
-    /// means.
+    /// An entry asks for refusal, or a payload's key holds a blocked word or what is not safe to show: another key would change
+    /// what the payload means.
     pub fn see(
         &self,
         said: &Said,
@@ -190,6 +193,9 @@ impl<'s> Filtering<'s> {
     ) -> Result<Cow<'t, str>, Refused> {
         if let Some(strictness) = self.strictness {
             strictness.apply(&mut verdict);
+        }
+        if is_key && matches!(self.safe(Cow::Borrowed(text)), Cow::Owned(_)) {
+            return Err(Refused { category: UNSAFE.to_owned(), hits: self.hits() });
         }
         let Some(worst) = verdict.worst() else { return Ok(self.safe(Cow::Borrowed(text))) };
         for hit in verdict.hits.iter().take(HITS - self.hits.len()) {

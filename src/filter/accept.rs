@@ -79,8 +79,9 @@ pub(super) fn in_plain(plain: &Plain, span: &Range<usize>, rules: Rules) -> bool
 #[derive(Clone, Copy)]
 pub(super) struct Around {
     pub(super) before: bool,
-    /// A plural's s is none.
     pub(super) after: bool,
+    /// What touches it from behind is the s of a plural.
+    pub(super) plural: bool,
 }
 
 /// A find in a squeezed view. `runs` are the entry's own repeats; none means that it has none.
@@ -96,11 +97,22 @@ pub(super) fn in_units(
     rules: Rules,
     runs: Option<&[u16]>,
 ) -> bool {
-    let alone = |around: Around| !(around.before || around.after);
+    // As it stands, the plural of a word is another word.
+    let alone =
+        |around: Around| !around.before && !(around.after && !(around.plural && is_disguised(units, runs)));
     repeats_agree(units, runs)
         && gaps_agree(units, rules)
         && (!rules.has(Rules::IN_WORDS) || alone(around()))
         && units.iter().any(|unit| unit.is_letter) == rules.has(Rules::HAS_LETTER)
+}
+
+/// Is it anything else than the letters of the entry, side by side?
+fn is_disguised(units: &[Unit], runs: Option<&[u16]>) -> bool {
+    let own = |place: usize| runs.map_or(1, |runs| runs[place]);
+    units.iter().enumerate().any(|(place, unit)| {
+        let apart = unit.inner_gap != Gap::None || (place > 0 && unit.gap != Gap::None);
+        apart || !unit.is_letter || unit.is_sign || unit.run != own(place)
+    })
 }
 
 /// Each letter as often as in the entry, or drawn out (three times and more), or the whole word evenly multiplied.
@@ -135,6 +147,7 @@ impl Around {
         let before =
             at.start > 0 && view.units[at.start].gap == Gap::None && is_word(&view.units[at.start - 1]);
         let plural = || view.units[at.end].letter == 's' && view.units[at.end].run == 1 && !after(at.end + 1);
-        Self { before, after: after(at.end) && !plural() }
+        let after_it = after(at.end);
+        Self { before, after: after_it, plural: after_it && plural() }
     }
 }

@@ -15,6 +15,9 @@ const TAILS: Pool = Pool { free: 1_000, a_byte: 1, kept: 1 };
 /// The same for what is looked for once more, without separators, repeats and leet.
 const FURTHER: Pool = Pool { free: 10_000, a_byte: 6, kept: 6 };
 
+/// Bytes of a send that are read backwards too, as they stand behind a right-to-left mark.
+const BACKWARDS: usize = 2_048;
+
 /// Looking for such a piece is as much work as so many other steps.
 const TAIL: u32 = 8;
 
@@ -48,6 +51,7 @@ pub struct Budget {
     plain: u32,
     tails: u32,
     further: u32,
+    backwards: usize,
     /// Bytes whose strings were not opened yet.
     unopened: usize,
 }
@@ -57,7 +61,7 @@ impl Budget {
     pub const fn of(bytes: usize) -> Self {
         let (walk, plain) = (WALK.of(bytes), PLAIN.of(bytes));
         let (tails, further) = (TAILS.of(bytes), FURTHER.of(bytes));
-        Self { walk, plain, tails, further, unopened: bytes }
+        Self { walk, plain, tails, further, backwards: BACKWARDS, unopened: bytes }
     }
 
     /// Takes the steps that the next string may use; what it leaves comes back with [`Self::close`].
@@ -68,6 +72,7 @@ impl Budget {
             plain: PLAIN.open(&mut self.plain, self.unopened),
             tails: TAILS.open(&mut self.tails, self.unopened),
             further: FURTHER.open(&mut self.further, self.unopened),
+            backwards: std::mem::take(&mut self.backwards),
             taken: 0,
             ended: false,
         }
@@ -78,6 +83,7 @@ impl Budget {
         self.plain += steps.plain;
         self.tails += steps.tails;
         self.further += steps.further;
+        self.backwards += steps.backwards;
     }
 }
 
@@ -89,6 +95,7 @@ pub(super) struct Steps {
     plain: u32,
     tails: u32,
     pub(super) further: u32,
+    backwards: usize,
     /// Taken so far, by the walk and by all else.
     pub(super) taken: u32,
     /// There were too few to read it in every way.
@@ -127,6 +134,14 @@ impl Steps {
         self.note(if is_paid { work } else { 0 });
         self.ended |= !is_paid;
         is_paid
+    }
+
+    /// Pays for bytes that are read backwards; says how many there may be.
+    pub(super) fn pay_backwards(&mut self, bytes: usize) -> usize {
+        let paid = bytes.min(self.backwards);
+        self.backwards -= paid;
+        self.ended |= paid < bytes;
+        paid
     }
 
     /// Gives up a part of the walk for finds that were paid for: what is full of hits is read in fewer ways.

@@ -9,6 +9,13 @@ use unicode_normalization::char::is_combining_mark;
 
 /// Marks that one character may bear: Vietnamese and Hebrew need up to three.
 const MARKS: usize = 3;
+/// Letters behind a flag that name a part of a country, and the end of the name.
+const FLAG: u32 = 7;
+const BLACK_FLAG: char = '\u{1f3f4}';
+/// Tags are invisible letters.
+const TAGS_FROM: char = '\u{e0000}';
+const TAG_SPACE: char = '\u{e0020}';
+const TAG_END: char = '\u{e007f}';
 /// A tag is looked for in so many bytes.
 const TAG_BYTES: usize = 128;
 
@@ -22,6 +29,7 @@ const TAGS: &[&str] = &[
     "br",
     "color",
     "cspace",
+    "duospace",
     "font",
     "font-weight",
     "gradient",
@@ -44,6 +52,7 @@ const TAGS: &[&str] = &[
     "quad",
     "rotate",
     "s",
+    "scale",
     "shadow",
     "size",
     "smallcaps",
@@ -68,15 +77,13 @@ pub fn safe_name(name: &str) -> Cow<'_, str> {
 
 /// Is there anything in it that a reader would see?
 pub fn shows_something(text: &str) -> bool {
-    // Fillers and blanks that are letters or signs to Unicode, and empty to the eye.
-    const BLANK: [char; 6] = ['\u{115f}', '\u{1160}', '\u{2800}', '\u{3164}', '\u{ffa0}', '\u{1d159}'];
     let unseen = |character: char| {
         character.is_whitespace()
             || character.is_control()
             || is_direction(character)
             || is_invisible(character)
             || is_combining_mark(character)
-            || BLANK.contains(&character)
+            || matches!(character, '\u{1d159}' | TAGS_FROM..=TAG_END)
     };
     !text.chars().all(unseen)
 }
@@ -87,49 +94,87 @@ pub fn safe(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len());
-    let mut kept = text.char_indices().filter(|(_, character)| !is_direction(*character)).peekable();
-    let (mut marks, mut after_invisible) = (0, false);
-    while let Some((at, character)) = kept.next() {
-        let invisible = is_invisible(character);
-        // One joins an emoji or parts letters of Persian; several hide something.
-        let hides =
-            invisible && (after_invisible || kept.peek().is_some_and(|(_, next)| is_invisible(*next)));
-        after_invisible = invisible;
-        if hides {
+    let (mut marks, mut flag) = (0, 0);
+    // Invisible characters since the last that is seen: one joins an emoji or parts letters of Persian, several hide something.
+    let (mut invisible, mut last) = (0, '\0');
+    for character in text.chars() {
+        // A flag's name is spelled in tags: three letters of a country and of a part of it, at most.
+        flag = match character {
+            BLACK_FLAG => 1,
+            TAG_SPACE..=TAG_END if (1..=FLAG).contains(&flag) => flag + 1,
+            _ => 0,
+        };
+        if is_direction(character) || (flag == 0 && matches!(character, TAGS_FROM..=TAG_END)) {
+            continue;
+        }
+        if is_invisible(character) {
+            (invisible, last) = (invisible + 1, character);
             continue;
         }
         marks = if is_combining_mark(character) { marks + 1 } else { 0 };
-        match character {
-            _ if marks > MARKS => {}
-            '<' if opens_tag(&text[at..]) => shown.push('＜'),
-            plain => shown.push(plain),
+        if marks > MARKS {
+            continue;
         }
+        if invisible == 1 {
+            shown.push(last);
+        }
+        invisible = 0;
+        shown.push(character);
     }
+    if invisible == 1 {
+        shown.push(last);
+    }
+    // What is taken away here may have stood within a tag.
+    let shown = without_tags(shown);
     if shown == text { Cow::Borrowed(text) } else { Cow::Owned(shown) }
+}
+
+fn without_tags(text: String) -> String {
+    if !text.contains('<') {
+        return text;
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
+    let mut at = 0;
+    for (open, _) in text.match_indices('<').filter(|(open, _)| opens_tag(&text[*open..])) {
+        shown.push_str(&text[at..open]);
+        shown.push('＜');
+        at = open + 1;
+    }
+    shown.push_str(&text[at..]);
+    shown
 }
 
 /// Neither a mark nor invisible: Latin letters, and the signs of Chinese, Japanese and Korean.
 const fn is_plain(character: char) -> bool {
     match character {
-        '<' | '\u{ad}' => false,
+        '<' | '\u{ad}' | '\u{3164}' => false,
         ..'\u{300}' | '\u{3100}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' => true,
         _ => false,
     }
 }
 
-fn is_direction(character: char) -> bool {
-    matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// Marks that turn text around, or that annotate it for machines.
+const fn is_direction(character: char) -> bool {
+    matches!(
+        character,
+        '\u{61c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}'
+    )
 }
 
-fn is_invisible(character: char) -> bool {
-    matches!(character, '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{ad}')
+/// What takes no place, or is a blank that is a letter to Unicode.
+const fn is_invisible(character: char) -> bool {
+    matches!(
+        character,
+        '\u{ad}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}'
+            | '\u{2800}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+    )
 }
 
 fn opens_tag(text: &str) -> bool {
     let end = (1..=TAG_BYTES.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(1);
     let inside = text[1..end].trim_start_matches('/');
     let name: String = inside.chars().take_while(|c| c.is_ascii_alphabetic() || *c == '-').collect();
-    let behind = inside[name.len()..].chars().next();
+    let behind = inside[name.len()..].trim_start_matches(['\t', '\n', '\r']).chars().next();
     let known =
         TAGS.contains(&name.to_ascii_lowercase().as_str()) && matches!(behind, Some('>' | '=' | ' ' | '/'));
     known
@@ -140,6 +185,8 @@ fn opens_tag(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -147,6 +194,58 @@ mod tests {
         for character in ('\0'..=char::MAX).filter(|character| is_plain(*character)) {
             let odd = is_direction(character) || is_invisible(character) || is_combining_mark(character);
             assert!(!odd && character != '<', "{character:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_taken_away_makes_no_tag_of_what_is_left() {
+        for text in [
+            "<\u{202e}size=50>",
+            "<si\u{2067}ze=50>",
+            "<\u{200b}\u{200b}size=50>",
+            "</\u{202e}size>",
+            "<b\u{202e}>",
+        ] {
+            assert!(safe(text).starts_with('＜'), "{text:?}");
+        }
+        for text in ["<size\n=5>", "<scale=3>", "<duospace=1em>"] {
+            assert!(safe(text).starts_with('＜'), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn towers_and_runs_go_and_what_means_something_stays() {
+        let tower = format!("a{}", "\u{301}\u{200d}".repeat(100));
+        assert!(safe(&tower).chars().count() <= 2 * MARKS + 1, "{:?}", safe(&tower));
+        for run in
+            ["\u{180e}", "\u{3164}", "\u{2800}", "\u{115f}", "\u{e0041}", "\u{61c}", "\u{206a}", "\u{fff9}"]
+        {
+            assert_eq!(safe(&format!("a{}b", run.repeat(30))), "ab", "{run:?}");
+        }
+        for text in [
+            "👨\u{200d}👩\u{200d}👧",
+            "می\u{200c}خواهم",
+            "🏴\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f} go",
+            "ệ",
+        ] {
+            assert_eq!(safe(text), text);
+        }
+    }
+
+    proptest! {
+        /// Whatever is safe stays as it is.
+        #[test]
+        fn what_is_safe_is_safe(
+            pieces in prop::collection::vec(
+                prop::sample::select(vec![
+                    "<", ">", "/", "size", "b", "=", "#", "f", " ", "\n", "a", "漢", "\u{301}", "\u{5b0}", "\u{200d}", "\u{200b}",
+                    "\u{202e}", "\u{2067}", "\u{3164}", "\u{180e}", "\u{1f3f4}", "\u{e0067}", "\u{e007f}", "\u{ad}",
+                ]),
+                0..24,
+            ),
+        ) {
+            let once = safe(&pieces.concat()).into_owned();
+            prop_assert_eq!(safe(&once).into_owned(), once.clone());
         }
     }
 }

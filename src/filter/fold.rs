@@ -30,7 +30,7 @@ const DROPPED: u32 = u32::MAX;
 const MANY: u32 = 1 << 31;
 /// What a character becomes has at most so many: the few that are whole sentences stay themselves, or a text of them would
 /// be eleven times as long when it is searched.
-const LONGEST: u32 = 6;
+const LONGEST: u32 = 4;
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
     let bytes = include_bytes!("fold_table.bin");

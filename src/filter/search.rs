@@ -229,6 +229,7 @@ impl Filter {
         for (mark, _) in text.match_indices(RIGHT_TO_LEFT) {
             let start = mark + RIGHT_TO_LEFT.len_utf8();
             let end = text[start..].find(['\u{202c}', RIGHT_TO_LEFT]).map_or(text.len(), |at| start + at);
+            let end = text.floor_char_boundary(start + steps.pay_backwards(end - start));
             let shown: String = text[start..end].chars().rev().collect();
             let begun = finds.len();
             self.search(&shown, buffers, steps, finds);

@@ -357,7 +357,7 @@ impl Walk<'_> {
         let plural = after == Some('s') && !touches(second);
         self.view.set_neighbours(before.is_some_and(is_alphabetic), after.is_some_and(is_alphabetic));
         let (mut looked_at, mut counts) = (0, false);
-        let around = accept::Around { before: touches(before), after: touches(after) && !plural };
+        let around = accept::Around { before: touches(before), after: touches(after), plural };
         for found in automata.patterns(self.finder, state, self.view.text.len()).into_iter().flatten() {
             looked_at += 1;
             self.steps += u32::from(looked_at > FREE);

@@ -42,6 +42,11 @@ async fn every_string_a_player_wrote_is_filtered() {
     assert_eq!(data["message"]["masked"], true);
     let reply = send(&app, r#"{"badword":1}"#).await;
     assert_eq!((reply.status.as_u16(), reply.code().as_str()), (422, "rejected"), "a key can't be masked");
+    // Made safe to show, they would be the same key twice.
+    for key in [r"go\u200b\u200bld", r"go\u202eld", "<size=50>"] {
+        let reply = send(&app, &format!(r#"{{"gold":1,"{key}":999}}"#)).await;
+        assert_eq!((reply.status.as_u16(), reply.code().as_str()), (422, "rejected"), "{key}");
+    }
     assert_eq!(send(&app, r#"{"x":"give me your password"}"#).await.code(), "rejected");
     assert_eq!(app.player("alice").history("world").await.len(), 1);
 }
