@@ -4,7 +4,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::Db;
-use super::engine::sql::values;
+use super::engine::sql::{Tx, values};
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 
@@ -13,9 +13,23 @@ use crate::base::error::{Error, Result};
 /// # Errors
 /// The database's.
 pub async fn note(db: &Db, task_id: &str, said: &Value) -> Result<()> {
+    let now = db.now().await?;
+    let mut tx = db.begin().await?;
+    note_with(&mut tx, task_id, said, now).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Notes it with what it did.
+pub(in crate::store) async fn note_with(
+    tx: &mut Tx,
+    task_id: &str,
+    said: &Value,
+    now: Millis,
+) -> sqlx::Result<()> {
     let sql = "INSERT INTO task_progress (task_id, said, at) VALUES ($1, $2, $3)
                ON CONFLICT (task_id) DO UPDATE SET said = excluded.said, at = excluded.at";
-    db.execute(sql, values![task_id, &said.to_string(), db.now().await?]).await?;
+    tx.execute(sql, values![task_id, &said.to_string(), now]).await?;
     Ok(())
 }
 

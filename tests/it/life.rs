@@ -76,7 +76,7 @@ fn every_column_that_names_a_player_is_erased_or_says_why_not() {
     }
 }
 
-async fn on_the_database(app: &TestApp, statement: &str) {
+pub async fn on_the_database(app: &TestApp, statement: &str) {
     match &app.app.config.database_url {
         Some(url) => database::execute(url.expose(), statement).await,
         None => database::change(&app.folder.path().join("data"), statement).await,

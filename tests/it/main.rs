@@ -95,6 +95,7 @@ mod task_actions;
 mod tasks;
 mod tickets;
 mod tickets_wechat;
+mod very_many;
 mod waiting;
 mod wordlist;
 mod wordlist_check;

@@ -93,18 +93,25 @@ async fn a_purge_that_is_killed_in_the_middle_is_done_by_the_next_worker() {
     stream::iter(sends).buffer_unordered(64).collect::<Vec<()>>().await;
     let input = json!({ "player": "bob", "since": 0, "reason": "spam", "nonce": "once" });
     let id = call(&process, &server_token(), "/player/purge", input.clone()).await["task"].clone();
+    let show = format!("/task/show?id={}", id.as_str().unwrap());
+    eventually("it is on its way", async || {
+        let mut connection = process.connect().await?;
+        let shown = connection.call(&server_token(), &show, None).await.ok()?.body["data"].clone();
+        (shown["progress"]["messages"].as_u64()? > 0).then_some(())
+    })
+    .await;
     drop(process);
     let process = Process::start(&data, &open);
     let mut alice = Socket::of(&process, "alice").await;
     assert_eq!(call(&process, &server_token(), "/player/purge", input).await["task"], id);
-    eventually("the purge is done", async || {
+    let done = eventually("the purge is done", async || {
         say(&process, "alice", "w", "meanwhile").await;
         let mut connection = process.connect().await?;
-        let path = format!("/task/show?id={}", id.as_str()?);
-        let shown = connection.call(&server_token(), &path, None).await.ok()?;
-        (shown.body["data"]["state"] == "done").then_some(())
+        let shown = connection.call(&server_token(), &show, None).await.ok()?.body["data"].clone();
+        (shown["state"] == "done").then_some(shown)
     })
     .await;
+    assert_eq!(done["progress"]["messages"], MESSAGES, "each is counted once");
     alice.ask("/live/follow", follow("w", 0)).await;
     let (mut seen, mut purges, mut next) = (0, 0, 1);
     while purges == 0 {

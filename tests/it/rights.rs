@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use guildhall::store::task_progress;
 use serde_json::{Value, json};
 
 use crate::database;
@@ -225,6 +226,22 @@ async fn who_asks_gets_what_is_kept_about_them() {
     assert_eq!((links.len(), &shown["progress"]["messages"]), (1, &json!(6)));
     let path = links[0].as_str().unwrap().strip_prefix("file://").unwrap();
     hold(&fs::read_to_string(path).unwrap());
+}
+
+/// What a try that was killed has written is written over, and not left behind.
+#[tokio::test]
+async fn an_archive_that_was_begun_is_written_where_it_was() {
+    let app = app().await;
+    live(&app).await;
+    let input = json!({ "player": NAME, "nonce": "once" });
+    let task = app.server().post("/player/export", input).await.data()["task"].clone();
+    let earlier = json!({ "done": false, "messages": 2, "parts": 1, "folder": "as-before" });
+    task_progress::note(&app.app.db, task.as_str().unwrap(), &earlier).await.unwrap();
+    while app.run_tasks().await > 0 {}
+    let shown = app.server().get(&format!("/task/show?id={}", task.as_str().unwrap())).await.data();
+    let link = shown["progress"]["links"][0].as_str().unwrap();
+    assert!(link.contains("/as-before/0001."), "{link}");
+    assert_eq!(shown["progress"]["messages"], 6);
 }
 
 #[tokio::test]

@@ -4,8 +4,8 @@
 //! before. Then, under the channel's lock, what came in between is emptied too and one entry tells all of it: from that
 //! number on, nothing of what it names can be read anywhere.
 
-use serde_json::json;
 use serde_json::value::to_raw_value;
+use serde_json::{Value, json};
 use sqlx::FromRow;
 
 use super::change::{Change, Seen, tell};
@@ -15,7 +15,7 @@ use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
 use crate::store::channel::Channel;
 use crate::store::engine::sql::{Sql, Tx, by_dialect, values};
-use crate::store::{Db, json as json_text};
+use crate::store::{Db, json as json_text, task_progress};
 
 /// Rows that are emptied at one time: others wait for no more than that.
 const BATCH: i64 = 25;
@@ -96,11 +96,19 @@ pub struct Purged {
     pub last: String,
 }
 
-/// Empties some of what a player said in a channel, those whose nonces sort behind one; none where there are no more.
+/// Empties some of what a player said in a channel, those whose nonces sort behind one, and notes with it how far the task is then;
+/// none where there are no more.
 ///
 /// # Errors
 /// The database's.
-pub async fn purge_some(db: &Db, channel: &Channel, purge: Purge<'_>, after: &str) -> Result<Option<Purged>> {
+pub async fn purge_some(
+    db: &Db,
+    channel: &Channel,
+    purge: Purge<'_>,
+    after: &str,
+    progress: impl FnOnce(&Purged) -> Value,
+) -> Result<Option<Purged>> {
+    let now = db.now().await?;
     let mut tx = db.begin().await?;
     let (end,): (Option<String>,) =
         tx.one(RANGE, values![channel.key, purge.player, after, LOOKED_AT]).await?;
@@ -108,10 +116,12 @@ pub async fn purge_some(db: &Db, channel: &Channel, purge: Purge<'_>, after: &st
     let some: Vec<Said> =
         tx.all(SOME, values![channel.key, purge.player, purge.since, after, &end, BATCH]).await?;
     let emptied = empty(&mut tx, channel.key, &some).await?;
-    tx.commit().await?;
     let is_all = some.len() < BATCH.unsigned_abs() as usize;
     let last = some.last().and_then(|said| said.nonce.clone()).filter(|_| !is_all);
-    Ok(Some(Purged { found: some.len(), emptied, last: last.unwrap_or(end) }))
+    let purged = Purged { found: some.len(), emptied, last: last.unwrap_or(end) };
+    task_progress::note_with(&mut tx, purge.task, &progress(&purged), now).await?;
+    tx.commit().await?;
+    Ok(Some(purged))
 }
 
 /// Empties what was said in a channel since it was looked at too, and tells all of it by one entry; once for a task.

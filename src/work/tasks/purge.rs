@@ -32,6 +32,17 @@ struct Progress {
     found: bool,
 }
 
+impl Progress {
+    fn behind(&self, some: &Purged) -> Self {
+        Self {
+            after: some.last.clone(),
+            found: self.found || some.found > 0,
+            messages: self.messages + some.emptied,
+            ..*self
+        }
+    }
+}
+
 /// Where an earlier try ended.
 async fn earlier(app: &App, id: &str) -> Result<Progress, Failure> {
     let said = task_progress::of(&app.db, id).await?;
@@ -75,10 +86,10 @@ impl Task for Purge {
             }
             loop {
                 let started = Instant::now();
-                let some = message::purge_some(&app.db, &channel, purge, &at.after).await?;
-                let Some(Purged { found, emptied, last }) = some else { break };
-                (at.after, at.found, at.messages) = (last, at.found || found > 0, at.messages + emptied);
-                task_progress::note(&app.db, id, &json!(at)).await?;
+                let then = |some: &Purged| json!(at.behind(some));
+                let some = message::purge_some(&app.db, &channel, purge, &at.after, then).await?;
+                let Some(some) = some else { break };
+                at = at.behind(&some);
                 // Others, who wait for the disk too, get more of the time than this.
                 tokio::time::sleep(started.elapsed() * PAUSE).await;
             }

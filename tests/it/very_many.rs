@@ -1,0 +1,44 @@
+//! What one player may have very many of: mentions, and others in the same circle. What is told of them has an end.
+
+use serde_json::{Value, json};
+
+use crate::life::on_the_database;
+use crate::support::TestApp;
+
+#[tokio::test]
+async fn unread_mentions_are_counted_up_to_a_thousand_and_forgotten_in_steps() {
+    let app = TestApp::new().await;
+    app.world("w", &["alice", "bob", "carl"]).await;
+    for n in 0..3 {
+        let said = json!({ "channel": "w", "text": format!("{n}"), "mentions": ["alice"] });
+        app.player("bob").post("/message/send", said).await.data();
+    }
+    let statement = "WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 1500)
+        INSERT INTO mention (player_id, channel_key, seq)
+        SELECT 'alice', (SELECT key FROM channel WHERE id = 'w'), 1000 + n FROM s";
+    on_the_database(&app, statement).await;
+    let unread = async || {
+        let inbox = app.player("alice").get("/channel/inbox").await.data();
+        inbox["channels"][0]["unread_mentions"].as_i64().unwrap()
+    };
+    assert_eq!(unread().await, 1_000);
+    // A block takes those of one player back, among very many others.
+    app.player("alice").post("/player/block", json!({ "player": "bob" })).await.data();
+    assert_eq!(unread().await, 1_000);
+    on_the_database(&app, "DELETE FROM mention WHERE seq > 1000").await;
+    assert_eq!(unread().await, 0);
+}
+
+#[tokio::test]
+async fn who_is_online_in_a_circle_of_thousands_is_counted() {
+    let app = TestApp::new().await;
+    app.server()
+        .post("/channel/create", json!({ "id": "g", "kind": "guild", "members": ["alice"] }))
+        .await
+        .data();
+    let online = async || app.player("alice").get("/channel/online?channel=g").await.data();
+    assert_eq!(online().await, json!({ "online": 0, "players": [] }));
+    let members: Vec<String> = (1..=1_000).map(|n| format!("player-{n}")).collect();
+    app.server().post("/channel/members-add", json!({ "channel": "g", "members": members })).await.data();
+    assert_eq!(online().await, json!({ "online": 0, "players": Value::Null }));
+}
