@@ -90,7 +90,7 @@ pub fn shows_something(text: &str) -> bool {
 
 /// The text without what harms the window it is shown in; the same text where there is nothing.
 pub fn safe(text: &str) -> Cow<'_, str> {
-    if text.chars().all(is_plain) {
+    if text.is_ascii() && !text.contains('<') || text.chars().all(is_plain) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len());

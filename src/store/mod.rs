@@ -51,6 +51,8 @@ pub mod ticket;
 mod times;
 pub mod wordlist_hit;
 
+pub use engine::sqlite::count_steps;
+
 use engine::connections::Connections;
 use engine::sql::{self, Row, Sql, Tx, Value};
 use engine::{Pools, Purpose, postgres, sqlite};

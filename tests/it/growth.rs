@@ -102,7 +102,7 @@ fn of_the_program() -> BTreeSet<String> {
     texts.map(|text| as_one_line(&text)).filter(is_statement).collect()
 }
 
-fn as_one_line(text: &str) -> String {
+pub fn as_one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -208,9 +208,8 @@ async fn filled(channels: u32) -> PostgresServer {
 
 /// Everything that a game's server, moderators, players and timers do, on a database of that size; and what costs most: one
 /// player of a thousand channels, and one channel with most of the messages and members.
-async fn drive(server: &PostgresServer) {
-    let url = server.url();
-    let variables = [("DATABASE_URL", url.as_str()), ("GUILDHALL_DATABASE_CONNECTIONS", "2")];
+pub async fn drive(url: &str) {
+    let variables = [("DATABASE_URL", url), ("GUILDHALL_DATABASE_CONNECTIONS", "2")];
     for caller in ["member", "moderator", "server"] {
         let (app, ids) = prepare_on(caller, &variables).await;
         ask_everything(&app, caller, &ids).await;
@@ -298,14 +297,14 @@ async fn planned(server: &PostgresServer, ran: &BTreeMap<String, Touched>) -> (u
     (count, faults)
 }
 
-fn is_known(text: &str) -> bool {
+pub fn is_known(text: &str) -> bool {
     LARGE.iter().any(|(part, _)| text.contains(part)) || PARTS.iter().any(|part| text.ends_with(part))
 }
 
 async fn measured(channels: u32) -> (PostgresServer, BTreeMap<String, Touched>) {
     let server = filled(channels).await;
     let from = server.log().len();
-    drive(&server).await;
+    drive(&server.url()).await;
     let ran = ran(&server.log()[from..]);
     (server, ran)
 }

@@ -31,6 +31,7 @@ mod filter;
 mod function;
 mod growth;
 mod growth_rows;
+mod growth_sqlite;
 mod handover;
 mod hidden;
 mod identity;

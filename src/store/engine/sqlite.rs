@@ -1,6 +1,7 @@
 //! The embedded default: one `SQLite` file, one writer, a few readers.
 
 use std::str::FromStr;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use sqlx::migrate::{Migrate as _, MigrateError, Migration, Migrator};
@@ -90,8 +91,28 @@ async fn first(options: &SqliteConnectOptions) -> sqlx::Result<SqlitePool> {
     }
 }
 
+/// What is told of each step that SQLite takes; nothing, unless somebody measures statements.
+static STEPS: OnceLock<fn()> = OnceLock::new();
+
+/// From now on, new connections tell this of each step of SQLite's machine, on the thread that runs the statement.
+pub fn count_steps(step: fn()) {
+    let _ = STEPS.set(step);
+}
+
+async fn watch(connection: &mut SqliteConnection) -> sqlx::Result<()> {
+    if let Some(step) = STEPS.get() {
+        let told = move || {
+            step();
+            true
+        };
+        connection.lock_handle().await?.set_progress_handler(1, told);
+    }
+    Ok(())
+}
+
 async fn pool(size: u32, options: SqliteConnectOptions) -> sqlx::Result<SqlitePool> {
     SqlitePoolOptions::new()
+        .after_connect(|connection, _| Box::pin(watch(connection)))
         .max_connections(size)
         .min_connections(1)
         .acquire_timeout(PATIENCE)

@@ -149,9 +149,12 @@ pub async fn erase_mentions(db: &Db, erasure: Erasure<'_>) -> Result<bool> {
 pub async fn next_place(db: &Db, player: &PlayerId, after_key: i64) -> Result<Option<(i64, String, bool)>> {
     let next = db
         .optional(
+            // Two of each, as one of them may be their own.
             "SELECT c.key, c.id, c.kind = 'direct' FROM (
-                 SELECT channel_key FROM member WHERE player_id = $1 AND channel_key > $2
-                 UNION SELECT channel_key FROM spoken_in WHERE player_id = $1 AND channel_key > $2) place
+                 SELECT channel_key FROM (SELECT channel_key FROM member WHERE player_id = $1 AND channel_key > $2
+                                          ORDER BY channel_key LIMIT 2) AS m
+                 UNION SELECT channel_key FROM (SELECT channel_key FROM spoken_in WHERE player_id = $1 AND channel_key > $2
+                                                ORDER BY channel_key LIMIT 2) AS s) place
              JOIN channel c ON c.key = place.channel_key WHERE c.id <> $3 ORDER BY c.key LIMIT 1",
             values![player.as_str(), after_key, NewChannel::of_player(player).id.as_str()],
         )

@@ -134,10 +134,10 @@ pub async fn status(db: &Db) -> Result<Status> {
                   WHERE k.stage = $1 AND k.parked_at IS NOT NULL LIMIT $2) AS p";
     // From kind to kind by the index, rather than through all rows.
     const OLDEST: &str = "WITH RECURSIVE kind (task) AS (
-            SELECT min(task) FROM outbox WHERE stage = $1
-            UNION ALL SELECT (SELECT min(o.task) FROM outbox o WHERE o.stage = $1 AND o.task > kind.task)
+            SELECT (SELECT task FROM outbox WHERE stage = $1 ORDER BY task LIMIT 1)
+            UNION ALL SELECT (SELECT o.task FROM outbox o WHERE o.stage = $1 AND o.task > kind.task ORDER BY o.task LIMIT 1)
             FROM kind WHERE kind.task IS NOT NULL)
-        SELECT task, (SELECT min(o.since) FROM outbox o WHERE o.stage = $1 AND o.task = kind.task) AS since
+        SELECT task, (SELECT o.since FROM outbox o WHERE o.stage = $1 AND o.task = kind.task ORDER BY o.since LIMIT 1) AS since
         FROM kind WHERE task IS NOT NULL";
     let mut status = Status::default();
     let now = db.now().await?;

@@ -120,7 +120,7 @@ CREATE TABLE outbox (
 ) WITH (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.02);
 
 CREATE INDEX outbox_order ON outbox (key, stage, place, n);
-CREATE INDEX outbox_task ON outbox (task, stage, since);
+CREATE INDEX outbox_task ON outbox (stage, task, since);
 
 CREATE TABLE outbox_open (
     stage TEXT COLLATE "C" NOT NULL,

@@ -149,7 +149,7 @@ CREATE TABLE outbox (
 );
 
 CREATE INDEX outbox_order ON outbox (key, stage, place, n);
-CREATE INDEX outbox_task ON outbox (task, stage, since);
+CREATE INDEX outbox_task ON outbox (stage, task, since);
 
 -- Rows of the outbox that no key's row knows of yet. Senders only add here, so that they never wait for workers.
 CREATE TABLE outbox_open (
