@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::path::Path;
 use std::sync::Mutex;
 
 use guildhall::store::{Db, EMBEDDED_FILE, count_steps};
@@ -107,9 +108,10 @@ impl Subscriber for Statements {
 }
 
 /// What each statement takes on a database with so many channels.
-async fn measured(channels: u32) -> BTreeMap<String, Taken> {
-    let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite://{}?mode=rwc", folder.path().join(EMBEDDED_FILE).display());
+async fn measured(folder: &Path, channels: u32) -> BTreeMap<String, Taken> {
+    let folder = folder.join(channels.to_string());
+    std::fs::create_dir(&folder).unwrap();
+    let url = format!("sqlite://{}?mode=rwc", folder.join(EMBEDDED_FILE).display());
     Db::migrate(&database::config(&url)).await.unwrap();
     let mut connection = SqliteConnection::connect(&url).await.unwrap();
     let numbers = format!(
@@ -138,10 +140,11 @@ async fn measured(channels: u32) -> BTreeMap<String, Taken> {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_statement_takes_more_steps_where_there_is_more() {
     const CHANNELS: u32 = 100_000;
-    count_steps(|| TAKEN.set(TAKEN.get() + 1));
+    let folder = tempfile::tempdir().unwrap();
+    count_steps(folder.path(), || TAKEN.set(TAKEN.get() + 1));
     tracing::subscriber::set_global_default(Statements).unwrap();
-    let few = measured(CHANNELS / 10).await;
-    let many = measured(CHANNELS).await;
+    let few = measured(folder.path(), CHANNELS / 10).await;
+    let many = measured(folder.path(), CHANNELS).await;
     let mut faults = Vec::new();
     for (text, taken) in many.iter().filter(|(text, _)| !is_known(text) && !text.starts_with(LISTED)) {
         let before = few.get(text).copied().unwrap_or_default();

@@ -1,5 +1,6 @@
 //! The embedded default: one `SQLite` file, one writer, a few readers.
 
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -91,16 +92,17 @@ async fn first(options: &SqliteConnectOptions) -> sqlx::Result<SqlitePool> {
     }
 }
 
-/// What is told of each step that SQLite takes; nothing, unless somebody measures statements.
-static STEPS: OnceLock<fn()> = OnceLock::new();
+/// Files below this folder tell this of each step that SQLite takes; none, unless somebody measures statements.
+static STEPS: OnceLock<(PathBuf, fn())> = OnceLock::new();
 
-/// From now on, new connections tell this of each step of SQLite's machine, on the thread that runs the statement.
-pub fn count_steps(step: fn()) {
-    let _ = STEPS.set(step);
+/// From now on, new connections to files below a folder tell this of each step of SQLite's machine, on the thread that runs the
+/// statement.
+pub fn count_steps(folder: &Path, step: fn()) {
+    let _ = STEPS.set((folder.to_owned(), step));
 }
 
-async fn watch(connection: &mut SqliteConnection) -> sqlx::Result<()> {
-    if let Some(step) = STEPS.get() {
+async fn watch(connection: &mut SqliteConnection, step: Option<fn()>) -> sqlx::Result<()> {
+    if let Some(step) = step {
         let told = move || {
             step();
             true
@@ -111,8 +113,11 @@ async fn watch(connection: &mut SqliteConnection) -> sqlx::Result<()> {
 }
 
 async fn pool(size: u32, options: SqliteConnectOptions) -> sqlx::Result<SqlitePool> {
+    let is_below =
+        |(folder, step): &(PathBuf, fn())| options.get_filename().starts_with(folder).then_some(*step);
+    let step = STEPS.get().and_then(is_below);
     SqlitePoolOptions::new()
-        .after_connect(|connection, _| Box::pin(watch(connection)))
+        .after_connect(move |connection, _| Box::pin(watch(connection, step)))
         .max_connections(size)
         .min_connections(1)
         .acquire_timeout(PATIENCE)
