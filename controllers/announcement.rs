@@ -146,10 +146,12 @@ impl Action for ActiveAnnouncements {
 
     async fn run(self, app: &App, by: Player) -> Result<ActiveReply> {
         let language = by.lang.as_ref().or(self.language.as_ref()).map(Language::as_str);
-        let shown = announcement::shown(&app.db, 0).await?;
-        let theirs = shown.iter().filter(|shown| shown.audience.concerns(&by)).take(ACTIVE);
+        let theirs = announcement::shown(&app.db, 0, ACTIVE, |audience| audience.concerns(&by)).await?;
         Ok(ActiveReply {
-            announcements: theirs.map(|shown| serde_json::json!(shown.in_language(language))).collect(),
+            announcements: theirs
+                .iter()
+                .map(|shown| serde_json::json!(shown.in_language(language)))
+                .collect(),
         })
     }
 }

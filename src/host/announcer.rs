@@ -61,7 +61,7 @@ impl Announcer {
             return Ok(());
         };
         let known = read.known();
-        let mut shown = announcement::shown(&app.db, read.after()).await?;
+        let mut shown = announcement::shown(&app.db, read.after(), usize::MAX, |_| true).await?;
         shown.retain(|one| !known.contains(&one.number));
         read.note(shown.iter().rev().map(|one| one.number));
         for one in shown.into_iter().rev() {

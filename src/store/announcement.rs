@@ -1,9 +1,11 @@
 //! What the game says to many: once for all, with whom it concerns, and since when it is shown.
 
+use std::collections::{HashMap, HashSet};
+
 use serde::Serialize;
 use sqlx::FromRow;
 
-use super::engine::sql::values;
+use super::engine::sql::{Sql, by_dialect, values};
 use super::schedule::{self, NewSchedule};
 use super::{Db, json};
 use crate::base::clock::Millis;
@@ -190,27 +192,53 @@ pub struct Shown {
     pub audience: Audience,
 }
 
-/// What is shown now and came behind a number, the newest of it.
+/// Up to `limit` that are shown now, came behind a number and concern whom it is asked for, the newest first.
 ///
 /// # Errors
 /// The database's.
-pub async fn shown(db: &Db, after: i64) -> Result<Vec<Shown>> {
+pub async fn shown(
+    db: &Db,
+    after: i64,
+    limit: usize,
+    concerns: impl Fn(&Audience) -> bool,
+) -> Result<Vec<Shown>> {
+    const TEXTS: Sql = by_dialect(
+        "SELECT a.id, a.texts FROM json_each($1) j CROSS JOIN announcement a ON a.id = j.value",
+        "SELECT a.id, a.texts FROM announcement a
+         WHERE a.id = ANY (ARRAY(SELECT json_array_elements_text($1::json)))",
+    );
     let now = db.now().await?;
-    let rows: Vec<(i64, Millis, String, String, String)> = db
+    let rows: Vec<(i64, Millis, String, String)> = db
         .all(
-            "SELECT n.number, n.at, a.id, a.texts, a.audience FROM
+            "SELECT n.number, n.at, a.id, a.audience FROM
                  (SELECT number, at, announcement_id FROM announced WHERE until > $1 ORDER BY until DESC LIMIT $4) n
              JOIN announcement a ON a.id = n.announcement_id
              WHERE n.number > $2 ORDER BY n.number DESC LIMIT $3",
             values![now, after, SHOWN, 2 * SHOWN],
         )
         .await?;
-    let shown = |(number, at, id, texts, audience): (i64, Millis, String, String, String)| {
-        let texts = serde_json::from_str(&texts).map_err(Error::internal)?;
-        let audience = serde_json::from_str(&audience).map_err(Error::internal)?;
-        Ok(Shown { number, at, id, texts, audience })
-    };
-    rows.into_iter().map(shown).collect()
+    let mut wanted = Vec::new();
+    for (number, at, id, audience) in rows {
+        let audience: Audience = serde_json::from_str(&audience).map_err(Error::internal)?;
+        if wanted.len() < limit && concerns(&audience) {
+            wanted.push((number, at, id, audience));
+        }
+    }
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Texts are long: only those that are shown are read.
+    let ids: HashSet<&str> = wanted.iter().map(|(_, _, id, _)| id.as_str()).collect();
+    let texts: HashMap<String, String> = db.all(TEXTS, values![&json(&ids)?]).await?.into_iter().collect();
+    let mut shown = Vec::with_capacity(wanted.len());
+    for (number, at, id, audience) in wanted {
+        // One that was forgotten in between is shown no more.
+        if let Some(texts) = texts.get(&id) {
+            let texts = serde_json::from_str(texts).map_err(Error::internal)?;
+            shown.push(Shown { number, at, id, texts, audience });
+        }
+    }
+    Ok(shown)
 }
 
 /// The number of the last that was shown so many milliseconds ago, or before.

@@ -78,10 +78,16 @@ pub async fn remove(db: &Db, channel: &Channel, players: &[PlayerId]) -> Result<
         "DELETE FROM member WHERE channel_key = $1
          AND player_id = ANY (ARRAY(SELECT json_array_elements_text($2::json)))",
     );
+    // Of very many, some: those that stay count no more, and go with their messages.
     const FORGET: Sql = by_dialect(
-        "DELETE FROM mention WHERE channel_key = $1 AND player_id IN (SELECT value FROM json_each($2))",
-        "DELETE FROM mention WHERE channel_key = $1
-         AND player_id = ANY (ARRAY(SELECT json_array_elements_text($2::json)))",
+        "DELETE FROM mention WHERE channel_key = $1 AND (player_id, seq) IN
+         (SELECT m.player_id, m.seq FROM json_each($2) j
+          CROSS JOIN mention m ON m.player_id = j.value AND m.channel_key = $1 LIMIT 1000)",
+        "DELETE FROM mention m USING
+         (SELECT x.player_id, x.seq FROM json_array_elements_text($2::json) AS j (value) CROSS JOIN LATERAL
+              (SELECT player_id, seq FROM mention WHERE channel_key = $1 AND player_id = j.value LIMIT 1000) x
+          LIMIT 1000) few
+         WHERE m.channel_key = $1 AND m.player_id = few.player_id AND m.seq = few.seq",
     );
     let (all, players) = (players, json(&players)?);
     let now = db.now().await?;

@@ -7,16 +7,14 @@ use super::Db;
 use super::engine::sql::{Tx, values};
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
+use crate::store::life::{Kept, Life, ROWS};
 
 /// Notes how far a task is.
 ///
 /// # Errors
 /// The database's.
 pub async fn note(db: &Db, task_id: &str, said: &Value) -> Result<()> {
-    let now = db.now().await?;
-    let mut tx = db.begin().await?;
-    note_with(&mut tx, task_id, said, now).await?;
-    tx.commit().await?;
+    db.execute(NOTE, values![task_id, &said.to_string(), db.now().await?]).await?;
     Ok(())
 }
 
@@ -27,11 +25,12 @@ pub(in crate::store) async fn note_with(
     said: &Value,
     now: Millis,
 ) -> sqlx::Result<()> {
-    let sql = "INSERT INTO task_progress (task_id, said, at) VALUES ($1, $2, $3)
-               ON CONFLICT (task_id) DO UPDATE SET said = excluded.said, at = excluded.at";
-    tx.execute(sql, values![task_id, &said.to_string(), now]).await?;
+    tx.execute(NOTE, values![task_id, &said.to_string(), now]).await?;
     Ok(())
 }
+
+const NOTE: &str = "INSERT INTO task_progress (task_id, said, at) VALUES ($1, $2, $3)
+     ON CONFLICT (task_id) DO UPDATE SET said = excluded.said, at = excluded.at";
 
 /// How far a task is; none where it said nothing yet.
 ///
@@ -61,7 +60,5 @@ pub(in crate::store) const LIFE: Life = Life {
     erased: &[],
     stays: &[],
 };
-use crate::store::life::{Kept, Life, ROWS};
-
 /// How long it is remembered how far a task was.
 const REMEMBER_MS: Millis = 30 * 86_400_000;

@@ -54,6 +54,7 @@ const LARGE: &[(&str, &str)] = &[
         "WITH m AS MATERIALIZED (SELECT player_id FROM member WHERE channel_key = $1) SELECT count(DISTINCT",
         "small channels",
     ),
+    ("DELETE FROM mention m USING (SELECT x.player_id", "up to 1,000 players a call, each looked up"),
     // What one player has.
     (
         "c.last_at, TRUE AS member, EXISTS (SELECT 1 FROM sanction s",
@@ -241,9 +242,15 @@ pub async fn drive(url: &str) {
     for path in [
         "/player/record?player=player-7",
         "/case/queue",
+        "/case/queue?state=decided",
+        "/case/queue?state=claimed",
+        "/case/queue?after=case-1500",
+        "/case/queue?state=decided&after=case-1501",
         "/appeal/queue",
         "/ticket/queue",
         "/audit/list",
+        "/audit/list?by=player-7",
+        "/audit/list?by=player-7&action=sanction.lift",
         "/task/status",
         "/schedule/list",
         "/announcement/list",

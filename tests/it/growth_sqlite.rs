@@ -23,7 +23,7 @@ const FOR_EACH: u64 = 600;
 const STEPS: u64 = 300 * A_ROW;
 
 /// A list of up to 1,000 players, each looked up.
-const LISTED: &str = "DELETE FROM mention WHERE channel_key = $1 AND player_id IN";
+const LISTED: &str = "DELETE FROM mention WHERE channel_key = $1 AND (player_id, seq) IN";
 
 thread_local! {
     /// Steps since the last statement that ended on this thread, which is one connection's.

@@ -30,6 +30,29 @@ async fn unread_mentions_are_counted_up_to_a_thousand_and_forgotten_in_steps() {
 }
 
 #[tokio::test]
+async fn who_is_taken_out_and_comes_back_has_no_old_mentions_to_read() {
+    let app = TestApp::new().await;
+    app.world("w", &["alice", "bob"]).await;
+    let said = json!({ "channel": "w", "text": "hello", "mentions": ["alice"] });
+    app.player("bob").post("/message/send", said).await.data();
+    // Numbers that were said, so that none is of a message to come.
+    on_the_database(&app, "UPDATE channel SET last_seq = 5000 WHERE id = 'w'").await;
+    let statement = "WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 1500)
+        INSERT INTO mention (player_id, channel_key, seq)
+        SELECT 'alice', (SELECT key FROM channel WHERE id = 'w'), 1000 + n FROM s";
+    on_the_database(&app, statement).await;
+    let unread = async || {
+        let inbox = app.player("alice").get("/channel/inbox").await.data();
+        inbox["channels"][0]["unread_mentions"].as_i64()
+    };
+    assert_eq!(unread().await, Some(1_000));
+    for path in ["/channel/members-remove", "/channel/members-add"] {
+        app.server().post(path, json!({ "channel": "w", "members": ["alice"] })).await.data();
+    }
+    assert_eq!(unread().await, Some(0));
+}
+
+#[tokio::test]
 async fn who_is_online_in_a_circle_of_thousands_is_counted() {
     let app = TestApp::new().await;
     app.server()

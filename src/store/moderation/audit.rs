@@ -230,9 +230,13 @@ pub async fn list(db: &Db, wanted: Wanted<'_>) -> Result<Vec<Shown>> {
              AND ($2 IS NULL OR a.by_alias = (SELECT alias FROM audit_alias WHERE player_id = $2))
              AND ($3 IS NULL OR a.action = $3) AND a.n > $4 ORDER BY a.n LIMIT $5"
         ),
-        (None, Some(_), _) => select_found!(
+        (None, Some(_), None) => select_found!(
             "WHERE $1 IS NULL AND a.by_alias = (SELECT alias FROM audit_alias WHERE player_id = $2)
-             AND ($3 IS NULL OR a.action = $3) AND a.n > $4 ORDER BY a.n LIMIT $5"
+             AND $3 IS NULL AND a.n > $4 ORDER BY a.n LIMIT $5"
+        ),
+        (None, Some(_), Some(_)) => select_found!(
+            "WHERE $1 IS NULL AND a.by_alias = (SELECT alias FROM audit_alias WHERE player_id = $2)
+             AND a.action = $3 AND a.n > $4 ORDER BY a.n LIMIT $5"
         ),
         (None, None, Some(_)) => {
             select_found!(

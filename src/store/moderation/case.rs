@@ -250,11 +250,15 @@ pub enum Queue {
 macro_rules! queue {
     ($which:literal) => {
         of_cases!(
-            "LEFT JOIN report_case a ON a.id = $1 WHERE ",
+            "JOIN (SELECT * FROM (
+                 SELECT c.id FROM report_case c WHERE ",
             $which,
-            " AND (a.id IS NULL OR c.weight < a.weight OR (c.weight = a.weight
-                AND (c.opened_at > a.opened_at OR (c.opened_at = a.opened_at AND c.id > a.id))))
-             ORDER BY c.weight DESC, c.opened_at, c.id LIMIT $3"
+            " AND c.weight = $2 AND (c.opened_at, c.id) > ($3, $4) ORDER BY c.opened_at, c.id LIMIT $5) same
+             UNION ALL SELECT * FROM (
+                 SELECT c.id FROM report_case c WHERE ",
+            $which,
+            " AND c.weight < $2 ORDER BY c.weight DESC, c.opened_at, c.id LIMIT $5) less) page ON page.id = c.id
+             ORDER BY c.weight DESC, c.opened_at, c.id LIMIT $5"
         )
     };
 }
@@ -265,16 +269,24 @@ macro_rules! queue {
 /// The database's.
 pub async fn queue(db: &Db, which: Queue, after: Option<&str>, limit: i64) -> Result<Vec<Case>> {
     // A claim that is over is an open case again.
-    const OPEN: Sql = queue!("c.state <> 'decided' AND (c.state = 'open' OR c.claimed_at <= $2)");
-    const CLAIMED: Sql = queue!("c.state <> 'decided' AND c.state = 'claimed' AND c.claimed_at > $2");
-    const DECIDED: Sql = queue!("c.state = 'decided' AND $2 IS NOT NULL");
+    const OPEN: Sql = queue!("c.state <> 'decided' AND (c.state = 'open' OR c.claimed_at <= $1)");
+    const CLAIMED: Sql = queue!("c.state = 'claimed' AND c.claimed_at > $1");
+    const DECIDED: Sql = queue!("c.state = 'decided' AND $1 > 0");
+    const PLACE: &str = "SELECT weight, opened_at FROM report_case WHERE id = $1";
     let sql = match which {
         Queue::Open => OPEN,
         Queue::Claimed => CLAIMED,
         Queue::Decided => DECIDED,
     };
     let now = db.now().await?;
-    let rows: Vec<Row> = db.all(sql, values![after, now - CLAIM_MS, limit]).await?;
+    let place: Option<(i64, Millis)> = match after {
+        Some(after) => db.optional(PLACE, values![after]).await?,
+        None => None,
+    };
+    // No case weighs as much as what the first page begins behind.
+    let (weight, opened_at) = place.unwrap_or((i64::MAX, 0));
+    let after = after.unwrap_or_default();
+    let rows: Vec<Row> = db.all(sql, values![now - CLAIM_MS, weight, opened_at, after, limit]).await?;
     Ok(rows.into_iter().map(|row| row.shown(now)).collect())
 }
 

@@ -318,6 +318,7 @@ CREATE TABLE audit (
     request_id TEXT
 );
 CREATE INDEX audit_by ON audit (by_alias, n);
+CREATE INDEX audit_by_action ON audit (by_alias, action, n);
 CREATE INDEX audit_player ON audit (alias, n);
 CREATE INDEX audit_action ON audit (action, n);
 CREATE INDEX audit_said ON audit (text) WHERE text IS NOT NULL;
