@@ -331,7 +331,7 @@ pub(in crate::store) const LIFE: Life = Life {
     table: "member",
     kept: Kept::Until("as long as the channel, or until they leave"),
     exported: Exported::Rows("member", |db, player| Box::pin(exported(db, player))),
-    erased: &[Erased::Apart("they leave each channel, as others see: work::tasks::erase")],
+    erased: &[Erased::Apart("they leave each channel, as others see: service::player::erase")],
     stays: &[],
 };
 

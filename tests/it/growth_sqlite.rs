@@ -13,7 +13,8 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber, span};
 
 use crate::database;
-use crate::growth::{as_one_line, drive, is_known};
+use crate::growth::{as_one_line, drive};
+use crate::growth_known::{BOUNDED, is_bounded, is_known};
 use crate::growth_rows::fill;
 
 /// Steps that a statement takes for a row that it reads, and for one that it returns or changes, with all of its indexes.
@@ -156,6 +157,11 @@ async fn no_statement_takes_more_steps_where_there_is_more() {
                 "{steps} steps for {rows} rows, and {} for {} where there is less: {text}",
                 before.steps, before.rows
             ));
+        }
+    }
+    for (text, Taken { steps, .. }) in many.iter().filter(|(text, _)| is_known(text) && is_bounded(text)) {
+        if *steps > A_ROW * u64::from(BOUNDED) {
+            faults.push(format!("{steps} steps, which is no bound: {text}"));
         }
     }
     let mut most: Vec<_> = many.iter().collect();

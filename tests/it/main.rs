@@ -30,6 +30,7 @@ mod faulty;
 mod filter;
 mod function;
 mod growth;
+mod growth_known;
 mod growth_rows;
 mod growth_sqlite;
 mod handover;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use sqlx::migrate::{Migrate as _, MigrateError, Migration, Migrator};
@@ -39,7 +40,9 @@ pub(in crate::store) async fn open(url: &str, ours: &'static Migrator) -> Result
         let write = first(&options).await.map_err(told)?;
         let steps = migrate(&write, ours).await?;
         require_writable(&write).await?;
+        let back = pool(1, options.clone()).await.map_err(told)?;
         let read = pool(READERS, options.pragma("query_only", "on")).await.map_err(told)?;
+        tokio::spawn(sqlite_log::write_back(back, write.clone(), || BEGUN.load(Ordering::Relaxed)));
         tokio::spawn(sqlite_log::keep_small(write.clone(), log));
         Ok((Pools::Sqlite { read, write }, steps))
     };
@@ -186,12 +189,16 @@ fn told(fault: &sqlx::Error) -> String {
     }
 }
 
+/// Transactions that this process began, for the one that writes pages back.
+static BEGUN: AtomicU64 = AtomicU64::new(0);
+
 /// A transaction that has the lock from its start: one that reads first could find that another has written since.
 ///
 /// When a commit finds the disk full, SQLite itself ends the transaction, and the driver's own end of it then fails, so
 /// the connection counts as being inside one for ever. Such a connection is closed.
 pub(in crate::store) async fn begin(pool: &SqlitePool) -> sqlx::Result<Transaction<'static, Sqlite>> {
     const BEGIN: &str = "BEGIN IMMEDIATE";
+    BEGUN.fetch_add(1, Ordering::Relaxed);
     match pool.begin_with(BEGIN).await {
         Err(sqlx::Error::InvalidSavePointStatement) => {
             tracing::warn!("the writing connection was left inside a transaction; opening another");

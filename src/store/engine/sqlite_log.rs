@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use sqlx::SqlitePool;
 
+/// How often pages are written back while others write, and how much is written for that to be worth it.
+const BACK: Duration = Duration::from_millis(100);
+const WORTH: u64 = 50;
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_secs(10);
 /// A log larger than this is cut as soon as that goes.
@@ -20,6 +23,25 @@ pub(super) fn beside(file: &Path) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push("-wal");
     name.into()
+}
+
+/// Writes pages back on a connection of its own, beside those who write, until the pool is closed. Else a commit does it each
+/// time that the log is long, and where there is much, all wait for that.
+pub(super) async fn write_back(back: SqlitePool, write: SqlitePool, begun: impl Fn() -> u64) {
+    let mut done = 0;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(BACK) => {}
+            () = write.close_event() => return back.close().await,
+        }
+        let now = begun();
+        if now - done >= WORTH {
+            done = now;
+            if let Err(error) = sqlx::raw_sql("PRAGMA wal_checkpoint(PASSIVE)").execute(&back).await {
+                tracing::debug!(%error, "SQLite's pages can't be written back now");
+            }
+        }
+    }
 }
 
 /// Looks at the log until the pool is closed.

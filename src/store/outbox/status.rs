@@ -127,11 +127,11 @@ impl Status {
 /// The database's.
 pub async fn status(db: &Db) -> Result<Status> {
     const COUNTS: &str = "SELECT CASE WHEN published_at > 0 THEN 'sent' ELSE 'ready' END AS what, count(*)
-            FROM (SELECT published_at FROM outbox WHERE stage = $1 ORDER BY key LIMIT $2) AS o GROUP BY 1
+            FROM (SELECT published_at FROM outbox WHERE stage = $1 ORDER BY task, since LIMIT $2) AS o GROUP BY 1
         UNION ALL SELECT 'dead', count(*) FROM (SELECT 1 FROM outbox_dead WHERE stage = $1 ORDER BY finished_at LIMIT $2) AS d
         UNION ALL SELECT 'parked', count(*)
-            FROM (SELECT 1 FROM outbox_key k JOIN outbox o ON o.stage = k.stage AND o.key = k.key
-                  WHERE k.stage = $1 AND k.parked_at IS NOT NULL LIMIT $2) AS p";
+            FROM (SELECT 1 FROM outbox_key k CROSS JOIN outbox o
+                  WHERE k.stage = $1 AND k.parked_at IS NOT NULL AND o.stage = k.stage AND o.key = k.key LIMIT $2) AS p";
     // From kind to kind by the index, rather than through all rows.
     const OLDEST: &str = "WITH RECURSIVE kind (task) AS (
             SELECT (SELECT task FROM outbox WHERE stage = $1 ORDER BY task LIMIT 1)
