@@ -9,15 +9,12 @@ use crate::api::action::{Action, Route};
 use crate::api::caller::{Moderator, Player};
 use crate::app::App;
 use crate::base::clock::Millis;
-use crate::base::error::{Error, Result};
-use crate::chat::announcing::{Audience, Reach, Texts};
+use crate::base::error::Result;
+use crate::chat::announcing::{Audience, Texts};
+use crate::chat::planning::When;
 use crate::chat::values::{Language, Nonce, PageSize, RecordId, ShowSeconds, Text};
-use crate::controllers::schedule::When;
-use crate::store::announcement::{self, Announcement, InLanguage, NewAnnouncement};
-use crate::store::channel;
-use crate::store::schedule::NewSchedule;
-use crate::work::task;
-use crate::work::tasks::announce::Announce;
+use crate::service::announcement::{self as service, Asked};
+use crate::store::announcement::{self, Announcement, InLanguage};
 
 /// Announcements that a player is shown at one time, the newest ones.
 const ACTIVE: usize = 50;
@@ -87,39 +84,9 @@ impl Action for CreateAnnouncement {
     type Reply = AnnouncementReply;
 
     async fn run(self, app: &App, by: Moderator) -> Result<AnnouncementReply> {
-        check(app, &self.audience).await?;
         let Self { texts, audience, when, push, show_s, nonce } = self;
-        let id = task::digest(&task::id_of("announcement", &by, nonce.as_ref()));
-        let plan = when.plan(app.db.now().await?)?;
-        let asked = serde_json::json!([texts, audience, when, push, show_s.get()]).to_string();
-        let announce = Announce { announcement: RecordId::parse(id.as_str()).map_err(Error::internal)? };
-        let new = NewAnnouncement {
-            id: &id,
-            texts: &texts,
-            audience: &audience,
-            push,
-            show_ms: show_s.get() * 1_000,
-        };
-        let (schedule, task) = (format!("announcement:{id}"), task::new(&announce)?);
-        let plan = NewSchedule {
-            id: &schedule,
-            task: &task,
-            plan: &plan,
-            by: &by.key(),
-            digest: &task::digest(&asked),
-        };
-        Ok(AnnouncementReply { announcement: announcement::create(&app.db, new, plan).await?.into() })
-    }
-}
-
-/// Is there somebody to tell?
-async fn check(app: &App, audience: &Audience) -> Result<()> {
-    match audience.reach().map_err(|fault| Error::InvalidInput(fault.to_owned()))? {
-        Reach::Channel(id) => match channel::find(&app.db, id, None).await? {
-            Some(_) => Ok(()),
-            None => Err(Error::NotFound("channel")),
-        },
-        Reach::Kind(_) | Reach::Players => Ok(()),
+        let asked = Asked { texts, audience, when, push, show_s };
+        Ok(AnnouncementReply { announcement: service::create(app, asked, nonce.as_ref(), &by).await?.into() })
     }
 }
 
@@ -233,12 +200,7 @@ impl Action for PreviewAnnouncement {
     type Reply = Preview;
 
     async fn run(self, app: &App, _: Moderator) -> Result<Preview> {
-        check(app, &self.audience).await?;
-        let channels = match self.audience.reach().map_err(|fault| Error::InvalidInput(fault.to_owned()))? {
-            Reach::Channel(_) => Some(1),
-            Reach::Kind(kind) => Some(announcement::count_channels(&app.db, kind.as_str()).await?),
-            Reach::Players => None,
-        };
+        let channels = service::reached(app, &self.audience).await?;
         let next = self.when.plan(app.db.now().await?)?.times(NEXT);
         let languages = self.texts.all().keys().map(|language| language.as_str().to_owned()).collect();
         let fallback = self.texts.pick(None).0.as_str().to_owned();

@@ -7,12 +7,10 @@ use crate::api::action::{Action, Route};
 use crate::api::caller::{Moderator, Player};
 use crate::app::App;
 use crate::base::clock::Millis;
-use crate::base::error::{Error, Result};
-use crate::chat::values::{Nonce, PageSize, PlayerId, RecordId, Text};
-use crate::store::moderation::By;
+use crate::base::error::Result;
+use crate::chat::values::{Nonce, PageSize, RecordId, Text};
+use crate::service::moderation::appeal as service;
 use crate::store::moderation::appeal::{self, Appeal};
-use crate::work::task;
-use crate::work::tasks::told::{News, Told};
 
 /// Object to a sanction of one's own, once. The same words again are the same appeal.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -203,13 +201,8 @@ impl Action for DecideAppeal {
     type Reply = AppealReply;
 
     async fn run(self, app: &App, by: Moderator) -> Result<AppealReply> {
-        let appeal = appeal::find(&app.db, self.id.as_str()).await?;
-        let player = PlayerId::parse(appeal.player_id).map_err(Error::internal)?;
-        let told = task::new(&Told { player, news: News::Appeal(appeal.id) })?;
-        let by = By { who: &by, nonce: self.nonce.as_ref().map(Nonce::as_str) };
-        let lifts = self.decision == AppealDecision::Lift;
-        let decided = (lifts, self.reason.as_str());
-        let appeal = appeal::decide(&app.db, self.id.as_str(), decided, &by, &told).await?;
+        let ended = (self.decision == AppealDecision::Lift, &self.reason);
+        let appeal = service::decide(app, &self.id, ended, self.nonce.as_ref(), &by).await?;
         Ok(AppealReply { appeal })
     }
 }

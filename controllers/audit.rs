@@ -8,7 +8,7 @@ use crate::api::caller::Moderator;
 use crate::app::App;
 use crate::base::error::Result;
 use crate::chat::values::{Cursor, Name, PageSize, PlayerId};
-use crate::store::moderation::audit::{self, Shown, Wanted};
+use crate::store::audit::{self, Shown, Wanted};
 
 /// Rows of the audit, in the order in which they were written, page by page.
 ///

@@ -7,20 +7,15 @@ use serde_json::value::RawValue;
 use crate::api::action::{Action, Route};
 use crate::api::caller::Moderator;
 use crate::app::App;
-use crate::base::error::{Error, Result};
-use crate::base::random;
+use crate::base::error::Result;
 use crate::chat::reports::Decision;
-use crate::chat::sanctions::{Ladder, SanctionKind, everywhere};
-use crate::chat::values::{ChannelId, Nonce, PageSize, Place, PlayerId, RecordId, SanctionSeconds, Text};
-use crate::store::channel::{self, Channel};
+use crate::chat::sanctions::{Ladder, SanctionKind};
+use crate::chat::values::{Nonce, PageSize, Place, RecordId, SanctionSeconds, Text};
+use crate::service::moderation::decide::{self, Verdict};
 use crate::store::moderation::By;
 use crate::store::moderation::case::{self, Case, Queue};
-use crate::store::moderation::decision::{self, Decided};
 use crate::store::moderation::report::{self, Report};
-use crate::store::moderation::sanction::{self, Given, NewSanction, Wanted};
-use crate::store::outbox::NewTask;
-use crate::work::task;
-use crate::work::tasks::told::{News, Told};
+use crate::store::moderation::sanction::{self, Given, Wanted};
 
 /// Cases in a state, those that weigh most first, then the oldest, page by page.
 ///
@@ -214,54 +209,9 @@ impl Action for DecideCase {
     type Reply = DecideReply;
 
     async fn run(self, app: &App, by: Moderator) -> Result<DecideReply> {
-        let case = case::find(&app.db, self.id.as_str()).await?;
-        let channel = channel_of(app, &case).await?;
-        if self.decision == Decision::Recall && channel.is_none() {
-            return Err(Error::InvalidInput("decision: there is no message to recall".to_owned()));
-        }
-        let player = PlayerId::parse(case.about.player.clone()).map_err(Error::internal)?;
-        let sanction = self.decision.sanction().map(|kind| NewSanction {
-            id: random::id(),
-            player: player.clone(),
-            kind,
-            place: self.r#where.unwrap_or_else(everywhere).to_string(),
-            seconds: self.seconds.map(SanctionSeconds::get),
-            reason: self.reason.as_str().to_owned(),
-            note: self.note.as_ref().map(|note| note.as_str().to_owned()),
-            automatic: false,
-        });
-        let told = sanction
-            .as_ref()
-            .filter(|sanction| sanction.kind.is_told())
-            .map(|sanction| Told { player, news: News::Sanction(sanction.id.clone()) });
-        let (id, decision, reason) = (self.id.as_str(), self.decision, self.reason.as_str());
-        let decided = Decided { id, decision, reason, sanction, channel };
-        let nonce = self.nonce.as_ref().map(Nonce::as_str);
-        let tell = |reports: &[(String, String)]| tasks(told.as_ref(), reports);
-        let (case, sanction) = decision::decide(&app.db, &decided, &By { who: &by, nonce }, tell).await?;
+        let Self { id, decision, r#where: place, seconds, reason, note, nonce } = self;
+        let verdict = Verdict { decision, place, seconds, reason, note };
+        let (case, sanction) = decide::decide(app, &id, verdict, nonce.as_ref(), &by).await?;
         Ok(DecideReply { case, sanction })
     }
-}
-
-async fn channel_of(app: &App, case: &Case) -> Result<Option<Channel>> {
-    match &case.about.channel {
-        Some(id) => {
-            let id = ChannelId::parse(id.clone()).map_err(Error::internal)?;
-            channel::find(&app.db, &id, None).await
-        }
-        None => Ok(None),
-    }
-}
-
-/// The player is told, and everybody who reported.
-fn tasks(told: Option<&Told>, reports: &[(String, String)]) -> Result<Vec<NewTask>> {
-    let mut tasks = Vec::new();
-    if let Some(told) = told {
-        tasks.push(task::new(told)?);
-    }
-    for (report, reporter) in reports {
-        let player = PlayerId::parse(reporter.clone()).map_err(Error::internal)?;
-        tasks.push(task::new(&Told { player, news: News::Report(report.clone()) })?);
-    }
-    Ok(tasks)
 }

@@ -6,13 +6,11 @@ use serde::{Deserialize, Serialize};
 use crate::api::action::{Action, Route};
 use crate::api::caller::Player;
 use crate::app::App;
-use crate::base::error::{Error, Result};
+use crate::base::error::Result;
 use crate::chat::quiet::QuietHours;
 use crate::chat::values::{ChannelId, DeviceToken, Language, Name, Nonce, Time};
 use crate::outside::push::Platform;
-use crate::store::channel;
-use crate::store::device::{self, NewDevice};
-use crate::work::task;
+use crate::service::device::{self, Device};
 
 /// How a device is reached.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
@@ -86,25 +84,10 @@ impl Action for RegisterDevice {
     type Reply = DeviceReply;
 
     async fn run(self, app: &App, by: Player) -> Result<DeviceReply> {
-        let platform = Platform::from(self.platform).as_str();
-        let quiet = self
-            .quiet_hours
-            .map(|quiet| serde_json::to_string(&quiet))
-            .transpose()
-            .map_err(Error::internal)?;
-        let new = NewDevice {
-            id: &task::digest(&format!("{platform} {}", self.token.as_str())),
-            player: by.id.as_str(),
-            platform,
-            token: self.token.as_str(),
-            language: self.language.as_ref().or(by.lang.as_ref()).map(Language::as_str),
-            zone: by.zone.as_ref().map(Name::as_str),
-            level: by.level.get(),
-            quiet: quiet.as_deref(),
-            topic: self.topic.as_ref().map(Name::as_str),
-            sandbox: self.environment == Environment::Sandbox,
-        };
-        device::register(&app.db, new).await?;
+        let Self { platform, token, language, quiet_hours, topic, environment, .. } = self;
+        let sandbox = environment == Environment::Sandbox;
+        let platform = Platform::from(platform);
+        device::register(app, Device { platform, token, language, quiet_hours, topic, sandbox }, &by).await?;
         Ok(DeviceReply {})
     }
 }
@@ -127,7 +110,7 @@ impl Action for UnregisterDevice {
     type Reply = DeviceReply;
 
     async fn run(self, app: &App, by: Player) -> Result<DeviceReply> {
-        device::unregister(&app.db, by.id.as_str(), self.token.as_str()).await?;
+        device::unregister(app, &self.token, &by).await?;
         Ok(DeviceReply {})
     }
 }
@@ -169,14 +152,13 @@ impl Action for PreferDevice {
     type Reply = DeviceReply;
 
     async fn run(self, app: &App, by: Player) -> Result<DeviceReply> {
-        let channel = channel::visible(&app.db, &self.channel, &by).await?;
         let notify = match self.notify {
             NotifyOf::All => "all",
             NotifyOf::Mentions => "mentions",
             NotifyOf::None => "none",
         };
         let until = self.mute_until.map_or(0, Time::get);
-        device::prefer(&app.db, by.id.as_str(), &channel.id, notify, until).await?;
+        device::prefer(app, &self.channel, (notify, until), &by).await?;
         Ok(DeviceReply {})
     }
 }

@@ -1,7 +1,8 @@
 //! The API's table of contents. An action that is not listed here can't be reached.
 //!
-//! One URL prefix a file or folder. Knows what an action is (`api`), the tasks that actions enqueue (`work`), and the rooms below;
-//! no host, and no SQL.
+//! One URL prefix a file or folder. A controller reads what is asked, has a service do it, and writes what is answered.
+//! Knows what an action is (`api`), what the chat does (`service`), and the rooms below; no host, no other controller, and
+//! no SQL.
 
 use crate::api::action::Entry;
 

@@ -8,11 +8,8 @@ use serde_json::json;
 use crate::api::action::{Call, Callback, Route};
 use crate::app::App;
 use crate::base::error::{Error, Result};
-use crate::chat::values::{Name, PlayerId};
-use crate::outside::payments::{self, Provider, Received};
-use crate::store::payment::{self, NewPayment};
-use crate::work::task;
-use crate::work::tasks::payment::Payment;
+use crate::outside::payments::{self, Provider};
+use crate::service::payment;
 
 /// Take a payment provider's callback: its signature is checked, it is stored once, and the game's server is told.
 ///
@@ -76,34 +73,15 @@ fn wechat_refusal(error: &Error) -> Bytes {
 }
 
 async fn take(app: &App, call: Call<'_>, named: Named) -> Result<Bytes> {
-    let (provider, name) = match named {
-        Named::Stripe => (Provider::Stripe, "stripe"),
-        Named::Wechat => (Provider::Wechat, "wechat"),
-        Named::Apple => (Provider::Apple, "apple"),
-        Named::Google => (Provider::Google, "google"),
-        Named::Standard => (Provider::Standard, "standard"),
+    let provider = match named {
+        Named::Stripe => Provider::Stripe,
+        Named::Wechat => Provider::Wechat,
+        Named::Apple => Provider::Apple,
+        Named::Google => Provider::Google,
+        Named::Standard => Provider::Standard,
     };
     let now = app.db.now().await?;
-    let callback = payments::Callback { headers: call.headers, body: call.body, now };
-    let Received { event, kind, player, purchase, payload } =
-        app.payments.verify(provider, callback, &app.calls).await?;
-    let player = player.filter(|player| PlayerId::parse(player.as_str()).is_ok());
-    let order = match (&player, &purchase) {
-        (Some(player), _) => format!("player:{player}"),
-        // A purchase's name may be long: Google's are.
-        (None, purchase) => format!("{name}:{}", task::digest(purchase.as_ref().unwrap_or(&event))),
-    };
-    let told = task::new(&Payment { order: Name::parse(order.as_str()).map_err(Error::internal)? })?;
-    let new = NewPayment {
-        provider: name,
-        event: &event,
-        kind: &kind,
-        player: player.as_deref(),
-        order: &order,
-        payload: &payload,
-    };
-    let is_new = payment::store(&app.db, new, &told).await?;
-    tracing::info!(provider = name, event, kind, is_new, "a payment provider called back");
+    payment::take(app, provider, payments::Callback { headers: call.headers, body: call.body, now }).await?;
     let answer = match named {
         Named::Wechat => r#"{"code":"SUCCESS","message":"OK"}"#,
         _ => r#"{"received":true}"#,

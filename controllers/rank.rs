@@ -6,12 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::api::action::{Action, Route};
 use crate::api::caller::Known;
 use crate::app::App;
-use crate::base::error::{Error, Result};
-use crate::chat::identity::Scope;
+use crate::base::error::Result;
 use crate::chat::values::{Keep, Name, Nonce, PlayerId, RankValue};
-use crate::store::rank;
-use crate::work::task;
-use crate::work::tasks::rank::Rank;
+use crate::service::rank;
 
 /// Report a player's value for a board.
 ///
@@ -46,25 +43,7 @@ impl Action for ReportRank {
     type Reply = RankReply;
 
     async fn run(self, app: &App, by: Known) -> Result<RankReply> {
-        let forbidden = |reason, message: &str| Error::Forbidden { reason, message: message.to_owned() };
-        let Some(config) = &app.config.services.rank else {
-            return Err(forbidden("off", "ranks are told to nobody: GUILDHALL_RANK_URL is not set"));
-        };
-        let player = match (self.player, by.scope == Scope::Server) {
-            (Some(player), true) => player,
-            (None, true) => {
-                return Err(Error::InvalidInput("player: the game's server says whose".to_owned()));
-            }
-            (_, false) if !config.by_players => {
-                return Err(forbidden("scope", "the game's server reports ranks"));
-            }
-            (None, false) => by.id.clone(),
-            (Some(player), false) if player == by.id => player,
-            (Some(_), false) => return Err(forbidden("not_yours", "players report their own ranks")),
-        };
-        let told = task::new(&Rank { board: self.board.clone(), player: player.clone() })?;
-        let whose = (self.board.as_str(), player.as_str());
-        rank::report(&app.db, whose, (self.value.get(), self.keep), &told, config.gather_ms).await?;
+        rank::report(app, &self.board, (self.value, self.keep), self.player, &by).await?;
         Ok(RankReply {})
     }
 }

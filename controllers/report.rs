@@ -6,13 +6,11 @@ use serde::{Deserialize, Serialize};
 use crate::api::action::{Action, Route};
 use crate::api::caller::Player;
 use crate::app::App;
-use crate::base::error::{Error, Result};
+use crate::base::error::Result;
 use crate::chat::reports::Category;
 use crate::chat::values::{ChannelId, Nonce, PlayerId, Seq, Text};
-use crate::store::channel;
-use crate::store::moderation::case::About;
-use crate::store::moderation::report::{self, Reported};
-use crate::work::automatic;
+use crate::service::moderation::report;
+use crate::store::moderation::report::Reported;
 
 /// Report a message. A copy of it, and of what was said around it, is kept for moderators, whatever becomes of it.
 ///
@@ -47,18 +45,8 @@ impl Action for ReportMessage {
     type Reply = ReportReply;
 
     async fn run(self, app: &App, player: Player) -> Result<ReportReply> {
-        let channel = channel::visible(&app.db, &self.channel, &player).await?;
-        let about = About::message(&app.db, &channel, self.seq.get()).await?;
-        // No player's key has a slash: the game's server said it.
-        if about.player.contains('/') {
-            return Err(Error::InvalidInput("seq: what the game itself says can't be reported".to_owned()));
-        }
-        if about.player == player.id.as_str() {
-            return Err(Error::InvalidInput("seq: this is a message of your own".to_owned()));
-        }
-        let text = self.text.as_ref().map(Text::as_str);
-        let report = report::report(&app.db, &player, &about, (self.category, text)).await?;
-        automatic::after_report(app, &channel, self.seq.get(), &about).await?;
+        let which = (&self.channel, self.seq);
+        let report = report::message(app, which, self.category, self.text.as_ref(), &player).await?;
         Ok(ReportReply { report })
     }
 }
@@ -88,11 +76,7 @@ impl Action for ReportPlayer {
     type Reply = ReportReply;
 
     async fn run(self, app: &App, player: Player) -> Result<ReportReply> {
-        if self.player == player.id {
-            return Err(Error::InvalidInput("player: this is you".to_owned()));
-        }
-        let about = About::player(self.player.as_str());
-        let text = self.text.as_ref().map(Text::as_str);
-        Ok(ReportReply { report: report::report(&app.db, &player, &about, (self.category, text)).await? })
+        let report = report::player(app, &self.player, self.category, self.text.as_ref(), &player).await?;
+        Ok(ReportReply { report })
     }
 }

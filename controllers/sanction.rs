@@ -6,17 +6,11 @@ use serde::{Deserialize, Serialize};
 use crate::api::action::{Action, Route};
 use crate::api::caller::{Known, Moderator};
 use crate::app::App;
-use crate::base::error::{Error, Result};
-use crate::base::random;
-use crate::chat::identity::Identity;
+use crate::base::error::Result;
 use crate::chat::sanctions::SanctionKind;
-use crate::chat::values::{Nonce, PageSize, Place, PlayerId, RecordId, Role, SanctionSeconds, Text};
-use crate::controllers::channel::role;
-use crate::store::member;
-use crate::store::moderation::By;
-use crate::store::moderation::sanction::{self, Given, NewSanction, Wanted};
-use crate::work::task;
-use crate::work::tasks::told::{News, Told};
+use crate::chat::values::{Nonce, PageSize, Place, PlayerId, RecordId, SanctionSeconds, Text};
+use crate::service::moderation::sanction::{self as service, Asked};
+use crate::store::moderation::sanction::{self, Given, Wanted};
 
 /// Warn, mute, shadow or ban a player.
 ///
@@ -58,58 +52,10 @@ impl Action for GiveSanction {
     type Reply = SanctionReply;
 
     async fn run(self, app: &App, by: Known) -> Result<SanctionReply> {
-        if !by.is_staff() {
-            self.check_officer(app, &by).await?;
-        }
-        let id = random::id();
-        let told = Told { player: self.player.clone(), news: News::Sanction(id.clone()) };
-        let new = NewSanction {
-            id,
-            player: self.player,
-            kind: self.kind,
-            place: self.r#where.to_string(),
-            seconds: self.seconds.map(SanctionSeconds::get),
-            reason: self.reason.as_str().to_owned(),
-            note: self.note.map(|note| note.as_str().to_owned()),
-            automatic: false,
-        };
-        let nonce = self.nonce.as_ref().map(Nonce::as_str);
-        let told = self.kind.is_told().then(|| task::new(&told)).transpose()?;
-        let sanction = sanction::give(&app.db, &new, &By { who: &by, nonce }, told.as_ref()).await?;
+        let Self { player, kind, r#where: place, seconds, reason, note, nonce } = self;
+        let asked = Asked { player, kind, place, seconds, reason, note };
+        let sanction = service::give(app, asked, nonce.as_ref(), &by).await?;
         Ok(SanctionReply { sanction })
-    }
-}
-
-impl GiveSanction {
-    /// A channel's officers mute its members, for a week at most.
-    async fn check_officer(&self, app: &App, by: &Identity) -> Result<()> {
-        const MOST_S: i64 = 7 * 86_400;
-        let channel = role::of_officer(app, self.r#where.as_str(), by).await?;
-        if self.kind != SanctionKind::Mute || self.seconds.is_none_or(|seconds| seconds.get() > MOST_S) {
-            return Err(Error::Forbidden {
-                reason: "officer",
-                message: "an officer mutes, for a week at most".to_owned(),
-            });
-        }
-        match member::role(&app.db, channel.key(), self.player.as_str()).await? {
-            Some(Role::Member) => Ok(()),
-            Some(Role::Officer) => Err(Error::Forbidden {
-                reason: "officer",
-                message: "an officer has no say over officers".to_owned(),
-            }),
-            None => Err(Error::NotFound("member")),
-        }
-    }
-}
-
-/// A channel's officers lift what one of them gave.
-async fn check_lifts(app: &App, given: &Given, by: &Identity) -> Result<()> {
-    let channel = role::of_officer(app, &given.place, by).await?;
-    let giver = member::role(&app.db, channel.key(), &given.given_by).await?;
-    if given.kind == SanctionKind::Mute.as_str() && giver == Some(Role::Officer) {
-        Ok(())
-    } else {
-        Err(role::refused())
     }
 }
 
@@ -133,19 +79,7 @@ impl Action for LiftSanction {
     type Reply = SanctionReply;
 
     async fn run(self, app: &App, by: Known) -> Result<SanctionReply> {
-        let given = sanction::find(&app.db, self.id.as_str()).await;
-        // A player learns nothing of sanctions that they have no say in.
-        let given = if by.is_staff() { given? } else { given.map_err(|_| role::refused())? };
-        if !by.is_staff() {
-            check_lifts(app, &given, &by).await?;
-        }
-        let is_told = given.is_told();
-        let player = PlayerId::parse(given.player_id).map_err(crate::base::error::Error::internal)?;
-        let told = Told { player, news: News::Lifted(given.id) };
-        let told = is_told.then(|| task::new(&told)).transpose()?;
-        let sanction =
-            sanction::lift(&app.db, self.id.as_str(), self.reason.as_str(), &by, told.as_ref()).await?;
-        Ok(SanctionReply { sanction })
+        Ok(SanctionReply { sanction: service::lift(app, &self.id, &self.reason, &by).await? })
     }
 }
 

@@ -7,12 +7,12 @@ use serde_json::value::RawValue;
 use crate::api::action::{Action, Route};
 use crate::api::caller::{Moderator, Server};
 use crate::app::App;
-use crate::base::error::{Error, Result};
+use crate::base::error::Result;
 use crate::base::random;
 use crate::chat::payload::Payload;
 use crate::chat::values::{Name, Nonce, PageSize};
+use crate::service::schedule;
 use crate::store::{outbox, task_progress};
-use crate::work::tasks::TASKS;
 
 /// Hand a slow job over: it is stored, and a worker runs it at least once.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -43,11 +43,8 @@ impl Action for SubmitTask {
 
     async fn run(self, app: &App, _: Server) -> Result<SubmitReply> {
         let Self { task, payload, nonce } = self;
-        let entry = TASKS.iter().find(|entry| entry.name == task.as_str()).ok_or(Error::NotFound("task"))?;
-        let key = (entry.check)(payload.as_str())
-            .map_err(|fault| Error::InvalidInput(format!("payload: {fault}")))?;
         let id = nonce.map_or_else(random::id, |nonce| format!("nonce:{}", nonce.as_str()));
-        let new = outbox::enqueue_once(&app.db, &id, entry.name, &key, payload.as_str()).await?;
+        let new = schedule::submit(app, &id, &task, &payload).await?;
         Ok(SubmitReply { id, replayed: !new })
     }
 }

@@ -7,6 +7,8 @@
 //! ([`chat`]), and runs it with all that an action may touch ([`app`]). What is said is screened ([`chat::screening`]) by
 //! the list in use ([`wordlist`], [`filter`]), stored and numbered ([`store`]), and answered.
 //!
+//! What it does for whoever asks is a service's ([`service`]), which sockets, tasks and the command line call too.
+//!
 //! A task: it is stored with what caused it, handed to the broker where there is one ([`outside`]), and run by the worker
 //! ([`work`]).
 //!
@@ -27,6 +29,7 @@ pub mod filter;
 pub mod host;
 pub mod hub;
 pub mod outside;
+pub mod service;
 pub mod store;
 pub mod wordlist;
 pub mod work;

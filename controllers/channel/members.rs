@@ -7,10 +7,10 @@ use super::Changed;
 use crate::api::action::{Action, Route};
 use crate::api::caller::{Known, Server};
 use crate::app::App;
-use crate::base::error::{Error, Result};
-use crate::chat::values::{ChannelId, Few, Kind, MAX_MEMBERS, PageSize, PlayerId, Role};
-use crate::store::channel::{self, Channel};
-use crate::store::member;
+use crate::base::error::Result;
+use crate::chat::values::{ChannelId, Few, MAX_MEMBERS, PageSize, PlayerId, Role};
+use crate::service::channel as service;
+use crate::store::{channel, member};
 
 /// Add players to a channel.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -27,8 +27,8 @@ impl Action for AddMembers {
     type Reply = Changed;
 
     async fn run(self, app: &App, server: Server) -> Result<Changed> {
-        let channel = changeable(app, &self.channel, &server).await?;
-        Ok(Changed { changed: member::add(&app.db, &channel, &self.members.into_vec()).await? })
+        let members = self.members.into_vec();
+        Ok(Changed { changed: service::add(app, &self.channel, &members, &server).await? })
     }
 }
 
@@ -47,17 +47,9 @@ impl Action for RemoveMembers {
     type Reply = Changed;
 
     async fn run(self, app: &App, server: Server) -> Result<Changed> {
-        let channel = changeable(app, &self.channel, &server).await?;
-        Ok(Changed { changed: member::remove(&app.db, &channel, &self.members.into_vec()).await? })
+        let members = self.members.into_vec();
+        Ok(Changed { changed: service::remove(app, &self.channel, &members, &server).await? })
     }
-}
-
-async fn changeable(app: &App, id: &ChannelId, server: &Server) -> Result<Channel> {
-    let channel = channel::visible(&app.db, id, server).await?;
-    if channel.kind() == Kind::Direct {
-        return Err(Error::Conflict("a direct channel keeps its two members".into()));
-    }
-    Ok(channel)
 }
 
 /// Who is in a channel, page by page, sorted by id.

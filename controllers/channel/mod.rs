@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 use crate::api::action::{Action, Route};
 use crate::api::caller::{Known, Player, Server};
 use crate::app::App;
-use crate::base::error::{Error, Result};
+use crate::base::error::Result;
 use crate::chat::values::{
     ChannelId, Few, InboxCursor, Kind, MAX_MEMBERS, Name, PageSize, PlayerId, Seq, Settings, as_set,
 };
-use crate::config::moderation::{DirectFrom, Moderation};
+use crate::service::channel as service;
 use crate::store::channel::{self, Channel};
-use crate::store::create::{self, DIRECT, NewChannel, OF_PLAYER};
+use crate::store::create::NewChannel;
+use crate::store::in_force::Bans;
 use crate::store::member::{self, InboxRow};
 use crate::store::message::{self, Message, Stored, Viewer};
-use crate::store::moderation::in_force::Bans;
 
 mod members;
 pub mod online;
@@ -86,19 +86,9 @@ impl Action for CreateChannel {
     type Reply = ChannelView;
 
     async fn run(self, app: &App, _: Server) -> Result<ChannelView> {
-        let members = as_set(self.members.into_vec());
-        if self.kind == Kind::Direct && (members.len() != 2 || self.settings.open) {
-            return Err(Error::InvalidInput("a direct channel has two members and is not open".to_owned()));
-        }
-        if let Some(prefix) = [DIRECT, OF_PLAYER].iter().find(|prefix| self.id.as_str().starts_with(**prefix))
-        {
-            return Err(Error::InvalidInput(format!(
-                "id: ids that begin with {prefix} are made by themselves"
-            )));
-        }
-        let new =
-            NewChannel { id: self.id, kind: self.kind, name: self.name, members, settings: self.settings };
-        Ok(create::create(&app.db, new).await?.into())
+        let Self { id, kind, name, members, settings } = self;
+        let new = NewChannel { id, kind, name, members: as_set(members.into_vec()), settings };
+        Ok(service::create(app, new).await?.into())
     }
 }
 
@@ -119,15 +109,7 @@ impl Action for DirectChannel {
     type Reply = ChannelView;
 
     async fn run(self, app: &App, player: Player) -> Result<ChannelView> {
-        if self.player == player.id {
-            return Err(Error::InvalidInput("player: a direct channel is with somebody else".to_owned()));
-        }
-        let channel = NewChannel::direct(player.id.clone(), self.player.clone()).id;
-        Bans::of(&app.db, &player).await?.check(Kind::Direct, channel.as_str())?;
-        let Moderation { direct_from, direct_limit, .. } = app.config.moderation;
-        let limit = direct_limit.filter(|_| !player.is_staff());
-        let from = if player.is_staff() { DirectFrom::Anyone } else { direct_from };
-        Ok(create::direct(&app.db, player.id.clone(), self.player, (from, limit)).await?.into())
+        Ok(service::direct(app, self.player, &player).await?.into())
     }
 }
 
@@ -144,19 +126,7 @@ impl Action for JoinChannel {
     type Reply = ChannelView;
 
     async fn run(self, app: &App, player: Player) -> Result<ChannelView> {
-        app.joins.count_caller(&player, app.clock.now())?;
-        let mut channel = channel::visible(&app.db, &self.channel, &player).await?;
-        if !channel.member {
-            if !channel.settings().open {
-                return Err(Error::Forbidden {
-                    reason: "closed",
-                    message: "this channel is not open".to_owned(),
-                });
-            }
-            let joined = member::add(&app.db, &channel, std::slice::from_ref(&player.id)).await?;
-            channel.member_count += joined.cast_signed();
-        }
-        Ok(channel.into())
+        Ok(service::join(app, &self.channel, &player).await?.into())
     }
 }
 
@@ -180,15 +150,7 @@ impl Action for LeaveChannel {
     type Reply = Changed;
 
     async fn run(self, app: &App, player: Player) -> Result<Changed> {
-        app.joins.count_caller(&player, app.clock.now())?;
-        let channel = channel::visible(&app.db, &self.channel, &player).await?;
-        if channel.kind() == Kind::Direct {
-            return Err(Error::Forbidden {
-                reason: "direct",
-                message: "a direct channel can't be left".to_owned(),
-            });
-        }
-        Ok(Changed { changed: member::remove(&app.db, &channel, std::slice::from_ref(&player.id)).await? })
+        Ok(Changed { changed: service::leave(app, &self.channel, &player).await? })
     }
 }
 

@@ -7,31 +7,20 @@ use crate::api::action::{Action, Route};
 use crate::api::caller::Known;
 use crate::app::App;
 use crate::base::error::{Error, Result};
-use crate::chat::identity::Identity;
 use crate::chat::payload::Payload;
-use crate::chat::said::{Said, Shown};
-use crate::chat::screening::Refused;
+use crate::chat::said::Said;
 use crate::chat::values::{
     ChannelId, Cursor, Few, MAX_EXACT, MAX_MENTIONS, Nonce, PageSize, PlayerId, Seq, Text, as_set,
 };
-use crate::controllers::channel::role;
-use crate::filter::policy::Strictness;
-use crate::store::channel;
-use crate::store::message::{self, Message, MessageKind, Page, Stored, Which};
-use crate::store::outbox::FollowUp;
-use crate::store::sends::{self, Draft, Sent};
-use crate::store::wordlist_hit;
-use crate::work::tasks::notify::Notify;
-use crate::work::tasks::review::Review;
-use crate::work::tasks::ticket::TicketSaid;
-use crate::work::tasks::webhook::Webhook;
-use crate::work::{automatic, task};
+use crate::service::message as service;
+use crate::store::message::{self, Message, Page, Stored, Which};
+use crate::store::sends::Sent;
 
 mod originals;
 mod sync;
 
 pub use originals::MessageOriginals;
-pub use sync::{SyncCursor, SyncMessages, SyncedChannel, news};
+pub use sync::SyncMessages;
 
 /// Say something in a channel.
 ///
@@ -78,92 +67,9 @@ impl Action for SendMessage {
             mentions,
             nonce: self.nonce,
         };
-        let Sent { message, replayed } = send(app, said, &caller).await?;
+        let Sent { message, replayed } = service::send(app, said, &caller).await?;
         Ok(SentReply { message, replayed })
     }
-}
-
-/// What the ids of tickets' channels begin with.
-pub const SUPPORT: &str = "support:";
-
-/// Says something, as far as the filter, the limits and the place allow it.
-///
-/// # Errors
-/// Why it may not be said.
-pub async fn send(app: &App, said: Said, caller: &Identity) -> Result<Sent> {
-    match screened(app, &said, caller).await? {
-        Ok(shown) => {
-            if let Some(earlier) = repeated(app, &said, caller).await? {
-                return Ok(Sent { replayed: true, ..earlier });
-            }
-            let follow_ups = follow_ups(app, &said.channel, &shown, caller)?;
-            let (limit, sender) = (app.config.send_limit, caller.clone());
-            let sent = sends::append(
-                &app.db,
-                Draft { kind: MessageKind::Text, said: said.clone(), shown, sender, limit, follow_ups },
-            )
-            .await?;
-            app.recent.note(&said, caller, app.clock.now());
-            if !sent.replayed && !caller.is_staff() {
-                app.repeats.note(caller.id.as_str(), said.text.as_str(), app.clock.now());
-            }
-            Ok(sent)
-        }
-        // A retry learns what came of the first try, even if today's wordlist would refuse it.
-        Err(refused) => match sends::earlier(&app.db, &said, caller).await? {
-            Some(sent) => Ok(sent),
-            None => {
-                wordlist_hit::note_refused(&app.db, &refused.hits);
-                automatic::after_refusal(app, caller).await?;
-                Err(refused.into())
-            }
-        },
-    }
-}
-
-/// What becomes of a send: where the filter found something, as its place wants it.
-async fn screened(app: &App, said: &Said, caller: &Identity) -> Result<Result<Shown, Refused>> {
-    let list = app.blocklist.current();
-    let judged = app.judged(&list, said, caller).await?;
-    let strictness = if judged.is_empty() {
-        Strictness::default()
-    } else {
-        channel::strictness(&app.db, &said.channel, &list.policy).await?
-    };
-    Ok(app.screen(&list).see(said, &judged, caller, Some(&strictness).filter(|wants| !wants.is_empty())))
-}
-
-/// What the same nonce stored before, where this is said too often; none where it may be said.
-async fn repeated(app: &App, said: &Said, caller: &Identity) -> Result<Option<Sent>> {
-    if caller.is_staff() {
-        return Ok(None);
-    }
-    match app.repeats.wait(caller.id.as_str(), said.text.as_str(), app.clock.now()) {
-        None => Ok(None),
-        Some(retry_after_s) => match sends::earlier(&app.db, said, caller).await? {
-            Some(sent) => Ok(Some(sent)),
-            None => Err(Error::RateLimited {
-                reason: "repeats",
-                message: "you have just said that",
-                retry_after_s,
-            }),
-        },
-    }
-}
-
-fn follow_ups(app: &App, channel: &ChannelId, shown: &Shown, by: &Identity) -> Result<Vec<FollowUp>> {
-    let id = || channel.to_string();
-    let webhook = app.webhooks.is_some().then(|| Webhook { channel: id(), seq: 0 });
-    let reviewed = shown.review && app.config.moderation.review_cases;
-    let review = reviewed.then(|| Review { channel: id(), seq: 0 });
-    let by_support = by.is_staff();
-    let in_ticket = channel.as_str().starts_with(SUPPORT);
-    let ticket = in_ticket.then(|| TicketSaid { channel: channel.clone(), seq: 0, by_support });
-    let notify = app.push.is_on().then(|| Notify { channel: channel.clone(), seq: 0 });
-    let webhook = webhook.iter().map(task::following);
-    let others = review.iter().map(task::following).chain(ticket.iter().map(task::following));
-    let others = others.chain(notify.iter().map(task::following));
-    webhook.chain(others).collect()
 }
 
 /// A page of a channel's messages, ascending.
@@ -245,13 +151,6 @@ impl Action for RecallMessage {
     type Reply = RecallReply;
 
     async fn run(self, app: &App, caller: Known) -> Result<RecallReply> {
-        let channel = channel::visible(&app.db, &self.channel, &caller).await?;
-        let window = app.config.recall_window_ms;
-        let name = app.screen(&app.blocklist.current()).name(&caller);
-        let by = Identity { name, ..Identity::clone(&caller) };
-        let keeps_order = by.is_staff() || role::is_officer(app, &channel, &by).await?;
-        let window = (!keeps_order).then_some(window);
-        let message = message::recall(&app.db, &channel, self.seq.get(), &by, window).await?;
-        Ok(RecallReply { message })
+        Ok(RecallReply { message: service::recall(app, &self.channel, self.seq, &caller).await? })
     }
 }

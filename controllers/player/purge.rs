@@ -2,16 +2,13 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use crate::api::action::{Action, Route};
 use crate::api::caller::Moderator;
 use crate::app::App;
 use crate::base::error::Result;
 use crate::chat::values::{Nonce, PlayerId, Text, Time};
-use crate::store::moderation::started::{self, NewWork};
-use crate::work::task;
-use crate::work::tasks::purge::Purge;
+use crate::service::moderation::purge;
 
 /// Empty everything that a player said since a time, wherever that was.
 ///
@@ -44,19 +41,8 @@ impl Action for PurgePlayer {
     type Reply = TaskReply;
 
     async fn run(self, app: &App, by: Moderator) -> Result<TaskReply> {
-        let id = task::id_of("purge", &by, self.nonce.as_ref());
-        let name = app.screen(&app.blocklist.current()).name(&by);
-        let task = Purge {
-            player: self.player.clone(),
-            since: self.since.get(),
-            by: by.id.clone(),
-            scope: by.scope,
-            name,
-        };
-        let (player, since, reason) = (self.player.as_str(), self.since.get(), self.reason.as_str());
-        let detail = json!({ "since": since });
-        let new = NewWork { action: "player.purge", id: &id, player, detail, reason: Some(reason) };
-        started::begin(&app.db, new, &by, &task::new(&task)?).await?;
-        Ok(TaskReply { task: id })
+        let which = (&self.player, self.since);
+        let task = purge::begin(app, which, &self.reason, self.nonce.as_ref(), &by).await?;
+        Ok(TaskReply { task })
     }
 }

@@ -2,19 +2,14 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
 
 use super::purge::TaskReply;
 use crate::api::action::{Action, Route};
 use crate::api::caller::Server;
 use crate::app::App;
 use crate::base::error::Result;
-use crate::base::random;
 use crate::chat::values::{Nonce, PlayerId};
-use crate::store::moderation::started::{self, NewWork};
-use crate::work::task;
-use crate::work::tasks::erase::Erase;
-use crate::work::tasks::export::Export;
+use crate::service::player::{erase, export};
 
 /// Write what is kept about a player into object storage (`GUILDHALL_EXPORTS`).
 ///
@@ -36,12 +31,7 @@ impl Action for ExportPlayer {
     type Reply = TaskReply;
 
     async fn run(self, app: &App, by: Server) -> Result<TaskReply> {
-        let id = task::id_of("export", &by, self.nonce.as_ref());
-        let (player, detail) = (self.player.as_str(), json!({}));
-        let new = NewWork { action: "player.export", id: &id, player, detail, reason: None };
-        let task = task::new(&Export { player: self.player.clone() })?;
-        started::begin(&app.db, new, &by, &task).await?;
-        Ok(TaskReply { task: id })
+        Ok(TaskReply { task: export::begin(app, &self.player, self.nonce.as_ref(), &by).await? })
     }
 }
 
@@ -66,17 +56,6 @@ impl Action for ErasePlayer {
     type Reply = TaskReply;
 
     async fn run(self, app: &App, by: Server) -> Result<TaskReply> {
-        let id = task::id_of("erase", &by, self.nonce.as_ref());
-        let pseudonym = format!("erased:{}", random::hex::<8>());
-        let new = NewWork {
-            action: "player.erase",
-            id: &id,
-            player: self.player.as_str(),
-            detail: json!({}),
-            reason: None,
-        };
-        let task = task::new(&Erase { player: self.player.clone(), pseudonym })?;
-        started::begin(&app.db, new, &by, &task).await?;
-        Ok(TaskReply { task: id })
+        Ok(TaskReply { task: erase::begin(app, &self.player, self.nonce.as_ref(), &by).await? })
     }
 }

@@ -6,17 +6,11 @@ use serde::{Deserialize, Serialize};
 use crate::api::action::{Action, Route};
 use crate::api::caller::{Known, Moderator, Player};
 use crate::app::App;
-use crate::base::error::{Error, Result};
-use crate::chat::identity::Identity;
+use crate::base::error::Result;
 use crate::chat::payload::Payload;
-use crate::chat::said::Said;
-use crate::chat::values::{ChannelId, Kind, Name, Nonce, PageSize, PlayerId, RecordId, Settings, Text};
-use crate::controllers::message;
-use crate::store::create::{self, NewChannel};
-use crate::store::outbox::{self, NewTask};
-use crate::store::ticket::{self, NewTicket, Ticket, Waits};
-use crate::work::task;
-use crate::work::tasks::ticket::{TicketTold, What};
+use crate::chat::values::{Name, Nonce, PageSize, RecordId, Text};
+use crate::service::ticket::{self as service, Question};
+use crate::store::ticket::{self, Ticket, Waits};
 
 mod wechat;
 
@@ -57,60 +51,9 @@ impl Action for OpenTicket {
 
     async fn run(self, app: &App, by: Player) -> Result<TicketReply> {
         let Self { topic, text, context, nonce } = self;
-        let id = task::digest(&task::id_of("ticket", &by, nonce.as_ref()));
-        let is_new = matches!(ticket::find(&app.db, &id).await, Err(Error::NotFound(_)));
-        if is_new {
-            ticket::check(&app.db, by.id.as_str()).await?;
-        }
-        let channel = channel_for(app, &id, &topic, &by.id).await?;
-        let new = NewTicket {
-            id: &id,
-            channel: channel.as_str(),
-            player: by.id.as_str(),
-            topic: topic.as_str(),
-            context: context.as_ref().map(Payload::as_str),
-        };
-        // A text that the filter refuses opens nothing; and what was said is in the queue by itself, whatever happens here.
-        speak(app, &by, channel.clone(), text, &format!("{id}:open")).await?;
-        store(app, new).await?;
-        Ok(TicketReply { ticket: ticket::find(&app.db, &id).await? })
+        let question = Question { topic, text, context };
+        Ok(TicketReply { ticket: service::open(app, question, nonce.as_ref(), &by).await? })
     }
-}
-
-/// A ticket's channel, which is named after it, made where there is none.
-async fn channel_for(app: &App, ticket: &str, topic: &Name, player: &PlayerId) -> Result<ChannelId> {
-    let id = ChannelId::parse(format!("{}{ticket}", message::SUPPORT)).map_err(Error::internal)?;
-    let new = NewChannel {
-        id: id.clone(),
-        kind: Kind::Support,
-        name: Some(topic.clone()),
-        members: vec![player.clone()],
-        settings: Settings::default(),
-    };
-    create::create(&app.db, new).await?;
-    Ok(id)
-}
-
-/// Stores a ticket, once, and has the game's server told.
-async fn store(app: &App, new: NewTicket<'_>) -> Result<()> {
-    let told = told(app, new.id, What::Opened)?;
-    ticket::open(&app.db, new, told.as_ref()).await
-}
-
-fn told(app: &App, id: &str, what: What) -> Result<Option<NewTask>> {
-    let ticket = RecordId::parse(id).map_err(Error::internal)?;
-    app.webhooks.is_some().then(|| task::new(&TicketTold { ticket, what })).transpose()
-}
-
-/// A nonce that stands for something longer.
-fn once(what: &str) -> Result<Nonce> {
-    Nonce::parse(task::digest(what)).map_err(Error::internal)
-}
-
-/// Says something in a ticket's channel, once for a nonce. Its number.
-async fn speak(app: &App, by: &Identity, channel: ChannelId, text: Text, nonce: &str) -> Result<i64> {
-    let said = Said { channel, text, payload: None, mentions: Vec::new(), nonce: Some(once(nonce)?) };
-    message::send(app, said, by).await?.message.seq()
 }
 
 /// The caller's own tickets, the newest first, a hundred at most.
@@ -213,17 +156,7 @@ impl Action for ClaimTicket {
     type Reply = TicketReply;
 
     async fn run(self, app: &App, by: Moderator) -> Result<TicketReply> {
-        let ticket = ticket::claim(&app.db, self.id.as_str(), &by.key(), false).await?;
-        if let Some(told) = told(app, self.id.as_str(), What::Claimed)? {
-            outbox::enqueue_later(
-                &app.db,
-                &format!("claimed:{}:{}", task::digest(&ticket.id), task::digest(&by.key())),
-                &told,
-                app.db.now().await?,
-            )
-            .await?;
-        }
-        Ok(TicketReply { ticket })
+        Ok(TicketReply { ticket: service::claim(app, &self.id, &by).await? })
     }
 }
 
@@ -247,12 +180,7 @@ impl Action for ReplyToTicket {
 
     async fn run(self, app: &App, by: Moderator) -> Result<TicketReply> {
         let Self { id, text, nonce } = self;
-        let ticket = ticket::claim(&app.db, id.as_str(), &by.key(), true).await?;
-        let once = task::id_of("reply", &by, nonce.as_ref());
-        let channel = ChannelId::parse(ticket.channel.as_str()).map_err(Error::internal)?;
-        let seq = speak(app, &by, channel, text, &format!("{}:{once}", ticket.id)).await?;
-        ticket::note_said(&app.db, &ticket.channel, seq, true).await?;
-        Ok(TicketReply { ticket: ticket::find(&app.db, &ticket.id).await? })
+        Ok(TicketReply { ticket: service::reply(app, &id, text, nonce.as_ref(), &by).await? })
     }
 }
 
@@ -277,25 +205,6 @@ impl Action for CloseTicket {
 
     async fn run(self, app: &App, by: Known) -> Result<TicketReply> {
         let Self { id, text, nonce } = self;
-        let ticket = ticket::find(&app.db, id.as_str()).await?;
-        if !by.is_staff() && ticket.player_id != by.id.as_str() {
-            return Err(Error::NotFound("ticket"));
-        }
-        let channel = ChannelId::parse(ticket.channel.as_str()).map_err(Error::internal)?;
-        let mut last = 0;
-        if let Some(text) = text {
-            let once = task::id_of("close", &by, nonce.as_ref());
-            last = speak(app, &by, channel.clone(), text, &format!("{}:{once}", ticket.id)).await?;
-        }
-        let last_seq =
-            crate::store::channel::find(&app.db, &channel, None).await?.map_or(0, |channel| channel.last_seq);
-        let was_closed = ticket.state == "closed";
-        let ticket = ticket::close(&app.db, &ticket.id, last.max(last_seq)).await?;
-        if let Some(told) = told(app, &ticket.id, What::Closed)?.filter(|_| !was_closed) {
-            let event =
-                format!("closed:{}:{}", task::digest(&ticket.id), ticket.closed_at.unwrap_or_default());
-            outbox::enqueue_later(&app.db, &event, &told, app.db.now().await?).await?;
-        }
-        Ok(TicketReply { ticket })
+        Ok(TicketReply { ticket: service::close(app, &id, text, nonce.as_ref(), &by).await? })
     }
 }

@@ -1,28 +1,17 @@
 //! `/ticket/wechat`: customers' messages that come from elsewhere, as tickets.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
 
-use super::{channel_for, once, store};
 use crate::api::action::{Call, Callback, Route};
 use crate::app::App;
 use crate::base::error::{Error, Result};
-use crate::chat::identity::{Identity, Scope};
-use crate::chat::payload::Payload;
-use crate::chat::said::Said;
-use crate::chat::values::{MAX_TEXT_BYTES, Name, PlayerId, Text};
-use crate::controllers::message;
-use crate::outside::wechat_service::{Pushed, Signed, WechatService};
-use crate::store::ticket::NewTicket;
-use crate::work::task;
+use crate::outside::wechat_service::{Signed, WechatService};
+use crate::service::ticket::wechat;
 
-/// Parts of one message: a text of `WeChat`'s is not longer.
-const PARTS: usize = 2;
 const TAKEN: Bytes = Bytes::from_static(b"success");
 
 /// What proves that `WeChat` asks. Never logged: it could be sent again.
@@ -101,7 +90,7 @@ impl Callback for TakeWechat {
     async fn run(self, app: &App, call: Call<'_>) -> Result<Bytes> {
         let now = app.db.now().await?;
         let pushed = service(app)?.open(self.proof.signed(), call.body, now)?;
-        match take(app, pushed).await {
+        match wechat::take(app, pushed).await {
             Ok(()) => Ok(TAKEN),
             Err(Error::Rejected { category }) => {
                 tracing::info!(category, "a customer's message was refused by the wordlist");
@@ -110,61 +99,4 @@ impl Callback for TakeWechat {
             Err(error) => Err(error),
         }
     }
-}
-
-async fn take(app: &App, pushed: Pushed) -> Result<()> {
-    let Some(message) = pushed.id.as_ref().filter(|_| pushed.kind != "event") else { return Ok(()) };
-    let customer = PlayerId::parse(pushed.from.as_str())
-        .map_err(|fault| Error::InvalidInput(format!("body: FromUserName: {fault}")))?;
-    let id = task::digest(&format!("wechat:{customer}"));
-    let topic = Name::parse("wechat").map_err(Error::internal)?;
-    let channel = channel_for(app, &id, &topic, &customer).await?;
-    let by = who(customer);
-    for (part, text) in texts(&pushed)?.into_iter().enumerate() {
-        let payload = if pushed.text.is_none() { payload(&pushed.kind, &pushed.rest) } else { None };
-        let nonce = once(&format!("{id}:{message}:{part}"))?;
-        let said = Said { channel: channel.clone(), text, payload, mentions: Vec::new(), nonce: Some(nonce) };
-        message::send(app, said, &by).await?;
-    }
-    let context = json!({ "from": "wechat" }).to_string();
-    let new = NewTicket {
-        id: &id,
-        channel: channel.as_str(),
-        player: by.id.as_str(),
-        topic: topic.as_str(),
-        context: Some(&context),
-    };
-    store(app, new).await
-}
-
-/// The customer, who has no token: they may no more than a player.
-fn who(customer: PlayerId) -> Identity {
-    let name = customer.as_str().to_owned();
-    Identity { id: customer, name, scope: Scope::Player, ..Identity::us() }
-}
-
-/// What the customer says; for a picture and the like, what it is.
-fn texts(pushed: &Pushed) -> Result<Vec<Text>> {
-    let mut rest = pushed.text.as_deref().unwrap_or_default();
-    let mut texts = Vec::new();
-    while !rest.is_empty() {
-        let (part, after) = rest.split_at(rest.floor_char_boundary(MAX_TEXT_BYTES));
-        // Half a text may be all spaces.
-        texts.extend(Text::parse(part).ok());
-        rest = after;
-    }
-    if texts.is_empty() {
-        let kind: String = pushed.kind.chars().filter(char::is_ascii_alphanumeric).take(32).collect();
-        texts.push(Text::parse(format!("[{kind}]")).map_err(Error::internal)?);
-    }
-    if texts.len() > PARTS {
-        return Err(Error::InvalidInput(format!("body: Content is over {} bytes", PARTS * MAX_TEXT_BYTES)));
-    }
-    Ok(texts)
-}
-
-/// Where the picture is, and the like; nothing where that is too much.
-fn payload(kind: &str, rest: &BTreeMap<String, String>) -> Option<Payload> {
-    let payload = json!({ "type": "wechat", "kind": kind, "fields": rest });
-    serde_json::from_str(&payload.to_string()).ok()
 }

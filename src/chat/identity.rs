@@ -60,11 +60,21 @@ impl Identity {
         }
     }
 
+    /// Somebody without a token: no level, no zone, no language, and no end.
+    pub fn new(scope: Scope, id: PlayerId, name: String) -> Self {
+        Self { id, name, scope, level: Level::default(), until: MAX_EXACT, zone: None, lang: None }
+    }
+
+    /// A player without a token, who may no more than any other.
+    pub fn player(id: PlayerId) -> Self {
+        let name = id.as_str().to_owned();
+        Self::new(Scope::Player, id, name)
+    }
+
     /// The program itself: what it does by itself, and what it tells.
     pub fn us() -> Self {
         let id = PlayerId::parse("guildhall").expect("it is an id");
-        let (level, scope) = (Level::default(), Scope::Server);
-        Self { id, name: "Guildhall".to_owned(), level, scope, until: MAX_EXACT, zone: None, lang: None }
+        Self::new(Scope::Server, id, "Guildhall".to_owned())
     }
 
     /// Moderators and the game's server: no limits on reading or speaking.

@@ -2,7 +2,7 @@
 //!
 //! `values` and `payload` are checked when they are read; `said` is a send as it came and as it is shown; `identity` is
 //! who somebody is; `sanctions` and `reports` say what moderators may do to whom, and
-//! on what; `speaking` decides who may speak when, by one pure function; `screening` lets the filter see what is
+//! on what; `planning` says when something is due; `speaking` decides who may speak when, by one pure function; `screening` lets the filter see what is
 //! said; `recent` remembers what senders said a moment ago, and `repeats` whether they say it again and again.
 //!
 //! Knows the filter and `base`; no settings, no database, no request.
@@ -10,6 +10,7 @@
 pub mod announcing;
 pub mod identity;
 pub mod payload;
+pub mod planning;
 pub mod quiet;
 pub mod recent;
 pub mod repeats;

@@ -7,7 +7,7 @@ use crate::base::clock::Clock;
 use crate::base::error::StartError;
 use crate::config::Config;
 use crate::store::Db;
-use crate::store::moderation::audit::{self, Shown, Wanted};
+use crate::store::audit::{self, Shown, Wanted};
 
 /// What an operator does with the audit.
 #[derive(Subcommand)]

@@ -1,6 +1,6 @@
 //! The command line: what the program does when it is called by a person, a service manager or a platform.
 //!
-//! `serve` runs the program for as long as it is wanted, as a server, a worker or a function; `token`, `wordlist`,
+//! `serve` runs the program for as long as it is wanted, as a server, a worker or a function; `token`, `say`, `wordlist`,
 //! `audit`, `schedule` and `task` are commands for people. Stands above everything: it hands the registries of
 //! actions and tasks to those who run them.
 
@@ -20,6 +20,7 @@ use crate::host::log;
 use crate::store::Db;
 
 mod audit;
+mod message;
 mod schedule;
 mod serve;
 mod task;
@@ -52,6 +53,8 @@ enum Command {
     Migrate,
     /// Sign a token, as the game's server would, and print it.
     Token(token::Token),
+    /// Say something in a channel, as `/message/send` does, and print the message.
+    Say(message::Say),
     /// Print every setting with its default, as a Markdown table; checks the environment's own.
     Config,
     /// Print the API as an OpenAPI document.
@@ -96,6 +99,7 @@ impl Cli {
             Some(Command::Worker) => in_runtime(threads, serve::worker(config)),
             Some(Command::Migrate) => in_runtime(threads, migrate(config)),
             Some(Command::Token(token)) => token.print(&config),
+            Some(Command::Say(say)) => in_runtime(threads, say.run(config)),
             Some(Command::Config) => say(&variables_table()),
             Some(Command::Openapi) => say(&openapi_text()),
             Some(Command::Asyncapi) => say(&asyncapi_text()),

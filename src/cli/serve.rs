@@ -17,8 +17,8 @@ use crate::controllers::ACTIONS;
 use crate::host::figures;
 use crate::host::server::Server;
 use crate::host::{lambda, scf, sweep};
+use crate::service::TASKS;
 use crate::work::publisher;
-use crate::work::tasks::TASKS;
 use crate::work::worker::Worker;
 
 /// What a server does with tasks.

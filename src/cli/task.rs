@@ -12,9 +12,9 @@ use crate::base::error::{Error, StartError};
 use crate::base::random;
 use crate::config::{Config, parse};
 use crate::outside::envelope::Envelope;
+use crate::service::TASKS;
 use crate::store::outbox::{self, Listed, Waiting, Which};
 use crate::store::{EMBEDDED_FILE, handover};
-use crate::work::tasks::TASKS;
 use crate::work::worker::{WorkTime, Worker};
 
 /// Tasks that are changed by one step.

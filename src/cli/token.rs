@@ -25,9 +25,10 @@ pub(super) struct Token {
     ttl_s: u64,
 }
 
+/// One of three.
 #[derive(Args)]
 #[group(required = true, multiple = false)]
-struct Who {
+pub(super) struct Who {
     /// A player's id.
     #[arg(long, value_name = "ID")]
     player: Option<String>,
@@ -39,16 +40,24 @@ struct Who {
     server: Option<String>,
 }
 
-impl Token {
-    pub(super) fn print(self, config: &Config) -> Result<(), StartError> {
-        let wrong = |fault: &str| StartError::new("token", fault);
-        let (scope, id) = match (self.who.player, self.who.moderator, self.who.server) {
+impl Who {
+    /// What they are, and their id.
+    pub(super) fn named(self) -> Result<(Scope, PlayerId), &'static str> {
+        let (scope, id) = match (self.player, self.moderator, self.server) {
             (Some(id), ..) => (Scope::Player, id),
             (_, Some(id), _) => (Scope::Moderator, id),
             (_, _, id) => (Scope::Server, id.unwrap_or_default()),
         };
+        Ok((scope, PlayerId::parse(id)?))
+    }
+}
+
+impl Token {
+    pub(super) fn print(self, config: &Config) -> Result<(), StartError> {
+        let wrong = |fault: &str| StartError::new("token", fault);
+        let (scope, sub) = self.who.named().map_err(wrong)?;
         let claims = Claims {
-            sub: PlayerId::parse(id).map_err(wrong)?,
+            sub,
             scope,
             exp: Clock::default().now().unsigned_abs() / 1_000 + self.ttl_s,
             name: self.name.map(Name::parse).transpose().map_err(wrong)?,

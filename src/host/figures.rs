@@ -14,8 +14,8 @@ use tokio::net::TcpListener;
 use crate::app::App;
 use crate::base::error::{Result, StartError};
 use crate::base::lock::lock;
+use crate::service::TASKS;
 use crate::store::{outbox, retention};
-use crate::work::tasks::TASKS;
 use crate::work::worker::{DEAD_REASONS, LEFT_MS};
 
 /// A figure that is kept: its kind, its name, and what it says.

@@ -18,9 +18,9 @@ use crate::base::random;
 use crate::config::Location;
 use crate::outside::broker::{Delivery, Queue};
 use crate::outside::envelope::{self, Envelope};
+use crate::service::TASKS;
 use crate::store::outbox::{self, Listed};
 use crate::work::publisher;
-use crate::work::tasks::TASKS;
 use crate::work::worker::{WorkTime, Worker};
 
 /// What moves when a wordlist is published.

@@ -34,16 +34,6 @@ impl Blocks {
         self.0.is_none()
     }
 
-    /// Did one of these say something in some entries, as far as a look at them tells? It may say yes too often.
-    pub(super) fn are_in(&self, entries: &str) -> bool {
-        const SENDER: &str = r#""sender":{"id":""#;
-        let Some(blocked) = &self.0 else { return false };
-        entries.match_indices(SENDER).any(|(at, _)| {
-            let id = &entries[at + SENDER.len()..];
-            id.split_once('"').is_some_and(|(id, _)| blocked.contains(id))
-        })
-    }
-
     /// Is it this player?
     pub fn has(&self, player: &str) -> bool {
         self.0.as_ref().is_some_and(|blocked| blocked.contains(player))

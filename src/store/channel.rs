@@ -7,7 +7,7 @@ use sqlx::FromRow;
 
 use super::block::block_version;
 use super::engine::sql::{Sql, by_dialect, values};
-use super::moderation::in_force::{Bans, sanctioned};
+use super::in_force::{Bans, sanctioned};
 use super::{Db, json};
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
@@ -273,7 +273,7 @@ pub(in crate::store) const LIFE: Life = Life {
         Erased::By(
             "UPDATE channel SET name = NULL WHERE id IN (SELECT channel FROM ticket WHERE player_id = $1)",
         ),
-        Erased::Apart("direct ones are renamed, a player's own is deleted: moderation::erase"),
+        Erased::Apart("direct ones are renamed, a player's own is deleted: player::erase"),
     ],
     stays: &[],
 };

@@ -5,8 +5,9 @@ use serde_json::Value;
 use super::engine::sql::values;
 use super::life::{Erased, Exported, Kept, Life, ROWS, Sweep};
 use super::{
-    Db, announcement, block, channel, create, device, member, message, moderation, online, outbox, payment,
-    process, push_due, rank, retention, right_change, schedule, sends, task_progress, ticket, wordlist_hit,
+    Db, announcement, audit, block, channel, create, device, member, message, moderation, online, outbox,
+    payment, process, push_due, rank, retention, right_change, schedule, sends, spoken, task_progress,
+    ticket, wordlist_hit,
 };
 use crate::base::error::Result;
 use crate::chat::values::PlayerId;
@@ -21,7 +22,7 @@ pub const LIVES: &[&Life] = &[
     &message::OWN_VIEW,
     &message::PURGE_ENTRY,
     &sends::PACE,
-    &sends::SPOKEN_IN,
+    &spoken::LIFE,
     &online::LIFE,
     &process::LIFE,
     &right_change::LIFE,
@@ -39,11 +40,11 @@ pub const LIVES: &[&Life] = &[
     &moderation::appeal::LIFE,
     &moderation::report::LIFE,
     &moderation::case::LIFE,
-    &moderation::audit_life::TEXT,
-    &moderation::audit_life::ALIAS,
-    &moderation::audit_life::LIFE,
-    &moderation::audit_life::SEAL,
-    &moderation::audit_life::OPEN,
+    &audit::life::TEXT,
+    &audit::life::ALIAS,
+    &audit::life::LIFE,
+    &audit::life::SEAL,
+    &audit::life::OPEN,
     &outbox::LIFE,
     &outbox::OPEN,
     &outbox::KEY,

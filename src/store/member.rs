@@ -6,11 +6,11 @@ use std::collections::HashSet;
 
 use sqlx::FromRow;
 
+use super::audit::{self, Entry};
 use super::block::block_version;
 use super::channel::Channel;
 use super::engine::sql::{Sql, Tx, by_dialect, values};
-use super::moderation::audit::{self, Entry};
-use super::moderation::in_force::sanctioned;
+use super::in_force::sanctioned;
 use super::{Db, json, right_change};
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};

@@ -25,12 +25,14 @@ use crate::filter::policy::Strictness;
 use crate::hub::Hub;
 
 pub mod announcement;
+pub mod audit;
 pub mod block;
 pub mod channel;
 pub mod create;
 pub mod device;
 mod engine;
 pub mod handover;
+pub mod in_force;
 pub mod life;
 pub mod lives;
 pub mod member;
@@ -39,6 +41,7 @@ pub mod moderation;
 pub mod online;
 pub mod outbox;
 pub mod payment;
+pub mod player;
 pub mod process;
 pub mod push_due;
 pub mod rank;
@@ -46,6 +49,7 @@ pub mod retention;
 pub mod right_change;
 pub mod schedule;
 pub mod sends;
+mod spoken;
 pub mod task_progress;
 pub mod ticket;
 mod times;
@@ -117,7 +121,7 @@ impl Db {
         let known = sends::Known::new(
             Arc::clone(&times),
             config.known_senders,
-            sends::Spoken::new(&config.retention),
+            spoken::Spoken::new(&config.retention),
         );
         let sends = writer::start(&pools, &clock, &hub, &hits, known);
         let stage = if config.is_latest() { "latest" } else { "" };

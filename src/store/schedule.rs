@@ -10,10 +10,9 @@ use super::outbox::{self, NewTask};
 use crate::base::calendar::Calendar;
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
+use crate::chat::planning::{CATCH_UP_MS, Plan};
 use crate::store::life::{Kept, Life, ROWS};
 
-/// What was missed is made good if it is no older than this.
-pub const CATCH_UP_MS: Millis = 3_600_000;
 /// Schedules that are looked at in one go.
 const BATCH: i64 = 100;
 
@@ -50,27 +49,6 @@ macro_rules! select {
             $rest
         )
     };
-}
-
-/// When something is due.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// First.
-    pub first: Millis,
-    /// Again: five fields and a zone.
-    pub again: Option<(String, String)>,
-    /// Not after this time.
-    pub until: Option<Millis>,
-}
-
-impl Plan {
-    /// The next times, so many at most.
-    pub fn times(&self, count: usize) -> Vec<Millis> {
-        let Some((cron, zone)) = &self.again else { return vec![self.first] };
-        let Ok(calendar) = Calendar::parse(cron, zone) else { return Vec::new() };
-        let times = std::iter::successors(Some(self.first), |at| calendar.next(*at));
-        times.take_while(|at| self.until.is_none_or(|until| *at <= until)).take(count).collect()
-    }
 }
 
 /// A schedule to be made.

@@ -91,6 +91,9 @@ pub trait Task: Serialize + DeserializeOwned + Send + 'static {
     /// One that its receiver takes no more, while it takes those of others, is given up before its time for those behind it.
     const GIVES_WAY: bool = true;
 
+    /// One is enqueued every hour, by whichever worker is first; it has no fields then, and its name for a key.
+    const HOURLY: bool = false;
+
     /// Tasks of one key run one after the other.
     fn key(&self) -> String;
 
@@ -115,6 +118,8 @@ pub struct Entry {
     pub in_order: bool,
     /// Is one given up early whose receiver takes those of others?
     pub gives_way: bool,
+    /// Is one enqueued every hour?
+    pub hourly: bool,
     /// Has this process all that it takes?
     pub is_set_up: fn(&App) -> bool,
     /// Reads the payload, and says the task's key.
@@ -131,6 +136,7 @@ impl Entry {
             attempts: T::ATTEMPTS,
             in_order: T::IN_ORDER,
             gives_way: T::GIVES_WAY,
+            hourly: T::HOURLY,
             is_set_up: T::is_set_up,
             check: |payload| match serde_json::from_str::<T>(payload) {
                 Ok(task) => Ok(task.key()),

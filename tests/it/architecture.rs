@@ -1,5 +1,6 @@
 //! The rules of the code's shape, held by reading it: who may know whom, and what may not be where.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -36,6 +37,7 @@ pub const FLOORS: &[&[&str]] = &[
     &["cli"],
     &["host"],
     &["controllers"],
+    &["service"],
     &["work", "api"],
     &["app"],
     &["store", "access", "wordlist"],
@@ -61,29 +63,158 @@ fn rooms_know_those_below_them_alone() {
 }
 
 /// Whoever reads one file shall not have to read another to understand either: no two need each other, not even by way of
-/// a third. A room's `mod.rs` and its files belong together, so their arrows don't count.
+/// a third. A room's `mod.rs` and its files belong together, so their arrows don't count; but what a `mod.rs` hands on stands
+/// where it is written, and whoever names a `mod.rs` as a whole may use all that it hands on.
 #[test]
 fn no_files_go_in_circles() {
     let program = program();
-    let files: Vec<Vec<String>> = program.iter().map(|(path, _)| module(path)).collect();
-    let arrows: Vec<Vec<usize>> = (0..files.len())
-        .map(|from| {
-            let used =
-                paths(&program[from].1).into_iter().filter_map(|path| target(&files, &files[from], path));
-            used.filter(|to| !files[*to].starts_with(&files[from]) && !files[from].starts_with(&files[*to]))
-                .collect()
-        })
-        .collect();
-    assert!(arrows.iter().map(Vec::len).sum::<usize>() > 300, "arrows are found at all");
-    for start in 0..files.len() {
-        let (mut seen, mut open) = (vec![false; files.len()], arrows[start].clone());
+    let arrows = Arrows::of(&program);
+    assert!(arrows.to.iter().map(Vec::len).sum::<usize>() > 500, "arrows are found at all");
+    let back = |start: usize| Some(format!("{} by {:?}", arrows.name(start), arrows.way_back(start)?));
+    let circles: Vec<String> = (0..arrows.files.len()).filter_map(back).collect();
+    assert!(circles.is_empty(), "come back to themselves:\n{}", circles.join("\n"));
+}
+
+/// The same for the parts of the store: whatever its tables need of each other goes one way.
+#[test]
+fn the_stores_parts_go_in_no_circles() {
+    let program = program();
+    let arrows = Arrows::of(&program);
+    let part = |file: usize| arrows.files[file].get(..3).filter(|part| part[1] == "store");
+    let of_parts = |from: usize| arrows.to[from].iter().filter_map(move |to| Some((part(from)?, part(*to)?)));
+    let all: BTreeSet<_> =
+        (0..arrows.files.len()).flat_map(of_parts).filter(|(from, to)| from != to).collect();
+    assert!(all.len() > 50, "arrows are found at all: {}", all.len());
+    let parts: BTreeSet<_> = all.iter().flat_map(|(from, to)| [*from, *to]).collect();
+    for start in parts {
+        let (mut seen, mut open) = (BTreeSet::new(), vec![start]);
         while let Some(at) = open.pop() {
-            assert!(at != start, "{} comes back to itself", files[start].join("::"));
-            if !std::mem::replace(&mut seen[at], true) {
-                open.extend(&arrows[at]);
+            for (_, to) in all.iter().filter(|(from, _)| *from == at) {
+                assert!(*to != start, "{start:?} comes back to itself by {at:?}");
+                if seen.insert(*to) {
+                    open.push(*to);
+                }
             }
         }
     }
+}
+
+/// A service gives values: what a request looks like is for whoever calls it.
+#[test]
+fn services_know_no_request() {
+    for (path, text) in sources("src/service") {
+        let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        for needle in ["schemars", "http::", "http_body", "crate::api", "bytes::", "Route", "Reply"] {
+            assert!(!code.contains(needle), "{needle} in {}", path.display());
+        }
+    }
+}
+
+/// A controller reads what is asked and writes what is answered: it makes no task, and asks no other controller.
+#[test]
+fn controllers_call_services() {
+    for (path, text) in sources("controllers") {
+        assert!(!text.contains("crate::work"), "a task in {}", path.display());
+        let asks = text.contains("crate::controllers::");
+        assert!(!asks, "{} asks another controller", path.display());
+    }
+    for (path, text) in sources("src/host") {
+        assert!(!text.contains("crate::controllers"), "{} reaches into a controller", path.display());
+    }
+}
+
+/// Which files need which, by what they name.
+struct Arrows {
+    files: Vec<Vec<String>>,
+    to: Vec<Vec<usize>>,
+}
+
+impl Arrows {
+    fn of(program: &[(PathBuf, String)]) -> Self {
+        let files: Vec<Vec<String>> = program.iter().map(|(path, _)| module(path)).collect();
+        let handed_on: Vec<Vec<Vec<String>>> =
+            (0..files.len()).map(|file| handed_on(&files[file], &program[file].1)).collect();
+        let to = (0..files.len()).map(|from| {
+            let code = program[from].1.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+            let named = paths(code).into_iter().map(|path| whole(&files[from], path));
+            let to = named.flat_map(|path| found(&files, &handed_on, &path));
+            let others = to
+                .filter(|to| !files[*to].starts_with(&files[from]) && !files[from].starts_with(&files[*to]));
+            others.collect()
+        });
+        let to = to.collect();
+        Self { files, to }
+    }
+
+    fn name(&self, file: usize) -> String {
+        self.files[file].join("::")
+    }
+
+    /// Files by which one comes back to itself.
+    fn way_back(&self, start: usize) -> Option<Vec<String>> {
+        let (mut before, mut open) = (BTreeMap::new(), vec![start]);
+        while let Some(at) = open.pop() {
+            for to in &self.to[at] {
+                if *to == start {
+                    let back = std::iter::successors(Some(at), |at| before.get(at).copied());
+                    return Some(back.take_while(|at| *at != start).map(|at| self.name(at)).collect());
+                }
+                if !before.contains_key(to) {
+                    before.insert(*to, at);
+                    open.push(*to);
+                }
+            }
+        }
+        None
+    }
+}
+
+/// What a file hands on: whole paths.
+fn handed_on(file: &[String], text: &str) -> Vec<Vec<String>> {
+    let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let uses = code.split(';').filter_map(|part| {
+        let (public, path) = part.split_once(" use ")?;
+        let public = public.rsplit(['}', ' ']).next().unwrap_or(public).trim();
+        (public.starts_with("pub")).then(|| path.trim().to_owned())
+    });
+    let mut found = Vec::new();
+    for path in uses.filter(|path| !path.starts_with("crate::")) {
+        let (base, names) =
+            path.split_once("::{").unwrap_or_else(|| path.rsplit_once("::").unwrap_or((&path, "")));
+        for name in names.trim_end_matches('}').split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            let parts = base.split("::").chain([name]).map(str::to_owned);
+            found.push(file.iter().cloned().chain(parts).collect());
+        }
+    }
+    found
+}
+
+/// The path from `crate` on.
+fn whole(from: &[String], path: Vec<String>) -> Vec<String> {
+    let mut whole: Vec<String> = from.to_vec();
+    for part in path {
+        match part.as_str() {
+            "crate" => whole = vec![part],
+            "super" => drop(whole.pop()),
+            _ => whole.push(part),
+        }
+    }
+    whole
+}
+
+/// The files that a path leads to: the longest beginning of it that is one, or where what it names there is written.
+fn found(files: &[Vec<String>], handed_on: &[Vec<Vec<String>>], path: &[String]) -> Vec<usize> {
+    let longest = |path: &[String]| {
+        (2..=path.len()).rev().find_map(|length| files.iter().position(|file| *file == path[..length]))
+    };
+    let Some(file) = longest(path) else { return Vec::new() };
+    let rest = &path[files[file].len()..];
+    let handed = handed_on[file].iter().filter(|handed| rest.is_empty() || handed.last() == rest.first());
+    let mut to: Vec<usize> = handed.filter_map(|handed| longest(handed)).collect();
+    if to.is_empty() || rest.is_empty() {
+        to.push(file);
+    }
+    to
 }
 
 /// `src/store/engine/mod.rs` is `crate, store, engine`.
@@ -96,19 +227,6 @@ fn module(path: &Path) -> Vec<String> {
     parts.retain(|part| part != "mod" && part != "lib");
     parts.insert(0, "crate".to_owned());
     parts
-}
-
-/// The file that a path leads to: the longest beginning of it that is one.
-fn target(files: &[Vec<String>], from: &[String], path: Vec<String>) -> Option<usize> {
-    let mut whole: Vec<String> = from.to_vec();
-    for part in path {
-        match part.as_str() {
-            "crate" => whole = vec![part],
-            "super" => drop(whole.pop()),
-            _ => whole.push(part),
-        }
-    }
-    (2..=whole.len()).rev().find_map(|length| files.iter().position(|file| *file == whole[..length]))
 }
 
 /// The paths from `crate` or `super` on that a file names, one for each name in braces.

@@ -275,6 +275,6 @@ async fn many_who_write_at_once_make_one_chain() {
     let hashes: std::collections::HashSet<_> =
         entries.iter().map(|entry| entry["hash"].to_string()).collect();
     assert_eq!((entries.len(), hashes.len()), (40, 40));
-    let verified = guildhall::store::moderation::audit::verify(&app.app.db).await.unwrap();
+    let verified = guildhall::store::audit::verify(&app.app.db).await.unwrap();
     assert_eq!((verified.sealed, verified.open, verified.fault), (40, 0, None));
 }

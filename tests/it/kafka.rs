@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use guildhall::base::clock::Clock;
 use guildhall::outside::envelope::Envelope;
+use guildhall::service::TASKS;
 use guildhall::store::outbox::{self, Listed};
 use guildhall::work::publisher;
 use guildhall::work::task::{Entry, Failure, Task};
-use guildhall::work::tasks::TASKS;
 use guildhall::work::worker::Worker;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};

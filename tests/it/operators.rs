@@ -5,8 +5,10 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use serde_json::Value;
+
 use crate::database;
-use crate::support::SECRET;
+use crate::support::{SECRET, TestApp};
 
 fn guildhall(data: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_guildhall"))
@@ -169,4 +171,33 @@ fn tasks_are_looked_for_where_the_server_keeps_them() {
         refuses(&data, &[&["task"], command.as_slice()].concat(), &[], &["guildhall.db", "GUILDHALL_DATA"]);
     }
     assert!(!data.exists(), "nothing is made");
+}
+
+#[tokio::test]
+async fn an_operator_says_something_by_the_service_that_players_use() {
+    let app = TestApp::new().await;
+    app.world("w", &["alice"]).await;
+    let url = app.app.config.database_url.as_ref().map(|url| url.expose().to_owned());
+    let database: Vec<(&str, &str)> = url.iter().map(|url| ("DATABASE_URL", url.as_str())).collect();
+    let say =
+        |arguments: &[&str]| guildhall(&app.app.config.data, &[&["say"], arguments].concat(), &database);
+    let said =
+        say(&["w", "the server restarts at noon", "--server", "--name", "The game", "--nonce", "noon"]);
+    let message: Value = serde_json::from_slice(&said.stdout).unwrap();
+    assert_eq!(message["seq"], 1, "{}", String::from_utf8_lossy(&said.stderr));
+    say(&["w", "the server restarts at noon", "--server", "--name", "The game", "--nonce", "noon"]);
+    let history = app.player("alice").history("w").await;
+    assert_eq!(history.len(), 1, "a nonce is a message once");
+    assert_eq!(history[0]["sender"]["name"], "The game");
+    // The same rules hold as for anybody who sends.
+    for (arguments, expected) in [
+        (&["w", "hello", "--player", "bob"][..], "join the channel first"),
+        (&["nowhere", "hello", "--server"], "no such channel"),
+        (&["w", "", "--server"], "the text"),
+        (&["w", "hello"], "--player"),
+    ] {
+        let output = say(arguments);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && told.contains(expected), "{arguments:?}: {told}");
+    }
 }

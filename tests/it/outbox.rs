@@ -5,10 +5,10 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use guildhall::service::TASKS;
 use guildhall::store::Db;
 use guildhall::store::handover::{self, note_published, take_unpublished};
 use guildhall::store::outbox::{self, End, Lane, Wanted, Which, enqueue_once, find};
-use guildhall::work::tasks::TASKS;
 use guildhall::work::worker::{WorkTime, Worker};
 use serde_json::{Value, json};
 use tokio::sync::watch;

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use guildhall::api::action::Entry;
 use guildhall::api::action::Verb;
 use guildhall::controllers::ACTIONS;
-use guildhall::work::tasks::TASKS;
+use guildhall::service::TASKS;
 use http::Request;
 use http_body_util::Full;
 use schemars::SchemaGenerator;

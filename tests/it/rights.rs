@@ -185,8 +185,8 @@ async fn the_audits_chain_stays_whole_when_somebody_is_forgotten() {
     let app = app().await;
     live(&app).await;
     begin(&app, "/player/erase").await;
-    guildhall::store::moderation::audit::seal(&app.app.db).await.unwrap();
-    let verified = guildhall::store::moderation::audit::verify(&app.app.db).await.unwrap();
+    guildhall::store::audit::seal(&app.app.db).await.unwrap();
+    let verified = guildhall::store::audit::verify(&app.app.db).await.unwrap();
     assert_eq!((verified.fault, verified.open), (None, 0));
     let entries = app.moderator("mod").get("/audit/list?limit=100").await.data()["entries"].clone();
     assert!(!entries.to_string().contains(NAME));

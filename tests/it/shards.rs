@@ -59,7 +59,7 @@ const KEYLESS: &[(&str, usize)] = &[
     ("message/page.rs", 3),
     ("message/purge.rs", 1),
     ("message/recent.rs", 1),
-    ("moderation/erase.rs", 5),
+    ("player/erase.rs", 5),
     ("moderation/record.rs", 2),
     ("online.rs", 2),
     ("push_due.rs", 7),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use guildhall::app::App;
 use guildhall::base::clock::Clock;
 use guildhall::config::Config;
+use guildhall::service::TASKS;
 use guildhall::store::{handover, outbox};
-use guildhall::work::tasks::TASKS;
 use guildhall::work::worker::{WorkTime, Worker};
 
 use serde_json::json;

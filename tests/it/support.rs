@@ -12,7 +12,7 @@ use guildhall::chat::identity::Scope;
 use guildhall::chat::values::{Level, PlayerId};
 use guildhall::config::{Config, Secret};
 use guildhall::controllers::ACTIONS;
-use guildhall::work::tasks::TASKS;
+use guildhall::service::TASKS;
 use guildhall::work::worker::{WorkTime, Worker};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full};

@@ -199,7 +199,7 @@ async fn one_channels_events_come_in_order_and_a_dead_one_stops_nobody() {
         app.player("alice").say("world", &format!("{n}")).await;
     }
     receiver.status.store(410, Ordering::SeqCst);
-    let worker = Worker::new(Arc::clone(&app.app), guildhall::work::tasks::TASKS);
+    let worker = Worker::new(Arc::clone(&app.app), guildhall::service::TASKS);
     let first = lease(&app, "webhook.v1", 0).await;
     assert_eq!(first.len(), 1, "one key");
     assert!(first[0].tasks.len() > 1, "several of its tasks, in their order");
@@ -248,7 +248,7 @@ impl Task for Moody {
     }
 }
 
-const MOODS: &[Entry] = &[Entry::of::<Moody>(), Entry::of::<guildhall::work::tasks::retention::Retention>()];
+const MOODS: &[Entry] = &[Entry::of::<Moody>(), Entry::of::<guildhall::service::retention::Retention>()];
 
 #[tokio::test]
 async fn poison_stops_nothing() {

@@ -4,15 +4,14 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use crate::base::error::{Error, Result};
+use crate::base::error::Result;
 use crate::chat::identity::Identity;
 use crate::host::live::frame::Push;
 use crate::store::channel::Channel;
-use crate::store::message::{Kept, OwnView, Viewer};
+use crate::store::message::{self, Glance, Kept, MessageKind, OwnView, Viewer};
 
 /// Entries of a channel that are kept, and that are read behind them at one time.
 const TAIL: usize = 64;
@@ -87,37 +86,40 @@ impl Passing {
     }
 }
 
-/// What an entry's JSON says of its place.
-#[derive(Deserialize)]
-pub(super) struct Numbered {
+/// Where an entry stands, and what it is about.
+pub(super) struct Place {
     pub(super) seq: i64,
-    #[serde(rename = "ref")]
     reference: Option<i64>,
-    /// One that a later version knows is no fault.
-    kind: String,
+    /// None for one that a later version knows.
+    kind: Option<MessageKind>,
+}
+
+impl Place {
+    fn of(entry: &str) -> Result<Self> {
+        let Glance { seq, reference, kind, .. } = Glance::of(entry)?;
+        Ok(Self { seq, reference, kind })
+    }
 }
 
 /// An entry that is to be kept.
 pub(super) struct Entry {
-    place: Numbered,
+    place: Place,
     kept: Kept,
 }
 
 /// The entries of a list; `own` says what one player sees in place of some.
 pub(super) fn entries(list: &str, mut own: impl FnMut(i64) -> Option<OwnView>) -> Result<Vec<Entry>> {
-    let entries: Vec<&RawValue> = serde_json::from_str(list).map_err(Error::internal)?;
     let entry = |entry: &&RawValue| {
-        let read = |json| serde_json::from_str::<Numbered>(json).map_err(Error::internal);
-        let mut place = read(entry.get())?;
+        let mut place = Place::of(entry.get())?;
         let own = own(place.seq);
         // What somebody took back of what only they see is changed in the tail too.
         if let Some(own) = &own {
-            place.reference = place.reference.or(read(own.shown())?.reference);
+            place.reference = place.reference.or(Place::of(own.shown())?.reference);
         }
         let kept = Kept::new(entry.get().into(), own)?;
         Ok(Entry { place, kept })
     };
-    entries.iter().map(entry).collect()
+    message::entries(list)?.iter().map(entry).collect()
 }
 
 impl State {
@@ -173,12 +175,12 @@ impl State {
         if !goes_on || self.channel.epoch != channel.epoch {
             self.drop_front(i64::MAX);
         }
-        for Entry { place: Numbered { seq, reference, kind }, kept } in entries {
+        for Entry { place: Place { seq, reference, kind }, kept } in entries {
             // What is kept of the entry that this one changes is old: whoever still wants it reads the store.
             if let Some(changed) = reference {
                 self.drop_front(changed);
             }
-            if kind == "purge" {
+            if kind == Some(MessageKind::Purge) {
                 self.drop_front(i64::MAX);
             }
             self.bytes += kept.json().len();

@@ -15,13 +15,13 @@ use crate::app::App;
 use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
 use crate::chat::values::{ChannelId, Kind};
-use crate::controllers::message::{SyncCursor, SyncedChannel, news};
 use crate::host::feed::{self, Behind, Feed};
 use crate::host::shared::{Shared, Unsent};
 use crate::hub::{Hub, Watch};
+use crate::service::message::{ChannelNews, Position, news};
 use crate::store::block::{self, Blocks};
+use crate::store::in_force::Bans;
 use crate::store::message::Viewer;
-use crate::store::moderation::in_force::Bans;
 use crate::store::{channel, member};
 
 /// Channels that one socket follows.
@@ -224,7 +224,7 @@ impl Following {
                     place.after = reached;
                     frames.push(News { frame, heard: Some(heard) });
                 }
-                Behind::Further => further.push(SyncCursor::new(id, place.after, place.epoch.as_deref())?),
+                Behind::Further => further.push(Position::new(id, place.after, place.epoch.as_deref())?),
             }
             if let Some(place) = self.cursors.get_mut(id) {
                 let (passing, passed) = place.share.passed_since(place.passed, &self.viewer);
@@ -245,7 +245,7 @@ impl Following {
             Err(error) => tracing::debug!(error = error.for_log(), "what is further back can't be read now"),
         }
         for name in &some {
-            let is_behind = further.iter().any(|cursor| **name == Feed::name(cursor.channel()));
+            let is_behind = further.iter().any(|position| **name == Feed::name(position.channel.as_str()));
             if !is_behind {
                 self.due.remove(name);
             }
@@ -257,14 +257,14 @@ impl Following {
     async fn look_further(
         &self,
         who: &Identity,
-        cursors: &[SyncCursor],
+        positions: &[Position],
         shared: &Shared,
-    ) -> Result<(Vec<SyncedChannel>, Unsent)> {
-        if cursors.is_empty() {
+    ) -> Result<(Vec<ChannelNews>, Unsent)> {
+        if positions.is_empty() {
             return Ok((Vec::new(), None));
         }
         let hub = Arc::clone(self.app.db.hub());
-        let channels = hub.look(news(&self.app, who, cursors, PAGE)).await?;
+        let channels = hub.look(news(&self.app, who, positions, PAGE)).await?;
         let bytes: usize = channels.iter().map(|channel| channel.messages.as_str().len()).sum();
         // Once as a frame, and once in the socket's buffer.
         let held = shared.unsent(bytes * 2).ok_or(Error::Unavailable("too much is unread"))?;
@@ -272,7 +272,7 @@ impl Following {
     }
 
     /// Moves a cursor over what was read for it. It stays due until the store has nothing more.
-    fn take(&mut self, channel: &SyncedChannel) -> Result<Option<Utf8Bytes>> {
+    fn take(&mut self, channel: &ChannelNews) -> Result<Option<Utf8Bytes>> {
         let id = channel.channel.as_str();
         if channel.error.is_some() {
             self.forget(id);
@@ -283,7 +283,7 @@ impl Following {
             return Ok(None);
         }
         if let Some(place) = self.cursors.get_mut(id) {
-            (place.after, place.epoch) = (channel.reached(), channel.epoch.clone());
+            (place.after, place.epoch) = (channel.reached, channel.epoch.clone());
         }
         let (epoch, reset, first_seq) = (channel.epoch.as_deref(), channel.reset, channel.first_seq);
         text(&Push::Messages { channel: id, epoch, reset, first_seq, messages: &channel.messages }).map(Some)

@@ -38,6 +38,19 @@ pub enum Provider {
     Standard,
 }
 
+impl Provider {
+    /// Its name, as it is stored and told.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stripe => "stripe",
+            Self::Wechat => "wechat",
+            Self::Apple => "apple",
+            Self::Google => "google",
+            Self::Standard => "standard",
+        }
+    }
+}
+
 /// A callback as it came.
 #[derive(Clone, Copy)]
 pub struct Callback<'a> {

@@ -5,7 +5,7 @@ use crate::base::error::Result;
 use crate::config::Config;
 use crate::store::engine::sql::values;
 use crate::store::life::{Erased, Exported, Kept, Life, NOBODYS, ROWS};
-use crate::store::{Db, sends};
+use crate::store::{Db, spoken};
 
 /// Channels of a kind that one step looks at.
 const CHANNELS: i64 = 20;
@@ -16,8 +16,8 @@ pub(in crate::store) const LIFE: Life = Life {
     kept: Kept::Swept("as long as `GUILDHALL_RETENTION` says of their kind", |db, config, now| {
         Box::pin(forget_outlived(db, config, now))
     }),
-    exported: Exported::Apart("page by page: moderation::export"),
-    erased: &[Erased::Apart("emptied, a few at a time: moderation::erase")],
+    exported: Exported::Apart("page by page: player::export"),
+    erased: &[Erased::Apart("emptied, a few at a time: player::erase")],
     stays: &[],
 };
 
@@ -38,7 +38,7 @@ pub(in crate::store) const MENTIONED_IN: Life = Life {
     table: "mentioned_in",
     kept: Kept::Until("as long as the message"),
     exported: Exported::No("it is in the message"),
-    erased: &[Erased::Apart("with the names in the messages: moderation::erase")],
+    erased: &[Erased::Apart("with the names in the messages: player::erase")],
     stays: &[],
 };
 
@@ -112,7 +112,7 @@ async fn delete_outlived(db: &Db, channel_key: i64, before: Millis, batch: i64) 
     let oldest: Option<(Millis,)> = tx.optional(OLDEST, values![channel_key, first]).await?;
     let oldest = oldest.map(|(sent_at,)| sent_at);
     // Where nothing is left, nobody has anything there: no process believes longer than that what it wrote (`Spoken`).
-    let silent = oldest.map_or(Millis::MAX, |at| at - sends::SPOKEN_WITHIN_MS);
+    let silent = oldest.map_or(Millis::MAX, |at| at - spoken::WITHIN_MS);
     let forgotten = tx.execute(FORGET, values![channel_key, silent, batch]).await?;
     // Looked at again until all are forgotten. Also where nothing is that old: what was noted was too early, and is right now.
     if oldest.is_some() || forgotten < batch.unsigned_abs() {

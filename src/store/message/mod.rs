@@ -20,6 +20,7 @@ mod page;
 mod purge;
 mod recall;
 mod recent;
+mod stored;
 mod view;
 
 pub(super) use hide::{hide, unhide};
@@ -29,6 +30,9 @@ pub use purge::{Purge, Purged, next_to_purge, purge_some, tell_purge};
 pub use recall::recall;
 pub(super) use recall::{entry_of, take_back};
 pub use recent::recent_texts;
+pub use stored::entries;
+pub use stored::{Glance, Stored};
+pub(super) use stored::{Numbered, Pieces};
 mod life;
 
 pub(super) use life::{LIFE, MENTION, MENTIONED_IN, OWN_VIEW, PURGE_ENTRY};
@@ -57,6 +61,37 @@ pub enum MessageKind {
 }
 
 impl MessageKind {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Self::Text,
+        Self::System,
+        Self::Recall,
+        Self::Recalled,
+        Self::Hidden,
+        Self::Hide,
+        Self::Unhide,
+        Self::Purge,
+    ];
+
+    /// The word in entries.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::System => "system",
+            Self::Recall => "recall",
+            Self::Recalled => "recalled",
+            Self::Hidden => "hidden",
+            Self::Hide => "hide",
+            Self::Unhide => "unhide",
+            Self::Purge => "purge",
+        }
+    }
+
+    /// The kind of this word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.as_str() == word)
+    }
+
     /// How an entry of this kind is told apart in the database; none for what was said, and for a recall.
     const fn change(self) -> Option<&'static str> {
         match self {
@@ -175,73 +210,6 @@ impl Message {
 pub(super) struct Written<'a> {
     pub(super) text: &'a str,
     pub(super) payload: Option<&'a RawValue>,
-}
-
-/// JSON that is stored as it is served: a message, or a list of messages.
-#[derive(Clone, Debug, Serialize)]
-#[serde(transparent)]
-pub struct Stored(Box<RawValue>);
-
-/// What is looked at of a message where only its number counts.
-#[derive(Deserialize)]
-struct Numbered {
-    seq: i64,
-}
-
-impl Stored {
-    /// Its number.
-    ///
-    /// # Errors
-    /// It has none.
-    pub fn seq(&self) -> Result<i64> {
-        serde_json::from_str(self.0.get()).map(|Numbered { seq }| seq).map_err(Error::internal)
-    }
-
-    /// Messages joined by commas, as a list.
-    fn list(joined: Option<String>) -> Result<Self> {
-        Self::one(format!("[{}]", joined.unwrap_or_default()))
-    }
-
-    pub(super) fn one(json: String) -> Result<Self> {
-        RawValue::from_string(json).map(Self).map_err(Error::internal)
-    }
-
-    /// As many messages from the front as fit into so many bytes, and whether that is all of them.
-    ///
-    /// # Errors
-    /// It is no list.
-    pub fn within(self, bytes: usize) -> Result<(Self, bool)> {
-        if self.0.get().len() <= bytes || self.0.get() == "[]" {
-            return Ok((self, true));
-        }
-        let messages: Vec<&RawValue> = serde_json::from_str(self.0.get()).map_err(Error::internal)?;
-        let mut length = 2;
-        let fitting = messages.iter().take_while(|message| {
-            length += message.get().len() + 1;
-            length <= bytes
-        });
-        let fitting: Vec<&&RawValue> = fitting.collect();
-        Ok((Self::one(json(&fitting)?)?, fitting.len() == messages.len()))
-    }
-
-    /// The number of the last one, if this is a list of some.
-    ///
-    /// # Errors
-    /// It is none.
-    pub fn last_seq(&self) -> Result<Option<i64>> {
-        let messages: Vec<Numbered> = serde_json::from_str(self.0.get()).map_err(Error::internal)?;
-        Ok(messages.last().map(|message| message.seq))
-    }
-
-    /// No messages.
-    pub fn none() -> Self {
-        Self(RawValue::from_string("[]".to_owned()).expect("this is JSON"))
-    }
-
-    /// The JSON text.
-    pub fn as_str(&self) -> &str {
-        self.0.get()
-    }
 }
 
 /// The messages of one range in each of several channels, by their keys: a list each, in the order asked, each ascending.

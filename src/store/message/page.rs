@@ -11,14 +11,15 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use super::Stored;
-use super::view::{Viewer, is_veiled, seen};
+use super::stored::may_have_views;
+use super::view::{Viewer, seen};
 use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
 use crate::chat::values::{ChannelId, Kind, MAX_EXACT};
 use crate::store::Db;
 use crate::store::block::block_version;
 use crate::store::engine::sql::{Sql, by_dialect, values};
-use crate::store::moderation::in_force::{Bans, sanctioned};
+use crate::store::in_force::{Bans, sanctioned};
 
 /// What kept pages may take in all.
 const BYTES: u64 = 16 << 20;
@@ -176,7 +177,7 @@ pub async fn page(db: &Db, id: &ChannelId, caller: &Identity, which: Which, limi
                 Which::Before(before) => (before - 1).min(last_seq) - limit + 1 > first_seq,
             };
             let messages = Stored::list(joined)?;
-            let veiled = is_veiled(messages.as_str());
+            let veiled = may_have_views(messages.as_str());
             let page = Page { messages, epoch, more, first_seq, veiled };
             db.pages.keep(key, last_seq, page.clone());
             page

@@ -8,9 +8,9 @@ use super::{Message, MessageKind, Sender, Stored};
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
+use crate::store::audit::{self, Entry};
 use crate::store::channel::Channel;
 use crate::store::engine::sql::{Tx, values};
-use crate::store::moderation::audit::{self, Entry};
 use crate::store::{Db, json};
 
 /// A message that somebody said, with what became of it.

@@ -8,13 +8,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
-use super::{Message, MessageKind, Sender, Stored};
-use crate::base::clock::Millis;
-use crate::base::error::{Error, Result};
-use crate::chat::identity::{Identity, Scope};
+use super::stored::{may_have_views, senders};
+use super::{Glance, Message, MessageKind, Sender, Stored};
+use crate::base::error::Result;
+use crate::chat::identity::Identity;
 use crate::store::block::{self, Blocks};
 use crate::store::engine::sql::{Sql, by_dialect, values};
 use crate::store::{Db, json};
@@ -56,14 +53,14 @@ impl Viewer {
         if let Some(own) = own.filter(|own| *own.player == *self.key) {
             return Ok(Some(own.shown.to_string()));
         }
-        if entry.sender.scope.is_some() || !self.blocks.has(entry.sender.id) {
+        if entry.sender.scope.is_some() || !self.blocks.has(&entry.sender.id) {
             return Ok(None);
         }
         // That something is taken back is told all the same.
-        let is_recall = entry.kind == "recall";
+        let is_recall = entry.kind == Some(MessageKind::Recall);
         let kind = if is_recall { MessageKind::Recall } else { MessageKind::Hidden };
         let reference = entry.reference.filter(|_| is_recall);
-        super::json(&entry.without_content(kind, reference)).map(Some)
+        json(&without_content(entry, kind, reference)).map(Some)
     }
 }
 
@@ -84,70 +81,19 @@ impl OwnView {
 /// Own views, by the channel's key and the entry's number.
 pub(super) type OwnViews = HashMap<(i64, i64), OwnView>;
 
-/// What is looked at of an entry. Its kind may be one that a later version knows.
-#[derive(Deserialize)]
-struct Glance<'a> {
-    channel: &'a str,
-    seq: i64,
-    kind: &'a str,
-    #[serde(borrow)]
-    sender: GlanceOfSender<'a>,
-    sent_at: Millis,
-    #[serde(rename = "ref")]
-    reference: Option<i64>,
-}
-
-#[derive(Deserialize)]
-struct GlanceOfSender<'a> {
-    id: &'a str,
-    #[serde(default)]
-    scope: Option<Scope>,
-}
-
-impl<'a> Glance<'a> {
-    fn of(json: &'a str) -> Result<Self> {
-        serde_json::from_str(json).map_err(Error::internal)
-    }
-
-    /// May somebody see it otherwise? The entry that tells of hiding looks like what it hides to whom it is about.
-    fn is_veiled(&self) -> bool {
-        matches!(self.kind, "hidden" | "hide")
-    }
-
-    fn without_content(&self, kind: MessageKind, reference: Option<i64>) -> Message {
-        Message {
-            channel: self.channel.to_owned(),
-            seq: self.seq,
-            kind,
-            sender: Sender::nobody(),
-            text: String::new(),
-            payload: None,
-            mentions: Vec::new(),
-            sent_at: self.sent_at,
-            reference,
-            masked: false,
-        }
-    }
-}
-
-/// May there be something that somebody sees otherwise?
-pub(super) fn is_veiled(entries: &str) -> bool {
-    // In a string, quotes are escaped; in a payload it costs a look in vain.
-    entries.contains(r#""kind":"hid"#)
-}
-
-impl Stored {
-    /// Its entries, whether it is a list or one of them.
-    fn entries(&self) -> Result<Vec<&RawValue>> {
-        if self.is_list() {
-            serde_json::from_str(self.as_str()).map_err(Error::internal)
-        } else {
-            Ok(vec![&self.0])
-        }
-    }
-
-    fn is_list(&self) -> bool {
-        self.as_str().starts_with('[')
+/// An entry without what was said: `hidden`, or that something was taken back.
+fn without_content(entry: &Glance<'_>, kind: MessageKind, reference: Option<i64>) -> Message {
+    Message {
+        channel: entry.channel.clone().into_owned(),
+        seq: entry.seq,
+        kind,
+        sender: Sender::nobody(),
+        text: String::new(),
+        payload: None,
+        mentions: Vec::new(),
+        sent_at: entry.sent_at,
+        reference,
+        masked: false,
     }
 }
 
@@ -163,10 +109,10 @@ pub async fn own_views(db: &Db, lists: impl Iterator<Item = (i64, &Stored)>) -> 
          JOIN own_view o ON o.channel_key = (j.value ->> 0)::bigint AND o.seq = (j.value ->> 1)::bigint",
     );
     let mut wanted = Vec::new();
-    for (key, list) in lists.filter(|(_, list)| is_veiled(list.as_str())) {
+    for (key, list) in lists.filter(|(_, list)| may_have_views(list.as_str())) {
         for entry in list.entries()? {
             let entry = Glance::of(entry.get())?;
-            wanted.extend(entry.is_veiled().then_some((key, entry.seq)));
+            wanted.extend(entry.has_views().then_some((key, entry.seq)));
         }
     }
     if wanted.is_empty() {
@@ -186,7 +132,7 @@ pub async fn own_views(db: &Db, lists: impl Iterator<Item = (i64, &Stored)>) -> 
 pub async fn seen(db: &Db, viewer: &Viewer, lists: Vec<(i64, Stored)>) -> Result<Vec<Stored>> {
     let own = own_views(db, lists.iter().map(|(key, list)| (*key, list))).await?;
     let seen = |(key, list): (i64, Stored)| {
-        if !is_veiled(list.as_str()) && !viewer.blocks.are_in(list.as_str()) {
+        if !may_have_views(list.as_str()) && !senders(list.as_str()).any(|id| viewer.blocks.has(id)) {
             return Ok(list);
         }
         let mut seen = Vec::new();
@@ -216,7 +162,7 @@ impl Kept {
     /// It is none.
     pub fn new(json: Arc<str>, own: Option<OwnView>) -> Result<Self> {
         let Glance { sender, .. } = Glance::of(&json)?;
-        let sender = sender.scope.is_none().then(|| sender.id.into());
+        let sender = sender.scope.is_none().then(|| (*sender.id).into());
         Ok(Self { json, sender, own })
     }
 

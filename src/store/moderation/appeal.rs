@@ -6,12 +6,12 @@ use serde_json::json;
 use sqlx::FromRow;
 
 use super::By;
-use super::audit::{self, Entry};
 use super::sanction;
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 use crate::base::random;
 use crate::store::Db;
+use crate::store::audit::{self, Entry};
 use crate::store::engine::sql::values;
 use crate::store::life::{Erased, Exported, Kept, Life};
 use crate::store::outbox::{self, NewTask};

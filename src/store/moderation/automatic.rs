@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::audit::{self, Entry};
 use super::case::{self, About};
 use crate::base::error::Result;
 use crate::chat::identity::Identity;
+use crate::store::audit::{self, Entry};
 use crate::store::channel::Channel;
 use crate::store::{Db, message};
 

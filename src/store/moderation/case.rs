@@ -349,7 +349,7 @@ pub(in crate::store) const LIFE: Life = Life {
                  subject = CASE subject WHEN 'player ' || $1 THEN 'player ' || $2 ELSE subject END
              WHERE id IN (SELECT id FROM report_case WHERE player_id = $1 ORDER BY id LIMIT $3)",
         ),
-        Erased::Apart("evidence is renamed, case by case: moderation::erase"),
+        Erased::Apart("evidence is renamed, case by case: player::erase"),
     ],
     stays: &[("claimed_by", "staff, not a player"), ("decided_by", "staff, not a player")],
 };

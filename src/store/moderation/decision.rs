@@ -3,12 +3,12 @@
 use serde_json::json;
 
 use super::By;
-use super::audit::{self, Entry};
 use super::case::{self, Case};
 use super::sanction::{self, Given, NewSanction};
 use crate::base::clock::Millis;
 use crate::base::error::Result;
 use crate::chat::reports::Decision;
+use crate::store::audit::{self, Entry};
 use crate::store::channel::Channel;
 use crate::store::engine::sql::values;
 use crate::store::outbox::{self, NewTask};

@@ -1,7 +1,7 @@
 //! What moderators decide, and on what: a `report` opens a `case`, a case ends with a `decision`, which may be a
-//! `sanction`, which is `in_force` for a while and may meet an `appeal`; and the `audit` of all that.
+//! `sanction`, which may meet an `appeal`.
 //! `original` shows what was really said, `record` what is known of a player, and a `purge` takes back all that they said.
-//! `automatic` is what the program does by itself. `export` and `erase` are players' rights.
+//! `automatic` is what the program does by itself.
 //!
 //! Whatever changes something about a player writes its row of the audit in the same transaction, and the task that
 //! tells the player.
@@ -9,14 +9,9 @@
 use crate::chat::identity::Identity;
 
 pub mod appeal;
-pub mod audit;
-pub(in crate::store) mod audit_life;
 pub mod automatic;
 pub mod case;
 pub mod decision;
-pub mod erase;
-pub mod export;
-pub mod in_force;
 pub mod original;
 pub mod record;
 pub mod refusal;

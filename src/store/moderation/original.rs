@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::audit::{self, Entry};
 use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
 use crate::store::Db;
+use crate::store::audit::{self, Entry};
 use crate::store::channel::Channel;
 use crate::store::engine::sql::values;
 

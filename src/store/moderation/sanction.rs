@@ -6,7 +6,6 @@ use sha2::{Digest, Sha256};
 use sqlx::FromRow;
 
 use super::By;
-use super::audit::{self, Entry};
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 use crate::base::random;
@@ -14,6 +13,7 @@ use crate::chat::identity::Identity;
 use crate::chat::sanctions::SanctionKind;
 use crate::chat::values::PlayerId;
 use crate::hub::Hub;
+use crate::store::audit::{self, Entry};
 use crate::store::engine::sql::{Tx, values};
 use crate::store::life::{Erased, Exported, Kept, Life};
 use crate::store::outbox::{self, NewTask};

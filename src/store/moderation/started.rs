@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::audit::{self, Entry};
 use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
 use crate::store::Db;
+use crate::store::audit::{self, Entry};
 use crate::store::outbox::{self, NewTask};
 
 /// Work that is to begin.

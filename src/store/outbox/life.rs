@@ -7,7 +7,7 @@ pub(in crate::store) const LIFE: Life = Life {
     table: "outbox",
     kept: Kept::Until("until they are done, or given up; what nobody could run `GUILDHALL_TASK_UNRUNNABLE`"),
     exported: NOBODYS,
-    erased: &[Erased::Apart("what the program was to do about them: moderation::erase")],
+    erased: &[Erased::Apart("what the program was to do about them: player::erase")],
     stays: &[],
 };
 
@@ -25,7 +25,7 @@ pub(in crate::store) const KEY: Life = Life {
     table: "outbox_key",
     kept: Kept::Until("as long as the tasks"),
     exported: NOBODYS,
-    erased: &[Erased::Apart("with the tasks: moderation::erase")],
+    erased: &[Erased::Apart("with the tasks: player::erase")],
     stays: &[],
 };
 
@@ -34,7 +34,7 @@ pub(in crate::store) const DEAD: Life = Life {
     table: "outbox_dead",
     kept: Kept::Until("until an operator runs or drops them"),
     exported: NOBODYS,
-    erased: &[Erased::Apart("with the tasks: moderation::erase")],
+    erased: &[Erased::Apart("with the tasks: player::erase")],
     stays: &[],
 };
 

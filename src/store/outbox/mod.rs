@@ -9,7 +9,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 use sqlx::FromRow;
 
-use super::sends::Numbered;
+use super::message::Numbered;
 use crate::base::clock::Millis;
 use crate::base::random;
 use crate::outside::envelope::Envelope;

@@ -10,7 +10,6 @@ use serde_json::value::RawValue;
 
 use super::draft::{Draft, Earlier, Pending, digest, nonce_conflict};
 use super::facts::{Facts, Pace, Rules};
-use super::spoken::Spoken;
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 use crate::chat::identity::Scope;
@@ -18,8 +17,9 @@ use crate::chat::payload::Payload;
 use crate::chat::speaking::{self, Heard, Refusal, may_speak};
 use crate::chat::values::PlayerId;
 use crate::store::channel::stored_settings;
-use crate::store::message::{Message, Sender, Stored, Written};
-use crate::store::moderation::in_force;
+use crate::store::in_force;
+use crate::store::message::{Message, Numbered, Pieces, Sender, Stored, Written};
+use crate::store::spoken::Spoken;
 use crate::store::{json, outbox};
 
 /// What came of a send.
@@ -134,9 +134,9 @@ impl<'a> Batch<'a> {
         }
         let message = message(draft)?;
         let (shown, own) = if hidden {
-            (Pieces::of_message(&message.clone().hidden())?, Some(Pieces::of_message(&message)?))
+            (Pieces::of(&message.clone().hidden())?, Some(Pieces::of(&message)?))
         } else {
-            (Pieces::of_message(&message)?, None)
+            (Pieces::of(&message)?, None)
         };
         self.rows.push(MessageRow {
             n,
@@ -271,40 +271,4 @@ fn message(draft: &Draft) -> Result<Message> {
         reference: None,
         masked: draft.shown.masked,
     })
-}
-
-/// A message's JSON with places for its number and its time, which the commit gives.
-#[derive(Serialize)]
-pub(in crate::store) struct Pieces {
-    pub(in crate::store) head: String,
-    pub(in crate::store) middle: String,
-    pub(in crate::store) tail: String,
-}
-
-/// What the commit gave a row.
-#[derive(Clone, Copy)]
-pub(in crate::store) struct Numbered {
-    pub(in crate::store) seq: i64,
-    pub(in crate::store) at: Millis,
-}
-
-impl Pieces {
-    fn of_message(message: &Message) -> Result<Self> {
-        Self::of(&json(message)?).ok_or_else(|| Error::internal("a message has a number and a time"))
-    }
-
-    fn of(message: &str) -> Option<Self> {
-        // No channel's id has a quote, so the first place that reads so is the number's; behind the time stands nothing of
-        // the client's, so the last place that reads so is the time's.
-        let (head, rest) = message.split_once("\"seq\":0")?;
-        let (middle, tail) = rest.rsplit_once("\"sent_at\":0")?;
-        let (head, middle) = (format!("{head}\"seq\":"), format!("{middle}\"sent_at\":"));
-        Some(Self { head, middle, tail: tail.to_owned() })
-    }
-
-    /// The whole.
-    pub(in crate::store) fn with(&self, Numbered { seq, at }: Numbered) -> String {
-        let Self { head, middle, tail } = self;
-        format!("{head}{seq}{middle}{at}{tail}")
-    }
 }

@@ -15,10 +15,10 @@ use quick_cache::sync::Cache;
 use super::decide::{Batch, Decision};
 use super::draft::Pending;
 use super::facts::{Facts, Pace, Plain};
-use super::spoken::Spoken;
 use crate::base::clock::{Clock, Millis};
 use crate::base::error::Result;
 use crate::base::lock::lock;
+use crate::store::spoken::Spoken;
 use crate::store::times::{Asking, Times};
 
 /// How long facts are asked for after what was known had proved wrong: at first, and at most.

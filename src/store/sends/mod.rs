@@ -6,7 +6,6 @@
 //! [`append`] puts a draft into the queue of the `writer`, which takes up to 64 at a time. `decide` says what becomes of
 //! each by itself; `postgres` and `sqlite` fetch the facts for that, and write what was decided; `one_pass` is how `PostgreSQL` writes most.
 
-use crate::base::clock::Millis;
 use crate::base::error::Result;
 use crate::chat::identity::Identity;
 use crate::chat::said::Said;
@@ -21,16 +20,13 @@ mod known;
 mod one_pass;
 mod postgres;
 mod rows;
-mod spoken;
 mod sqlite;
 pub(in crate::store) mod writer;
 
 use crate::store::life::{Erased, Exported, Kept, Life};
-pub(in crate::store) use decide::Numbered;
 pub use draft::Draft;
 use draft::{Earlier, Pending, digest, nonce_conflict};
 pub(in crate::store) use known::Known;
-pub(in crate::store) use spoken::Spoken;
 
 /// What came of a send.
 #[derive(Debug)]
@@ -91,21 +87,5 @@ pub(super) const PACE: Life = Life {
     kept: Kept::Until("until the player is forgotten"),
     exported: Exported::No("times of the last few sends"),
     erased: &[Erased::By("DELETE FROM pace WHERE player_id = $1")],
-    stays: &[],
-};
-
-/// A row of `spoken_in` tells of the last time, or of one so long before: it is written anew once a day, and a process
-/// believes for an hour that it has been.
-pub(super) const SPOKEN_WITHIN_MS: Millis = 86_400_000 + spoken::AGAIN_MS;
-
-/// What becomes of where a player has spoken.
-pub(super) const SPOKEN_IN: Life = Life {
-    table: "spoken_in",
-    kept: Kept::Until("until the channel keeps nothing of theirs any more, or the player is forgotten"),
-    exported: Exported::No("told by the messages"),
-    erased: &[Erased::Some(
-        "DELETE FROM spoken_in WHERE player_id = $1 AND channel_key IN
-         (SELECT channel_key FROM spoken_in WHERE player_id = $1 ORDER BY channel_key LIMIT $2)",
-    )],
     stays: &[],
 };

@@ -12,10 +12,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use super::decide::{Batch, MessageRow, Numbered};
+use super::decide::{Batch, MessageRow};
 use crate::base::error::Result;
 use crate::chat::values::PlayerId;
 use crate::store::json;
+use crate::store::message::Numbered;
 
 /// The parts that a batch may need, as bits.
 const PACED: usize = 1;

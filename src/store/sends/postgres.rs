@@ -8,7 +8,7 @@
 
 use sqlx::PgConnection;
 
-use super::decide::{Batch, Decision, Numbered, Outcome};
+use super::decide::{Batch, Decision, Outcome};
 use super::draft::Pending;
 use super::facts::Facts;
 use super::known::Known;
@@ -18,7 +18,8 @@ use crate::base::error::{Error, Result};
 use crate::store::block::refused;
 use crate::store::engine::connections::Connections;
 use crate::store::engine::{Purpose, postgres};
-use crate::store::moderation::in_force::covering;
+use crate::store::in_force::covering;
+use crate::store::message::Numbered;
 use crate::store::times::Asking;
 use crate::store::{is_twin, json};
 

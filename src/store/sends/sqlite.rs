@@ -5,16 +5,17 @@ use std::collections::{BTreeSet, HashMap};
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Sqlite, SqliteConnection, SqlitePool};
 
-use super::decide::{Batch, Decision, MessageRow, Numbered, Outcome};
+use super::decide::{Batch, Decision, MessageRow, Outcome};
 use super::draft::Pending;
 use super::facts::Facts;
 use super::rows::{ForRows, for_rows, four};
-use super::spoken::Spoken;
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Result};
 use crate::store::block::refused;
 use crate::store::engine::sqlite;
-use crate::store::moderation::in_force::covering;
+use crate::store::in_force::covering;
+use crate::store::message::Numbered;
+use crate::store::spoken::Spoken;
 use crate::store::{json, outbox};
 
 pub(in crate::store) async fn commit(

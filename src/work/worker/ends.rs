@@ -71,19 +71,42 @@ pub(super) fn decide(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::App;
     use crate::config::Config;
-    use crate::work::tasks::TASKS;
+    use crate::work::task::Task;
+    use serde::{Deserialize, Serialize};
 
     const HOUR: Millis = 3_600_000;
 
+    /// A task that others wait behind, or not, and that gives way to them, or not.
+    #[derive(Serialize, Deserialize)]
+    struct Posted<const IN_ORDER: bool, const GIVES_WAY: bool>;
+
+    impl<const IN_ORDER: bool, const GIVES_WAY: bool> Task for Posted<IN_ORDER, GIVES_WAY> {
+        const NAME: &'static str = "posted.v1";
+        const ATTEMPTS: i64 = 10;
+        const IN_ORDER: bool = IN_ORDER;
+        const GIVES_WAY: bool = GIVES_WAY;
+
+        fn key(&self) -> String {
+            String::new()
+        }
+
+        async fn run(self, _: &App, _: &str) -> Result<(), Failure> {
+            Ok(())
+        }
+    }
+    const EVENT: Entry = Entry::of::<Posted<true, true>>();
+    const PAYMENT: Entry = Entry::of::<Posted<true, false>>();
+    const OUTREACH: Entry = Entry::of::<Posted<false, true>>();
+
     fn ended(
-        task: &str,
+        entry: &Entry,
         (attempt, faults): (i64, i64),
         failing_ms: Millis,
         failure: Failure,
     ) -> (&'static str, &'static str) {
         let config = Config::from_lookup(|_| None).unwrap().tasks;
-        let entry = TASKS.iter().find(|entry| entry.name == task).unwrap();
         let held_up_ms = if let Failure::Later { well_ms: Some(ms), .. } = failure { ms } else { 0 };
         let before = Before { attempt, faults, failing_ms, held_up_ms };
         let Ended { outcome, class, .. } = decide(entry, before, Err(failure), &config);
@@ -115,15 +138,15 @@ mod tests {
             ((5, 0), 11 * 60_000, away(None), ("retry", "")),
         ] {
             let said = format!("{tries:?} tries, {failing_ms} ms, {failure:?}");
-            assert_eq!(ended("webhook.v1", tries, failing_ms, failure), expected, "{said}");
+            assert_eq!(ended(&EVENT, tries, failing_ms, failure), expected, "{said}");
         }
         assert_eq!(
-            ended("payment.v1", (5, 0), 11 * 60_000, away(Some(11 * 60_000))),
+            ended(&PAYMENT, (5, 0), 11 * 60_000, away(Some(11 * 60_000))),
             ("retry", ""),
             "somebody paid for it"
         );
         assert_eq!(
-            ended("outreach.v1", (5, 0), 11 * 60_000, away(Some(11 * 60_000))),
+            ended(&OUTREACH, (5, 0), 11 * 60_000, away(Some(11 * 60_000))),
             ("retry", ""),
             "nobody waits behind it"
         );

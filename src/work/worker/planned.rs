@@ -1,4 +1,4 @@
-//! What comes due without anybody asking for it: scheduled tasks, the hourly sweep, and a word on tasks that nobody runs.
+//! What comes due without anybody asking for it: scheduled tasks, what is done every hour, and a word on tasks that nobody runs.
 
 use std::sync::atomic::Ordering;
 
@@ -8,11 +8,9 @@ use crate::base::error::Result;
 use crate::base::lock::lock;
 use crate::store::outbox;
 use crate::store::schedule;
-use crate::work::task::Task;
-use crate::work::tasks::retention::Retention;
 
-/// How often the retention sweep runs.
-const SWEEP_MS: Millis = 3_600_000;
+/// How often what is hourly is enqueued.
+const HOUR_MS: Millis = 3_600_000;
 /// How often it is looked for tasks that nobody runs, in seconds.
 const LOOK_S: Millis = 5;
 
@@ -22,7 +20,7 @@ impl Worker {
     /// # Errors
     /// The database's.
     pub async fn enqueue_due(&self) -> Result<()> {
-        self.enqueue_sweep().await?;
+        self.enqueue_hourly().await?;
         let second = self.app.clock.now() / 1_000;
         if self.looked.swap(second, Ordering::Relaxed) != second {
             schedule::fire(&self.app.db).await?;
@@ -65,15 +63,17 @@ impl Worker {
     }
 
     /// Enqueues what is done every hour, once for all workers; the newest code under test leaves it to the others.
-    async fn enqueue_sweep(&self) -> Result<()> {
+    async fn enqueue_hourly(&self) -> Result<()> {
         if self.app.config.is_latest() {
             return Ok(());
         }
-        let period = self.app.clock.now() / SWEEP_MS;
+        let period = self.app.clock.now() / HOUR_MS;
         if self.swept.load(Ordering::Relaxed) != period {
-            // The id names the hour: however many workers there are, one sweep an hour is enqueued.
-            let id = format!("{}-{period}", Retention::NAME);
-            outbox::enqueue_once(&self.app.db, &id, Retention::NAME, Retention::NAME, "{}").await?;
+            for entry in self.tasks.iter().filter(|entry| entry.hourly) {
+                // The id names the hour: however many workers there are, one an hour is enqueued.
+                let id = format!("{}-{period}", entry.name);
+                outbox::enqueue_once(&self.app.db, &id, entry.name, entry.name, "{}").await?;
+            }
             self.swept.store(period, Ordering::Relaxed);
         }
         Ok(())

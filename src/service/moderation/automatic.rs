@@ -7,12 +7,12 @@ use crate::base::error::{Error, Result};
 use crate::base::random;
 use crate::chat::identity::Identity;
 use crate::chat::sanctions::{SanctionKind, everywhere};
+use crate::service::moderation::told::{News, Told};
 use crate::store::channel::Channel;
 use crate::store::moderation::case::About;
 use crate::store::moderation::sanction::{self, NewSanction};
 use crate::store::moderation::{By, automatic, refusal, report};
 use crate::work::task;
-use crate::work::tasks::told::{News, Told};
 
 /// Refusals are counted over so long.
 const REFUSALS_MS: Millis = 600_000;

@@ -11,11 +11,11 @@ use crate::chat::payload::Payload;
 use crate::chat::reports::Decision;
 use crate::chat::sanctions::SanctionKind;
 use crate::chat::values::{ChannelId, MAX_TEXT_BYTES, Nonce, PlayerId, Text};
+use crate::service::message::system;
 use crate::store::create::{self, NewChannel};
 use crate::store::moderation::appeal::{self, Appeal};
 use crate::store::moderation::report;
 use crate::store::moderation::sanction::{self, Given};
-use crate::work::system_message;
 use crate::work::task::{Failure, Task};
 
 /// Something that a player is to be told.
@@ -71,7 +71,10 @@ impl Task for Told {
 }
 
 /// Says something to a player, in their own channel; once for a nonce.
-pub(super) async fn tell(
+///
+/// # Errors
+/// It can't be said now, or never.
+pub async fn tell(
     app: &App,
     player: &PlayerId,
     (text, payload): (String, Value),
@@ -83,7 +86,7 @@ pub(super) async fn tell(
     let text = Text::parse(short(text)).map_err(|fault| invalid(&fault))?;
     let payload: Payload = serde_json::from_str(&payload.to_string()).map_err(|fault| invalid(&fault))?;
     let nonce = Nonce::parse(nonce).map_err(|fault| invalid(&fault))?;
-    Ok(system_message::say(app, channel, text, payload, nonce).await?)
+    Ok(system::say(app, channel, text, payload, nonce).await?)
 }
 
 fn of_sanction(given: &Given, lifted: bool) -> (String, Value) {

@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 use crate::base::clock::Millis;
-use crate::chat::values::{Name, PlayerId};
+use crate::base::error::Error;
+use crate::chat::identity::{Identity, Scope};
+use crate::chat::values::{Keep, Name, PlayerId, RankValue};
 use crate::outside::webhooks::Event;
 use crate::store::rank::{self, Reported};
-use crate::work::task::{Failure, Task};
+use crate::work::task::{self, Failure, Task};
 
 /// Whose value, and on which board.
 #[derive(Debug, Serialize, Deserialize)]
@@ -29,6 +31,36 @@ struct Data<'a> {
     player: &'a str,
     value: i64,
     at: Millis,
+}
+
+/// Keeps a player's value on a board, and has it told. Players report their own, where the settings let them.
+///
+/// # Errors
+/// [`Error::Forbidden`] where nobody is told, or this caller may not report it.
+pub async fn report(
+    app: &App,
+    board: &Name,
+    (value, keep): (RankValue, Keep),
+    whose: Option<PlayerId>,
+    by: &Identity,
+) -> Result<(), Error> {
+    let forbidden = |reason, message: &str| Error::Forbidden { reason, message: message.to_owned() };
+    let Some(config) = &app.config.services.rank else {
+        return Err(forbidden("off", "ranks are told to nobody: GUILDHALL_RANK_URL is not set"));
+    };
+    let player = match (whose, by.scope == Scope::Server) {
+        (Some(player), true) => player,
+        (None, true) => return Err(Error::InvalidInput("player: the game's server says whose".to_owned())),
+        (_, false) if !config.by_players => {
+            return Err(forbidden("scope", "the game's server reports ranks"));
+        }
+        (None, false) => by.id.clone(),
+        (Some(player), false) if player == by.id => player,
+        (Some(_), false) => return Err(forbidden("not_yours", "players report their own ranks")),
+    };
+    let told = task::new(&Rank { board: board.clone(), player: player.clone() })?;
+    let whose = (board.as_str(), player.as_str());
+    rank::report(&app.db, whose, (value.get(), keep), &told, config.gather_ms).await
 }
 
 impl Task for Rank {

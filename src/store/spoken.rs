@@ -7,11 +7,12 @@ use quick_cache::sync::Cache;
 
 use crate::base::clock::Millis;
 use crate::config::Retention;
+use crate::store::life::{Erased, Exported, Kept, Life};
 
 /// Players in channels that are remembered.
 const MOST: usize = 32_768;
 /// It is written again after this, at most: the rows of a player who was erased are gone.
-pub(super) const AGAIN_MS: Millis = 3_600_000;
+const AGAIN_MS: Millis = 3_600_000;
 
 /// Which players have spoken where.
 pub(in crate::store) struct Spoken {
@@ -39,6 +40,22 @@ impl Spoken {
         }
     }
 }
+
+/// A row of `spoken_in` tells of the last time, or of one so long before: it is written anew once a day, and a process
+/// believes for an hour that it has been.
+pub(super) const WITHIN_MS: Millis = 86_400_000 + AGAIN_MS;
+
+/// What becomes of where a player has spoken.
+pub(super) const LIFE: Life = Life {
+    table: "spoken_in",
+    kept: Kept::Until("until the channel keeps nothing of theirs any more, or the player is forgotten"),
+    exported: Exported::No("told by the messages"),
+    erased: &[Erased::Some(
+        "DELETE FROM spoken_in WHERE player_id = $1 AND channel_key IN
+         (SELECT channel_key FROM spoken_in WHERE player_id = $1 ORDER BY channel_key LIMIT $2)",
+    )],
+    stays: &[],
+};
 
 #[cfg(test)]
 mod tests {

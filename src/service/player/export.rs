@@ -7,12 +7,15 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::base::clock::Millis;
-use crate::chat::values::PlayerId;
+use crate::base::error::Error;
+use crate::chat::identity::Identity;
+use crate::chat::values::{Nonce, PlayerId};
 use crate::config::Location;
 use crate::outside::objects::{Objects, When};
-use crate::store::moderation::{erase, export};
+use crate::store::moderation::started::{self, NewWork};
+use crate::store::player::{erase, export};
 use crate::store::task_progress;
-use crate::work::task::{Failure, Task};
+use crate::work::task::{self, Failure, Task};
 
 /// A part is written once it has so many bytes.
 const PART: usize = 4 << 20;
@@ -25,6 +28,28 @@ const LINK_MS: Millis = 86_400_000;
 pub struct Export {
     /// Whose data.
     pub player: PlayerId,
+}
+
+/// Begins an export, once for a nonce. Gives the task's id.
+///
+/// # Errors
+/// The database's.
+pub async fn begin(
+    app: &App,
+    player: &PlayerId,
+    nonce: Option<&Nonce>,
+    by: &Identity,
+) -> Result<String, Error> {
+    let id = task::id_of("export", by, nonce);
+    let new = NewWork {
+        action: "player.export",
+        id: &id,
+        player: player.as_str(),
+        detail: json!({}),
+        reason: None,
+    };
+    started::begin(&app.db, new, by, &task::new(&Export { player: player.clone() })?).await?;
+    Ok(id)
 }
 
 impl Task for Export {

@@ -8,17 +8,16 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::app::App;
 use crate::base::clock::Millis;
 use crate::base::error::Error;
-use crate::chat::identity::{Identity, Scope};
+use crate::chat::identity::Identity;
 use crate::chat::quiet::QuietHours;
 use crate::chat::values::{ChannelId, Kind, PlayerId};
 use crate::outside::push::{Notice, Platform, PushError, To};
 use crate::store::device::{self, Device, Said};
-use crate::store::message::{self, Which};
+use crate::store::message::{self, Glance, MessageKind, Which};
 use crate::store::push_due::{self, Due, Looked};
 use crate::store::{channel, online};
 use crate::work::task::{self, Failure, Task};
@@ -59,22 +58,6 @@ pub struct Push {
     pub shard: i64,
 }
 
-/// What is looked at of a message.
-#[derive(Deserialize)]
-struct Seen {
-    kind: String,
-    sender: Sender,
-    text: String,
-    #[serde(default)]
-    mentions: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct Sender {
-    id: String,
-    name: String,
-}
-
 impl Task for Notify {
     const NAME: &'static str = "notify.v1";
     const ATTEMPTS: i64 = 5;
@@ -91,25 +74,25 @@ impl Task for Notify {
         let Self { channel: id, seq } = self;
         let Some(channel) = channel::find(&app.db, &id, None).await? else { return Ok(()) };
         let message = message::get(&app.db, id.as_str(), seq).await?;
-        let seen: Seen =
-            serde_json::from_str(message.as_str()).map_err(|fault| Failure::GiveUp(fault.to_string()))?;
+        let seen = Glance::of(message.as_str())?;
+        let mentions = seen.mentions()?;
         let all = matches!(channel.kind(), Kind::Direct | Kind::Support);
-        let mentions = serde_json::json!(seen.mentions).to_string();
+        let named = serde_json::json!(mentions).to_string();
         let said = Said {
             channel: id.as_str(),
             channel_key: channel.key(),
             seq,
             sender: &seen.sender.id,
             all,
-            mentions: &mentions,
+            mentions: &named,
         };
         let at = app.db.now().await? + WAIT_MS;
         if matches!(channel.kind(), Kind::World | Kind::System) {
             // Very many are in it: only those who are mentioned are looked at.
             let mut wanted = Vec::new();
-            for player in seen.mentions {
+            for player in mentions {
                 if device::wants(&app.db, &said, &player).await? {
-                    wanted.push(player);
+                    wanted.push(player.into_owned());
                 }
             }
             return tell_later(app, &wanted, &said, at).await;
@@ -241,7 +224,7 @@ async fn notice(app: &App, due: &Due) -> Result<Option<Notice>, Failure> {
     let wrong = |fault: &'static str| Failure::GiveUp(fault.to_owned());
     let player = PlayerId::parse(due.player_id.as_str()).map_err(wrong)?;
     let channel = ChannelId::parse(id.as_str()).map_err(wrong)?;
-    let reader = Identity { id: player, scope: Scope::Player, ..Identity::us() };
+    let reader = Identity::player(player);
     let which = Which::Before(due.last_seq + 1);
     let page = match message::page(&app.db, &channel, &reader, which, count.min(COUNTED)).await {
         Ok(page) => page,
@@ -249,14 +232,17 @@ async fn notice(app: &App, due: &Due) -> Result<Option<Notice>, Failure> {
         Err(Error::NotFound(_) | Error::Forbidden { .. } | Error::Banned { .. }) => return Ok(None),
         Err(fault) => return Err(fault.into()),
     };
-    let entries: Vec<Value> =
-        serde_json::from_str(page.messages.as_str()).map_err(|fault| Failure::GiveUp(fault.to_string()))?;
-    let seen = entries.into_iter().filter_map(|entry| serde_json::from_value::<Seen>(entry).ok());
-    let news: Vec<Seen> = seen.filter(|seen| is_news(seen, due)).collect();
+    let mut news = Vec::new();
+    for entry in page.messages.entries()? {
+        let entry = Glance::of(entry.get())?;
+        if is_news(&entry, due)? {
+            news.push(entry);
+        }
+    }
     let Some(last) = news.last() else { return Ok(None) };
     Ok(Some(Notice {
         id: task::digest(&format!("{} {id} {}", due.player_id, due.last_seq)),
-        title: Some(last.sender.name.clone()),
+        title: Some(last.sender.name.clone().into_owned()),
         body: last.text.chars().take(BODY).collect(),
         count: news.len(),
         channel: Some(id.clone()),
@@ -265,15 +251,21 @@ async fn notice(app: &App, due: &Due) -> Result<Option<Notice>, Failure> {
 }
 
 /// Is it something that its player wants to be told?
-fn is_news(seen: &Seen, due: &Due) -> bool {
-    matches!(seen.kind.as_str(), "text" | "system")
-        && !seen.text.is_empty()
-        && seen.sender.id != due.player_id
-        && (due.notify == "all" || due.notify == "mentions" && seen.mentions.contains(&due.player_id))
+fn is_news(entry: &Glance<'_>, due: &Due) -> Result<bool, Error> {
+    let is_said =
+        matches!(entry.kind, Some(MessageKind::Text | MessageKind::System)) && !entry.text.is_empty();
+    if !is_said || entry.sender.id == due.player_id {
+        return Ok(false);
+    }
+    let is_named = || Ok(entry.mentions()?.iter().any(|named| *named == due.player_id));
+    if due.notify == "mentions" { is_named() } else { Ok(due.notify == "all") }
 }
 
 /// Tells a device, unless it is to be left alone now; one that is gone is forgotten.
-pub(super) async fn tell(app: &App, device: &Device, notice: &Notice) -> Result<(), Failure> {
+///
+/// # Errors
+/// It may work later.
+pub async fn tell(app: &App, device: &Device, notice: &Notice) -> Result<(), Failure> {
     let quiet = device.quiet.as_ref().and_then(|quiet| serde_json::from_str::<QuietHours>(quiet).ok());
     if quiet.is_some_and(|quiet| quiet.cover(app.clock.now())) {
         return Ok(());

@@ -9,11 +9,13 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::base::clock::Millis;
+use crate::base::error::Error;
 use crate::chat::identity::{Identity, Scope};
-use crate::chat::values::PlayerId;
+use crate::chat::values::{Nonce, PlayerId, Text, Time};
 use crate::store::message::{self, Purge as Emptying, Purged};
+use crate::store::moderation::started::{self, NewWork};
 use crate::store::task_progress;
-use crate::work::task::{Failure, Task};
+use crate::work::task::{self, Failure, Task};
 
 /// So many times as long as a step takes, it rests.
 const PAUSE: u32 = 3;
@@ -65,6 +67,27 @@ pub struct Purge {
     pub name: String,
 }
 
+/// Begins a purge, once for a nonce. Gives the task's id.
+///
+/// # Errors
+/// The database's.
+pub async fn begin(
+    app: &App,
+    (player, since): (&PlayerId, Time),
+    reason: &Text,
+    nonce: Option<&Nonce>,
+    by: &Identity,
+) -> Result<String, Error> {
+    let id = task::id_of("purge", by, nonce);
+    let name = app.screen(&app.blocklist.current()).name(by);
+    let since = since.get();
+    let task = Purge { player: player.clone(), since, by: by.id.clone(), scope: by.scope, name };
+    let (player, detail, reason) = (player.as_str(), json!({ "since": since }), Some(reason.as_str()));
+    let new = NewWork { action: "player.purge", id: &id, player, detail, reason };
+    started::begin(&app.db, new, by, &task::new(&task)?).await?;
+    Ok(id)
+}
+
 impl Task for Purge {
     const NAME: &'static str = "purge.v1";
     const ATTEMPTS: i64 = 10;
@@ -76,7 +99,7 @@ impl Task for Purge {
 
     async fn run(self, app: &App, id: &str) -> Result<(), Failure> {
         let Self { player, since, by, scope, name } = self;
-        let by = Identity { id: by, name, scope, ..Identity::us() };
+        let by = Identity::new(scope, by, name);
         let purge = Emptying { task: id, player: player.as_str(), since };
         let mut at = earlier(app, id).await?;
         // The channel in which an earlier try was is looked at again.

@@ -4,6 +4,8 @@
 //! row and the seal before, so whoever changes, removes or inserts a row later breaks it. People stand in rows under an
 //! alias, and free text under its digest; both can be forgotten while the chain stays whole.
 
+pub(in crate::store) mod life;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;

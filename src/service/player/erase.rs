@@ -6,10 +6,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::base::error::Error;
+use crate::base::random;
 use crate::chat::identity::Identity;
-use crate::chat::values::PlayerId;
+use crate::chat::values::{Nonce, PlayerId};
 use crate::store::message::{self, Purge};
-use crate::store::moderation::erase::{self, Erasure};
+use crate::store::moderation::started::{self, NewWork};
+use crate::store::player::erase::{self, Erasure};
 use crate::store::{channel, member, outbox, task_progress};
 use crate::work::task::{self, Failure, Task};
 
@@ -21,6 +24,25 @@ pub struct Erase {
     pub player: PlayerId,
     /// What stands in their place.
     pub pseudonym: String,
+}
+
+/// Begins to forget a player, once for a nonce. Gives the task's id.
+///
+/// # Errors
+/// The database's.
+pub async fn begin(
+    app: &App,
+    player: &PlayerId,
+    nonce: Option<&Nonce>,
+    by: &Identity,
+) -> Result<String, Error> {
+    let id = task::id_of("erase", by, nonce);
+    let pseudonym = format!("erased:{}", random::hex::<8>());
+    let new =
+        NewWork { action: "player.erase", id: &id, player: player.as_str(), detail: json!({}), reason: None };
+    let task = task::new(&Erase { player: player.clone(), pseudonym })?;
+    started::begin(&app.db, new, by, &task).await?;
+    Ok(id)
 }
 
 impl Task for Erase {

@@ -13,20 +13,86 @@ use serde_json::json;
 use crate::app::App;
 use crate::base::clock::Millis;
 use crate::base::error::Error;
-use crate::chat::announcing::Reach;
+use crate::chat::announcing::{Audience, Reach, Texts};
+use crate::chat::identity::Identity;
 use crate::chat::payload::Payload;
-use crate::chat::values::{ChannelId, Level, Name, Nonce, RecordId};
+use crate::chat::planning::When;
+use crate::chat::values::{ChannelId, Level, Name, Nonce, RecordId, ShowSeconds};
 use crate::outside::push::Notice;
-use crate::store::announcement::{self, Announcement};
+use crate::service::message::system;
+use crate::service::notify;
+use crate::store::announcement::{self, Announcement, NewAnnouncement};
 use crate::store::device::{self, Device};
+use crate::store::schedule::NewSchedule;
 use crate::store::task_progress;
-use crate::store::{online, outbox, schedule};
-use crate::work::system_message;
+use crate::store::{channel, online, outbox, schedule};
 use crate::work::task::{self, Failure, Task};
-use crate::work::tasks::notify;
 
 /// Channels that are read at one time.
 const PAGE: i64 = 50;
+
+/// An announcement to be made.
+#[derive(Debug)]
+pub struct Asked {
+    /// What is said.
+    pub texts: Texts,
+    /// To whom.
+    pub audience: Audience,
+    /// When.
+    pub when: When,
+    /// To those who are away too.
+    pub push: bool,
+    /// How long players are shown it.
+    pub show_s: ShowSeconds,
+}
+
+/// Makes an announcement, once for a nonce, with the schedule that says it.
+///
+/// # Errors
+/// There is nobody to tell, or the time never comes; the nonce stands for another one.
+pub async fn create(
+    app: &App,
+    asked: Asked,
+    nonce: Option<&Nonce>,
+    by: &Identity,
+) -> Result<Announcement, Error> {
+    let Asked { texts, audience, when, push, show_s } = asked;
+    check(app, &audience).await?;
+    let id = task::digest(&task::id_of("announcement", by, nonce));
+    let plan = when.plan(app.db.now().await?)?;
+    let asked = json!([texts, audience, when, push, show_s.get()]).to_string();
+    let announce = Announce { announcement: RecordId::parse(id.as_str()).map_err(Error::internal)? };
+    let show_ms = show_s.get() * 1_000;
+    let new = NewAnnouncement { id: &id, texts: &texts, audience: &audience, push, show_ms };
+    let (schedule, task) = (format!("announcement:{id}"), task::new(&announce)?);
+    let (by, digest) = (by.key(), task::digest(&asked));
+    let plan = NewSchedule { id: &schedule, task: &task, plan: &plan, by: &by, digest: &digest };
+    announcement::create(&app.db, new, plan).await
+}
+
+/// In how many channels an announcement would be said, up to ten thousand; none where it is shown to players.
+///
+/// # Errors
+/// There is nobody to tell.
+pub async fn reached(app: &App, audience: &Audience) -> Result<Option<i64>, Error> {
+    check(app, audience).await?;
+    match audience.reach().map_err(|fault| Error::InvalidInput(fault.to_owned()))? {
+        Reach::Channel(_) => Ok(Some(1)),
+        Reach::Kind(kind) => Ok(Some(announcement::count_channels(&app.db, kind.as_str()).await?)),
+        Reach::Players => Ok(None),
+    }
+}
+
+/// Is there somebody to tell?
+async fn check(app: &App, audience: &Audience) -> Result<(), Error> {
+    match audience.reach().map_err(|fault| Error::InvalidInput(fault.to_owned()))? {
+        Reach::Channel(id) => match channel::find(&app.db, id, None).await? {
+            Some(_) => Ok(()),
+            None => Err(Error::NotFound("channel")),
+        },
+        Reach::Kind(_) | Reach::Players => Ok(()),
+    }
+}
 
 /// Which is due.
 #[derive(Debug, Serialize, Deserialize)]
@@ -206,5 +272,5 @@ async fn say(app: &App, announcement: &Announcement, channel: &ChannelId, id: &s
     });
     let payload = payload.map_err(Error::internal)?;
     let nonce = Nonce::parse(task::digest(id)).map_err(Error::internal)?;
-    system_message::say(app, channel.clone(), text.clone(), payload, nonce).await
+    system::say(app, channel.clone(), text.clone(), payload, nonce).await
 }

@@ -13,10 +13,10 @@ use crate::app::App;
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 use crate::base::random;
+use crate::service::TASKS;
 use crate::store::life::Sweep;
 use crate::store::{lives, outbox, retention};
 use crate::work::task::{Failure, Task};
-use crate::work::tasks::TASKS;
 
 /// A run takes no longer; what it leaves is a task of its own, behind others.
 const RUN: Duration = Duration::from_secs(30);
@@ -39,6 +39,7 @@ pub struct Retention {
 impl Task for Retention {
     const NAME: &'static str = "retention.v1";
     const ATTEMPTS: i64 = 5;
+    const HOURLY: bool = true;
 
     /// One sweep at a time.
     fn key(&self) -> String {

@@ -8,12 +8,14 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::app::App;
+use crate::base::error::Error;
 use crate::chat::values::{Name, PlayerId};
 use crate::outside::calls::CallError;
+use crate::outside::payments::{Callback, Provider, Received};
 use crate::outside::webhooks::Event;
-use crate::store::payment::{self, Untold};
-use crate::work::task::{Failure, Task};
-use crate::work::tasks::told::tell;
+use crate::service::moderation::told::tell;
+use crate::store::payment::{self, NewPayment, Untold};
+use crate::work::task::{self, Failure, Task};
 
 /// Something was stored that is to be told.
 #[derive(Debug, Serialize, Deserialize)]
@@ -31,6 +33,34 @@ struct Data<'a> {
     kind: &'a str,
     player: Option<&'a str>,
     payload: &'a RawValue,
+}
+
+/// Takes what a payment provider calls back with: its signature is checked, it is stored once, and the game's server told.
+///
+/// # Errors
+/// The provider did not say it, or it can't be stored now.
+pub async fn take(app: &App, provider: Provider, callback: Callback<'_>) -> Result<(), Error> {
+    let name = provider.as_str();
+    let Received { event, kind, player, purchase, payload } =
+        app.payments.verify(provider, callback, &app.calls).await?;
+    let player = player.filter(|player| PlayerId::parse(player.as_str()).is_ok());
+    let order = match (&player, &purchase) {
+        (Some(player), _) => format!("player:{player}"),
+        // A purchase's name may be long: Google's are.
+        (None, purchase) => format!("{name}:{}", task::digest(purchase.as_ref().unwrap_or(&event))),
+    };
+    let told = task::new(&Payment { order: Name::parse(order.as_str()).map_err(Error::internal)? })?;
+    let new = NewPayment {
+        provider: name,
+        event: &event,
+        kind: &kind,
+        player: player.as_deref(),
+        order: &order,
+        payload: &payload,
+    };
+    let is_new = payment::store(&app.db, new, &told).await?;
+    tracing::info!(provider = name, event, kind, is_new, "a payment provider called back");
+    Ok(())
 }
 
 impl Task for Payment {

@@ -1,0 +1,59 @@
+//! `guildhall say`: something that an operator says in a channel, by the service that `/message/send` calls.
+
+use clap::Args;
+
+use super::say;
+use super::token::Who;
+use crate::app::App;
+use crate::base::clock::Clock;
+use crate::base::error::StartError;
+use crate::chat::identity::Identity;
+use crate::chat::said::Said;
+use crate::chat::values::{ChannelId, Name, Nonce, Text};
+use crate::config::Config;
+use crate::service::message;
+use crate::store::EMBEDDED_FILE;
+
+#[derive(Args)]
+pub(super) struct Say {
+    /// The channel's id.
+    channel: String,
+    /// What to say: 1 to 2000 bytes. The word filter sees it, but for the game's own server.
+    text: String,
+    #[command(flatten)]
+    who: Who,
+    /// The name that others see; the id where absent.
+    #[arg(long)]
+    name: Option<String>,
+    /// The same nonce twice is the same message once.
+    #[arg(long)]
+    nonce: Option<String>,
+}
+
+impl Say {
+    pub(super) async fn run(self, config: Config) -> Result<(), StartError> {
+        let wrong = |what: &'static str| move |why: &'static str| StartError::new(what, why);
+        let file = config.data.join(EMBEDDED_FILE);
+        if config.database_url.is_none() && !file.exists() {
+            let why = format!(
+                "there is no {}: set GUILDHALL_DATA or DATABASE_URL as the server has it",
+                file.display()
+            );
+            return Err(StartError::new("the channel", why));
+        }
+        let (scope, id) = self.who.named().map_err(wrong("who says it"))?;
+        let name = self.name.map(Name::parse).transpose().map_err(wrong("--name"))?;
+        let name = name.as_ref().map_or(id.as_str(), Name::as_str).to_owned();
+        let said = Said {
+            channel: ChannelId::parse(self.channel).map_err(wrong("the channel"))?,
+            text: Text::parse(self.text).map_err(wrong("the text"))?,
+            payload: None,
+            mentions: Vec::new(),
+            nonce: self.nonce.map(Nonce::parse).transpose().map_err(wrong("--nonce"))?,
+        };
+        let app = App::start(config, Clock::default()).await?;
+        let sent = message::send(&app, said, &Identity::new(scope, id, name)).await;
+        let sent = sent.map_err(|fault| StartError::new("it was not said", fault))?;
+        say(sent.message.as_str())
+    }
+}

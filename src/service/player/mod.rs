@@ -1,0 +1,4 @@
+//! Players' rights to what is kept about them.
+
+pub mod erase;
+pub mod export;

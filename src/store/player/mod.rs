@@ -1,0 +1,4 @@
+//! Players' rights to what is kept about them: all of it told, or forgotten.
+
+pub mod erase;
+pub mod export;
