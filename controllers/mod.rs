@@ -5,6 +5,7 @@
 //! no SQL.
 
 use crate::api::action::Entry;
+use crate::api::page::PageEntry;
 
 pub mod announcement;
 pub mod appeal;
@@ -21,9 +22,13 @@ pub mod rank;
 pub mod report;
 pub mod sanction;
 pub mod schedule;
+pub mod start;
 pub mod task;
 pub mod ticket;
 pub mod wordlist;
+
+/// Every page: what is answered otherwise than in JSON.
+pub const PAGES: &[PageEntry] = &[PageEntry::of::<start::Start>()];
 
 /// Every action, by controller.
 pub const ACTIONS: &[Entry] = &[

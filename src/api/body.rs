@@ -1,11 +1,13 @@
 //! A request's body, read within bounds of size and time.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use http_body_util::BodyExt;
 
 use crate::base::error::{Error, Result};
+use crate::base::seat;
 
 /// The most that is read of a body.
 pub(super) const MAX_BODY_BYTES: usize = 16 * 1024;
@@ -20,6 +22,32 @@ const DISCARDED_BYTES: usize = 1024 * 1024;
 
 /// Pieces of a body, such as chunks: one for each byte of the largest that most may send.
 const PIECES: usize = MAX_BODY_BYTES;
+
+/// A request's body.
+pub(super) enum Body {
+    /// Taken in, or why it could not be.
+    Whole(Result<Bytes>),
+    /// For a page that takes it piece by piece.
+    Pieces(PageBody),
+}
+
+impl Body {
+    /// All of it, for what takes no pieces.
+    pub(super) fn whole(self) -> Result<Bytes> {
+        match self {
+            Self::Whole(body) => body,
+            Self::Pieces(_) => Ok(Bytes::new()),
+        }
+    }
+
+    /// The same as pieces.
+    pub(super) fn pieces(self) -> Result<PageBody> {
+        match self {
+            Self::Whole(body) => Ok(PageBody::of(http_body_util::Full::new(body?), usize::MAX)),
+            Self::Pieces(body) => Ok(body),
+        }
+    }
+}
 
 /// The answer to a body that does not come.
 pub(super) fn late() -> Error {
@@ -68,4 +96,46 @@ where
         }
     }
     if size > most { Err(Error::TooLarge { limit: most }) } else { Ok(read.into()) }
+}
+
+type Pieces = Pin<Box<dyn http_body::Body<Data = Bytes, Error = ()> + Send>>;
+
+/// A body that is taken piece by piece, up to so many bytes.
+pub struct PageBody {
+    pieces: Pieces,
+    left: usize,
+    limit: usize,
+}
+
+impl PageBody {
+    /// A body as it comes.
+    pub(super) fn of<B>(body: B, limit: usize) -> Self
+    where
+        B: http_body::Body<Data: Buf> + Send + 'static,
+    {
+        let pieces = body
+            .map_frame(|frame| frame.map_data(|mut data| data.copy_to_bytes(data.remaining())))
+            .map_err(|_| ());
+        Self { pieces: Box::pin(pieces), left: limit, limit }
+    }
+
+    /// No body.
+    pub(super) fn none() -> Self {
+        Self::of(http_body_util::Empty::<Bytes>::new(), 0)
+    }
+
+    /// The next piece; none at the end. Whoever waits for one takes nobody's place among the requests that are answered.
+    ///
+    /// # Errors
+    /// It is larger than it may be, stands still, or breaks off.
+    pub async fn next(&mut self) -> Result<Option<Bytes>> {
+        loop {
+            let frame = seat::away(tokio::time::timeout(STALLED, self.pieces.frame())).await;
+            let Some(frame) = frame.map_err(|_| late())? else { return Ok(None) };
+            let frame = frame.map_err(|()| Error::InvalidInput("the body ended early".to_owned()))?;
+            let Ok(piece) = frame.into_data() else { continue };
+            self.left = self.left.checked_sub(piece.len()).ok_or(Error::TooLarge { limit: self.limit })?;
+            return Ok(Some(piece));
+        }
+    }
 }

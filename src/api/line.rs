@@ -3,35 +3,56 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
+use http::StatusCode;
 
-use super::action::Entry;
+use super::action::{Entry, Verb};
 use super::head::client_ip;
+use super::page::PageEntry;
 use super::router::{Exchange, Router, Summary};
-use crate::base::error::{Error, Result};
+use crate::base::error::Error;
 use crate::base::lock::lock;
 use crate::base::seat;
 
 /// What a line holds of a path that no action has.
 const LOGGED_PATH_BYTES: usize = 256;
 
+/// What was asked for, as logs and figures name it.
+#[derive(Clone, Copy)]
+pub(super) struct Named {
+    controller: &'static str,
+    action: &'static str,
+    only_reads: bool,
+}
+
+impl From<&Entry> for Named {
+    fn from(entry: &Entry) -> Self {
+        let (controller, action) = (entry.route.controller(), entry.route.action());
+        Self { controller, action, only_reads: entry.only_reads() }
+    }
+}
+
+impl From<&PageEntry> for Named {
+    fn from(entry: &PageEntry) -> Self {
+        Self { controller: "page", action: entry.name, only_reads: entry.method == Verb::Get }
+    }
+}
+
 impl Router {
     /// The one line that a request leaves, and its figures.
     pub(super) fn log(
         &self,
-        entry: Option<&Entry>,
+        named: Option<Named>,
         exchange: &Exchange<'_>,
-        result: &Result<Bytes>,
+        result: Result<StatusCode, &Error>,
         took: Duration,
     ) -> Summary {
         let Exchange { parts, notes, request_id, invocation } = exchange;
         let (status, code) = match result {
-            Ok(_) => (200, "ok"),
+            Ok(status) => (status.as_u16(), "ok"),
             Err(error) => (error.status().as_u16(), error.code()),
         };
         // Unknown paths share one label: a scanner shall not fill the figures.
-        let (controller, action) =
-            entry.map_or(("none", "none"), |entry| (entry.route.controller(), entry.route.action()));
+        let (controller, action) = named.map_or(("none", "none"), |named| (named.controller, named.action));
         metrics::counter!("guildhall_requests_total", "controller" => controller, "action" => action, "code" => code)
             .increment(1);
         metrics::histogram!("guildhall_request_duration_seconds", "controller" => controller, "action" => action)
@@ -43,7 +64,7 @@ impl Router {
         let cold_start = self.cold.swap(false, Ordering::Relaxed);
         let summary = Summary { controller, action, code, cold_start };
         let every = self.app.config.log_sample;
-        let only_read = result.is_ok() && entry.is_some_and(Entry::only_reads);
+        let only_read = result.is_ok() && named.is_some_and(|named| named.only_reads);
         if only_read && !self.reads.fetch_add(1, Ordering::Relaxed).is_multiple_of(every) {
             return summary;
         }
@@ -58,7 +79,7 @@ impl Router {
             controller,
             action,
             method = %parts.method,
-            path = entry.is_none().then(|| beginning(parts.uri.path())),
+            path = named.is_none().then(|| beginning(parts.uri.path())),
             caller = caller.map(|caller| caller.id.as_str()),
             scope = caller.map(|caller| caller.scope.as_str()),
             client_ip = client_ip(parts, &self.app.config.trusted_proxies).map(|ip| ip.to_string()),

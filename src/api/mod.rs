@@ -1,6 +1,7 @@
 //! A request's way, whoever brings it: its action is found, its caller recognised, its input read, and its answer written.
 //!
-//! `router` takes a request from a host and answers it; `action` is what an action is and how one is run; `caller` has
+//! `router` takes a request from a host and answers it; `action` is what an action is and how one is run; `page` is what is
+//! answered otherwise than in JSON; `caller` has
 //! the types by which actions say who may ask; `path`
 //! removes what gateways put in front; `head` and `body` read what came, within bounds; `cors` tells browsers whose
 //! pages may call; `invoke` asks for an action otherwise than by HTTP; `openapi` writes the
@@ -16,6 +17,8 @@ pub mod head;
 pub mod invoke;
 mod line;
 pub mod openapi;
+pub mod page;
+mod paging;
 pub mod path;
 mod refused;
 pub mod router;

@@ -14,12 +14,13 @@ use http_body_util::Full;
 use tracing::Instrument;
 
 use crate::api::action::{self, Call, Entry, Form, Notes, Verb};
-use crate::api::body::{MAX_BODY_BYTES, MAX_SERVER_BODY_BYTES, collect, late};
+use crate::api::body::{Body, MAX_BODY_BYTES, MAX_SERVER_BODY_BYTES, collect, late};
 use crate::api::cors;
 use crate::api::head::{Broken, Invocation, REQUEST_ID, client_ip, drop_platform_headers, request_id};
+use crate::api::page::{PageBody, PageEntry};
 use crate::api::path;
 use crate::api::refused::Refused;
-use crate::api::routes::{Methods, Routes};
+use crate::api::routes::{Methods, Pages, Routes};
 use crate::app::App;
 use crate::base::error::{Error, Result};
 use crate::base::panic::caught;
@@ -49,6 +50,7 @@ pub struct Summary {
 /// Everything between a host and the actions.
 pub struct Router {
     routes: Routes,
+    pub(super) pages: Pages,
     pub(super) app: Arc<App>,
     version: HeaderValue,
     pub(super) cold: AtomicBool,
@@ -73,14 +75,14 @@ pub type Answer = Response<Bytes>;
 /// A request that is there whole: its head, and its body or why there is none.
 pub struct Whole {
     parts: Parts,
-    body: Result<Bytes>,
+    body: Body,
     request_id: Arc<str>,
     started: Instant,
 }
 
 impl Whole {
     pub(super) fn of(parts: Parts, body: Result<Bytes>, request_id: Arc<str>, started: Instant) -> Self {
-        Self { parts, body, request_id, started }
+        Self { parts, body: Body::Whole(body), request_id, started }
     }
 
     /// Joins reply and log.
@@ -105,12 +107,22 @@ impl Router {
             HeaderValue::from_str(&app.config.version).unwrap_or(HeaderValue::from_static("unknown"));
         Self {
             routes,
+            pages: Pages::default(),
             app,
             version,
             cold: AtomicBool::new(true),
             reads: AtomicU64::new(0),
             refused: Mutex::default(),
         }
+    }
+
+    /// The same with pages, where no action has their path.
+    ///
+    /// # Panics
+    /// Two paths contradict each other: a test over the registry finds that.
+    #[must_use]
+    pub fn with(self, pages: &'static [PageEntry]) -> Self {
+        Self { pages: Pages::of(pages), ..self }
     }
 
     /// What the router's actions work with.
@@ -121,26 +133,31 @@ impl Router {
     /// Answers one request. Never fails: every fault is an answer.
     pub async fn handle<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
     where
-        B: http_body::Body<Data: Buf> + Send,
+        B: http_body::Body<Data: Buf> + Send + 'static,
     {
         let whole = self.read(request).await;
         self.answer(whole).await.map(Full::new)
     }
 
-    /// Takes a request in, up to the end of its body, within bounds of size and time.
+    /// Takes a request in, up to the end of its body, within bounds of size and time; but for a page that takes its body
+    /// piece by piece.
     pub async fn read<B>(&self, request: Request<B>) -> Whole
     where
-        B: http_body::Body<Data: Buf> + Send,
+        B: http_body::Body<Data: Buf> + Send + 'static,
     {
         let started = Instant::now();
         let (mut parts, body) = request.into_parts();
         let request_id = request_id(&parts).into();
         drop_platform_headers(&mut parts.headers);
+        if let Some(most) = self.page_body_limit(&parts) {
+            let body = Body::Pieces(PageBody::of(body, most));
+            return Whole { parts, body, request_id, started };
+        }
         let reading = collect(body, || self.body_limit(&parts));
         let body = tokio::time::timeout(self.limit(&parts, Duration::ZERO), reading)
             .await
             .unwrap_or_else(|_| Err(late()));
-        Whole { parts, body, request_id, started }
+        Whole { parts, body: Body::Whole(body), request_id, started }
     }
 
     /// Answers a request that is there. Never fails.
@@ -177,14 +194,21 @@ impl Router {
             Exchange { parts: &parts, request_id: &request_id, invocation, notes: Notes::default() };
         let answering = async {
             let found = self.find(&exchange);
+            // What is no action's may be a page's.
+            if let Err(Error::NotFound(_)) = found
+                && let Some(pages) = self.pages_of(&parts)
+            {
+                return self.answer_page(pages, &exchange, body, started).await;
+            }
             let entry = found.as_ref().ok().copied();
             let result = match found {
-                Ok(entry) => self.run(entry, &exchange, body).await,
+                Ok(entry) => self.run(entry, &exchange, body.whole()).await,
                 Err(error) => self.count(&exchange).and(Err(error)),
             };
             // What it waited for others to say is not what it took.
             let took = started.elapsed().saturating_sub(seat::waited());
-            let summary = self.log(entry, &exchange, &result, took);
+            let outcome = result.as_ref().map(|_| StatusCode::OK);
+            let summary = self.log(entry.map(Into::into), &exchange, outcome, took);
             let mut answer = match entry.and_then(|entry| entry.callback) {
                 None => self.write(result, &request_id),
                 Some(form) => self.write_as(form, result, &exchange),
@@ -205,7 +229,7 @@ impl Router {
     }
 
     /// How long a request may take: the configured time and what it may wait, or what a function's platform leaves.
-    fn limit(&self, parts: &Parts, waiting: Duration) -> Duration {
+    pub(super) fn limit(&self, parts: &Parts, waiting: Duration) -> Duration {
         let time_left = parts.extensions.get().and_then(|invocation: &Invocation| invocation.time_left);
         (self.app.config.request_timeout + waiting).min(time_left.unwrap_or(Duration::MAX))
     }
@@ -256,9 +280,24 @@ impl Router {
         path::normalize(path, None, &self.app.config.base_path) == place
     }
 
-    fn methods(&self, parts: &Parts) -> Option<&Methods> {
+    /// The path, without what gateways put in front.
+    pub(super) fn path_of<'p>(&self, parts: &'p Parts) -> &'p str {
         let stage = parts.extensions.get().and_then(|invocation: &Invocation| invocation.stage.as_deref());
-        self.routes.at(path::normalize(parts.uri.path(), stage, &self.app.config.base_path))
+        path::normalize(parts.uri.path(), stage, &self.app.config.base_path)
+    }
+
+    pub(super) fn methods(&self, parts: &Parts) -> Option<&Methods> {
+        self.routes.at(self.path_of(parts))
+    }
+
+    /// What stands behind the `?`, if that is not too long.
+    pub(super) fn query_of<'p>(&self, parts: &'p Parts) -> Result<&'p str> {
+        match parts.uri.query().unwrap_or_default() {
+            query if query.len() > MAX_QUERY_BYTES => {
+                Err(Error::InvalidInput(format!("the query is longer than {MAX_QUERY_BYTES} bytes")))
+            }
+            query => Ok(query),
+        }
     }
 
     /// Does an action have this path?
@@ -267,7 +306,7 @@ impl Router {
     }
 
     /// Counts a request that no action gets to see, for whoever makes it: also one that asks `/health` for what it is not.
-    fn count(&self, exchange: &Exchange<'_>) -> Result<()> {
+    pub(super) fn count(&self, exchange: &Exchange<'_>) -> Result<()> {
         let (app, parts) = (&*self.app, exchange.parts);
         let identity = app.tokens.identify(&parts.headers, app.clock.now()).ok();
         action::count(app, client_ip(parts, &app.config.trusted_proxies), identity.as_ref())
@@ -282,14 +321,8 @@ impl Router {
     }
 
     async fn run(&self, entry: &Entry, exchange: &Exchange<'_>, body: Result<Bytes>) -> Result<Bytes> {
-        let query = exchange.parts.uri.query().unwrap_or_default();
-        let body = if query.len() > MAX_QUERY_BYTES {
-            Err(Error::InvalidInput(format!("the query is longer than {MAX_QUERY_BYTES} bytes")))
-        } else {
-            body
-        };
-        let body = match body {
-            Ok(body) => body,
+        let (query, body) = match self.query_of(exchange.parts).and_then(|query| Ok((query, body?))) {
+            Ok(both) => both,
             Err(error) => return self.count(exchange).and(Err(error)),
         };
         let Exchange { parts, request_id, notes, .. } = exchange;

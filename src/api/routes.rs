@@ -1,10 +1,11 @@
-//! Which action a path and a method are.
+//! Which action, or which page, a path and a method are.
 
 use std::collections::BTreeMap;
 
 use http::Method;
 
 use crate::api::action::{Entry, Verb};
+use crate::api::page::PageEntry;
 
 /// The actions of one path, one for each method.
 pub(super) struct Methods {
@@ -54,5 +55,67 @@ impl Routes {
     /// The actions of a path.
     pub(super) fn at(&self, path: &str) -> Option<&Methods> {
         self.0.at(path).ok().map(|found| found.value)
+    }
+}
+
+/// The paths of pages.
+#[derive(Default)]
+pub(super) struct Pages {
+    paths: matchit::Router<Vec<&'static PageEntry>>,
+    take_bodies: bool,
+}
+
+/// The pages of one path, and what stands in the place of `{*rest}`.
+pub(super) struct PagesAt<'p> {
+    entries: &'p [&'static PageEntry],
+    pub(super) rest: &'p str,
+}
+
+impl Pages {
+    /// Those of some rows.
+    pub(super) fn of(entries: &'static [PageEntry]) -> Self {
+        let mut paths: BTreeMap<&str, Vec<&PageEntry>> = BTreeMap::new();
+        for entry in entries {
+            paths.entry(entry.path).or_default().push(entry);
+        }
+        let mut pages = matchit::Router::new();
+        for (path, entries) in paths {
+            pages.insert(path, entries).expect("paths of pages do not contradict each other");
+        }
+        Self { paths: pages, take_bodies: entries.iter().any(|entry| entry.body_bytes > 0) }
+    }
+
+    /// Does any of them take a body?
+    pub(super) fn take_bodies(&self) -> bool {
+        self.take_bodies
+    }
+
+    /// The pages of a path.
+    pub(super) fn at<'p>(&'p self, path: &'p str) -> Option<PagesAt<'p>> {
+        let found = self.paths.at(path).ok()?;
+        let rest = found.params.get("rest").unwrap_or_default();
+        Some(PagesAt { entries: found.value, rest })
+    }
+}
+
+impl PagesAt<'_> {
+    /// The page for a method; whoever may read it may ask for its head alone.
+    pub(super) fn of(&self, method: &Method) -> Option<&'static PageEntry> {
+        let method = if method == Method::HEAD { &Method::GET } else { method };
+        self.entries.iter().copied().find(|entry| entry.method.matches(method))
+    }
+
+    pub(super) fn allowed(&self) -> &'static str {
+        let has = |verb| self.entries.iter().any(|entry| entry.method == verb);
+        match (has(Verb::Get), has(Verb::Post)) {
+            (true, true) => "GET, HEAD, POST",
+            (true, false) => "GET, HEAD",
+            _ => "POST",
+        }
+    }
+
+    /// Bytes of the largest body that one of them takes.
+    pub(super) fn body_bytes(&self) -> usize {
+        self.entries.iter().map(|entry| entry.body_bytes).max().unwrap_or_default()
     }
 }

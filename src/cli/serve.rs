@@ -13,7 +13,7 @@ use crate::base::clock::Clock;
 use crate::base::error::StartError;
 use crate::base::panic::lasting;
 use crate::config::{Config, Platform, Role, data_folder};
-use crate::controllers::ACTIONS;
+use crate::controllers::{ACTIONS, PAGES};
 use crate::host::figures;
 use crate::host::server::Server;
 use crate::host::{lambda, scf, sweep};
@@ -39,7 +39,7 @@ pub(super) async fn serve(config: Config, tasks: Tasks) -> Result<(), StartError
         return Err(StartError::new("DATABASE_URL", why));
     }
     let app = App::start(config, Clock::default()).await?;
-    let router = Arc::new(Router::new(ACTIONS, Arc::clone(&app)));
+    let router = Arc::new(Router::new(ACTIONS, Arc::clone(&app)).with(PAGES));
     let (stop, moves) = (stop_signal(), move_signal());
     let server = Server::bind(app.config.listen, router)
         .await
@@ -74,7 +74,7 @@ async fn function(config: Config, role: Role) -> Result<(), StartError> {
     let invoked = async {
         match role {
             Role::Worker => lambda::work(Arc::clone(&app)).await,
-            _ => lambda::serve(Router::new(ACTIONS, Arc::clone(&app)).into()).await,
+            _ => lambda::serve(Router::new(ACTIONS, Arc::clone(&app)).with(PAGES).into()).await,
         }
     };
     let done = until_stopped(invoked, stop_signal()).await;

@@ -235,8 +235,16 @@ fn into_request(event: Request, read: Asked, app: &App) -> http::Request<Full<By
 async fn respond(answer: Response<Full<Bytes>>) -> Result<Response<Body>, Error> {
     let (parts, body) = answer.into_parts();
     let bytes = body.collect().await?.to_bytes();
-    // Replies are always JSON, so always text.
-    Ok(Response::from_parts(parts, Body::Text(String::from_utf8(bytes.to_vec())?)))
+    // What is no text goes through the gateway as base64.
+    let kind =
+        parts.headers.get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let is_text = kind.is_empty() || kind.starts_with("text/") || kind.starts_with("application/json");
+    let body = match String::from_utf8(bytes.into()) {
+        Ok(text) if is_text => Body::Text(text),
+        Ok(text) => Body::Binary(text.into_bytes()),
+        Err(bytes) => Body::Binary(bytes.into_bytes()),
+    };
+    Ok(Response::from_parts(parts, body))
 }
 
 #[cfg(test)]

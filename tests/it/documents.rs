@@ -7,7 +7,7 @@ use std::path::Path;
 use guildhall::base::error::CODES;
 use guildhall::cli;
 use guildhall::config::Config;
-use guildhall::controllers::ACTIONS;
+use guildhall::controllers::{ACTIONS, PAGES};
 use guildhall::host::figures::FIGURES;
 use serde_json::Value;
 
@@ -111,6 +111,10 @@ fn docs_api_shows_every_code_and_every_action() {
     }
     for entry in ACTIONS {
         let row = format!("`{} {}`", entry.route.method.as_str(), entry.route.path);
+        assert!(api.contains(&row), "{row}");
+    }
+    for page in PAGES {
+        let row = format!("`{} {}`", page.method.as_str(), page.path);
         assert!(api.contains(&row), "{row}");
     }
 }

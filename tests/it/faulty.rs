@@ -3,8 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use guildhall::api::action::{Action, Entry, Route};
+use bytes::Bytes;
+use guildhall::api::action::{Action, Entry, Route, Verb};
 use guildhall::api::caller::Anyone;
+use guildhall::api::page::{Asked, Document, Page, PageEntry};
 use guildhall::api::router::Router;
 use guildhall::app::App;
 use guildhall::base::clock::Clock;
@@ -59,12 +61,27 @@ faulty!(Blocks, "/faulty/blocks", block());
 const FAULTY: &[Entry] =
     &[Entry::of::<Fine>(), Entry::of::<Panics>(), Entry::of::<Hangs>(), Entry::of::<Blocks>()];
 
+/// Bytes that are no text.
+struct Picture;
+
+impl Page for Picture {
+    const NAME: &'static str = "picture";
+    const METHOD: Verb = Verb::Get;
+    const PATH: &'static str = "/picture";
+
+    async fn answer(_: &App, _: Asked<'_>) -> guildhall::base::error::Result<Document> {
+        Ok(Document::new("image/png", Bytes::from_static(&[0x89, b'P', b'N', b'G', 0xff, 0x00])))
+    }
+}
+
+const PICTURES: &[PageEntry] = &[PageEntry::of::<Picture>()];
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "no test but a function with faulty actions, which the emulator starts"]
 async fn faulty_function() {
     let config = Config::from_env().unwrap();
     let app = App::start(config, Clock::default()).await.unwrap();
-    host::lambda::serve(Router::new(FAULTY, app).into()).await.unwrap();
+    host::lambda::serve(Router::new(FAULTY, app).with(PICTURES).into()).await.unwrap();
 }
 
 /// A panic is a 500 for that request alone; what takes too long gets our 503 before the platform's end; what blocks the
@@ -78,6 +95,12 @@ async fn panics_and_long_requests_are_answered_and_a_blocked_process_is_replaced
         lambda.answer(&http_api("GET", &format!("/faulty/{action}"), "", "", None)).await
     };
     assert_eq!(get("fine").await["statusCode"], 200, "{}", lambda.log());
+    let picture = lambda.answer(&http_api("GET", "/picture", "", "", None)).await;
+    assert_eq!((&picture["statusCode"], &picture["isBase64Encoded"]), (&json!(200), &json!(true)));
+    assert_eq!(
+        (&picture["body"], &picture["headers"]["content-type"]),
+        (&json!("iVBOR/8A"), &json!("image/png"))
+    );
     let before = lambda.child();
     let answer = get("panics").await;
     assert_eq!((&answer["statusCode"], &body(&answer)["error"]["code"]), (&json!(500), &json!("internal")));

@@ -119,7 +119,6 @@ async fn queries_that_are_no_page() {
 async fn unknown_paths() {
     let app = app().await;
     for path in [
-        "/",
         "/message",
         "/message/",
         "/message/send/",

@@ -99,6 +99,7 @@ mod tickets;
 mod tickets_wechat;
 mod very_many;
 mod waiting;
+mod web;
 mod wordlist;
 mod wordlist_check;
 mod wordlist_files;

@@ -11,7 +11,7 @@ use guildhall::base::clock::Clock;
 use guildhall::chat::identity::Scope;
 use guildhall::chat::values::{Level, PlayerId};
 use guildhall::config::{Config, Secret};
-use guildhall::controllers::ACTIONS;
+use guildhall::controllers::{ACTIONS, PAGES};
 use guildhall::service::TASKS;
 use guildhall::work::worker::{WorkTime, Worker};
 use http::{HeaderMap, Request, StatusCode};
@@ -82,7 +82,7 @@ impl TestApp {
         let config = Config::from_lookup(|name| environment.get(name).cloned()).unwrap();
         let clock = Clock::default();
         let app = App::start(config, clock.clone()).await.unwrap();
-        let router = Router::new(ACTIONS, Arc::clone(&app));
+        let router = Router::new(ACTIONS, Arc::clone(&app)).with(PAGES);
         Self { app, clock, folder, router }
     }
 
