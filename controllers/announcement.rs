@@ -139,8 +139,10 @@ pub struct ListAnnouncements {
 #[derive(Serialize, JsonSchema)]
 pub struct AnnouncementPage {
     announcements: Vec<AnnouncementView>,
-    /// More follow: ask again after the last id.
+    /// More follow: ask again with `next` as `after`.
     more: bool,
+    /// Where the next page begins; none where there is none.
+    next: Option<String>,
 }
 
 impl Action for ListAnnouncements {
@@ -151,8 +153,9 @@ impl Action for ListAnnouncements {
     async fn run(self, app: &App, _: Moderator) -> Result<AnnouncementPage> {
         let after = self.after.as_ref().map(RecordId::as_str);
         let found = announcement::list(&app.db, after, self.limit.and_one()).await?;
-        let (page, more) = self.limit.page(found);
-        Ok(AnnouncementPage { announcements: page.into_iter().map(Into::into).collect(), more })
+        let (page, next) = self.limit.page(found, |last| last.id.clone());
+        let announcements = page.into_iter().map(Into::into).collect();
+        Ok(AnnouncementPage { announcements, more: next.is_some(), next })
     }
 }
 

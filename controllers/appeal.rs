@@ -87,8 +87,10 @@ pub struct OwnAppeals {
 #[derive(Serialize, JsonSchema)]
 pub struct OwnAppealPage {
     appeals: Vec<OwnAppeal>,
-    /// More follow: ask again after the last id.
+    /// More follow: ask again with `next` as `after`.
     more: bool,
+    /// Where the next page begins; none where there is none.
+    next: Option<String>,
 }
 
 impl Action for OwnAppeals {
@@ -98,10 +100,10 @@ impl Action for OwnAppeals {
 
     async fn run(self, app: &App, player: Player) -> Result<OwnAppealPage> {
         let after = self.after.as_ref().map(RecordId::as_str);
-        let (appeals, more) = self
-            .limit
-            .page(appeal::of_player(&app.db, player.id.as_str(), after, self.limit.and_one()).await?);
-        Ok(OwnAppealPage { appeals: appeals.into_iter().map(OwnAppeal::from).collect(), more })
+        let found = appeal::of_player(&app.db, player.id.as_str(), after, self.limit.and_one()).await?;
+        let (appeals, next) = self.limit.page(found, |last| last.id.clone());
+        let appeals = appeals.into_iter().map(OwnAppeal::from).collect();
+        Ok(OwnAppealPage { appeals, more: next.is_some(), next })
     }
 }
 
@@ -147,8 +149,10 @@ impl AppealState {
 #[derive(Serialize, JsonSchema)]
 pub struct AppealPage {
     appeals: Vec<Appeal>,
-    /// More follow: ask again after the last id.
+    /// More follow: ask again with `next` as `after`.
     more: bool,
+    /// Where the next page begins; none where there is none.
+    next: Option<String>,
 }
 
 impl Action for AppealQueue {
@@ -158,9 +162,9 @@ impl Action for AppealQueue {
 
     async fn run(self, app: &App, _: Moderator) -> Result<AppealPage> {
         let after = self.after.as_ref().map(RecordId::as_str);
-        let (appeals, more) =
-            self.limit.page(appeal::queue(&app.db, self.state.as_str(), after, self.limit.and_one()).await?);
-        Ok(AppealPage { appeals, more })
+        let found = appeal::queue(&app.db, self.state.as_str(), after, self.limit.and_one()).await?;
+        let (appeals, next) = self.limit.page(found, |last| last.id.clone());
+        Ok(AppealPage { appeals, more: next.is_some(), next })
     }
 }
 

@@ -41,8 +41,10 @@ fn start() -> Cursor {
 #[derive(Serialize, JsonSchema)]
 pub struct AuditPage {
     entries: Vec<Shown>,
-    /// More follow: ask again after the last `n`.
+    /// More follow: ask again with `next` as `after`.
     more: bool,
+    /// Where the next page begins; none where there is none.
+    next: Option<i64>,
 }
 
 impl Action for ListAudit {
@@ -59,7 +61,7 @@ impl Action for ListAudit {
             after: self.after.get(),
             limit: self.limit.and_one(),
         };
-        let (entries, more) = self.limit.page(audit::list(&app.db, wanted).await?);
-        Ok(AuditPage { entries, more })
+        let (entries, next) = self.limit.page(audit::list(&app.db, wanted).await?, |last| last.n);
+        Ok(AuditPage { entries, more: next.is_some(), next })
     }
 }

@@ -61,8 +61,10 @@ impl From<CaseState> for Queue {
 #[derive(Serialize, JsonSchema)]
 pub struct CasePage {
     cases: Vec<Case>,
-    /// More follow: ask again after the last id.
+    /// More follow: ask again with `next` as `after`.
     more: bool,
+    /// Where the next page begins; none where there is none.
+    next: Option<String>,
 }
 
 impl Action for CaseQueue {
@@ -72,9 +74,9 @@ impl Action for CaseQueue {
 
     async fn run(self, app: &App, _: Moderator) -> Result<CasePage> {
         let after = self.after.as_ref().map(RecordId::as_str);
-        let (cases, more) =
-            self.limit.page(case::queue(&app.db, self.state.into(), after, self.limit.and_one()).await?);
-        Ok(CasePage { cases, more })
+        let found = case::queue(&app.db, self.state.into(), after, self.limit.and_one()).await?;
+        let (cases, next) = self.limit.page(found, |last| last.id.clone());
+        Ok(CasePage { cases, more: next.is_some(), next })
     }
 }
 
@@ -96,13 +98,13 @@ pub struct WholeCase {
     /// and ten entries before and after; none for a report about a player, or where it is not kept any more.
     #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     evidence: Option<Box<RawValue>>,
-    record: Record,
+    record: PlayerHistory,
     proposal: Proposal,
 }
 
 /// What is known of a player.
 #[derive(Serialize, JsonSchema)]
-pub struct Record {
+pub struct PlayerHistory {
     /// Their last twenty sanctions, lifted ones too.
     sanctions: Vec<Given>,
     /// Reports about them, and by them.
@@ -130,7 +132,8 @@ impl Action for ShowCase {
         let player = case.about.player.as_str();
         let wanted = Wanted { player: Some(player), limit: 20, ..Wanted::default() };
         let (reports_about, reports_by) = report::counts(db, player).await?;
-        let record = Record { sanctions: sanction::list(db, wanted).await?, reports_about, reports_by };
+        let record =
+            PlayerHistory { sanctions: sanction::list(db, wanted).await?, reports_about, reports_by };
         let since = db.now().await? - Ladder::RECORD_MS;
         let step = app.config.moderation.ladder.after(sanction::count_since(db, player, since).await?);
         let proposal = Proposal { kind: step.kind, seconds: step.for_ms.map(|ms| ms / 1_000) };

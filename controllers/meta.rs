@@ -55,6 +55,7 @@ impl Action for OpenApi {
         // Made once: anybody may ask for it, and making it takes 3 ms.
         static DOCUMENTS: [OnceLock<Value>; 2] = [OnceLock::new(), OnceLock::new()];
         let latest = app.config.is_latest();
-        Ok(DOCUMENTS[usize::from(latest)].get_or_init(|| openapi::document(super::ACTIONS, latest)))
+        Ok(DOCUMENTS[usize::from(latest)]
+            .get_or_init(|| openapi::document(super::ACTIONS, super::about, latest)))
     }
 }

@@ -24,6 +24,7 @@ pub struct PaymentCallback {
 /// Who calls back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "PaymentProvider")]
 enum Named {
     /// Stripe.
     Stripe,

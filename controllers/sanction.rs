@@ -119,8 +119,10 @@ pub enum WhichSanctions {
 #[derive(Serialize, JsonSchema)]
 pub struct SanctionPage {
     sanctions: Vec<Given>,
-    /// More follow: ask again after the last id.
+    /// More follow: ask again with `next` as `after`.
     more: bool,
+    /// Where the next page begins; none where there is none.
+    next: Option<String>,
 }
 
 impl Action for ListSanctions {
@@ -137,7 +139,8 @@ impl Action for ListSanctions {
             after: self.after.as_ref().map(RecordId::as_str),
             limit: self.limit.and_one(),
         };
-        let (sanctions, more) = self.limit.page(sanction::list(&app.db, wanted).await?);
-        Ok(SanctionPage { sanctions, more })
+        let found = sanction::list(&app.db, wanted).await?;
+        let (sanctions, next) = self.limit.page(found, |last| last.id.clone());
+        Ok(SanctionPage { sanctions, more: next.is_some(), next })
     }
 }

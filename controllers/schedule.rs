@@ -65,8 +65,10 @@ pub struct ListSchedules {
 #[derive(Serialize, JsonSchema)]
 pub struct SchedulePage {
     schedules: Vec<Schedule>,
-    /// More follow: ask again after the last id.
+    /// More follow: ask again with `next` as `after`.
     more: bool,
+    /// Where the next page begins; none where there is none.
+    next: Option<String>,
 }
 
 impl Action for ListSchedules {
@@ -77,8 +79,8 @@ impl Action for ListSchedules {
     async fn run(self, app: &App, _: Server) -> Result<SchedulePage> {
         let after = self.after.as_ref().map(RecordId::as_str);
         let found = schedule::list(&app.db, after, self.limit.and_one()).await?;
-        let (schedules, more) = self.limit.page(found);
-        Ok(SchedulePage { schedules, more })
+        let (schedules, next) = self.limit.page(found, |last| last.id.clone());
+        Ok(SchedulePage { schedules, more: next.is_some(), next })
     }
 }
 

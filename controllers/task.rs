@@ -56,7 +56,7 @@ pub struct TaskStatus {}
 
 /// Tasks by what became of them; each is counted up to 10,000.
 #[derive(Serialize, JsonSchema)]
-pub struct StatusReply {
+pub struct TaskStatusReply {
     /// To be run, or to be handed to the broker.
     ready: i64,
     /// Handed to the broker, not done yet.
@@ -72,12 +72,12 @@ pub struct StatusReply {
 impl Action for TaskStatus {
     const ROUTE: Route = Route::get("/task/status");
     type Caller = Server;
-    type Reply = StatusReply;
+    type Reply = TaskStatusReply;
 
-    async fn run(self, app: &App, _: Server) -> Result<StatusReply> {
+    async fn run(self, app: &App, _: Server) -> Result<TaskStatusReply> {
         let status = outbox::status(&app.db).await?;
         let outbox::Status { ready, sent, dead, parked, .. } = status;
-        Ok(StatusReply { ready, sent, dead, parked, oldest_s: status.oldest_ms() / 1_000 })
+        Ok(TaskStatusReply { ready, sent, dead, parked, oldest_s: status.oldest_ms() / 1_000 })
     }
 }
 

@@ -18,7 +18,7 @@ pub struct WordlistStatus {}
 
 /// The list in use.
 #[derive(Serialize, JsonSchema)]
-pub struct StatusReply {
+pub struct WordlistStatusReply {
     /// A hash of its files.
     version: String,
     /// How many entries it blocks.
@@ -33,7 +33,7 @@ pub struct StatusReply {
     last_error: Option<String>,
 }
 
-impl From<Status> for StatusReply {
+impl From<Status> for WordlistStatusReply {
     fn from(status: Status) -> Self {
         let Status { version, entries, age_ms, origin, vanished, last_error } = status;
         Self { version, entries, origin, vanished, age_s: age_ms / 1_000, last_error }
@@ -43,9 +43,9 @@ impl From<Status> for StatusReply {
 impl Action for WordlistStatus {
     const ROUTE: Route = Route::get("/wordlist/status");
     type Caller = Moderator;
-    type Reply = StatusReply;
+    type Reply = WordlistStatusReply;
 
-    async fn run(self, app: &App, _: Moderator) -> Result<StatusReply> {
+    async fn run(self, app: &App, _: Moderator) -> Result<WordlistStatusReply> {
         Ok(app.blocklist.status().into())
     }
 }
@@ -58,9 +58,9 @@ pub struct RefreshWordlist {}
 impl Action for RefreshWordlist {
     const ROUTE: Route = Route::post("/wordlist/refresh");
     type Caller = Server;
-    type Reply = StatusReply;
+    type Reply = WordlistStatusReply;
 
-    async fn run(self, app: &App, _: Server) -> Result<StatusReply> {
+    async fn run(self, app: &App, _: Server) -> Result<WordlistStatusReply> {
         app.blocklist.refresh().await;
         Ok(app.blocklist.status().into())
     }

@@ -68,8 +68,10 @@ pub struct ChannelMembers {
 #[derive(Serialize, JsonSchema)]
 pub struct MemberPage {
     members: Vec<MemberInfo>,
-    /// More follow: ask again after the last id.
+    /// More follow: ask again with `next` as `after`.
     more: bool,
+    /// Where the next page begins; none where there is none.
+    next: Option<String>,
 }
 
 /// A member.
@@ -90,14 +92,14 @@ impl Action for ChannelMembers {
 
     async fn run(self, app: &App, caller: Known) -> Result<MemberPage> {
         let channel = channel::visible(&app.db, &self.channel, &caller).await?;
-        let (members, more) = self
-            .limit
-            .page(member::page(&app.db, &channel, self.after.as_ref(), self.limit.and_one()).await?);
+        let found = member::page(&app.db, &channel, self.after.as_ref(), self.limit.and_one()).await?;
+        let (members, next) = self.limit.page(found, |last| last.player_id.clone());
         let info = |m: member::Member| MemberInfo {
             id: m.player_id,
             joined_at: m.joined_at,
             role: Role::of(m.role.as_deref()),
         };
-        Ok(MemberPage { members: members.into_iter().map(info).collect(), more })
+        let members = members.into_iter().map(info).collect();
+        Ok(MemberPage { members, more: next.is_some(), next })
     }
 }

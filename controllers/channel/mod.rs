@@ -218,10 +218,8 @@ impl Action for Inbox {
     type Reply = InboxReply;
 
     async fn run(self, app: &App, player: Player) -> Result<InboxReply> {
-        let (mut rows, more) = self
-            .limit
-            .page(member::inbox(&app.db, &player.id, self.after.as_ref(), self.limit.and_one()).await?);
-        let next = rows.last().filter(|_| more).map(InboxRow::cursor);
+        let found = member::inbox(&app.db, &player.id, self.after.as_ref(), self.limit.and_one()).await?;
+        let (mut rows, next) = self.limit.page(found, InboxRow::cursor);
         if rows.iter().any(|row| row.channel.asker_is_sanctioned()) {
             let bans = Bans::of(&app.db, &player).await?;
             rows.retain(|row| bans.check(row.channel.kind(), &row.channel.id).is_ok());
@@ -236,7 +234,8 @@ impl Action for Inbox {
             unread: row.unread.max(0),
             unread_mentions: row.unread_mentions,
         };
-        Ok(InboxReply { channels: rows.into_iter().zip(newest).map(entry).collect(), more, next })
+        let channels = rows.into_iter().zip(newest).map(entry).collect();
+        Ok(InboxReply { channels, more: next.is_some(), next })
     }
 }
 

@@ -101,6 +101,8 @@ pub struct MessagePage {
     epoch: String,
     /// There is more in the direction that was asked for.
     more: bool,
+    /// Where that goes on: the next page's `before`, or its `after` where this one had that; none where there is no more.
+    next: Option<i64>,
     /// Where history begins: older messages were deleted.
     first_seq: i64,
 }
@@ -121,7 +123,12 @@ impl Action for ListMessages {
         };
         let page = message::page(&app.db, &self.channel, &caller, which, limit).await?;
         let Page { messages, epoch, more, first_seq, .. } = page;
-        Ok(MessagePage { messages, epoch, more, first_seq })
+        let next = match which {
+            _ if !more => None,
+            Which::After(_) => messages.last_seq()?,
+            Which::Before(_) => messages.first_seq()?,
+        };
+        Ok(MessagePage { messages, epoch, more, next, first_seq })
     }
 }
 

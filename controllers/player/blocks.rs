@@ -87,8 +87,10 @@ pub struct OwnBlocks {
 #[derive(Serialize, JsonSchema)]
 pub struct BlockPage {
     blocks: Vec<Blocked>,
-    /// More follow: ask again after the last player.
+    /// More follow: ask again with `next` as `after`.
     more: bool,
+    /// Where the next page begins; none where there is none.
+    next: Option<String>,
 }
 
 impl Action for OwnBlocks {
@@ -98,7 +100,7 @@ impl Action for OwnBlocks {
 
     async fn run(self, app: &App, player: Player) -> Result<BlockPage> {
         let blocks = block::page(&app.db, &player.id, self.after.as_ref(), self.limit.and_one()).await?;
-        let (blocks, more) = self.limit.page(blocks);
-        Ok(BlockPage { blocks, more })
+        let (blocks, next) = self.limit.page(blocks, |last| last.player.clone());
+        Ok(BlockPage { blocks, more: next.is_some(), next })
     }
 }

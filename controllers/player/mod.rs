@@ -61,8 +61,10 @@ pub struct OwnSanction {
 #[derive(Serialize, JsonSchema)]
 pub struct OwnSanctionPage {
     sanctions: Vec<OwnSanction>,
-    /// More follow: ask again after the last id.
+    /// More follow: ask again with `next` as `after`.
     more: bool,
+    /// Where the next page begins; none where there is none.
+    next: Option<String>,
 }
 
 impl Action for OwnSanctions {
@@ -79,7 +81,8 @@ impl Action for OwnSanctions {
             limit: self.limit.and_one(),
             ..Wanted::default()
         };
-        let (sanctions, more) = self.limit.page(sanction::list(&app.db, wanted).await?);
+        let found = sanction::list(&app.db, wanted).await?;
+        let (sanctions, next) = self.limit.page(found, |last| last.id.clone());
         let now = app.db.now().await?;
         let own = |given: Given| OwnSanction {
             active: given.holds(now),
@@ -93,6 +96,7 @@ impl Action for OwnSanctions {
             lifted_at: given.lifted_at,
             lift_reason: given.lift_reason,
         };
-        Ok(OwnSanctionPage { sanctions: sanctions.into_iter().map(own).collect(), more })
+        let sanctions = sanctions.into_iter().map(own).collect();
+        Ok(OwnSanctionPage { sanctions, more: next.is_some(), next })
     }
 }

@@ -119,8 +119,10 @@ impl TicketState {
 #[derive(Serialize, JsonSchema)]
 pub struct TicketPage {
     tickets: Vec<Ticket>,
-    /// More follow: ask again after the last id.
+    /// More follow: ask again with `next` as `after`.
     more: bool,
+    /// Where the next page begins; none where there is none.
+    next: Option<String>,
     /// How long players wait now.
     waits: Waits,
 }
@@ -133,8 +135,8 @@ impl Action for TicketQueue {
     async fn run(self, app: &App, _: Moderator) -> Result<TicketPage> {
         let after = self.after.as_ref().map(RecordId::as_str);
         let found = ticket::queue(&app.db, self.state.as_str(), after, self.limit.and_one()).await?;
-        let (tickets, more) = self.limit.page(found);
-        Ok(TicketPage { tickets, more, waits: ticket::waits(&app.db).await? })
+        let (tickets, next) = self.limit.page(found, |last| last.id.clone());
+        Ok(TicketPage { tickets, more: next.is_some(), next, waits: ticket::waits(&app.db).await? })
     }
 }
 

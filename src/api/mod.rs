@@ -23,3 +23,4 @@ pub mod path;
 mod refused;
 pub mod router;
 mod routes;
+pub mod schemas;

@@ -1,13 +1,18 @@
 //! The registry as an OpenAPI 3.1 document, so that clients can be generated from it.
 
-use schemars::generate::{SchemaGenerator, SchemaSettings};
+use std::collections::BTreeSet;
+
+use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use crate::api::action::{Entry, Verb};
+use crate::api::schemas;
 use crate::base::error::CODES;
 
 /// The document of a registry, as a version answers it: the newest code has preview actions, published ones have not.
-pub fn document(entries: &[Entry], latest: bool) -> Value {
+///
+/// `about` says what a controller is for.
+pub fn document(entries: &[Entry], about: impl Fn(&str) -> String, latest: bool) -> Value {
     let settings = || {
         SchemaSettings::draft2020_12().with(|settings| {
             settings.definitions_path = "/components/schemas".into();
@@ -17,15 +22,26 @@ pub fn document(entries: &[Entry], latest: bool) -> Value {
     // What is read and what is written differ: a field with a default is optional to send, but always sent back.
     let mut inputs = settings().into_generator();
     let mut replies = settings().for_serialize().into_generator();
+    let entries: Vec<&Entry> = entries.iter().filter(|entry| latest || !entry.preview).collect();
+    let schemas =
+        |entry: &&Entry| ((entry.input)(&mut inputs).to_value(), (entry.reply)(&mut replies).to_value());
+    let mut operations: Vec<(Value, Value)> = entries.iter().map(schemas).collect();
+    let (inputs, replies) = (inputs.take_definitions(true), replies.take_definitions(true));
+    let mut schemas = schemas::merged(inputs, replies, &mut operations);
+    schemas.insert("ErrorReply".to_owned(), error_schema());
     let mut paths = Map::new();
-    for entry in entries.iter().filter(|entry| latest || !entry.preview) {
-        let operation = operation(entry, &mut inputs, &mut replies);
+    for (entry, (input, data)) in entries.iter().zip(operations) {
+        // A name of its own, or generators make one up.
+        let response = format!("{}Response", (entry.name)());
         let path = paths.entry(entry.route.path).or_insert_with(|| json!({}));
-        path[entry.route.method.as_str().to_lowercase()] = operation;
+        path[entry.route.method.as_str().to_lowercase()] = operation(entry, input, &response);
+        if entry.callback.is_none() {
+            schemas.insert(response, response_schema(data));
+        }
     }
-    let mut schemas = replies.take_definitions(true);
-    schemas.extend(inputs.take_definitions(true));
-    schemas.insert("Error".to_owned(), error_schema());
+    let tags: BTreeSet<&str> = entries.iter().map(|entry| entry.route.controller()).collect();
+    let tags: Vec<Value> =
+        tags.into_iter().map(|tag| json!({ "name": tag, "description": about(tag) })).collect();
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -34,6 +50,8 @@ pub fn document(entries: &[Entry], latest: bool) -> Value {
             "description": env!("CARGO_PKG_DESCRIPTION"),
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
+        "servers": [{ "url": "http://127.0.0.1:8080", "description": "One that runs here; else the studio's own address." }],
+        "tags": tags,
         "paths": paths,
         "components": {
             "schemas": schemas,
@@ -47,12 +65,10 @@ pub fn document(entries: &[Entry], latest: bool) -> Value {
     })
 }
 
-fn operation(entry: &Entry, inputs: &mut SchemaGenerator, replies: &mut SchemaGenerator) -> Value {
-    let mut input = (entry.input)(inputs).to_value();
+fn operation(entry: &Entry, mut input: Value, response: &str) -> Value {
     let description = input.as_object_mut().and_then(|input| input.remove("description")).unwrap_or_default();
     let (summary, details) = split_doc(description.as_str().unwrap_or_default());
     let scopes: Vec<&str> = entry.scopes.iter().map(|scope| scope.as_str()).collect();
-    let data = (entry.reply)(replies).to_value();
     let mut operation = json!({
         "operationId": camel_case(&(entry.name)()),
         "tags": [entry.route.controller()],
@@ -66,15 +82,18 @@ fn operation(entry: &Entry, inputs: &mut SchemaGenerator, replies: &mut SchemaGe
                     "x-request-id": { "description": "Finds this request in the logs.", "schema": { "type": "string" } },
                     "x-guildhall-version": { "description": "Which version answered.", "schema": { "type": "string" } },
                 },
-                "content": { "application/json": { "schema": {
-                    "type": "object",
-                    "required": ["data", "request_id"],
-                    "properties": { "data": data, "request_id": { "type": "string" } },
-                } } },
+                "content": { "application/json": { "schema": { "$ref": format!("#/components/schemas/{response}") } } },
             },
             "default": {
                 "description": "Not done; `error.code` says why.",
-                "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } },
+                "headers": {
+                    "x-request-id": { "description": "Finds this request in the logs.", "schema": { "type": "string" } },
+                    "retry-after": {
+                        "description": "Seconds after which it may be asked again, where that is known.",
+                        "schema": { "type": "integer", "minimum": 1 },
+                    },
+                },
+                "content": { "application/json": { "schema": { "$ref": "#/components/schemas/ErrorReply" } } },
             },
         },
     });
@@ -112,6 +131,18 @@ fn operation(entry: &Entry, inputs: &mut SchemaGenerator, replies: &mut SchemaGe
     operation
 }
 
+/// A whole reply.
+fn response_schema(data: Value) -> Value {
+    json!({
+        "type": "object",
+        "required": ["data", "request_id"],
+        "properties": {
+            "data": data,
+            "request_id": { "type": "string", "description": "Finds this request in the logs." },
+        },
+    })
+}
+
 /// An input's fields as query parameters.
 fn parameters(input: &Value) -> Value {
     let required = |name: &str| {
@@ -145,7 +176,7 @@ fn error_schema() -> Value {
                 "type": "object",
                 "required": ["code", "message", "details"],
                 "properties": {
-                    "code": { "type": "string", "enum": codes, "description": format!("Code and status: {}.", statuses.join(", ")) },
+                    "code": { "type": "string", "x-known-values": codes, "description": format!("Code and status: {}.", statuses.join(", ")) },
                     "message": { "type": "string", "description": "For people; may change." },
                     "details": { "type": "object", "description": "For programs; depends on the code." },
                 },

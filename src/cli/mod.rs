@@ -14,7 +14,7 @@ use crate::api::openapi;
 use crate::base::error::StartError;
 use crate::base::version::BUILD;
 use crate::config::{Config, Platform, data_folder};
-use crate::controllers::ACTIONS;
+use crate::controllers::{ACTIONS, about};
 use crate::host::live::asyncapi;
 use crate::host::log;
 use crate::store::Db;
@@ -182,5 +182,5 @@ pub fn asyncapi_text() -> String {
 
 /// The committed document's text: what published versions answer.
 pub fn openapi_text() -> String {
-    format!("{:#}\n", openapi::document(ACTIONS, false))
+    format!("{:#}\n", openapi::document(ACTIONS, about, false))
 }

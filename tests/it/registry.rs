@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use guildhall::api::action::Entry;
 use guildhall::api::action::Verb;
-use guildhall::controllers::ACTIONS;
+use guildhall::controllers::{ACTIONS, about};
 use guildhall::service::TASKS;
 use http::Request;
 use http_body_util::Full;
@@ -73,13 +73,13 @@ async fn preview_actions_are_reached_in_the_newest_code_only() {
         let reply = latest.server().get(path).await;
         assert_ne!(reply.status, 404, "{path}");
         assert_eq!(reply.headers["x-guildhall-version"], "$LATEST");
-        let operation = &guildhall::api::openapi::document(ACTIONS, true)["paths"][path]["get"];
+        let operation = &guildhall::api::openapi::document(ACTIONS, about, true)["paths"][path]["get"];
         assert_eq!(operation["x-preview"], true, "{path}");
         seen += 1;
     }
     assert!(seen > 0);
     assert!(
-        guildhall::api::openapi::document(ACTIONS, true)["paths"]["/message/send"]["post"]["x-preview"]
+        guildhall::api::openapi::document(ACTIONS, about, true)["paths"]["/message/send"]["post"]["x-preview"]
             .is_null()
     );
 }

@@ -295,11 +295,12 @@ impl PageSize {
         self.0 + 1
     }
 
-    /// A page of what came, and whether there are more.
-    pub fn page<T>(self, mut rows: Vec<T>) -> (Vec<T>, bool) {
+    /// A page of what came, and where the next one begins: behind the last row, if more came than are shown.
+    pub fn page<T, P>(self, mut rows: Vec<T>, place: impl FnOnce(&T) -> P) -> (Vec<T>, Option<P>) {
         let more = rows.len() as i64 > self.0;
         rows.truncate(self.0 as usize);
-        (rows, more)
+        let next = rows.last().filter(|_| more).map(place);
+        (rows, next)
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::PATH;
 use super::frame::{End, Follow, Followed, Hello, Push, Typing, Unfollow};
+use crate::api::schemas;
 
 /// The document.
 pub fn document() -> Value {
@@ -32,14 +33,11 @@ pub fn document() -> Value {
         &any_input,
     );
     let answers = answers(&mut replies);
-    let push = replies.subschema_for::<Push<'static>>().to_value();
-    let pushes = [message(
-        "push",
-        "What comes unasked: messages, a membership, who types, who is online, or the end.",
-        &push,
-    )];
-    let mut schemas = replies.take_definitions(true);
-    schemas.extend(inputs.take_definitions(true));
+    replies.subschema_for::<Push<'static>>();
+    let mut definitions = replies.take_definitions(true);
+    definitions.extend(inputs.take_definitions(true));
+    let pushes = pushes(&mut definitions);
+    definitions.values_mut().for_each(schemas::plain);
     let asked: Vec<&(String, Value)> = asks.iter().chain([&action]).collect();
     let all = asked.iter().copied().chain(&answers).chain(&pushes);
     let messages: serde_json::Map<String, Value> = all.cloned().collect();
@@ -77,8 +75,18 @@ pub fn document() -> Value {
             },
             "push": { "action": "send", "channel": channel, "messages": refs(&pushes) },
         },
-        "components": { "messages": messages, "schemas": schemas },
+        "components": { "messages": messages, "schemas": definitions },
     })
+}
+
+/// What comes unasked: a message for each kind of push, by its own name.
+fn pushes(schemas: &mut serde_json::Map<String, Value>) -> Vec<(String, Value)> {
+    let kinds = schemas.remove("Push").unwrap_or_default();
+    let kind = |kind: &Value| {
+        let name = kind["properties"]["push"]["const"].as_str().unwrap_or_default();
+        message(&format!("push-{name}"), kind["description"].as_str().unwrap_or_default(), kind)
+    };
+    kinds["oneOf"].as_array().into_iter().flatten().map(kind).collect()
 }
 
 /// What comes back.

@@ -159,6 +159,7 @@ const UNSEALED: &str = "SELECT n, at, by_alias, scope, action, alias, detail, te
 
 /// A row of the audit, as it is shown.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AuditEntry")]
 pub struct Shown {
     /// Its number; later ones are higher, and some may be missing.
     pub n: i64,

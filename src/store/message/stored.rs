@@ -78,6 +78,14 @@ impl Stored {
         Ok((Self::one(json(&fitting)?)?, fitting.len() == entries.len()))
     }
 
+    /// The number of the first one, if this is a list of some.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn first_seq(&self) -> Result<Option<i64>> {
+        entries(self.as_str())?.first().map(|first| Ok(Glance::of(first.get())?.seq)).transpose()
+    }
+
     /// The number of the last one, if this is a list of some.
     ///
     /// # Errors

@@ -126,6 +126,7 @@ pub(super) struct Row {
 
 /// What a case is about.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CaseSubject")]
 pub struct Subject {
     /// Whose message, or who.
     pub player: String,

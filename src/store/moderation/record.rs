@@ -15,6 +15,7 @@ const CHANNELS: i64 = 100;
 /// Something that a player said, as others see it.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(rename = "SaidMessage")]
 pub struct Said(#[schemars(with = "Message")] Box<RawValue>);
 
 impl Said {

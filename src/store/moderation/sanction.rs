@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 
 /// A sanction as moderators see it.
 #[derive(Clone, Debug, Serialize, JsonSchema, FromRow)]
+#[schemars(rename = "Sanction")]
 pub struct Given {
     /// Its id; later ones sort behind.
     pub id: String,
