@@ -107,7 +107,7 @@ pub struct WholeCase {
 pub struct PlayerHistory {
     /// Their last twenty sanctions, lifted ones too.
     sanctions: Vec<Given>,
-    /// Reports about them, and by them.
+    /// Reports about them, and by them; 10,000 where there are more.
     reports_about: i64,
     reports_by: i64,
 }

@@ -11,12 +11,15 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::api::caller::Caller;
 use crate::app::App;
 use crate::base::error::{Error, Result};
 use crate::chat::identity::{Identity, Scope};
+
+/// What a line of the log holds of an input.
+const LOGGED_INPUT_BYTES: usize = 1_024;
 
 /// Where an action is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -238,10 +241,16 @@ async fn run<A: Action>(app: &App, call: Call<'_>, input: fn(&Call<'_>) -> Resul
     }
     let input = input(&call)?;
     if tracing::enabled!(tracing::Level::INFO) {
-        let _ = call.notes.input.set(format!("{input:?}"));
+        let _ = call.notes.input.set(cut(format!("{input:?}")));
     }
     let data = input.run(app, caller).await?;
     say(&data, call.request_id)
+}
+
+/// As much of an input as a log line holds.
+fn cut(mut input: String) -> String {
+    input.truncate(input.floor_char_boundary(LOGGED_INPUT_BYTES));
+    input
 }
 
 /// Only those that fail are counted: a provider has few addresses, and many players pay.
@@ -252,7 +261,7 @@ async fn call_back<C: Callback>(app: &App, call: Call<'_>) -> Result<Bytes> {
     }
     let answering = async {
         let callback: C = parse_query(call.query)?;
-        let _ = call.notes.input.set(format!("{callback:?}"));
+        let _ = call.notes.input.set(cut(format!("{callback:?}")));
         callback.run(app, call).await
     };
     let answered = answering.await;
@@ -311,6 +320,10 @@ fn parse_body<A: Action>(headers: &HeaderMap, body: &[u8]) -> Result<A> {
     let body = if body.is_empty() { b"{}".as_slice() } else { body };
     if body != b"{}" && !is_json(headers) {
         return Err(Error::UnsupportedMediaType);
+    }
+    // A list would be taken for the fields in their order.
+    if !body.trim_ascii_start().starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(body).is_ok() {
+        return Err(Error::InvalidInput("body: an object is expected".to_owned()));
     }
     serde_json::from_slice(body).map_err(|_| {
         let parser = &mut serde_json::Deserializer::from_slice(body);

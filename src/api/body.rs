@@ -20,8 +20,8 @@ const STALLED_TOO_LARGE: Duration = Duration::from_millis(500);
 /// What of a larger body is thrown away before the answer, so that clients get to read it.
 const DISCARDED_BYTES: usize = 1024 * 1024;
 
-/// Pieces of a body, such as chunks: one for each byte of the largest that most may send.
-const PIECES: usize = MAX_BODY_BYTES;
+/// Pieces of a body, such as chunks: each costs as much as hundreds of bytes.
+const PIECES: usize = 2_048;
 
 /// A request's body.
 pub(super) enum Body {

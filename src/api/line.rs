@@ -15,6 +15,8 @@ use crate::base::seat;
 
 /// What a line holds of a path that no action has.
 const LOGGED_PATH_BYTES: usize = 256;
+/// And of a method: clients name it as they like, in ASCII.
+const LOGGED_METHOD_BYTES: usize = 32;
 
 /// What was asked for, as logs and figures name it.
 #[derive(Clone, Copy)]
@@ -78,7 +80,7 @@ impl Router {
             request_id,
             controller,
             action,
-            method = %parts.method,
+            method = &parts.method.as_str()[..parts.method.as_str().len().min(LOGGED_METHOD_BYTES)],
             path = named.is_none().then(|| beginning(parts.uri.path())),
             caller = caller.map(|caller| caller.id.as_str()),
             scope = caller.map(|caller| caller.scope.as_str()),

@@ -153,7 +153,12 @@ impl Screen<'_> {
         let refused = verdict.hits.iter_mut().filter(|hit| hit.action == Action::Reject);
         refused.for_each(|hit| hit.action = Action::Mask);
         let masked = verdict.masked(name);
-        if self.display_safety { display::safe_name(&masked).into_owned() } else { masked.into_owned() }
+        if !self.display_safety {
+            return masked.into_owned();
+        }
+        let shown = display::safe_name(&masked);
+        // Somebody without a name that is seen has their id for one.
+        if display::shows_something(&shown) { shown.into_owned() } else { sender.id.to_string() }
     }
 }
 

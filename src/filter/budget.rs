@@ -6,7 +6,7 @@
 //! rest goes to whichever needs more.
 
 /// Steps of a send's walks: two thirds of a millisecond, on the machines that this was measured on.
-const WALK: Pool = Pool { free: 36_000, a_byte: 0, kept: 1 };
+const WALK: Pool = Pool { free: 36_000, a_byte: 0, kept: 16 };
 /// What the plain search may cost with the entries that it meets, whether they count or not. Texts meet few at a place; with
 /// lists of very many that read alike, or that begin each other, they would cost what they like.
 const PLAIN: Pool = Pool { free: 10_000, a_byte: 16, kept: 16 };
@@ -36,10 +36,10 @@ impl Pool {
         self.free.saturating_add(self.a_byte.saturating_mul(bytes as u32))
     }
 
-    /// Takes what a string may use: all but what is kept for so many bytes of others.
+    /// Takes what a string may use: all but what is kept for so many bytes of others, a quarter of it at most.
     fn open(self, left: &mut u32, others: usize) -> u32 {
         let all = *left;
-        *left = self.kept.saturating_mul(others as u32).min(all);
+        *left = self.kept.saturating_mul(others as u32).min(all.max(others as u32) / 4).min(all);
         all - *left
     }
 }

@@ -1,7 +1,8 @@
 //! Safe to show: what breaks a chat window rather than a rule of talk. Separate from the blocklist, as it blocks nobody.
 //!
-//! Marks that turn the direction of text around, runs of invisible characters, towers of stacked marks, and tags that game
-//! engines obey (`<size=…>`, `<sprite>`, `<link>`) are taken away or made plain text.
+//! Marks that turn the direction of text around, controls, runs of invisible characters, towers of stacked marks, and tags
+//! that game engines obey (`<size=…>`, `<sprite>`, `<link>`) are taken away or made plain text. What is taken away is nothing
+//! to the filter either: else a word would be whole where it is shown, and was not where it was judged.
 
 use std::borrow::Cow;
 
@@ -22,12 +23,15 @@ const TAG_BYTES: usize = 128;
 /// Tags that rich-text renderers of game engines know.
 const TAGS: &[&str] = &[
     "a",
+    "action",
     "align",
     "allcaps",
     "alpha",
     "b",
     "br",
+    "class",
     "color",
+    "cr",
     "cspace",
     "duospace",
     "font",
@@ -41,11 +45,15 @@ const TAGS: &[&str] = &[
     "link",
     "lowercase",
     "margin",
+    "margin-left",
+    "margin-right",
     "mark",
     "material",
     "mspace",
+    "nbsp",
     "nobr",
     "noparse",
+    "on",
     "outline",
     "page",
     "pos",
@@ -54,6 +62,7 @@ const TAGS: &[&str] = &[
     "s",
     "scale",
     "shadow",
+    "shy",
     "size",
     "smallcaps",
     "space",
@@ -62,11 +71,14 @@ const TAGS: &[&str] = &[
     "style",
     "sub",
     "sup",
+    "table",
     "u",
     "uppercase",
     "url",
     "voffset",
     "width",
+    "zwj",
+    "zwsp",
 ];
 
 /// A name on one line, without what harms the window it is shown in.
@@ -80,7 +92,7 @@ pub fn shows_something(text: &str) -> bool {
     let unseen = |character: char| {
         character.is_whitespace()
             || character.is_control()
-            || is_direction(character)
+            || is_useless(character)
             || is_invisible(character)
             || is_combining_mark(character)
             || matches!(character, '\u{1d159}' | TAGS_FROM..=TAG_END)
@@ -90,7 +102,7 @@ pub fn shows_something(text: &str) -> bool {
 
 /// The text without what harms the window it is shown in; the same text where there is nothing.
 pub fn safe(text: &str) -> Cow<'_, str> {
-    if text.is_ascii() && !text.contains('<') || text.chars().all(is_plain) {
+    if text.chars().all(is_plain) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len());
@@ -104,7 +116,7 @@ pub fn safe(text: &str) -> Cow<'_, str> {
             TAG_SPACE..=TAG_END if (1..=FLAG).contains(&flag) => flag + 1,
             _ => 0,
         };
-        if is_direction(character) || (flag == 0 && matches!(character, TAGS_FROM..=TAG_END)) {
+        if is_useless(character) || (flag == 0 && matches!(character, TAGS_FROM..=TAG_END)) {
             continue;
         }
         if is_invisible(character) {
@@ -147,17 +159,25 @@ fn without_tags(text: String) -> String {
 /// Neither a mark nor invisible: Latin letters, and the signs of Chinese, Japanese and Korean.
 const fn is_plain(character: char) -> bool {
     match character {
-        '<' | '\u{ad}' | '\u{3164}' => false,
+        '<'
+        | '\0'..='\u{8}'
+        | '\u{e}'..='\u{1f}'
+        | '\u{7f}'..='\u{84}'
+        | '\u{86}'..='\u{9f}'
+        | '\u{ad}'
+        | '\u{3164}' => false,
         ..'\u{300}' | '\u{3100}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' => true,
         _ => false,
     }
 }
 
-/// Marks that turn text around, or that annotate it for machines.
-const fn is_direction(character: char) -> bool {
+/// Controls, marks that turn text around, that annotate it for machines, and invisible characters that chat has no use for.
+const fn is_useless(character: char) -> bool {
     matches!(
         character,
-        '\u{61c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}'
+        '\0'..='\u{8}' | '\u{e}'..='\u{1f}' | '\u{7f}'..='\u{84}' | '\u{86}'..='\u{9f}' | '\u{61c}'
+            | '\u{202a}'..='\u{202e}' | '\u{2065}'..='\u{206f}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0080}'..='\u{e00ff}' | '\u{e01f0}'..='\u{e0fff}'
     )
 }
 
@@ -166,7 +186,7 @@ const fn is_invisible(character: char) -> bool {
     matches!(
         character,
         '\u{ad}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}'
-            | '\u{2800}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{2800}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{e0100}'..='\u{e01ef}'
     )
 }
 
@@ -188,12 +208,32 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::filter::fold::{Folding, fold};
 
     #[test]
     fn what_is_plain_is_never_changed() {
         for character in ('\0'..=char::MAX).filter(|character| is_plain(*character)) {
-            let odd = is_direction(character) || is_invisible(character) || is_combining_mark(character);
+            let odd = is_useless(character) || is_invisible(character) || is_combining_mark(character);
             assert!(!odd && character != '<', "{character:?}");
+        }
+    }
+
+    /// Else a word that is judged in two parts would be shown in one.
+    #[test]
+    fn what_is_taken_away_is_nothing_to_the_filter() {
+        for character in '\0'..=char::MAX {
+            for text in [format!("a{character}b"), format!("a{character}{character}b")] {
+                let goes = !safe(&text).contains(character);
+                let is_nothing = fold(character) == Folding::Dropped;
+                assert!(
+                    !goes || is_nothing || character == '<',
+                    "{:x} goes, and is something",
+                    u32::from(character)
+                );
+            }
+            let alone = character.to_string();
+            let is_empty = !shows_something(&safe(&alone));
+            assert!(!is_empty || !shows_something(&alone), "{:x} shows nothing", u32::from(character));
         }
     }
 
@@ -208,7 +248,15 @@ mod tests {
         ] {
             assert!(safe(text).starts_with('＜'), "{text:?}");
         }
-        for text in ["<size\n=5>", "<scale=3>", "<duospace=1em>"] {
+        for text in [
+            "<size\n=5>",
+            "<scale=3>",
+            "<duospace=1em>",
+            "<zwsp>",
+            "<shy>",
+            "<margin-left=5>",
+            "<on click='x'>",
+        ] {
             assert!(safe(text).starts_with('＜'), "{text:?}");
         }
     }
@@ -217,9 +265,20 @@ mod tests {
     fn towers_and_runs_go_and_what_means_something_stays() {
         let tower = format!("a{}", "\u{301}\u{200d}".repeat(100));
         assert!(safe(&tower).chars().count() <= 2 * MARKS + 1, "{:?}", safe(&tower));
-        for run in
-            ["\u{180e}", "\u{3164}", "\u{2800}", "\u{115f}", "\u{e0041}", "\u{61c}", "\u{206a}", "\u{fff9}"]
-        {
+        for run in [
+            "\u{180e}",
+            "\u{3164}",
+            "\u{2800}",
+            "\u{115f}",
+            "\u{e0041}",
+            "\u{61c}",
+            "\u{206a}",
+            "\u{fff9}",
+            "\u{1d173}",
+            "\u{2065}",
+            "\u{7}",
+            "\u{9b}",
+        ] {
             assert_eq!(safe(&format!("a{}b", run.repeat(30))), "ab", "{run:?}");
         }
         for text in [

@@ -46,7 +46,8 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
 /// Looks a character up.
 pub(super) fn fold(character: char) -> Folding<'static> {
     if character.is_ascii() {
-        return Folding::One(character.to_ascii_lowercase());
+        let is_read = character >= ' ' && character != '\u{7f}' || character.is_whitespace();
+        return if is_read { Folding::One(character.to_ascii_lowercase()) } else { Folding::Dropped };
     }
     let (table, code) = (&*TABLE, character as usize);
     match table.entries[usize::from(table.blocks[code / BLOCK]) * BLOCK + code % BLOCK] {

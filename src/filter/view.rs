@@ -24,7 +24,7 @@ impl Plain {
         self.text.clear();
         self.origin.clear();
         self.signs.clear();
-        if text.is_ascii() && !has_wide_space(text) {
+        if text.is_ascii() && !has_wide_space_or_control(text) {
             self.text.push_str(text);
             self.text.make_ascii_lowercase();
             return;
@@ -83,13 +83,13 @@ impl Plain {
 }
 
 /// Spaces that folding makes one.
-fn has_wide_space(ascii: &str) -> bool {
+fn has_wide_space_or_control(ascii: &str) -> bool {
     let mut before = false;
     ascii.bytes().any(|byte| {
         let space = byte.is_ascii_whitespace();
         let wide = space && (before || byte != b' ');
         before = space;
-        wide
+        wide || byte < b' ' || byte == 0x7f
     })
 }
 

@@ -26,6 +26,7 @@ pub const TASKS: &[Entry] = &[
     Entry::of::<message::webhook::Webhook>(),
     Entry::of::<retention::Retention>(),
     Entry::of::<moderation::told::Told>(),
+    Entry::of::<moderation::decide::Reporters>(),
     Entry::of::<moderation::purge::Purge>(),
     Entry::of::<player::export::Export>(),
     Entry::of::<player::erase::Erase>(),

@@ -252,12 +252,10 @@ pub async fn read(db: &Db, channel: &Channel, player: &PlayerId, seq: i64) -> Re
         });
     }
     // Of very many, some: those that stay count no more, and go when more is read.
-    const MENTIONS: Sql = by_dialect(
-        "DELETE FROM mention WHERE player_id = $2 AND channel_key = $1 AND seq IN
-         (SELECT seq FROM mention WHERE player_id = $2 AND channel_key = $1 AND seq <= $3 ORDER BY seq LIMIT 1000)",
-        "DELETE FROM mention WHERE player_id = $2 AND channel_key = $1 AND seq = ANY (ARRAY
-         (SELECT seq FROM mention WHERE player_id = $2 AND channel_key = $1 AND seq <= $3 ORDER BY seq LIMIT 1000))",
-    );
+    const MENTIONS: &str =
+        "DELETE FROM mention WHERE player_id = $2 AND channel_key = $1 AND seq <= coalesce(
+         (SELECT m.seq FROM mention m WHERE m.player_id = $2 AND m.channel_key = $1 AND m.seq <= $3
+          ORDER BY m.seq LIMIT 1 OFFSET 999), $3)";
     tx.execute(MENTIONS, values![channel.key, player.as_str(), seq]).await?;
     tx.commit().await?;
     Ok(())

@@ -116,7 +116,7 @@ async fn a_body_comes_in_so_many_pieces_at_most() {
     let app = TestApp::new().await;
     app.world("world", &["alice"]).await;
     let input = json!({ "channel": "world", "text": "x".repeat(1_000) }).to_string();
-    for (nothings, expected) in [(0, 200), (10_000, 200), (20_000, 400)] {
+    for (nothings, expected) in [(0, 200), (500, 200), (3_000, 400)] {
         let pieces = input.clone().into_bytes().into_iter().map(|byte| Bytes::copy_from_slice(&[byte]));
         let pieces = pieces.chain(std::iter::repeat_n(Bytes::new(), nothings));
         let body = StreamBody::new(stream::iter(pieces.map(|piece| Ok::<_, Infallible>(Frame::data(piece)))));

@@ -178,6 +178,10 @@ pub async fn drive(url: &str) {
         player.post("/message/send", said).await.data();
     }
     player.post("/channel/read", json!({ "channel": "channel-1", "seq": 1 })).await.data();
+    for _ in 0..2 {
+        let read = json!({ "channel": "channel-1", "seq": 2_000 });
+        app.player("called").post("/channel/read", read).await.data();
+    }
     for path in [
         "/player/record?player=player-7",
         "/case/queue",
@@ -190,6 +194,9 @@ pub async fn drive(url: &str) {
         "/audit/list",
         "/audit/list?by=player-7",
         "/audit/list?by=player-7&action=sanction.lift",
+        "/audit/list?player=audited",
+        "/audit/list?player=audited&action=sanction.lift",
+        "/audit/list?player=audited&by=idle",
         "/task/status",
         "/schedule/list",
         "/announcement/list",

@@ -110,6 +110,16 @@ fn players(c: u32, now: Millis, postgres: bool) -> Vec<String> {
             "'r' || n, 'player-' || n, 'player:' || n / 2, 'player-' || n / 2, 'hate', n, 'case-' || n / 2",
             c / 2,
         ),
+        // Very many of one: mentions of a player in one channel, and rows of the audit about a player.
+        rows("mention (player_id, channel_key, seq)", "'called', 1, n", c / 4),
+        rows("member (channel_key, player_id, joined_at, read_seq, read_said)", "1, 'called', 1, 0, 0", 1),
+        rows(
+            "audit (at, by_alias, scope, action, alias, detail)",
+            "n, 'mod-' || n % 20, 'moderator', 'sanction.give', 'of-audited', '{}'",
+            c / 4,
+        ),
+        rows("audit_alias (player_id, alias)", "'audited', 'of-audited'", 1),
+        rows("audit_alias (player_id, alias)", "'idle', 'of-idle'", 1),
         rows(
             "appeal (id, sanction_id, player_id, text, state, at)",
             "'ap' || n, 's' || n, 'player-' || n, 't', 'open', n",

@@ -117,3 +117,35 @@ async fn a_message_of_nothing_that_can_be_seen_is_refused() {
         app.player("alice").say("world", text).await;
     }
 }
+
+#[tokio::test]
+async fn somebody_whose_name_is_not_seen_has_their_id_for_one() {
+    let app = TestApp::new().await;
+    app.world("world", &["alice"]).await;
+    let mut tried = 0;
+    for name in ["   ", "\u{200b}", "\u{fff9}", "\u{1d173}\u{2800}"] {
+        let Ok(name) = Name::parse(name) else { continue };
+        let token = sign(&Claims { name: Some(name.clone()), ..claims("alice", Scope::Player) });
+        let input = json!({ "channel": "world", "text": "hello" });
+        let said = app.with_token(&token).post("/message/send", input).await.data();
+        assert_eq!(said["message"]["sender"]["name"], "alice", "{name:?}");
+        tried += 1;
+    }
+    assert!(tried > 1, "{tried}");
+}
+
+/// What display safety takes away is nothing to the filter: a word is judged as it will be shown.
+#[tokio::test]
+async fn a_word_is_judged_as_it_is_shown() {
+    let app = TestApp::new().await;
+    app.world("world", &["alice"]).await;
+    for mark in ["\u{fff9}", "\u{2800}\u{2800}", "\u{7f}", "\u{9b}", "\u{1d173}", "\u{2065}", "\u{e0080}"] {
+        for word in [["f", "ucking"], ["id", "iotic"]] {
+            let text = format!("{}{mark}{}", word[0], word[1]);
+            let input = json!({ "channel": "world", "text": text, "payload": { "p": text } });
+            let said = app.player("alice").post("/message/send", input).await.data();
+            let shown = said["message"].to_string();
+            assert!(!shown.contains(&word.concat()), "{mark:?}: {shown}");
+        }
+    }
+}

@@ -241,6 +241,17 @@ async fn the_base_path_is_removed_at_the_edge_of_a_segment() {
     }
 }
 
+/// Fields have names: their order means nothing.
+#[tokio::test]
+async fn a_list_is_no_input() {
+    let app = app().await;
+    for body in [r#"["world","hi"]"#, " [\"world\",\"hi\"]", "[]", "\"world\"", "null", "7"] {
+        let reply = app.player("alice").post_bytes("/message/send", body.as_bytes().to_vec()).await;
+        assert_eq!((reply.status.as_u16(), reply.code().as_str()), (400, "invalid_input"), "{body}");
+    }
+    assert!(app.player("alice").history("world").await.is_empty());
+}
+
 /// An action with a fault in it.
 #[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
 struct Panics {}

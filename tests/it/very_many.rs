@@ -52,6 +52,35 @@ async fn who_is_taken_out_and_comes_back_has_no_old_mentions_to_read() {
     assert_eq!(unread().await, Some(0));
 }
 
+/// However many reported it, a decision is one transaction of a few rows; they are told behind it.
+#[tokio::test]
+async fn a_case_that_very_many_reported_is_decided_at_once_and_all_are_told() {
+    const REPORTERS: usize = 250;
+    let app = TestApp::new().await;
+    app.world("w", &["bob"]).await;
+    app.player("carl").post("/report/player", json!({ "player": "bob", "category": "hate" })).await.data();
+    let moderator = app.moderator("mod");
+    let case = moderator.get("/case/queue").await.data()["cases"][0]["id"].as_str().unwrap().to_owned();
+    let statement = format!(
+        "WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {REPORTERS})
+         INSERT INTO report (id, reporter, subject, player_id, category, at, case_id)
+         SELECT 'r' || n, 'reporter-' || n, 'player bob', 'bob', 'hate', 1, '{case}' FROM s"
+    );
+    on_the_database(&app, &statement).await;
+    let waiting = async || app.server().get("/task/status").await.data()["ready"].as_i64().unwrap();
+    app.run_tasks().await;
+    assert_eq!(waiting().await, 0);
+    let decision = json!({ "id": case, "decision": "dismiss", "reason": "no rule was broken" });
+    moderator.post("/case/decide", decision).await.data();
+    assert_eq!(waiting().await, 1);
+    app.run_tasks().await;
+    for reporter in ["carl", "reporter-1", "reporter-125", "reporter-250"] {
+        let inbox = app.player(reporter).get("/channel/inbox").await.data();
+        assert_eq!(inbox["channels"][0]["last_message"]["payload"]["type"], "report_decided", "{reporter}");
+        assert_eq!(inbox["channels"][0]["unread"], 1, "{reporter}");
+    }
+}
+
 #[tokio::test]
 async fn who_is_online_in_a_circle_of_thousands_is_counted() {
     let app = TestApp::new().await;

@@ -45,6 +45,10 @@ pub(super) enum Unread {
 
 impl Frame {
     pub(super) fn read(text: &str) -> Result<Self, Unread> {
+        // A list would be taken for the fields in their order.
+        if !text.trim_ascii_start().starts_with('{') {
+            return Err(Unread::Nonsense);
+        }
         serde_json::from_str(text).map_err(|fault| match serde_json::from_str::<Numbered>(text) {
             Ok(Numbered { id }) => Unread::Wrong(id, Error::InvalidInput(format!("frame: {fault}"))),
             Err(_) => Unread::Nonsense,
@@ -54,6 +58,9 @@ impl Frame {
     /// The input, as what it must be here.
     pub(super) fn input<T: for<'de> Deserialize<'de>>(&self) -> Result<T> {
         let input = self.input.as_ref().map_or("{}", |input| input.get());
+        if !input.starts_with('{') {
+            return Err(Error::InvalidInput("input: an object is expected".to_owned()));
+        }
         let parser = &mut serde_json::Deserializer::from_str(input);
         serde_path_to_error::deserialize(parser)
             .map_err(|fault| Error::InvalidInput(format!("input: {fault}")))

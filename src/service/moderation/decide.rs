@@ -1,7 +1,9 @@
 //! Decisions about cases: the message goes, its author gets a sanction, and everybody whom it concerns is told.
 
+use serde::{Deserialize, Serialize};
+
 use super::sanction::Asked;
-use super::told::{News, Told};
+use super::told::{self, News, Told};
 use crate::app::App;
 use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
@@ -12,9 +14,10 @@ use crate::store::channel::{self, Channel};
 use crate::store::moderation::By;
 use crate::store::moderation::case::{self, Case};
 use crate::store::moderation::decision::{self, Decided};
+use crate::store::moderation::report;
 use crate::store::moderation::sanction::Given;
-use crate::store::outbox::NewTask;
-use crate::work::task;
+use crate::store::outbox;
+use crate::work::task::{self, Failure, Task};
 
 /// How a case is to end.
 #[derive(Debug)]
@@ -58,8 +61,10 @@ pub async fn decide(
         .filter(|sanction| sanction.kind.is_told())
         .map(|sanction| Told { player, news: News::Sanction(sanction.id.clone()) });
     let decided = Decided { id: id.as_str(), decision, reason: reason.as_str(), sanction, channel };
-    let tell = |reports: &[(String, String)]| tasks(told.as_ref(), reports);
-    decision::decide(&app.db, &decided, &By { who: by, nonce: nonce.map(Nonce::as_str) }, tell).await
+    let mut tell = told.map(|told| task::new(&told)).transpose()?.into_iter().collect::<Vec<_>>();
+    // Very many may have reported it: they are told one after the other, behind what others wait for.
+    tell.push(task::new(&Reporters { case: id.clone(), after: String::new() })?);
+    decision::decide(&app.db, &decided, &By { who: by, nonce: nonce.map(Nonce::as_str) }, &tell).await
 }
 
 async fn channel_of(app: &App, case: &Case) -> Result<Option<Channel>> {
@@ -72,15 +77,43 @@ async fn channel_of(app: &App, case: &Case) -> Result<Option<Channel>> {
     }
 }
 
-/// The player is told, and everybody who reported.
-fn tasks(told: Option<&Told>, reports: &[(String, String)]) -> Result<Vec<NewTask>> {
-    let mut tasks = Vec::new();
-    if let Some(told) = told {
-        tasks.push(task::new(told)?);
+/// Reporters that one task tells.
+const REPORTERS: i64 = 100;
+
+/// Tell who reported a case that somebody has looked at it, a hundred at a time.
+///
+/// Safe to run twice: each is told once for a report.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reporters {
+    /// Which.
+    pub case: RecordId,
+    /// Those behind this report.
+    pub after: String,
+}
+
+impl Task for Reporters {
+    const NAME: &'static str = "reporters.v1";
+    const ATTEMPTS: i64 = 10;
+
+    fn key(&self) -> String {
+        format!("reporters:{}", self.case.as_str())
     }
-    for (report, reporter) in reports {
-        let player = PlayerId::parse(reporter.clone()).map_err(Error::internal)?;
-        tasks.push(task::new(&Told { player, news: News::Report(report.clone()) })?);
+
+    async fn run(self, app: &App, id: &str) -> Result<(), Failure> {
+        let page = report::of_case_behind(&app.db, self.case.as_str(), &self.after, REPORTERS).await?;
+        for (report, reporter) in &page {
+            // Who was forgotten is told nothing.
+            let Ok(player) = PlayerId::parse(reporter.as_str()) else { continue };
+            told::tell_now(app, &player, &News::Report(report.clone()), &format!("told:{report}")).await?;
+        }
+        if page.len() < REPORTERS as usize {
+            return Ok(());
+        }
+        let after = page.into_iter().next_back().map(|(report, _)| report).unwrap_or_default();
+        let next = task::new(&Self { case: self.case, after: after.clone() })?;
+        let first = id.split(':').next().unwrap_or(id);
+        outbox::enqueue_later(&app.db, &format!("{first}:{after}"), &next, app.db.now().await?).await?;
+        Ok(())
     }
-    Ok(tasks)
 }

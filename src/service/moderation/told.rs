@@ -65,9 +65,13 @@ impl Task for Told {
     }
 
     async fn run(self, app: &App, id: &str) -> Result<(), Failure> {
-        let told = self.news.told(app).await?;
-        tell(app, &self.player, told, &format!("told:{id}")).await
+        tell_now(app, &self.player, &self.news, &format!("told:{id}")).await
     }
+}
+
+/// Tells a player what happened; once for a nonce.
+pub(super) async fn tell_now(app: &App, player: &PlayerId, news: &News, nonce: &str) -> Result<(), Failure> {
+    tell(app, player, news.told(app).await?, nonce).await
 }
 
 /// Says something to a player, in their own channel; once for a nonce.

@@ -28,8 +28,8 @@ pub struct Decided<'a> {
     pub channel: Option<Channel>,
 }
 
-/// Decides a case: its message is taken back, its author gets what was decided, and all of it is in one transaction. `tell`
-/// makes the tasks that tell it, from the reports and who made them.
+/// Decides a case: its message is taken back, its author gets what was decided, and the tasks that tell it are stored, in one
+/// transaction.
 ///
 /// # Errors
 /// [`Conflict`](crate::base::error::Error::Conflict) where it is decided, or somebody else has it.
@@ -37,7 +37,7 @@ pub async fn decide(
     db: &Db,
     decided: &Decided<'_>,
     by: &By<'_>,
-    tell: impl FnOnce(&[(String, String)]) -> Result<Vec<NewTask>>,
+    tell: &[NewTask],
 ) -> Result<(Case, Option<Given>)> {
     let now = db.now().await?;
     let before = case::row(db, decided.id).await?;
@@ -85,10 +85,8 @@ pub async fn decide(
     let player = Some(before.player_id.as_str());
     let entry = Entry { action: "case.decide", player, detail, text: Some(decided.reason) };
     audit::add(&mut tx, by.who, &entry, now).await?;
-    let sql = "SELECT id, reporter FROM report WHERE case_id = $1 ORDER BY id";
-    let reports: Vec<(String, String)> = tx.all(sql, values![decided.id]).await?;
-    for task in tell(&reports)? {
-        outbox::add(&mut tx, db, &task, now).await?;
+    for task in tell {
+        outbox::add(&mut tx, db, task, now).await?;
     }
     tx.commit().await?;
     if let Some((channel, number)) = decided.channel.as_ref().zip(told) {

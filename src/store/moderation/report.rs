@@ -192,6 +192,9 @@ macro_rules! select_made {
     };
 }
 
+/// Reports are counted so far.
+const COUNTED: i64 = 10_000;
+
 /// The newest reports about a player.
 ///
 /// # Errors
@@ -210,18 +213,28 @@ pub async fn made_by(db: &Db, player: &str, limit: i64) -> Result<Vec<MadeReport
     Ok(db.all(sql, values![player, limit]).await?)
 }
 
-/// How many reports there are about a player, and by them.
+/// How many reports there are about a player, and by them; 10,000 where there are more.
 ///
 /// # Errors
 /// The database's.
 pub async fn counts(db: &Db, player: &str) -> Result<(i64, i64)> {
     let row = db
         .optional(
-            "SELECT (SELECT count(*) FROM report WHERE player_id = $1), (SELECT count(*) FROM report WHERE reporter = $1)",
-            values![player],
+            "SELECT (SELECT count(*) FROM (SELECT 1 FROM report WHERE player_id = $1 LIMIT $2) AS about),
+                    (SELECT count(*) FROM (SELECT 1 FROM report WHERE reporter = $1 LIMIT $2) AS made)",
+            values![player, COUNTED],
         )
         .await?;
     Ok(row.unwrap_or_default())
+}
+
+/// Reports of a case behind one, with who made them.
+///
+/// # Errors
+/// The database's.
+pub async fn of_case_behind(db: &Db, case: &str, after: &str, limit: i64) -> Result<Vec<(String, String)>> {
+    let sql = "SELECT id, reporter FROM report WHERE case_id = $1 AND id > $2 ORDER BY id LIMIT $3";
+    Ok(db.all(sql, values![case, after, limit]).await?)
 }
 
 /// What becomes of reports.

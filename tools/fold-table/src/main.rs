@@ -214,6 +214,9 @@ const NUMERALS: &[(char, char)] = &[
 
 /// Unicode's Default_Ignorable_Code_Point, and what else is drawn without being read.
 const IGNORABLE: &[(char, char)] = &[
+    // Controls that are no blanks.
+    ('\u{80}', '\u{84}'),
+    ('\u{86}', '\u{9f}'),
     ('\u{ad}', '\u{ad}'),
     ('\u{34f}', '\u{34f}'),
     ('\u{61c}', '\u{61c}'),
@@ -225,11 +228,14 @@ const IGNORABLE: &[(char, char)] = &[
     ('\u{200b}', '\u{200f}'),
     ('\u{202a}', '\u{202e}'),
     ('\u{2060}', '\u{206f}'),
+    // Braille's blank.
+    ('\u{2800}', '\u{2800}'),
     ('\u{3164}', '\u{3164}'),
     ('\u{fe00}', '\u{fe0f}'),
     ('\u{feff}', '\u{feff}'),
     ('\u{ffa0}', '\u{ffa0}'),
-    ('\u{fff0}', '\u{fff8}'),
+    // With the marks of annotations behind them.
+    ('\u{fff0}', '\u{fffb}'),
     ('\u{1bca0}', '\u{1bca3}'),
     ('\u{1d173}', '\u{1d17a}'),
     ('\u{e0000}', '\u{e0fff}'),

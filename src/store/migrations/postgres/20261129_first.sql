@@ -277,6 +277,8 @@ CREATE TABLE audit (
 CREATE INDEX audit_by ON audit (by_alias, n);
 CREATE INDEX audit_by_action ON audit (by_alias, action, n);
 CREATE INDEX audit_player ON audit (alias, n);
+CREATE INDEX audit_player_by ON audit (alias, by_alias, n);
+CREATE INDEX audit_player_action ON audit (alias, action, n);
 CREATE INDEX audit_action ON audit (action, n);
 CREATE INDEX audit_said ON audit (text) WHERE text IS NOT NULL;
 
@@ -611,6 +613,7 @@ ALTER TABLE spoken_in ALTER COLUMN channel_key SET (n_distinct = 50);
 -- Whoever is asked for may have done nothing: their rows are found by an index, not by reading the audit from its start.
 ALTER TABLE audit ALTER COLUMN by_alias SET (n_distinct = -0.01);
 ALTER TABLE audit ALTER COLUMN action SET (n_distinct = -0.01);
+ALTER TABLE audit ALTER COLUMN alias SET (n_distinct = -0.01);
 
 -- What waits is another every minute: what PostgreSQL saw when it last looked says nothing. So it takes no figures of these
 -- columns, and thinks that there are many kinds of tasks: then it finds keys by all that is asked for, in the order of time.

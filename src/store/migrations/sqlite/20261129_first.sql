@@ -320,6 +320,8 @@ CREATE TABLE audit (
 CREATE INDEX audit_by ON audit (by_alias, n);
 CREATE INDEX audit_by_action ON audit (by_alias, action, n);
 CREATE INDEX audit_player ON audit (alias, n);
+CREATE INDEX audit_player_by ON audit (alias, by_alias, n);
+CREATE INDEX audit_player_action ON audit (alias, action, n);
 CREATE INDEX audit_action ON audit (action, n);
 CREATE INDEX audit_said ON audit (text) WHERE text IS NOT NULL;
 

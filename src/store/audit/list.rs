@@ -1,0 +1,149 @@
+//! Lists of what was done: about somebody, by somebody, of one sort.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use sqlx::FromRow;
+
+use super::Row;
+use crate::base::clock::Millis;
+use crate::base::error::{Error, Result};
+use crate::store::Db;
+use crate::store::engine::sql::values;
+
+/// A row of the audit, as it is shown.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AuditEntry")]
+pub struct Shown {
+    /// Its number; later ones are higher, and some may be missing.
+    pub n: i64,
+    /// When: milliseconds since 1970-01-01 UTC.
+    pub at: Millis,
+    /// Who did it; their alias once they were erased.
+    pub by: String,
+    /// As what: `player`, `moderator` or `server`.
+    pub scope: String,
+    /// What: `sanction.give`, …
+    pub action: String,
+    /// To whom.
+    pub player: Option<String>,
+    /// What exactly; its fields depend on the action.
+    #[schemars(with = "serde_json::Map<String, Value>")]
+    pub detail: Box<RawValue>,
+    /// Why, in somebody's words; none once that was forgotten.
+    pub text: Option<String>,
+    /// Finds the request in the logs.
+    pub request_id: Option<String>,
+    /// The chain's hash up to here; none for a moment after it was written.
+    pub hash: Option<String>,
+}
+
+/// Which rows to list.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted<'a> {
+    /// About this player.
+    pub player: Option<&'a str>,
+    /// By somebody: their key.
+    pub by: Option<&'a str>,
+    /// What was done.
+    pub action: Option<&'a str>,
+    /// Rows behind this number.
+    pub after: i64,
+    /// So many.
+    pub limit: i64,
+}
+
+#[derive(FromRow)]
+struct Found {
+    #[sqlx(flatten)]
+    row: Row,
+    by: Option<String>,
+    player: Option<String>,
+    said: Option<String>,
+    hash: Option<String>,
+}
+
+macro_rules! select_found {
+    ($rest:literal) => {
+        concat!(
+            "SELECT a.n, a.at, a.by_alias, a.scope, a.action, a.alias, a.detail, a.text, a.request_id, ",
+            "b.player_id AS by, p.player_id AS player, t.text AS said, s.hash ",
+            "FROM audit a LEFT JOIN audit_seal s ON s.n = a.n LEFT JOIN audit_alias b ON b.alias = a.by_alias ",
+            "LEFT JOIN audit_alias p ON p.alias = a.alias LEFT JOIN audit_text t ON t.digest = a.text ",
+            $rest
+        )
+    };
+}
+
+/// Rows, in the order in which they were written.
+///
+/// # Errors
+/// The database's.
+pub async fn list(db: &Db, wanted: Wanted<'_>) -> Result<Vec<Shown>> {
+    let Wanted { player, by, action, after, limit } = wanted;
+    let sql = match (player, by, action) {
+        (Some(_), None, None) => select_found!(
+            "WHERE a.alias = (SELECT alias FROM audit_alias WHERE player_id = $1)
+             AND $2 IS NULL AND $3 IS NULL AND a.n > $4 ORDER BY a.n LIMIT $5"
+        ),
+        (Some(_), None, Some(_)) => select_found!(
+            "WHERE a.alias = (SELECT alias FROM audit_alias WHERE player_id = $1)
+             AND $2 IS NULL AND a.action = $3 AND a.n > $4 ORDER BY a.n LIMIT $5"
+        ),
+        (Some(_), Some(_), _) => select_found!(
+            "WHERE a.alias = (SELECT alias FROM audit_alias WHERE player_id = $1)
+             AND a.by_alias = (SELECT alias FROM audit_alias WHERE player_id = $2)
+             AND ($3 IS NULL OR a.action = $3) AND a.n > $4 ORDER BY a.n LIMIT $5"
+        ),
+        (None, Some(_), None) => select_found!(
+            "WHERE $1 IS NULL AND a.by_alias = (SELECT alias FROM audit_alias WHERE player_id = $2)
+             AND $3 IS NULL AND a.n > $4 ORDER BY a.n LIMIT $5"
+        ),
+        (None, Some(_), Some(_)) => select_found!(
+            "WHERE $1 IS NULL AND a.by_alias = (SELECT alias FROM audit_alias WHERE player_id = $2)
+             AND a.action = $3 AND a.n > $4 ORDER BY a.n LIMIT $5"
+        ),
+        (None, None, Some(_)) => {
+            select_found!(
+                "WHERE $1 IS NULL AND $2 IS NULL AND a.action = $3 AND a.n > $4 ORDER BY a.n LIMIT $5"
+            )
+        }
+        (None, None, None) => {
+            select_found!("WHERE $1 IS NULL AND $2 IS NULL AND $3 IS NULL AND a.n > $4 ORDER BY a.n LIMIT $5")
+        }
+    };
+    let found: Vec<Found> = db.all(sql, values![player, by, action, after, limit]).await?;
+    found.into_iter().map(shown).collect()
+}
+
+/// The newest rows, of one player or of all, in the order in which they were written.
+///
+/// # Errors
+/// The database's.
+pub async fn newest(db: &Db, player: Option<&str>, limit: i64) -> Result<Vec<Shown>> {
+    let sql = match player {
+        Some(_) => select_found!(
+            "WHERE a.alias = (SELECT alias FROM audit_alias WHERE player_id = $1) ORDER BY a.n DESC LIMIT $2"
+        ),
+        None => select_found!("WHERE $1 IS NULL ORDER BY a.n DESC LIMIT $2"),
+    };
+    let found: Vec<Found> = db.all(sql, values![player, limit]).await?;
+    found.into_iter().rev().map(shown).collect()
+}
+
+fn shown(found: Found) -> Result<Shown> {
+    let Found { row, by, player, said, hash } = found;
+    Ok(Shown {
+        n: row.n,
+        at: row.at,
+        by: by.unwrap_or(row.by_alias),
+        scope: row.scope,
+        action: row.action,
+        player: player.or(row.alias),
+        detail: RawValue::from_string(row.detail).map_err(Error::internal)?,
+        text: said,
+        request_id: row.request_id,
+        hash,
+    })
+}
