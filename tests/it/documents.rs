@@ -253,6 +253,48 @@ fn the_architecture_page_shows_what_is_there() {
     }
 }
 
+/// The table of parts names each controller, service, table's file and vendor's file, and nothing that is not there.
+#[test]
+fn the_architecture_page_says_where_every_part_is() {
+    let page = read("docs/architecture.md");
+    let table = page.split("## Where is what").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .skip(1)
+        .map(|line| line.split('|').collect())
+        .collect();
+    assert!(rows.len() > 10, "{}", rows.len());
+    let named = |column: usize| -> BTreeSet<&str> {
+        rows.iter().flat_map(|row| row[column].split('`').skip(1).step_by(2)).collect()
+    };
+    let there = |folder: &str| -> BTreeSet<String> {
+        let names =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let rust = names.filter(|name| name.ends_with(".rs") || !name.contains('.'));
+        rust.map(|name| name.trim_end_matches(".rs").to_owned()).filter(|name| name != "mod").collect()
+    };
+    let missing = |found: BTreeSet<String>, named: &BTreeSet<&str>| -> Vec<String> {
+        found.into_iter().filter(|name| !named.contains(name.as_str()) && name != "migrations").collect()
+    };
+    for (column, folder) in [(2, "controllers"), (3, "src/service"), (4, "src/store"), (5, "src/outside")] {
+        let missing = missing(there(folder), &named(column));
+        assert!(missing.is_empty(), "{folder}: {missing:?} are in no part");
+    }
+    let of = |folders: &[&str]| folders.iter().flat_map(|folder| there(folder)).collect::<BTreeSet<String>>();
+    for (column, folders) in [
+        (2, &["controllers"][..]),
+        (3, &["src/service"]),
+        (4, &["src/store"]),
+        (5, &["src/outside", "src/config"]),
+        (7, &["tests/it"]),
+    ] {
+        let there = of(folders);
+        let lost: Vec<&str> = named(column).into_iter().filter(|name| !there.contains(*name)).collect();
+        assert!(lost.is_empty(), "{folders:?}: {lost:?} are not there");
+    }
+}
+
 /// What a CI runs: actions by their commit, nothing left in a checkout, and no right to write where code of a pull request runs.
 #[test]
 fn workflows_name_commits_and_hold_no_more_than_they_need() {

@@ -182,6 +182,29 @@ pub async fn drive(url: &str) {
         let read = json!({ "channel": "channel-1", "seq": 2_000 });
         app.player("called").post("/channel/read", read).await.data();
     }
+    look_up(&app).await;
+    moderator
+        .post(
+            "/announcement/preview",
+            json!({ "texts": { "en": "hello" }, "audience": { "kind": "guild" }, "when": { "now": true } }),
+        )
+        .await;
+    app.server().post("/player/export", json!({ "player": "player-7" })).await;
+    let thousand: Vec<String> = (1..=1_000).map(|n| format!("nobody-{n}")).collect();
+    for path in ["/channel/members-add", "/channel/members-remove"] {
+        let input = json!({ "channel": "channel-1", "members": thousand });
+        app.server().post(path, input).await.data();
+    }
+    let purge = json!({ "player": "player-7", "since": 0, "reason": "r" });
+    moderator.post("/player/purge", purge).await;
+    app.run_tasks().await;
+    app.server().post("/player/erase", json!({ "player": "player-7" })).await;
+    app.run_tasks().await;
+}
+
+/// What moderators and the game's server look up: by somebody of whom there is much, who did nothing, and deep in a list.
+async fn look_up(app: &TestApp) {
+    let moderator = app.moderator("mod");
     for path in [
         "/player/record?player=player-7",
         "/case/queue",
@@ -205,23 +228,6 @@ pub async fn drive(url: &str) {
         moderator.get(path).await;
         app.server().get(path).await;
     }
-    moderator
-        .post(
-            "/announcement/preview",
-            json!({ "texts": { "en": "hello" }, "audience": { "kind": "guild" }, "when": { "now": true } }),
-        )
-        .await;
-    app.server().post("/player/export", json!({ "player": "player-7" })).await;
-    let thousand: Vec<String> = (1..=1_000).map(|n| format!("nobody-{n}")).collect();
-    for path in ["/channel/members-add", "/channel/members-remove"] {
-        let input = json!({ "channel": "channel-1", "members": thousand });
-        app.server().post(path, input).await.data();
-    }
-    let purge = json!({ "player": "player-7", "since": 0, "reason": "r" });
-    moderator.post("/player/purge", purge).await;
-    app.run_tasks().await;
-    app.server().post("/player/erase", json!({ "player": "player-7" })).await;
-    app.run_tasks().await;
 }
 
 /// What the program has besides those that ran: how `PostgreSQL` would carry them out. Says how many there are, and which would

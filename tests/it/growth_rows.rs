@@ -68,6 +68,21 @@ fn channels(c: u32, now: Millis) -> Vec<String> {
     ]
 }
 
+/// Very many of one: mentions of a player in one channel, and rows of the audit about a player.
+fn of_one(c: u32) -> Vec<String> {
+    vec![
+        rows("mention (player_id, channel_key, seq)", "'called', 1, n", c / 4),
+        rows("member (channel_key, player_id, joined_at, read_seq, read_said)", "1, 'called', 1, 0, 0", 1),
+        rows(
+            "audit (at, by_alias, scope, action, alias, detail)",
+            "n, 'mod-' || n % 20, 'moderator', 'sanction.give', 'of-audited', '{}'",
+            c / 4,
+        ),
+        rows("audit_alias (player_id, alias)", "'audited', 'of-audited'", 1),
+        rows("audit_alias (player_id, alias)", "'idle', 'of-idle'", 1),
+    ]
+}
+
 /// What players grow by.
 fn players(c: u32, now: Millis, postgres: bool) -> Vec<String> {
     vec![
@@ -110,16 +125,6 @@ fn players(c: u32, now: Millis, postgres: bool) -> Vec<String> {
             "'r' || n, 'player-' || n, 'player:' || n / 2, 'player-' || n / 2, 'hate', n, 'case-' || n / 2",
             c / 2,
         ),
-        // Very many of one: mentions of a player in one channel, and rows of the audit about a player.
-        rows("mention (player_id, channel_key, seq)", "'called', 1, n", c / 4),
-        rows("member (channel_key, player_id, joined_at, read_seq, read_said)", "1, 'called', 1, 0, 0", 1),
-        rows(
-            "audit (at, by_alias, scope, action, alias, detail)",
-            "n, 'mod-' || n % 20, 'moderator', 'sanction.give', 'of-audited', '{}'",
-            c / 4,
-        ),
-        rows("audit_alias (player_id, alias)", "'audited', 'of-audited'", 1),
-        rows("audit_alias (player_id, alias)", "'idle', 'of-idle'", 1),
         rows(
             "appeal (id, sanction_id, player_id, text, state, at)",
             "'ap' || n, 's' || n, 'player-' || n, 't', 'open', n",
@@ -211,6 +216,7 @@ fn work(c: u32, now: Millis) -> Vec<String> {
 /// Fills all tables that grow: for so many channels.
 pub fn fill(count: u32, postgres: bool) -> Vec<String> {
     let now = Clock::default().now();
-    let parts = [channels(count, now), players(count, now, postgres), around(count, now), work(count, now)];
+    let players = [players(count, now, postgres), of_one(count)].concat();
+    let parts = [channels(count, now), players, around(count, now), work(count, now)];
     parts.into_iter().flatten().collect()
 }
