@@ -211,15 +211,27 @@ pub async fn waits(db: &Db) -> Result<Waits> {
     }))
 }
 
-/// Somebody of the support takes a ticket; a closed one by answering it alone.
+/// Somebody of the support takes a ticket; a closed one by answering it alone. `told` is an event that tells of it, under its
+/// id, once for that.
 ///
 /// # Errors
 /// [`Error::Conflict`] where another has it, or it is closed.
-pub async fn claim(db: &Db, id: &str, by: &str, answers: bool) -> Result<Ticket> {
+pub async fn claim(
+    db: &Db,
+    id: &str,
+    by: &str,
+    answers: bool,
+    told: Option<(&str, &NewTask)>,
+) -> Result<Ticket> {
     let now = db.now().await?;
     let sql = "UPDATE ticket SET claimed_by = $2, claimed_at = $3 WHERE id = $1 AND (state <> 'closed' OR $5)
                AND (claimed_by IS NULL OR claimed_by = $2 OR claimed_at <= $4)";
-    let claimed = db.execute(sql, values![id, by, now, now - CLAIM_MS, answers]).await?;
+    let mut tx = db.begin().await?;
+    let claimed = tx.execute(sql, values![id, by, now, now - CLAIM_MS, answers]).await?;
+    if let Some((event, told)) = told.filter(|_| claimed > 0) {
+        outbox::add_once(&mut tx, db, event, told, now).await?;
+    }
+    tx.commit().await?;
     let ticket = find(db, id).await?;
     match (claimed, ticket.state.as_str()) {
         (1, _) => Ok(ticket),
@@ -243,16 +255,21 @@ pub async fn note_said(db: &Db, channel: &str, seq: i64, by_support: bool) -> Re
     Ok(db.execute(sql, values![channel, seq, state, by_support, now]).await? > 0)
 }
 
-/// Closes a ticket; what was said up to a number opens it no more. A closed one stays as it is.
+/// Closes a ticket, with what tells of it; what was said up to a number opens it no more. A closed one stays as it is.
 ///
 /// # Errors
 /// The database's.
-pub async fn close(db: &Db, id: &str, last_seq: i64) -> Result<Ticket> {
+pub async fn close(db: &Db, id: &str, last_seq: i64, told: Option<&NewTask>) -> Result<Ticket> {
     let now = db.now().await?;
     let sql = "UPDATE ticket SET state = 'closed', closed_at = $2, waiting_since = $2,
                       last_seq = CASE WHEN last_seq < $3 THEN $3 ELSE last_seq END
                WHERE id = $1 AND state <> 'closed'";
-    db.execute(sql, values![id, now, last_seq]).await?;
+    let mut tx = db.begin().await?;
+    let closed = tx.execute(sql, values![id, now, last_seq]).await?;
+    if let Some(told) = told.filter(|_| closed > 0) {
+        outbox::add(&mut tx, db, told, now).await?;
+    }
+    tx.commit().await?;
     find(db, id).await
 }
 

@@ -103,9 +103,13 @@ impl Task for Reporters {
     async fn run(self, app: &App, id: &str) -> Result<(), Failure> {
         let page = report::of_case_behind(&app.db, self.case.as_str(), &self.after, REPORTERS).await?;
         for (report, reporter) in &page {
-            // Who was forgotten is told nothing.
             let Ok(player) = PlayerId::parse(reporter.as_str()) else { continue };
-            told::tell_now(app, &player, &News::Report(report.clone()), &format!("told:{report}")).await?;
+            let news = News::Report(report.clone());
+            match told::tell_now(app, &player, &news, &format!("told:{report}")).await {
+                // One who can't be told keeps nobody else from it.
+                Err(Failure::GiveUp(why)) => tracing::warn!(why, report, "a reporter can't be told"),
+                told => told?,
+            }
         }
         if page.len() < REPORTERS as usize {
             return Ok(());

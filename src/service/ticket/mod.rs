@@ -10,7 +10,7 @@ use crate::service::message::{self, SUPPORT};
 use crate::service::ticket::events::{TicketTold, What};
 use crate::store::channel;
 use crate::store::create::{self, NewChannel};
-use crate::store::outbox::{self, NewTask};
+use crate::store::outbox::NewTask;
 use crate::store::ticket::{self, NewTicket, Ticket};
 use crate::work::task;
 
@@ -94,12 +94,10 @@ async fn speak(app: &App, by: &Identity, channel: ChannelId, text: Text, nonce: 
 /// # Errors
 /// [`Error::NotFound`] where there is none, [`Error::Conflict`] where somebody else has it.
 pub async fn claim(app: &App, id: &RecordId, by: &Identity) -> Result<Ticket> {
-    let ticket = ticket::claim(&app.db, id.as_str(), &by.key(), false).await?;
-    if let Some(told) = told(app, id.as_str(), What::Claimed)? {
-        let event = format!("claimed:{}:{}", task::digest(&ticket.id), task::digest(&by.key()));
-        outbox::enqueue_later(&app.db, &event, &told, app.db.now().await?).await?;
-    }
-    Ok(ticket)
+    let told = told(app, id.as_str(), What::Claimed)?;
+    let event = format!("claimed:{}:{}", task::digest(id.as_str()), task::digest(&by.key()));
+    let told = told.as_ref().map(|told| (event.as_str(), told));
+    ticket::claim(&app.db, id.as_str(), &by.key(), false, told).await
 }
 
 /// Answers a ticket, once for a nonce; it is the caller's from then on.
@@ -113,7 +111,7 @@ pub async fn reply(
     nonce: Option<&Nonce>,
     by: &Identity,
 ) -> Result<Ticket> {
-    let ticket = ticket::claim(&app.db, id.as_str(), &by.key(), true).await?;
+    let ticket = ticket::claim(&app.db, id.as_str(), &by.key(), true, None).await?;
     let once = task::id_of("reply", by, nonce);
     let channel = ChannelId::parse(ticket.channel.as_str()).map_err(Error::internal)?;
     let seq = speak(app, by, channel, text, &format!("{}:{once}", ticket.id)).await?;
@@ -143,11 +141,6 @@ pub async fn close(
         last = speak(app, by, place.clone(), text, &format!("{}:{once}", ticket.id)).await?;
     }
     let last_seq = channel::find(&app.db, &place, None).await?.map_or(0, |channel| channel.last_seq);
-    let was_closed = ticket.state == "closed";
-    let ticket = ticket::close(&app.db, &ticket.id, last.max(last_seq)).await?;
-    if let Some(told) = told(app, &ticket.id, What::Closed)?.filter(|_| !was_closed) {
-        let event = format!("closed:{}:{}", task::digest(&ticket.id), ticket.closed_at.unwrap_or_default());
-        outbox::enqueue_later(&app.db, &event, &told, app.db.now().await?).await?;
-    }
-    Ok(ticket)
+    let told = told(app, &ticket.id, What::Closed)?;
+    ticket::close(&app.db, &ticket.id, last.max(last_seq), told.as_ref()).await
 }
