@@ -78,11 +78,14 @@ pub struct Whole {
     body: Body,
     request_id: Arc<str>,
     started: Instant,
+    /// May a page answer it? Where answers are read as JSON, as on a socket, none does.
+    pages: bool,
 }
 
 impl Whole {
+    /// One for an action alone.
     pub(super) fn of(parts: Parts, body: Result<Bytes>, request_id: Arc<str>, started: Instant) -> Self {
-        Self { parts, body: Body::Whole(body), request_id, started }
+        Self { parts, body: Body::Whole(body), request_id, started, pages: false }
     }
 
     /// Joins reply and log.
@@ -151,13 +154,13 @@ impl Router {
         drop_platform_headers(&mut parts.headers);
         if let Some(most) = self.page_body_limit(&parts) {
             let body = Body::Pieces(PageBody::of(body, most));
-            return Whole { parts, body, request_id, started };
+            return Whole { parts, body, request_id, started, pages: true };
         }
         let reading = collect(body, || self.body_limit(&parts));
         let body = tokio::time::timeout(self.limit(&parts, Duration::ZERO), reading)
             .await
             .unwrap_or_else(|_| Err(late()));
-        Whole { parts, body: Body::Whole(body), request_id, started }
+        Whole { parts, body: Body::Whole(body), request_id, started, pages: true }
     }
 
     /// Answers a request that is there. Never fails.
@@ -187,7 +190,7 @@ impl Router {
     }
 
     async fn answer_whole(&self, whole: Whole) -> Answer {
-        let Whole { parts, body, request_id, started } = whole;
+        let Whole { parts, body, request_id, started, pages } = whole;
         let span = tracing::info_span!("request", request_id = &*request_id);
         let invocation = parts.extensions.get::<Invocation>();
         let exchange =
@@ -196,6 +199,7 @@ impl Router {
             let found = self.find(&exchange);
             // What is no action's may be a page's.
             if let Err(Error::NotFound(_)) = found
+                && pages
                 && let Some(pages) = self.pages_of(&parts)
             {
                 return self.answer_page(pages, &exchange, body, started).await;

@@ -40,6 +40,8 @@ async fn a_socket_answers_like_http_and_is_told_what_is_said() {
     assert_eq!(push["epoch"], channels[0]["epoch"]);
 
     // An answer comes before the push of what it stored.
+    // A page is no action: its answer would be no frame.
+    assert_eq!(alice.ask("/", json!({})).await["error"]["code"], "not_found");
     let sent = alice.ask("/message/send", json!({ "channel": "g", "text": "mine" })).await;
     assert_eq!(sent["data"]["message"]["seq"], 3, "{sent}");
     assert!(alice.pushed().is_empty());
