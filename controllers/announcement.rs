@@ -12,6 +12,7 @@ use crate::base::clock::Millis;
 use crate::base::error::Result;
 use crate::chat::announcing::{Audience, Texts};
 use crate::chat::planning::When;
+use crate::chat::states::AnnouncementState;
 use crate::chat::values::{Language, Nonce, PageSize, RecordId, ShowSeconds, Text};
 use crate::service::announcement::{self as service, Asked};
 use crate::store::announcement::{self, Announcement, InLanguage};
@@ -49,8 +50,8 @@ pub struct CreateAnnouncement {
 #[derive(Serialize, JsonSchema)]
 pub struct AnnouncementView {
     id: String,
-    /// `planned`, `running`, `done` or `cancelled`.
-    state: String,
+    /// How far it is.
+    state: AnnouncementState,
     /// When it is due next; none where it is over.
     next_at: Option<Millis>,
     texts: BTreeMap<Language, Text>,

@@ -8,6 +8,7 @@ use crate::api::caller::{Moderator, Player};
 use crate::app::App;
 use crate::base::clock::Millis;
 use crate::base::error::Result;
+use crate::chat::states::AppealState;
 use crate::chat::values::{Nonce, PageSize, RecordId, Text};
 use crate::service::moderation::appeal as service;
 use crate::store::moderation::appeal::{self, Appeal};
@@ -33,8 +34,8 @@ pub struct OwnAppeal {
     /// Against which sanction.
     sanction: String,
     text: String,
-    /// `open`, `upheld` (the sanction stays) or `lifted`.
-    state: String,
+    /// How far it is.
+    state: AppealState,
     /// When it was made: milliseconds since 1970-01-01 UTC.
     at: Millis,
     /// When it was decided.
@@ -122,29 +123,6 @@ pub struct AppealQueue {
     limit: PageSize,
 }
 
-/// How far an appeal is.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum AppealState {
-    /// To be decided.
-    #[default]
-    Open,
-    /// The sanction stays.
-    Upheld,
-    /// The sanction was lifted.
-    Lifted,
-}
-
-impl AppealState {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Upheld => "upheld",
-            Self::Lifted => "lifted",
-        }
-    }
-}
-
 /// A page of appeals.
 #[derive(Serialize, JsonSchema)]
 pub struct AppealPage {
@@ -162,7 +140,7 @@ impl Action for AppealQueue {
 
     async fn run(self, app: &App, _: Moderator) -> Result<AppealPage> {
         let after = self.after.as_ref().map(RecordId::as_str);
-        let found = appeal::queue(&app.db, self.state.as_str(), after, self.limit.and_one()).await?;
+        let found = appeal::queue(&app.db, self.state, after, self.limit.and_one()).await?;
         let (appeals, next) = self.limit.page(found, |last| last.id.clone());
         Ok(AppealPage { appeals, more: next.is_some(), next })
     }

@@ -10,10 +10,11 @@ use crate::app::App;
 use crate::base::error::Result;
 use crate::chat::reports::Decision;
 use crate::chat::sanctions::{Ladder, SanctionKind};
+use crate::chat::states::CaseState;
 use crate::chat::values::{Nonce, PageSize, Place, RecordId, SanctionSeconds, Text};
 use crate::service::moderation::decide::{self, Verdict};
 use crate::store::moderation::By;
-use crate::store::moderation::case::{self, Case, Queue};
+use crate::store::moderation::case::{self, Case};
 use crate::store::moderation::report::{self, Report};
 use crate::store::moderation::sanction::{self, Given, Wanted};
 
@@ -34,29 +35,6 @@ pub struct CaseQueue {
     limit: PageSize,
 }
 
-/// How far a case is.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum CaseState {
-    /// Nobody has it.
-    #[default]
-    Open,
-    /// Somebody has it, for half an hour at most.
-    Claimed,
-    /// It is over.
-    Decided,
-}
-
-impl From<CaseState> for Queue {
-    fn from(state: CaseState) -> Self {
-        match state {
-            CaseState::Open => Self::Open,
-            CaseState::Claimed => Self::Claimed,
-            CaseState::Decided => Self::Decided,
-        }
-    }
-}
-
 /// A page of cases.
 #[derive(Serialize, JsonSchema)]
 pub struct CasePage {
@@ -74,7 +52,7 @@ impl Action for CaseQueue {
 
     async fn run(self, app: &App, _: Moderator) -> Result<CasePage> {
         let after = self.after.as_ref().map(RecordId::as_str);
-        let found = case::queue(&app.db, self.state.into(), after, self.limit.and_one()).await?;
+        let found = case::queue(&app.db, self.state, after, self.limit.and_one()).await?;
         let (cases, next) = self.limit.page(found, |last| last.id.clone());
         Ok(CasePage { cases, more: next.is_some(), next })
     }

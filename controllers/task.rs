@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::base::error::Result;
 use crate::base::random;
 use crate::chat::payload::Payload;
+use crate::chat::states::TaskState;
 use crate::chat::values::{Name, Nonce, PageSize};
 use crate::service::schedule;
 use crate::store::{outbox, task_progress};
@@ -95,8 +96,8 @@ pub struct TaskView {
     id: String,
     /// Its name.
     task: String,
-    /// `ready`, `sent`, `done` or `dead`.
-    state: String,
+    /// What became of it.
+    state: TaskState,
     /// How often it was tried.
     attempt: i64,
     /// Why the last try failed.
@@ -131,32 +132,6 @@ pub struct ListTasks {
     limit: PageSize,
 }
 
-/// What became of a task.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum TaskState {
-    /// Waits for its turn.
-    Ready,
-    /// The broker has it.
-    Sent,
-    /// It did what it should.
-    Done,
-    /// It was given up.
-    #[default]
-    Dead,
-}
-
-impl TaskState {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ready => "ready",
-            Self::Sent => "sent",
-            Self::Done => "done",
-            Self::Dead => "dead",
-        }
-    }
-}
-
 /// Tasks, the newest first.
 #[derive(Serialize, JsonSchema)]
 pub struct TaskList {
@@ -181,7 +156,7 @@ impl Action for ListTasks {
     type Reply = TaskList;
 
     async fn run(self, app: &App, _: Server) -> Result<TaskList> {
-        let listed = outbox::list(&app.db, self.state.as_str(), self.limit.get()).await?;
+        let listed = outbox::list(&app.db, self.state, self.limit.get()).await?;
         let shown =
             |outbox::Listed { id, task, attempt, reason, .. }| ListedTask { id, task, attempt, reason };
         Ok(TaskList { tasks: listed.into_iter().map(shown).collect() })

@@ -8,6 +8,7 @@ use crate::api::caller::{Moderator, Server};
 use crate::app::App;
 use crate::base::error::Result;
 use crate::chat::values::{Kind, PageSize, Text};
+use crate::filter::Action as Demand;
 use crate::store::wordlist_hit;
 use crate::wordlist::in_use::{Origin, Status};
 
@@ -80,13 +81,37 @@ pub struct TestWordlist {
 /// A verdict.
 #[derive(Serialize, JsonSchema)]
 pub struct TestReply {
-    /// The strongest that an entry asks for: `pass`, `review`, `mask` or `reject`.
-    action: &'static str,
+    /// The strongest that an entry asks for.
+    action: Outcome,
     /// What others would see.
     masked: String,
     hits: Vec<HitReply>,
     /// The list that judged.
     version: String,
+}
+
+/// What becomes of a text.
+#[derive(Clone, Copy, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Outcome {
+    /// Nothing: no entry hit.
+    Pass,
+    /// It is shown, and moderators look at it.
+    Review,
+    /// What was hit is masked.
+    Mask,
+    /// It is refused.
+    Reject,
+}
+
+impl From<Demand> for Outcome {
+    fn from(demand: Demand) -> Self {
+        match demand {
+            Demand::Review => Self::Review,
+            Demand::Mask => Self::Mask,
+            Demand::Reject => Self::Reject,
+        }
+    }
 }
 
 /// One blocked span.
@@ -101,7 +126,7 @@ pub struct HitReply {
     /// The list it is on.
     category: String,
     /// What it asks for.
-    action: &'static str,
+    action: Outcome,
     /// How it was found.
     found: &'static str,
 }
@@ -123,11 +148,11 @@ impl Action for TestWordlist {
             end: hit.span.end,
             entry: hit.entry.to_owned(),
             category: hit.category.to_owned(),
-            action: hit.action.as_str(),
+            action: hit.action.into(),
             found: hit.view.as_str(),
         });
         Ok(TestReply {
-            action: verdict.worst().map_or("pass", |worst| worst.action.as_str()),
+            action: verdict.worst().map_or(Outcome::Pass, |worst| worst.action.into()),
             masked: verdict.masked(self.text.as_str()).into_owned(),
             hits: hits.collect(),
             version: list.version.clone(),

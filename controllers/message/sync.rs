@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::base::error::{Error, Result};
 use crate::base::random;
 use crate::chat::values::{ChannelId, Cursor, Few, MAX_SYNC_CHANNELS, PageSize};
-use crate::service::message::{ChannelNews, Position, wait_for_news};
+use crate::service::message::{ChannelNews, Position, Unseen, wait_for_news};
 use crate::store::message::{Message, Stored};
 
 /// What is new in many channels at once: the call that a client polls with.
@@ -70,7 +70,26 @@ pub(super) struct SyncedChannel {
     more: bool,
     /// `not_found` where the caller sees no such channel (any more), `forbidden` where they are banned; the others are
     /// answered all the same.
-    error: Option<&'static str>,
+    error: Option<SyncError>,
+}
+
+/// Why a channel is not answered.
+#[derive(Clone, Copy, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum SyncError {
+    /// The caller sees no such channel, or does not any more.
+    NotFound,
+    /// The caller is banned there.
+    Forbidden,
+}
+
+impl From<Unseen> for SyncError {
+    fn from(why: Unseen) -> Self {
+        match why {
+            Unseen::NotFound => Self::NotFound,
+            Unseen::Forbidden => Self::Forbidden,
+        }
+    }
 }
 
 impl Action for SyncMessages {
@@ -106,6 +125,7 @@ impl From<SyncCursor> for Position {
 impl From<ChannelNews> for SyncedChannel {
     fn from(news: ChannelNews) -> Self {
         let ChannelNews { channel, epoch, reset, first_seq, messages, more, error, .. } = news;
+        let error = error.map(SyncError::from);
         Self { channel, epoch, reset, first_seq, messages, more, error }
     }
 }

@@ -9,6 +9,7 @@ use crate::api::caller::Player;
 use crate::app::App;
 use crate::base::clock::Millis;
 use crate::base::error::Result;
+use crate::chat::sanctions::SanctionKind;
 use crate::chat::values::{PageSize, RecordId};
 use crate::store::moderation::sanction::{self, Given, Wanted};
 
@@ -38,8 +39,8 @@ pub struct OwnSanctions {
 #[derive(Serialize, JsonSchema)]
 pub struct OwnSanction {
     id: String,
-    /// `warn`, `mute` or `ban`.
-    kind: String,
+    /// What it is; nobody is told of a `shadow`.
+    kind: SanctionKind,
     /// `everywhere`, `kind:world`, or `channel:ID`.
     r#where: String,
     /// Why.

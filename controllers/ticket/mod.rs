@@ -8,6 +8,7 @@ use crate::api::caller::{Known, Moderator, Player};
 use crate::app::App;
 use crate::base::error::Result;
 use crate::chat::payload::Payload;
+use crate::chat::states::TicketState;
 use crate::chat::values::{Name, Nonce, PageSize, RecordId, Text};
 use crate::service::ticket::{self as service, Question};
 use crate::store::ticket::{self, Ticket, Waits};
@@ -92,29 +93,6 @@ pub struct TicketQueue {
     limit: PageSize,
 }
 
-/// Whose turn it is.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum TicketState {
-    /// The support's.
-    #[default]
-    Open,
-    /// The player's.
-    Waiting,
-    /// Nobody's.
-    Closed,
-}
-
-impl TicketState {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Waiting => "waiting",
-            Self::Closed => "closed",
-        }
-    }
-}
-
 /// A page of tickets.
 #[derive(Serialize, JsonSchema)]
 pub struct TicketPage {
@@ -134,7 +112,7 @@ impl Action for TicketQueue {
 
     async fn run(self, app: &App, _: Moderator) -> Result<TicketPage> {
         let after = self.after.as_ref().map(RecordId::as_str);
-        let found = ticket::queue(&app.db, self.state.as_str(), after, self.limit.and_one()).await?;
+        let found = ticket::queue(&app.db, self.state, after, self.limit.and_one()).await?;
         let (tickets, next) = self.limit.page(found, |last| last.id.clone());
         Ok(TicketPage { tickets, more: next.is_some(), next, waits: ticket::waits(&app.db).await? })
     }

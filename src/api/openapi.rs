@@ -178,7 +178,7 @@ fn error_schema() -> Value {
                 "properties": {
                     "code": { "type": "string", "x-known-values": codes, "description": format!("Code and status: {}.", statuses.join(", ")) },
                     "message": { "type": "string", "description": "For people; may change." },
-                    "details": { "type": "object", "description": "For programs; depends on the code." },
+                    "details": { "type": "object", "additionalProperties": true, "description": "For programs; depends on the code." },
                 },
             },
             "request_id": { "type": "string" },

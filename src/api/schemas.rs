@@ -22,7 +22,7 @@ pub(super) fn merged(
     for (input, reply) in operations.iter_mut() {
         plain(input);
         if *reply == Value::Bool(true) {
-            *reply = json!({ "type": "object" });
+            *reply = json!({ "type": "object", "additionalProperties": true });
         }
         plain(reply);
         opened(reply);

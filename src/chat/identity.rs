@@ -31,6 +31,13 @@ impl Scope {
     }
 }
 
+impl Scope {
+    /// The scope that a word names.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Player, Self::Moderator, Self::Server].into_iter().find(|scope| scope.as_str() == word)
+    }
+}
+
 /// A verified caller.
 #[derive(Clone, Debug)]
 pub struct Identity {

@@ -2,7 +2,7 @@
 //!
 //! `values` and `payload` are checked when they are read; `said` is a send as it came and as it is shown; `identity` is
 //! who somebody is; `sanctions` and `reports` say what moderators may do to whom, and
-//! on what; `planning` says when something is due; `speaking` decides who may speak when, by one pure function; `screening` lets the filter see what is
+//! on what; `planning` says when something is due, and `states` how far it is; `speaking` decides who may speak when, by one pure function; `screening` lets the filter see what is
 //! said; `recent` remembers what senders said a moment ago, and `repeats` whether they say it again and again.
 //!
 //! Knows the filter and `base`; no settings, no database, no request.
@@ -19,4 +19,5 @@ pub mod said;
 pub mod sanctions;
 pub mod screening;
 pub mod speaking;
+pub mod states;
 pub mod values;

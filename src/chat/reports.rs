@@ -74,6 +74,12 @@ impl Decision {
         }
     }
 
+    /// The decision that a word names.
+    pub fn from_word(word: &str) -> Option<Self> {
+        let all = [Self::Dismiss, Self::Recall, Self::Warn, Self::Mute, Self::Shadow, Self::Ban];
+        all.into_iter().find(|decision| decision.as_str() == word)
+    }
+
     /// What its author gets.
     pub const fn sanction(self) -> Option<SanctionKind> {
         match self {

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Millis;
+use crate::chat::states::UnknownWord;
 use crate::chat::values::{Kind, Place};
 
 /// What is done to a player.
@@ -42,6 +43,14 @@ impl SanctionKind {
     /// The kind that a word names.
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+impl TryFrom<String> for SanctionKind {
+    type Error = UnknownWord;
+
+    fn try_from(word: String) -> Result<Self, UnknownWord> {
+        Self::from_word(&word).ok_or(UnknownWord(word))
     }
 }
 

@@ -51,6 +51,7 @@ impl ScheduleCommand {
 
 fn line(schedule: &Schedule) -> String {
     let Schedule { id, task, state, next_at, cron, zone, .. } = schedule;
+    let state = state.as_str();
     let next = next_at.map_or_else(|| "never".to_owned(), |at| at.to_string());
     let again = cron
         .as_ref()

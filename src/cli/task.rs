@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::base::clock::{Clock, Millis};
 use crate::base::error::{Error, StartError};
 use crate::base::random;
+use crate::chat::states::TaskState;
 use crate::config::{Config, parse};
 use crate::outside::envelope::Envelope;
 use crate::service::TASKS;
@@ -26,8 +27,8 @@ pub(super) enum TaskCommand {
     /// List the newest tasks in a state.
     List {
         /// Which.
-        #[arg(long, default_value = "dead", value_parser = ["ready", "sent", "done", "dead"])]
-        state: String,
+        #[arg(long, default_value = "dead", value_parser = task_state)]
+        state: TaskState,
         /// How many.
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=10_000))]
         limit: i64,
@@ -108,6 +109,10 @@ fn fault(fault: Error) -> StartError {
     StartError::new("tasks", fault)
 }
 
+fn task_state(word: &str) -> Result<TaskState, String> {
+    TaskState::try_from(word.to_owned()).map_err(|_| "is one of ready, sent, done, dead".to_owned())
+}
+
 impl TaskCommand {
     pub(super) async fn run(self, config: Config) -> Result<(), StartError> {
         // A task by hand may be the first thing of all; to look at others, or to change them, is another matter.
@@ -122,10 +127,10 @@ impl TaskCommand {
         let app = App::start(config, Clock::default()).await?;
         match self {
             Self::List { state, limit } => {
-                let tasks = outbox::list(&app.db, &state, limit).await.map_err(fault)?;
+                let tasks = outbox::list(&app.db, state, limit).await.map_err(fault)?;
                 tasks.iter().try_for_each(|task| {
                     let Listed { id, task, key, state, attempt, reason, payload } = task;
-                    let reason = reason.as_deref().unwrap_or_default();
+                    let (reason, state) = (reason.as_deref().unwrap_or_default(), state.as_str());
                     say(&format!("{id}  {task}  {state}  key {key}  tries {attempt}  {reason}  {payload}"))
                 })
             }
@@ -189,8 +194,8 @@ async fn run_one(app: &Arc<App>, name: String, payload: String) -> Result<(), St
     let worker = Worker::new(Arc::clone(app), TASKS);
     worker.run_now(envelope, WorkTime::unlimited()).await.map_err(fault)?;
     show(app, &id).await?;
-    match outbox::find(&app.db, &id).await.map_err(fault)?.state.as_str() {
-        "ready" | "sent" => {
+    match outbox::find(&app.db, &id).await.map_err(fault)?.state {
+        TaskState::Ready | TaskState::Sent => {
             let why = "it is not done: it is tried again later, others of its key have their turn first, or the key is set aside";
             Err(StartError::new("tasks", why))
         }
@@ -240,7 +245,7 @@ async fn keys(app: &App, limit: i64) -> Result<(), StartError> {
 async fn show(app: &App, id: &str) -> Result<(), StartError> {
     let Listed { id, task, key, state, attempt, reason, payload } =
         outbox::find(&app.db, id).await.map_err(fault)?;
-    let reason = reason.unwrap_or_else(|| "-".to_owned());
+    let (reason, state) = (reason.unwrap_or_else(|| "-".to_owned()), state.as_str());
     say(&format!(
         "id      {id}\ntask    {task}\nkey     {key}\nstate   {state}\ntries   {attempt}\nreason  {reason}\npayload {payload}"
     ))

@@ -54,7 +54,9 @@ pub(super) fn read(event: &RawValue) -> Result<(LambdaRequest, Asked), serde_jso
     let Taken { path, query, body, is_base64 } = Taken::from(&mut request);
     let uri = uri(&path, &query).unwrap_or_else(|fault| {
         broken = broken.or(fault);
-        path.parse().ok().filter(|_| path.len() <= MAX_URI_BYTES).unwrap_or_default()
+        // What is no path is no action's, and no page's.
+        let nowhere = || Uri::from_static("/-");
+        path.parse().ok().filter(|_| path.len() <= MAX_URI_BYTES).unwrap_or_else(nowhere)
     });
     let body = body.unwrap_or_default();
     let body = if is_base64 {

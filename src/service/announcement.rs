@@ -17,6 +17,7 @@ use crate::chat::announcing::{Audience, Reach, Texts};
 use crate::chat::identity::Identity;
 use crate::chat::payload::Payload;
 use crate::chat::planning::When;
+use crate::chat::states::AnnouncementState;
 use crate::chat::values::{ChannelId, Level, Name, Nonce, RecordId, ShowSeconds};
 use crate::outside::push::Notice;
 use crate::service::message::system;
@@ -112,7 +113,9 @@ impl Task for Announce {
 
     async fn run(self, app: &App, id: &str) -> Result<(), Failure> {
         let announcement = announcement::find(&app.db, self.announcement.as_str()).await?;
-        if !announcement::note(&app.db, &announcement.id, "running", announcement.reached).await? {
+        if !announcement::note(&app.db, &announcement.id, AnnouncementState::Running, announcement.reached)
+            .await?
+        {
             return Ok(());
         }
         let reach = announcement.audience.reach().map_err(|fault| Failure::GiveUp(fault.to_owned()))?;
@@ -131,7 +134,8 @@ impl Task for Announce {
                 None => return Ok(()),
             },
         };
-        let state = if announcement.next_at.is_none() { "done" } else { "planned" };
+        let ended = announcement.next_at.is_none();
+        let state = if ended { AnnouncementState::Done } else { AnnouncementState::Planned };
         announcement::note(&app.db, &announcement.id, state, reached).await?;
         Ok(())
     }
@@ -186,7 +190,7 @@ impl Task for PushAnnouncement {
             (audience.min_level.map_or(0, Level::get), audience.max_level.map_or(Millis::MAX, Level::get));
         loop {
             let announcement = announcement::find(&app.db, self.announcement.as_str()).await?;
-            if announcement.state == "cancelled" {
+            if announcement.state == AnnouncementState::Cancelled {
                 return Ok(());
             }
             let since = app.db.now().await? - online::SILENT_MS;
@@ -255,7 +259,14 @@ async fn say_in_all(
         }
         after = *last;
         task_progress::note(&app.db, id, &json!({ "after": after, "channels": channels })).await?;
-        if !announcement::note(&app.db, &announcement.id, "running", announcement.reached + channels).await? {
+        if !announcement::note(
+            &app.db,
+            &announcement.id,
+            AnnouncementState::Running,
+            announcement.reached + channels,
+        )
+        .await?
+        {
             return Ok(None);
         }
     }

@@ -11,6 +11,7 @@ use super::{Db, json};
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 use crate::chat::announcing::{Audience, Texts};
+use crate::chat::states::AnnouncementState;
 use crate::store::life::{Kept, Life, ROWS};
 
 /// Announcements that are looked at for one player, the newest ones.
@@ -46,8 +47,8 @@ pub struct Announcement {
     pub push: bool,
     /// How long players are shown each.
     pub show_ms: Millis,
-    /// `planned`, `running`, `done` or `cancelled`.
-    pub state: String,
+    /// How far it is.
+    pub state: AnnouncementState,
     /// When it is due next.
     pub next_at: Option<Millis>,
     /// When it was made.
@@ -63,7 +64,8 @@ struct Row {
     audience: String,
     push: bool,
     show_ms: Millis,
-    state: String,
+    #[sqlx(try_from = "String")]
+    state: AnnouncementState,
     next_at: Option<Millis>,
     created_at: Millis,
     reached: i64,
@@ -161,9 +163,9 @@ pub async fn cancel(db: &Db, id: &str) -> Result<Announcement> {
 ///
 /// # Errors
 /// The database's.
-pub async fn note(db: &Db, id: &str, state: &str, reached: i64) -> Result<bool> {
+pub async fn note(db: &Db, id: &str, state: AnnouncementState, reached: i64) -> Result<bool> {
     let sql = "UPDATE announcement SET state = $2, reached = $3 WHERE id = $1 AND state <> 'cancelled'";
-    Ok(db.execute(sql, values![id, state, reached]).await? > 0)
+    Ok(db.execute(sql, values![id, state.as_str(), reached]).await? > 0)
 }
 
 /// Shows an announcement to all players whom it concerns, from now on; once for a time that it was due.

@@ -11,6 +11,7 @@ use crate::base::calendar::Calendar;
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 use crate::chat::planning::{CATCH_UP_MS, Plan};
+use crate::chat::states::ScheduleState;
 use crate::store::life::{Kept, Life, ROWS};
 
 /// Schedules that are looked at in one go.
@@ -24,8 +25,9 @@ pub struct Schedule {
     pub id: String,
     /// The task that it runs.
     pub task: String,
-    /// `planned`, `done` or `cancelled`.
-    pub state: String,
+    /// How far it is.
+    #[sqlx(try_from = "String")]
+    pub state: ScheduleState,
     /// When it is due next; none where it is over.
     pub next_at: Option<Millis>,
     /// Five fields; none where it is due once.
@@ -168,10 +170,10 @@ async fn fire_one(db: &Db, schedule: &Schedule, now: Millis) -> Result<bool> {
     };
     let next = calendar.and_then(|calendar| calendar.next(now)).filter(|next| *next <= until);
     let mut tx = db.begin().await?;
-    let state = if next.is_some() { "planned" } else { "done" };
+    let state = if next.is_some() { ScheduleState::Planned } else { ScheduleState::Done };
     let sql =
         "UPDATE schedule SET next_at = $3, state = $4 WHERE id = $1 AND next_at = $2 AND state = 'planned'";
-    if tx.execute(sql, values![&schedule.id, due, next, state]).await? == 0 {
+    if tx.execute(sql, values![&schedule.id, due, next, state.as_str()]).await? == 0 {
         // Another worker was here in the same moment, or somebody has cancelled it.
         return Ok(false);
     }

@@ -10,6 +10,7 @@ use super::engine::sql::values;
 use super::outbox::{self, NewTask};
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
+use crate::chat::states::TicketState;
 use crate::store::life::{Erased, Exported, Kept, Life, ROWS};
 use serde_json::{Value, json};
 
@@ -38,8 +39,9 @@ pub struct Ticket {
     #[serde(serialize_with = "as_json")]
     #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     pub context: Option<String>,
-    /// `open`: the support's turn; `waiting`: the player's; `closed`.
-    pub state: String,
+    /// Whose turn it is.
+    #[sqlx(try_from = "String")]
+    pub state: TicketState,
     /// Who has it; they had the last word less than half an hour ago, or another may claim it.
     pub claimed_by: Option<String>,
     /// When it was opened.
@@ -171,14 +173,14 @@ pub async fn of_player(db: &Db, player: &str, limit: i64) -> Result<Vec<Ticket>>
 ///
 /// # Errors
 /// [`Error::NotFound`] where the last of the page before is none.
-pub async fn queue(db: &Db, state: &str, after: Option<&str>, limit: i64) -> Result<Vec<Ticket>> {
+pub async fn queue(db: &Db, state: TicketState, after: Option<&str>, limit: i64) -> Result<Vec<Ticket>> {
     let (since, after) = match after {
         Some(id) => (find(db, id).await?.waiting_since, id),
         None => (0, ""),
     };
     let sql =
         select!("WHERE state = $1 AND (waiting_since, id) > ($2, $3) ORDER BY waiting_since, id LIMIT $4");
-    Ok(db.all(sql, values![state, since, after, limit]).await?)
+    Ok(db.all(sql, values![state.as_str(), since, after, limit]).await?)
 }
 
 /// How long players wait for the support.
@@ -233,9 +235,9 @@ pub async fn claim(
     }
     tx.commit().await?;
     let ticket = find(db, id).await?;
-    match (claimed, ticket.state.as_str()) {
+    match (claimed, ticket.state) {
         (1, _) => Ok(ticket),
-        (_, "closed") if !answers => Err(Error::Conflict("the ticket is closed".into())),
+        (_, TicketState::Closed) if !answers => Err(Error::Conflict("the ticket is closed".into())),
         _ => Err(Error::Conflict("another has this ticket".into())),
     }
 }
@@ -251,8 +253,8 @@ pub async fn note_said(db: &Db, channel: &str, seq: i64, by_support: bool) -> Re
                       first_reply_at = CASE WHEN $4 THEN coalesce(first_reply_at, $5) ELSE first_reply_at END,
                       waiting_since = CASE WHEN state = $3 THEN waiting_since ELSE $5 END, state = $3
                WHERE channel = $1 AND last_seq < $2";
-    let state = if by_support { "waiting" } else { "open" };
-    Ok(db.execute(sql, values![channel, seq, state, by_support, now]).await? > 0)
+    let state = if by_support { TicketState::Waiting } else { TicketState::Open };
+    Ok(db.execute(sql, values![channel, seq, state.as_str(), by_support, now]).await? > 0)
 }
 
 /// Closes a ticket, with what tells of it; what was said up to a number opens it no more. A closed one stays as it is.

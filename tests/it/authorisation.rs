@@ -42,7 +42,7 @@ pub struct Ids {
 }
 
 /// One application for each kind of caller, so that what one does changes nothing for the others.
-async fn prepare(caller: &str) -> (TestApp, Ids) {
+pub async fn prepare(caller: &str) -> (TestApp, Ids) {
     prepare_on(caller, &[]).await
 }
 
@@ -169,11 +169,13 @@ async fn ask(actor: &Actor<'_>, entry: &Entry, input: Value) -> Reply {
     actor.get(&format!("{path}?{}", query.join("&"))).await
 }
 
-/// Asks for every action once, as this caller.
-pub async fn ask_everything(app: &TestApp, caller: &str, ids: &Ids) {
+/// Asks for every action once, as this caller. What each was, and the whole reply.
+pub async fn ask_everything(app: &TestApp, caller: &str, ids: &Ids) -> Vec<(&'static Entry, Reply)> {
+    let mut replies = Vec::new();
     for entry in asked() {
-        ask(&actor(app, caller), entry, input(entry.route.path, ids)).await;
+        replies.push((entry, ask(&actor(app, caller), entry, input(entry.route.path, ids)).await));
     }
+    replies
 }
 
 /// `ok`, or the code with its reason.

@@ -50,7 +50,7 @@ fn with_value(fixture: &str, value: &str) -> Value {
 }
 
 async fn state(app: &TestApp, id: &str) -> String {
-    outbox::find(&app.app.db, id).await.unwrap().state
+    outbox::find(&app.app.db, id).await.unwrap().state.as_str().to_owned()
 }
 
 fn worker(app: &TestApp) -> FunctionWorker {

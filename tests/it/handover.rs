@@ -34,7 +34,7 @@ async fn finish(app: &TestApp, lane: &Lane, end: End, reason: Option<&str>) -> b
 
 async fn state(app: &TestApp) -> (String, i64) {
     let task = find(&app.app.db, "t").await.unwrap();
-    (task.state, task.attempt)
+    (task.state.as_str().to_owned(), task.attempt)
 }
 
 #[tokio::test]

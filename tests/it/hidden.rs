@@ -174,7 +174,10 @@ async fn who_blocks_sees_nothing_of_whom_they_block() {
     let blocked = alice.post("/player/block", block.clone()).await.data()["block"].clone();
     assert_eq!(blocked["player"], "bob");
     assert_eq!(alice.post("/player/block", block.clone()).await.data()["block"], blocked, "once");
-    assert_eq!(alice.get("/player/blocks").await.data(), json!({ "blocks": [blocked], "more": false }));
+    assert_eq!(
+        alice.get("/player/blocks").await.data(),
+        json!({ "blocks": [blocked], "more": false, "next": null })
+    );
     app.player("bob").post("/message/send", mention).await.data();
     app.player("bob").post("/message/recall", json!({ "channel": "w", "seq": 1 })).await.data();
     let (lists, inbox) = looks(&app, "alice", "w").await;

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use guildhall::base::clock::Clock;
+use guildhall::chat::states::TaskState;
 use guildhall::outside::envelope::Envelope;
 use guildhall::service::TASKS;
 use guildhall::store::outbox::{self, Listed};
@@ -157,7 +158,9 @@ impl Plant {
     }
 
     pub async fn tasks(&self, state: &str) -> Vec<Listed> {
-        let all = outbox::list(&self.app.app.db, state, 1_000).await.unwrap();
+        let all = outbox::list(&self.app.app.db, TaskState::try_from(state.to_owned()).unwrap(), 1_000)
+            .await
+            .unwrap();
         all.into_iter().filter(|task| task.task != "retention.v1").collect()
     }
 

@@ -228,6 +228,8 @@ async fn load_balancers_and_function_urls_and_stages() {
             assert_eq!(lambda.invoke(&event).await["statusCode"], 404, "{odd:?}");
         }
     }
+    let page = lambda.answer(&http_api("GET", "/", "", "", None)).await;
+    assert_eq!((&page["statusCode"], &page["isBase64Encoded"]), (&json!(200), &json!(false)), "{page}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

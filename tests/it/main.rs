@@ -15,6 +15,7 @@ mod bounds_text;
 mod bus;
 mod cases;
 mod channels;
+mod clients;
 mod clocks;
 mod concurrency;
 mod config;

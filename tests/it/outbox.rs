@@ -5,6 +5,7 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use guildhall::chat::states::TaskState;
 use guildhall::service::TASKS;
 use guildhall::store::Db;
 use guildhall::store::handover::{self, note_published, take_unpublished};
@@ -103,9 +104,9 @@ async fn what_nobody_can_run_is_given_up_after_a_week_or_when_an_operator_says_s
     assert_eq!(find(db, "u0").await.unwrap().reason.as_deref(), Some("nobody could run it"));
     let which = Which { kind: "unknown.v9", since: 0, until: i64::MAX, reason: "the feature was taken back" };
     assert_eq!(outbox::drop_some(db, which, 500).await.unwrap(), 2);
-    assert_eq!(find(db, "u2").await.unwrap().state, "dead");
+    assert_eq!(find(db, "u2").await.unwrap().state.as_str(), "dead");
     app.run_tasks().await;
-    assert_eq!(find(db, "known").await.unwrap().state, "done", "and what stood behind them goes on");
+    assert_eq!(find(db, "known").await.unwrap().state.as_str(), "done", "and what stood behind them goes on");
 
     let which = Which { kind: "unknown.v9", since: 0, until: i64::MAX, reason: "taken back" };
     assert_eq!(outbox::revive_some(db, which, 1).await.unwrap(), 1, "in steps");
@@ -158,7 +159,7 @@ async fn one_that_its_receiver_never_takes_gives_way_if_others_are_taken() {
         app.run_tasks().await;
         app.clock.advance(30_000);
     }
-    let dead = outbox::list(&app.app.db, "dead", 10).await.unwrap();
+    let dead = outbox::list(&app.app.db, TaskState::Dead, 10).await.unwrap();
     assert!(dead[0].reason.as_ref().unwrap().contains("took those of others"), "{dead:?}");
     assert_eq!(numbers(&receiver, "world"), [2]);
 }
@@ -187,7 +188,7 @@ async fn a_key_that_is_set_aside_waits_with_all_that_comes() {
     assert!(!outbox::unpark(db, "world").await.unwrap());
     app.run_tasks().await;
     assert_eq!(numbers(&receiver, "world"), [1, 2]);
-    let tries = outbox::list(db, "done", 10).await.unwrap().iter().map(|task| task.attempt).max();
+    let tries = outbox::list(db, TaskState::Done, 10).await.unwrap().iter().map(|task| task.attempt).max();
     assert_eq!(tries, Some(1), "what waited was not tried");
 }
 

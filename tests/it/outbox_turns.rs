@@ -42,7 +42,7 @@ async fn what_nobody_runs_is_found_behind_whatever_waits_for_longer() {
     app.clock.advance(8 * DAY);
     let before = db.now().await.unwrap() - if crate::database::on_postgres() { -1_000 } else { 7 * DAY };
     assert_eq!(outbox::expire(db, &["retention.v1"], false, (before, "nobody")).await.unwrap(), 1);
-    assert_eq!(find(db, "gone").await.unwrap().state, "dead");
+    assert_eq!(find(db, "gone").await.unwrap().state.as_str(), "dead");
 }
 
 /// A key with a long backlog has a turn, and then the others have theirs.

@@ -1,6 +1,7 @@
 //! What runs at a time, or again and again: each time once, whoever works on it and whenever they die.
 
 use futures_util::future::join_all;
+use guildhall::chat::states::TaskState;
 use guildhall::store::schedule;
 use serde_json::{Value, json};
 
@@ -17,7 +18,13 @@ async fn create(app: &TestApp, when: Value) -> Value {
 async fn runs(app: &TestApp, id: &Value) -> usize {
     let mut count = 0;
     for state in ["ready", "done"] {
-        let tasks = guildhall::store::outbox::list(&app.app.db, state, 10_000).await.unwrap();
+        let tasks = guildhall::store::outbox::list(
+            &app.app.db,
+            TaskState::try_from(state.to_owned()).unwrap(),
+            10_000,
+        )
+        .await
+        .unwrap();
         count += tasks
             .iter()
             .filter(|task| task.id.starts_with(&format!("schedule:{}:", id.as_str().unwrap())))

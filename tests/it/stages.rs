@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use guildhall::app::App;
 use guildhall::base::clock::Clock;
+use guildhall::chat::states::TaskState;
 use guildhall::config::Config;
 use guildhall::service::TASKS;
 use guildhall::store::{handover, outbox};
@@ -32,7 +33,7 @@ async fn enqueue(app: &App, id: &str) {
 }
 
 async fn state(app: &App, id: &str) -> String {
-    outbox::find(&app.db, id).await.unwrap().state
+    outbox::find(&app.db, id).await.unwrap().state.as_str().to_owned()
 }
 
 #[tokio::test]
@@ -54,7 +55,9 @@ async fn each_stage_runs_its_own_tasks() {
     );
     run(&latest).await;
     assert_eq!(state(&latest, "tested").await, "done");
-    assert!(outbox::list(&latest.db, "done", 10).await.unwrap().iter().all(|task| task.id == "tested"));
+    assert!(
+        outbox::list(&latest.db, TaskState::Done, 10).await.unwrap().iter().all(|task| task.id == "tested")
+    );
 }
 
 #[tokio::test]

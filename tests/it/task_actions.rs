@@ -17,7 +17,10 @@ async fn the_game_hands_tasks_over_and_sees_what_waits() {
     let status = server.get("/task/status").await.data();
     assert_eq!((&status["ready"], &status["dead"]), (&json!(1), &json!(0)));
     app.run_tasks().await;
-    assert_eq!(outbox::find(&app.app.db, first["id"].as_str().unwrap()).await.unwrap().state, "done");
+    assert_eq!(
+        outbox::find(&app.app.db, first["id"].as_str().unwrap()).await.unwrap().state.as_str(),
+        "done"
+    );
 
     for (input, code) in [
         (json!({ "task": "unknown.v1", "payload": {} }), "not_found"),

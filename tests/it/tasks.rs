@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use guildhall::app::App;
+use guildhall::chat::states::TaskState;
 use guildhall::store::outbox::{self, End, Lane, Listed, Wanted};
 use guildhall::store::retention;
 use guildhall::work::task::{Entry, Failure, Task};
@@ -33,7 +34,7 @@ impl Receiver {
 }
 
 async fn tasks(app: &TestApp, state: &str) -> Vec<Listed> {
-    let all = outbox::list(&app.app.db, state, 100).await.unwrap();
+    let all = outbox::list(&app.app.db, TaskState::try_from(state.to_owned()).unwrap(), 100).await.unwrap();
     all.into_iter().filter(|task| task.task != "retention.v1").collect()
 }
 

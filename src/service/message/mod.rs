@@ -6,7 +6,7 @@ mod send;
 pub mod system;
 pub mod webhook;
 
-pub use news::{Answer, ChannelNews, Position, news, wait_for_news};
+pub use news::{Answer, ChannelNews, Position, Unseen, news, wait_for_news};
 pub use recall::recall;
 pub use send::send;
 

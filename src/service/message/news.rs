@@ -32,6 +32,15 @@ pub struct Position {
     pub epoch: Option<String>,
 }
 
+/// Why somebody sees nothing of a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unseen {
+    /// There is none that they see.
+    NotFound,
+    /// They are banned there.
+    Forbidden,
+}
+
 /// What is new in one channel.
 pub struct ChannelNews {
     /// Its id.
@@ -46,8 +55,8 @@ pub struct ChannelNews {
     pub messages: Stored,
     /// There is more.
     pub more: bool,
-    /// Why there is nothing: `not_found` or `forbidden`.
-    pub error: Option<&'static str>,
+    /// Why there is nothing.
+    pub error: Option<Unseen>,
     /// The last number that a client knows with this.
     pub reached: i64,
     key: Option<i64>,
@@ -143,11 +152,11 @@ impl Question<'_> {
         let mut replies = Vec::with_capacity(positions.len());
         for position in positions {
             let Some(channel) = visible.get(position.channel.as_str()) else {
-                replies.push(ChannelNews::refused(position, "not_found"));
+                replies.push(ChannelNews::refused(position, Unseen::NotFound));
                 continue;
             };
             if channel.banned {
-                replies.push(ChannelNews::refused(position, "forbidden"));
+                replies.push(ChannelNews::refused(position, Unseen::Forbidden));
                 continue;
             }
             let reset = position.is_from_another(channel);
@@ -213,7 +222,7 @@ impl ChannelNews {
         self.reset || self.messages.as_str() != "[]"
     }
 
-    fn refused(position: &Position, error: &'static str) -> Self {
+    fn refused(position: &Position, error: Unseen) -> Self {
         let channel = position.channel.to_string();
         Self {
             channel,

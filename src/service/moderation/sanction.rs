@@ -105,7 +105,7 @@ pub async fn lift(app: &App, id: &RecordId, reason: &Text, by: &Identity) -> Res
 async fn check_lifts(app: &App, given: &Given, by: &Identity) -> Result<()> {
     let channel = officers::of_officer(app, &given.place, by).await?;
     let giver = member::role(&app.db, channel.key(), &given.given_by).await?;
-    if given.kind == SanctionKind::Mute.as_str() && giver == Some(Role::Officer) {
+    if given.kind == SanctionKind::Mute && giver == Some(Role::Officer) {
         Ok(())
     } else {
         Err(officers::refused())

@@ -10,6 +10,7 @@ use crate::base::error::Error;
 use crate::chat::payload::Payload;
 use crate::chat::reports::Decision;
 use crate::chat::sanctions::SanctionKind;
+use crate::chat::states::AppealState;
 use crate::chat::values::{ChannelId, MAX_TEXT_BYTES, Nonce, PlayerId, Text};
 use crate::service::message::system;
 use crate::store::create::{self, NewChannel};
@@ -94,11 +95,11 @@ pub async fn tell(
 }
 
 fn of_sanction(given: &Given, lifted: bool) -> (String, Value) {
-    let what = match SanctionKind::from_word(&given.kind) {
+    let what = match given.kind {
         // Nobody is told of a shadow: no task for it is ever made.
-        Some(SanctionKind::Warn | SanctionKind::Shadow) | None => "You have been warned",
-        Some(SanctionKind::Mute) => "You have been muted",
-        Some(SanctionKind::Ban) => "You have been banned",
+        SanctionKind::Warn | SanctionKind::Shadow => "You have been warned",
+        SanctionKind::Mute => "You have been muted",
+        SanctionKind::Ban => "You have been banned",
     };
     let text = if lifted {
         let reason = given.lift_reason.as_deref().unwrap_or_default();
@@ -124,7 +125,8 @@ fn of_report(id: &str, decision: &str) -> (String, Value) {
 
 fn of_appeal(appeal: &Appeal) -> (String, Value) {
     let Appeal { id, sanction_id, state, reason, .. } = appeal;
-    let outcome = if state == "lifted" { "The sanction was lifted" } else { "The sanction stays" };
+    let outcome =
+        if *state == AppealState::Lifted { "The sanction was lifted" } else { "The sanction stays" };
     let text =
         format!("Your objection was looked at. {outcome}. Reason: {}", reason.as_deref().unwrap_or_default());
     (text, json!({ "type": "appeal_decided", "appeal": id, "sanction": sanction_id, "state": state }))

@@ -9,6 +9,7 @@ use sqlx::FromRow;
 use super::Row;
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
+use crate::chat::identity::Scope;
 use crate::store::Db;
 use crate::store::engine::sql::values;
 
@@ -22,8 +23,8 @@ pub struct Shown {
     pub at: Millis,
     /// Who did it; their alias once they were erased.
     pub by: String,
-    /// As what: `player`, `moderator` or `server`.
-    pub scope: String,
+    /// As what.
+    pub scope: Scope,
     /// What: `sanction.give`, …
     pub action: String,
     /// To whom.
@@ -138,7 +139,7 @@ fn shown(found: Found) -> Result<Shown> {
         n: row.n,
         at: row.at,
         by: by.unwrap_or(row.by_alias),
-        scope: row.scope,
+        scope: Scope::from_word(&row.scope).ok_or_else(|| Error::internal("a scope"))?,
         action: row.action,
         player: player.or(row.alias),
         detail: RawValue::from_string(row.detail).map_err(Error::internal)?,

@@ -10,6 +10,7 @@ use super::sanction;
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 use crate::base::random;
+use crate::chat::states::AppealState;
 use crate::store::Db;
 use crate::store::audit::{self, Entry};
 use crate::store::engine::sql::values;
@@ -29,8 +30,9 @@ pub struct Appeal {
     pub player_id: String,
     /// In their words.
     pub text: String,
-    /// `open`, `upheld` (the sanction stays) or `lifted`.
-    pub state: String,
+    /// How far it is.
+    #[sqlx(try_from = "String")]
+    pub state: AppealState,
     /// When it was made: milliseconds since 1970-01-01 UTC.
     pub at: Millis,
     /// When it was decided.
@@ -105,9 +107,9 @@ pub async fn of_player(db: &Db, player: &str, after: Option<&str>, limit: i64) -
 ///
 /// # Errors
 /// The database's.
-pub async fn queue(db: &Db, state: &str, after: Option<&str>, limit: i64) -> Result<Vec<Appeal>> {
+pub async fn queue(db: &Db, state: AppealState, after: Option<&str>, limit: i64) -> Result<Vec<Appeal>> {
     let sql = select_appeal!("WHERE a.state = $1 AND ($2 IS NULL OR a.id > $2) ORDER BY a.id LIMIT $3");
-    Ok(db.all(sql, values![state, after, limit]).await?)
+    Ok(db.all(sql, values![state.as_str(), after, limit]).await?)
 }
 
 /// Decides an appeal; `lifts` takes the sanction back.
@@ -123,13 +125,13 @@ pub async fn decide(
 ) -> Result<Appeal> {
     let now = db.now().await?;
     let before = find(db, id).await?;
-    let state = if lifts { "lifted" } else { "upheld" };
+    let state = if lifts { AppealState::Lifted } else { AppealState::Upheld };
     let mut tx = db.begin().await?;
     let won = tx
         .execute(
             "UPDATE appeal SET state = $2, reason = $3, decided_by = $4, decided_at = $5, decide_nonce = $6
              WHERE id = $1 AND state = 'open'",
-            values![id, state, reason, &*by.who.key(), now, by.nonce],
+            values![id, state.as_str(), reason, &*by.who.key(), now, by.nonce],
         )
         .await?;
     if won == 0 {

@@ -10,6 +10,8 @@ use super::By;
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 use crate::base::random;
+use crate::chat::reports::Decision;
+use crate::chat::states::CaseState;
 use crate::store::Db;
 use crate::store::channel::Channel;
 use crate::store::engine::sql::{Sql, Tx, by_dialect, values};
@@ -109,7 +111,8 @@ pub(super) struct Row {
     pub(super) player_id: String,
     pub(super) channel: Option<String>,
     pub(super) seq: Option<i64>,
-    pub(super) state: String,
+    #[sqlx(try_from = "String")]
+    pub(super) state: CaseState,
     pub(super) opened_at: Millis,
     pub(super) reports: i64,
     pub(super) claimed_by: Option<String>,
@@ -149,12 +152,12 @@ pub struct Case {
     pub categories: Vec<String>,
     /// When the first came: milliseconds since 1970-01-01 UTC.
     pub opened_at: Millis,
-    /// `open`, `claimed` or `decided`. A claim ends after half an hour.
-    pub state: String,
+    /// How far it is. A claim ends after half an hour.
+    pub state: CaseState,
     /// Who has it.
     pub claimed_by: Option<String>,
-    /// How it was decided: `dismiss`, `recall`, `warn`, `mute`, `shadow` or `ban`.
-    pub decision: Option<String>,
+    /// How it was decided.
+    pub decision: Option<Decision>,
     /// Why.
     pub reason: Option<String>,
     /// Who decided it.
@@ -167,21 +170,22 @@ pub struct Case {
 
 impl Row {
     fn is_claimed(&self, now: Millis) -> bool {
-        self.state == "claimed" && self.claimed_at.is_some_and(|at| at > now - CLAIM_MS)
+        self.state == CaseState::Claimed && self.claimed_at.is_some_and(|at| at > now - CLAIM_MS)
     }
 
     pub(super) fn shown(self, now: Millis) -> Case {
         let claimed = self.is_claimed(now);
-        let state = if self.state == "claimed" && !claimed { "open".to_owned() } else { self.state };
+        let ended = self.state == CaseState::Claimed && !claimed;
+        let state = if ended { CaseState::Open } else { self.state };
         Case {
             id: self.id,
             about: Subject { player: self.player_id, channel: self.channel, seq: self.seq },
             reports: self.reports,
             categories: self.categories.and_then(|list| serde_json::from_str(&list).ok()).unwrap_or_default(),
             opened_at: self.opened_at,
-            claimed_by: self.claimed_by.filter(|_| claimed || state == "decided"),
+            claimed_by: self.claimed_by.filter(|_| claimed || state == CaseState::Decided),
             state,
-            decision: self.decision,
+            decision: self.decision.as_deref().and_then(Decision::from_word),
             reason: self.reason,
             decided_by: self.decided_by,
             decided_at: self.decided_at,
@@ -237,17 +241,6 @@ pub async fn evidence(db: &Db, id: &str) -> Result<Option<Box<RawValue>>> {
     evidence.transpose().map_err(Error::internal)
 }
 
-/// Which cases to list.
-#[derive(Clone, Copy, Debug)]
-pub enum Queue {
-    /// Those that nobody has.
-    Open,
-    /// Those that somebody has.
-    Claimed,
-    /// Those that are over.
-    Decided,
-}
-
 macro_rules! queue {
     ($which:literal) => {
         of_cases!(
@@ -268,16 +261,16 @@ macro_rules! queue {
 ///
 /// # Errors
 /// The database's.
-pub async fn queue(db: &Db, which: Queue, after: Option<&str>, limit: i64) -> Result<Vec<Case>> {
+pub async fn queue(db: &Db, state: CaseState, after: Option<&str>, limit: i64) -> Result<Vec<Case>> {
     // A claim that is over is an open case again.
     const OPEN: Sql = queue!("c.state <> 'decided' AND (c.state = 'open' OR c.claimed_at <= $1)");
     const CLAIMED: Sql = queue!("c.state = 'claimed' AND c.claimed_at > $1");
     const DECIDED: Sql = queue!("c.state = 'decided' AND $1 > 0");
     const PLACE: &str = "SELECT weight, opened_at FROM report_case WHERE id = $1";
-    let sql = match which {
-        Queue::Open => OPEN,
-        Queue::Claimed => CLAIMED,
-        Queue::Decided => DECIDED,
+    let sql = match state {
+        CaseState::Open => OPEN,
+        CaseState::Claimed => CLAIMED,
+        CaseState::Decided => DECIDED,
     };
     let now = db.now().await?;
     let place: Option<(i64, Millis)> = match after {
@@ -316,8 +309,8 @@ pub async fn claim(db: &Db, id: &str, by: &By<'_>) -> Result<Case> {
 
 pub(super) fn taken(row: &Row) -> Error {
     let by = row.claimed_by.as_deref().unwrap_or("another moderator");
-    match row.state.as_str() {
-        "decided" => Error::Conflict("this case is decided".into()),
+    match row.state {
+        CaseState::Decided => Error::Conflict("this case is decided".into()),
         _ => Error::Conflict(format!("{by} has this case").into()),
     }
 }

@@ -29,8 +29,9 @@ pub struct Given {
     /// Whom it is about.
     #[serde(rename = "player")]
     pub player_id: String,
-    /// `warn`, `mute`, `shadow` or `ban`.
-    pub kind: String,
+    /// What it is.
+    #[sqlx(try_from = "String")]
+    pub kind: SanctionKind,
     /// `everywhere`, `kind:world`, or `channel:ID`.
     #[serde(rename = "where")]
     pub place: String,
@@ -63,12 +64,12 @@ pub struct Given {
 impl Given {
     /// May its player know of it?
     pub fn is_told(&self) -> bool {
-        SanctionKind::from_word(&self.kind).is_none_or(SanctionKind::is_told)
+        self.kind.is_told()
     }
 
     /// Does it hold now? A warning is over once it is said.
     pub fn holds(&self, now: Millis) -> bool {
-        self.kind != SanctionKind::Warn.as_str()
+        self.kind != SanctionKind::Warn
             && self.lifted_at.is_none()
             && self.until.is_none_or(|until| until > now)
     }

@@ -7,6 +7,7 @@ use sqlx::FromRow;
 
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
+use crate::chat::states::TaskState;
 use crate::store::Db;
 use crate::store::engine::sql::values;
 
@@ -22,8 +23,9 @@ pub struct Listed {
     pub key: String,
     /// Its name.
     pub task: String,
-    /// `ready`, `sent`, `done` or `dead`.
-    pub state: String,
+    /// What became of it.
+    #[sqlx(try_from = "String")]
+    pub state: TaskState,
     /// How often it was tried.
     pub attempt: i64,
     /// Why the last try failed.
@@ -63,12 +65,12 @@ macro_rules! done {
 ///
 /// # Errors
 /// The database's.
-pub async fn list(db: &Db, state: &str, limit: i64) -> Result<Vec<Listed>> {
+pub async fn list(db: &Db, state: TaskState, limit: i64) -> Result<Vec<Listed>> {
     let sql = match state {
-        "ready" => waiting!("stage = $1 AND published_at = 0 ORDER BY n DESC LIMIT $2"),
-        "sent" => waiting!("stage = $1 AND published_at > 0 ORDER BY n DESC LIMIT $2"),
-        "dead" => dead!("stage = $1 ORDER BY finished_at DESC, id DESC LIMIT $2"),
-        _ => done!("stage = $1 ORDER BY finished_at DESC LIMIT $2"),
+        TaskState::Ready => waiting!("stage = $1 AND published_at = 0 ORDER BY n DESC LIMIT $2"),
+        TaskState::Sent => waiting!("stage = $1 AND published_at > 0 ORDER BY n DESC LIMIT $2"),
+        TaskState::Dead => dead!("stage = $1 ORDER BY finished_at DESC, id DESC LIMIT $2"),
+        TaskState::Done => done!("stage = $1 ORDER BY finished_at DESC LIMIT $2"),
     };
     Ok(db.all(sql, values![db.stage, limit]).await?)
 }
