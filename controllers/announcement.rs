@@ -14,7 +14,7 @@ use crate::chat::announcing::{Audience, Texts};
 use crate::chat::planning::When;
 use crate::chat::states::AnnouncementState;
 use crate::chat::values::{Language, Nonce, PageSize, RecordId, ShowSeconds, Text};
-use crate::service::announcement::{self as service, Asked};
+use crate::service::announcement::{self as service, AnnouncementRequest};
 use crate::store::announcement::{self, Announcement, InLanguage};
 
 /// Announcements that a player is shown at one time, the newest ones.
@@ -86,7 +86,7 @@ impl Action for CreateAnnouncement {
 
     async fn run(self, app: &App, by: Moderator) -> Result<AnnouncementReply> {
         let Self { texts, audience, when, push, show_s, nonce } = self;
-        let asked = Asked { texts, audience, when, push, show_s };
+        let asked = AnnouncementRequest { texts, audience, when, push, show_s };
         Ok(AnnouncementReply { announcement: service::create(app, asked, nonce.as_ref(), &by).await?.into() })
     }
 }
@@ -114,7 +114,7 @@ impl Action for ActiveAnnouncements {
 
     async fn run(self, app: &App, by: Player) -> Result<ActiveReply> {
         let language = by.lang.as_ref().or(self.language.as_ref()).map(Language::as_str);
-        let theirs = announcement::shown(&app.db, 0, ACTIVE, |audience| audience.concerns(&by)).await?;
+        let theirs = announcement::shown(&app.db, 0, ACTIVE, |_, audience| audience.concerns(&by)).await?;
         Ok(ActiveReply {
             announcements: theirs
                 .iter()

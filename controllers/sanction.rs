@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::base::error::Result;
 use crate::chat::sanctions::SanctionKind;
 use crate::chat::values::{Nonce, PageSize, Place, PlayerId, RecordId, SanctionSeconds, Text};
-use crate::service::moderation::sanction::{self as service, Asked};
+use crate::service::moderation::sanction::{self as service, SanctionRequest};
 use crate::store::moderation::sanction::{self, Given, Wanted};
 
 /// Warn, mute, shadow or ban a player.
@@ -53,7 +53,7 @@ impl Action for GiveSanction {
 
     async fn run(self, app: &App, by: Known) -> Result<SanctionReply> {
         let Self { player, kind, r#where: place, seconds, reason, note, nonce } = self;
-        let asked = Asked { player, kind, place, seconds, reason, note };
+        let asked = SanctionRequest { player, kind, place, seconds, reason, note };
         let sanction = service::give(app, asked, nonce.as_ref(), &by).await?;
         Ok(SanctionReply { sanction })
     }

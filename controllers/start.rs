@@ -1,7 +1,7 @@
 //! `/`: what somebody sees who opens the server's address in a browser.
 
 use crate::api::action::Verb;
-use crate::api::page::{Asked, Document, Page};
+use crate::api::page::{Document, Page, PageRequest};
 use crate::app::App;
 use crate::base::error::Result;
 use crate::base::version::BUILD;
@@ -17,7 +17,7 @@ impl Page for Start {
     const METHOD: Verb = Verb::Get;
     const PATH: &'static str = "/";
 
-    async fn answer(_: &App, _: Asked<'_>) -> Result<Document> {
+    async fn answer(_: &App, _: PageRequest<'_>) -> Result<Document> {
         Ok(Document::html(PAGE.replace("{build}", BUILD)))
     }
 }

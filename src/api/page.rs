@@ -29,7 +29,7 @@ pub trait Page: 'static {
     const BODY_BYTES: usize = 0;
 
     /// The answer.
-    fn answer(app: &App, asked: Asked<'_>) -> impl Future<Output = Result<Document>> + Send;
+    fn answer(app: &App, asked: PageRequest<'_>) -> impl Future<Output = Result<Document>> + Send;
 
     /// What people see of an error; where it is none, they see it as JSON.
     fn refusal(_: &Error) -> Option<Document> {
@@ -38,7 +38,7 @@ pub trait Page: 'static {
 }
 
 /// What is asked of a page.
-pub struct Asked<'a> {
+pub struct PageRequest<'a> {
     /// Its headers.
     pub headers: &'a HeaderMap,
     /// The client's address, where it is known.
@@ -123,7 +123,7 @@ pub struct PageEntry {
     /// Bytes of the largest body that it takes.
     pub body_bytes: usize,
     /// The answer.
-    pub answer: for<'a> fn(&'a App, Asked<'a>) -> Answering<'a>,
+    pub answer: for<'a> fn(&'a App, PageRequest<'a>) -> Answering<'a>,
     /// What people see of an error.
     pub refusal: fn(&Error) -> Option<Document>,
 }

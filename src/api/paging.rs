@@ -8,7 +8,7 @@ use http::request::Parts;
 
 use super::body::Body;
 use super::head::client_ip;
-use super::page::{Asked, Document, PageBody, PageEntry};
+use super::page::{Document, PageBody, PageEntry, PageRequest};
 use super::router::{Answer, Exchange, Router};
 use super::routes::PagesAt;
 use crate::base::error::{Error, Result};
@@ -85,7 +85,7 @@ impl Router {
         self.count(exchange)?;
         let Exchange { parts, request_id, notes, .. } = exchange;
         let body = if page.body_bytes == 0 { PageBody::none() } else { body.pieces()? };
-        let asked = Asked {
+        let asked = PageRequest {
             headers: &parts.headers,
             address: client_ip(parts, &self.app.config.trusted_proxies),
             query: self.query_of(parts)?,

@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use super::say;
 use super::token::Who;
+use super::{require_database, say};
 use crate::app::App;
 use crate::base::clock::Clock;
 use crate::base::error::StartError;
@@ -12,7 +12,6 @@ use crate::chat::said::Said;
 use crate::chat::values::{ChannelId, Name, Nonce, Text};
 use crate::config::Config;
 use crate::service::message;
-use crate::store::EMBEDDED_FILE;
 
 #[derive(Args)]
 pub(super) struct Say {
@@ -33,14 +32,7 @@ pub(super) struct Say {
 impl Say {
     pub(super) async fn run(self, config: Config) -> Result<(), StartError> {
         let wrong = |what: &'static str| move |why: &'static str| StartError::new(what, why);
-        let file = config.data.join(EMBEDDED_FILE);
-        if config.database_url.is_none() && !file.exists() {
-            let why = format!(
-                "there is no {}: set GUILDHALL_DATA or DATABASE_URL as the server has it",
-                file.display()
-            );
-            return Err(StartError::new("the channel", why));
-        }
+        require_database(&config, "the channel")?;
         let (scope, id) = self.who.named().map_err(wrong("who says it"))?;
         let name = self.name.map(Name::parse).transpose().map_err(wrong("--name"))?;
         let name = name.as_ref().map_or(id.as_str(), Name::as_str).to_owned();

@@ -17,7 +17,7 @@ use crate::config::{Config, Platform, data_folder};
 use crate::controllers::{ACTIONS, about};
 use crate::host::live::asyncapi;
 use crate::host::log;
-use crate::store::Db;
+use crate::store::{Db, EMBEDDED_FILE};
 
 mod audit;
 mod message;
@@ -119,6 +119,17 @@ fn complain(fault: &dyn std::fmt::Display, code: u8) -> ExitCode {
     // Where nobody can be told, the code has to do.
     let _ = writeln!(std::io::stderr().lock(), "guildhall: {}", fault.to_string().trim_end());
     ExitCode::from(code)
+}
+
+/// A command that looks at what is there, or changes it, makes no database where none is.
+fn require_database(config: &Config, what: &'static str) -> Result<(), StartError> {
+    let file = config.data.join(EMBEDDED_FILE);
+    if config.database_url.is_some() || file.exists() {
+        return Ok(());
+    }
+    let why =
+        format!("there is no {}: set GUILDHALL_DATA or DATABASE_URL as the server has it", file.display());
+    Err(StartError::new(what, why))
 }
 
 /// Tells a person something beside what was asked for.

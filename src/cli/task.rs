@@ -5,7 +5,7 @@ use std::sync::Arc;
 use clap::{ArgGroup, Subcommand};
 use serde_json::value::RawValue;
 
-use super::say;
+use super::{require_database, say};
 use crate::app::App;
 use crate::base::clock::{Clock, Millis};
 use crate::base::error::{Error, StartError};
@@ -14,8 +14,8 @@ use crate::chat::states::TaskState;
 use crate::config::{Config, parse};
 use crate::outside::envelope::Envelope;
 use crate::service::TASKS;
+use crate::store::handover;
 use crate::store::outbox::{self, Listed, Waiting, Which};
-use crate::store::{EMBEDDED_FILE, handover};
 use crate::work::worker::{WorkTime, Worker};
 
 /// Tasks that are changed by one step.
@@ -116,13 +116,8 @@ fn task_state(word: &str) -> Result<TaskState, String> {
 impl TaskCommand {
     pub(super) async fn run(self, config: Config) -> Result<(), StartError> {
         // A task by hand may be the first thing of all; to look at others, or to change them, is another matter.
-        let file = config.data.join(EMBEDDED_FILE);
-        if config.database_url.is_none() && !file.exists() && !matches!(self, Self::Run { .. }) {
-            let why = format!(
-                "there is no {}: set GUILDHALL_DATA or DATABASE_URL as the server has it",
-                file.display()
-            );
-            return Err(StartError::new("tasks", why));
+        if !matches!(self, Self::Run { .. }) {
+            require_database(&config, "tasks")?;
         }
         let app = App::start(config, Clock::default()).await?;
         match self {

@@ -13,6 +13,7 @@ use super::sockets::Sockets;
 use crate::app::App;
 use crate::base::clock::Millis;
 use crate::base::error::Result;
+use crate::chat::announcing::Audience;
 use crate::store::announcement::{self, Shown};
 
 /// The pause between two looks.
@@ -61,8 +62,8 @@ impl Announcer {
             return Ok(());
         };
         let known = read.known();
-        let mut shown = announcement::shown(&app.db, read.after(), usize::MAX, |_| true).await?;
-        shown.retain(|one| !known.contains(&one.number));
+        let is_new = |number, _: &Audience| !known.contains(&number);
+        let shown = announcement::shown(&app.db, read.after(), usize::MAX, is_new).await?;
         read.note(shown.iter().rev().map(|one| one.number));
         for one in shown.into_iter().rev() {
             let _ = self.heard.send(Arc::new(one));

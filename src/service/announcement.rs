@@ -34,7 +34,7 @@ const PAGE: i64 = 50;
 
 /// An announcement to be made.
 #[derive(Debug)]
-pub struct Asked {
+pub struct AnnouncementRequest {
     /// What is said.
     pub texts: Texts,
     /// To whom.
@@ -53,11 +53,11 @@ pub struct Asked {
 /// There is nobody to tell, or the time never comes; the nonce stands for another one.
 pub async fn create(
     app: &App,
-    asked: Asked,
+    asked: AnnouncementRequest,
     nonce: Option<&Nonce>,
     by: &Identity,
 ) -> Result<Announcement, Error> {
-    let Asked { texts, audience, when, push, show_s } = asked;
+    let AnnouncementRequest { texts, audience, when, push, show_s } = asked;
     check(app, &audience).await?;
     let id = task::digest(&task::id_of("announcement", by, nonce));
     let plan = when.plan(app.db.now().await?)?;

@@ -194,7 +194,7 @@ pub struct Shown {
     pub audience: Audience,
 }
 
-/// Up to `limit` that are shown now, came behind a number and concern whom it is asked for, the newest first.
+/// Up to `limit` that are shown now, came behind a number and are wanted by their number and audience, the newest first.
 ///
 /// # Errors
 /// The database's.
@@ -202,7 +202,7 @@ pub async fn shown(
     db: &Db,
     after: i64,
     limit: usize,
-    concerns: impl Fn(&Audience) -> bool,
+    wants: impl Fn(i64, &Audience) -> bool,
 ) -> Result<Vec<Shown>> {
     const TEXTS: Sql = by_dialect(
         "SELECT a.id, a.texts FROM json_each($1) j CROSS JOIN announcement a ON a.id = j.value",
@@ -222,7 +222,7 @@ pub async fn shown(
     let mut wanted = Vec::new();
     for (number, at, id, audience) in rows {
         let audience: Audience = serde_json::from_str(&audience).map_err(Error::internal)?;
-        if wanted.len() < limit && concerns(&audience) {
+        if wanted.len() < limit && wants(number, &audience) {
             wanted.push((number, at, id, audience));
         }
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use guildhall::api::action::{Action, Entry, Route, Verb};
 use guildhall::api::caller::Anyone;
-use guildhall::api::page::{Asked, Document, Page, PageEntry};
+use guildhall::api::page::{Document, Page, PageEntry, PageRequest};
 use guildhall::api::router::Router;
 use guildhall::app::App;
 use guildhall::base::clock::Clock;
@@ -69,7 +69,7 @@ impl Page for Picture {
     const METHOD: Verb = Verb::Get;
     const PATH: &'static str = "/picture";
 
-    async fn answer(_: &App, _: Asked<'_>) -> guildhall::base::error::Result<Document> {
+    async fn answer(_: &App, _: PageRequest<'_>) -> guildhall::base::error::Result<Document> {
         Ok(Document::new("image/png", Bytes::from_static(&[0x89, b'P', b'N', b'G', 0xff, 0x00])))
     }
 }

@@ -5,6 +5,14 @@ use serde_json::{Value, json};
 use crate::life::on_the_database;
 use crate::support::TestApp;
 
+/// 1,500 mentions that alice has not read, behind the thousandth message.
+async fn call_alice(app: &TestApp) {
+    let statement = "WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 1500)
+        INSERT INTO mention (player_id, channel_key, seq)
+        SELECT 'alice', (SELECT key FROM channel WHERE id = 'w'), 1000 + n FROM s";
+    on_the_database(app, statement).await;
+}
+
 #[tokio::test]
 async fn unread_mentions_are_counted_up_to_a_thousand_and_forgotten_in_steps() {
     let app = TestApp::new().await;
@@ -13,10 +21,7 @@ async fn unread_mentions_are_counted_up_to_a_thousand_and_forgotten_in_steps() {
         let said = json!({ "channel": "w", "text": format!("{n}"), "mentions": ["alice"] });
         app.player("bob").post("/message/send", said).await.data();
     }
-    let statement = "WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 1500)
-        INSERT INTO mention (player_id, channel_key, seq)
-        SELECT 'alice', (SELECT key FROM channel WHERE id = 'w'), 1000 + n FROM s";
-    on_the_database(&app, statement).await;
+    call_alice(&app).await;
     let unread = async || {
         let inbox = app.player("alice").get("/channel/inbox").await.data();
         inbox["channels"][0]["unread_mentions"].as_i64().unwrap()
@@ -37,10 +42,7 @@ async fn who_is_taken_out_and_comes_back_has_no_old_mentions_to_read() {
     app.player("bob").post("/message/send", said).await.data();
     // Numbers that were said, so that none is of a message to come.
     on_the_database(&app, "UPDATE channel SET last_seq = 5000 WHERE id = 'w'").await;
-    let statement = "WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 1500)
-        INSERT INTO mention (player_id, channel_key, seq)
-        SELECT 'alice', (SELECT key FROM channel WHERE id = 'w'), 1000 + n FROM s";
-    on_the_database(&app, statement).await;
+    call_alice(&app).await;
     let unread = async || {
         let inbox = app.player("alice").get("/channel/inbox").await.data();
         inbox["channels"][0]["unread_mentions"].as_i64()

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::stream;
 use guildhall::api::action::Verb;
-use guildhall::api::page::{Asked, Document, Page, PageEntry};
+use guildhall::api::page::{Document, Page, PageEntry, PageRequest};
 use guildhall::api::router::Router;
 use guildhall::app::App;
 use guildhall::base::error::{Error, Result};
@@ -27,7 +27,7 @@ impl Page for Files {
     const METHOD: Verb = Verb::Get;
     const PATH: &'static str = "/files/{*rest}";
 
-    async fn answer(_: &App, asked: Asked<'_>) -> Result<Document> {
+    async fn answer(_: &App, asked: PageRequest<'_>) -> Result<Document> {
         match asked.rest {
             "panics" => panic!("a secret detail"),
             "nowhere" => Err(Error::NotFound("file")),
@@ -55,7 +55,7 @@ impl Page for Upload {
     const PATH: &'static str = "/files/{*rest}";
     const BODY_BYTES: usize = 1_000_000;
 
-    async fn answer(_: &App, mut asked: Asked<'_>) -> Result<Document> {
+    async fn answer(_: &App, mut asked: PageRequest<'_>) -> Result<Document> {
         let (mut bytes, mut pieces) = (0, 0);
         while let Some(piece) = asked.body.next().await? {
             (bytes, pieces) = (bytes + piece.len(), pieces + 1);

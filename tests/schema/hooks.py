@@ -51,8 +51,6 @@ def known(name, value, channels, path):
         return 21 + abs(value) % 5
     if random.random() < 0.2:
         return value
-    if name in SAID:
-        return random.choice(SAID[name])
     if name == "id" and path in OF:
         return next(TURN[path])
     if name == "sanction":
@@ -74,6 +72,9 @@ def replaced(fields, channels, path):
     if not isinstance(fields, dict):
         return fields
     new = {name: known(name, value, channels, path) for name, value in fields.items()}
+    if path.startswith("/announcement/") and random.random() < 0.8:
+        # Each by itself would seldom fit the others.
+        new.update({name: random.choice(said) for name, said in SAID.items() if name in new})
     if isinstance(new.get("channels"), list):
         new["channels"] = [replaced(one, channels, path) for one in new["channels"]]
     return new

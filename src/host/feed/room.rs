@@ -94,13 +94,6 @@ pub(super) struct Place {
     kind: Option<MessageKind>,
 }
 
-impl Place {
-    fn of(entry: &str) -> Result<Self> {
-        let Glance { seq, reference, kind, .. } = Glance::of(entry)?;
-        Ok(Self { seq, reference, kind })
-    }
-}
-
 /// An entry that is to be kept.
 pub(super) struct Entry {
     place: Place,
@@ -110,14 +103,15 @@ pub(super) struct Entry {
 /// The entries of a list; `own` says what one player sees in place of some.
 pub(super) fn entries(list: &str, mut own: impl FnMut(i64) -> Option<OwnView>) -> Result<Vec<Entry>> {
     let entry = |entry: &&RawValue| {
-        let mut place = Place::of(entry.get())?;
-        let own = own(place.seq);
+        let glance = Glance::of(entry.get())?;
+        let own = own(glance.seq);
+        let Glance { seq, mut reference, kind, .. } = glance;
         // What somebody took back of what only they see is changed in the tail too.
         if let Some(own) = &own {
-            place.reference = place.reference.or(Place::of(own.shown())?.reference);
+            reference = reference.or(Glance::of(own.shown())?.reference);
         }
-        let kept = Kept::new(entry.get().into(), own)?;
-        Ok(Entry { place, kept })
+        let kept = Kept::new(entry.get().into(), &glance, own);
+        Ok(Entry { place: Place { seq, reference, kind }, kept })
     };
     message::entries(list)?.iter().map(entry).collect()
 }

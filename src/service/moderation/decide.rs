@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::sanction::Asked;
+use super::sanction::SanctionRequest;
 use super::told::{self, News, Told};
 use crate::app::App;
 use crate::base::error::{Error, Result};
@@ -54,7 +54,7 @@ pub async fn decide(
     let player = PlayerId::parse(case.about.player.clone()).map_err(Error::internal)?;
     let sanction = decision.sanction().map(|kind| {
         let (player, reason, place) = (player.clone(), reason.clone(), place.unwrap_or_else(everywhere));
-        Asked { player, kind, place, seconds, reason, note }.into_stored()
+        SanctionRequest { player, kind, place, seconds, reason, note }.into_stored()
     });
     let told = sanction
         .as_ref()

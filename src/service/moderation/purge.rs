@@ -12,8 +12,8 @@ use crate::base::clock::Millis;
 use crate::base::error::Error;
 use crate::chat::identity::{Identity, Scope};
 use crate::chat::values::{Nonce, PlayerId, Text, Time};
+use crate::service::player::{Work, begun};
 use crate::store::message::{self, Purge as Emptying, Purged};
-use crate::store::moderation::started::{self, NewWork};
 use crate::store::task_progress;
 use crate::work::task::{self, Failure, Task};
 
@@ -78,14 +78,12 @@ pub async fn begin(
     nonce: Option<&Nonce>,
     by: &Identity,
 ) -> Result<String, Error> {
-    let id = task::id_of("purge", by, nonce);
     let name = app.screen(&app.blocklist.current()).name(by);
     let since = since.get();
     let task = Purge { player: player.clone(), since, by: by.id.clone(), scope: by.scope, name };
-    let (player, detail, reason) = (player.as_str(), json!({ "since": since }), Some(reason.as_str()));
-    let new = NewWork { action: "player.purge", id: &id, player, detail, reason };
-    started::begin(&app.db, new, by, &task::new(&task)?).await?;
-    Ok(id)
+    let (detail, reason) = (json!({ "since": since }), Some(reason.as_str()));
+    let work = Work { nonce, detail, reason, ..Work::on(player, "player.purge") };
+    begun(app, work, &task::new(&task)?, by).await
 }
 
 impl Task for Purge {

@@ -18,7 +18,7 @@ const OFFICERS_S: i64 = 7 * 86_400;
 
 /// A sanction to be given.
 #[derive(Debug)]
-pub struct Asked {
+pub struct SanctionRequest {
     /// To whom.
     pub player: PlayerId,
     /// What.
@@ -33,7 +33,7 @@ pub struct Asked {
     pub note: Option<Text>,
 }
 
-impl Asked {
+impl SanctionRequest {
     /// As it is stored.
     pub(super) fn into_stored(self) -> NewSanction {
         NewSanction {
@@ -53,7 +53,7 @@ impl Asked {
 ///
 /// # Errors
 /// An officer may not give it; the database's.
-pub async fn give(app: &App, asked: Asked, nonce: Option<&Nonce>, by: &Identity) -> Result<Given> {
+pub async fn give(app: &App, asked: SanctionRequest, nonce: Option<&Nonce>, by: &Identity) -> Result<Given> {
     if !by.is_staff() {
         check_officer(app, &asked, by).await?;
     }
@@ -65,7 +65,7 @@ pub async fn give(app: &App, asked: Asked, nonce: Option<&Nonce>, by: &Identity)
 }
 
 /// A channel's officers mute its members, for a week at most.
-async fn check_officer(app: &App, asked: &Asked, by: &Identity) -> Result<()> {
+async fn check_officer(app: &App, asked: &SanctionRequest, by: &Identity) -> Result<()> {
     let channel = officers::of_officer(app, asked.place.as_str(), by).await?;
     if asked.kind != SanctionKind::Mute || asked.seconds.is_none_or(|seconds| seconds.get() > OFFICERS_S) {
         return Err(Error::Forbidden {

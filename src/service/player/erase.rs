@@ -10,8 +10,8 @@ use crate::base::error::Error;
 use crate::base::random;
 use crate::chat::identity::Identity;
 use crate::chat::values::{Nonce, PlayerId};
+use crate::service::player::{Work, begun};
 use crate::store::message::{self, Purge};
-use crate::store::moderation::started::{self, NewWork};
 use crate::store::player::erase::{self, Erasure};
 use crate::store::{channel, member, outbox, task_progress};
 use crate::work::task::{self, Failure, Task};
@@ -36,13 +36,9 @@ pub async fn begin(
     nonce: Option<&Nonce>,
     by: &Identity,
 ) -> Result<String, Error> {
-    let id = task::id_of("erase", by, nonce);
     let pseudonym = format!("erased:{}", random::hex::<8>());
-    let new =
-        NewWork { action: "player.erase", id: &id, player: player.as_str(), detail: json!({}), reason: None };
     let task = task::new(&Erase { player: player.clone(), pseudonym })?;
-    started::begin(&app.db, new, by, &task).await?;
-    Ok(id)
+    begun(app, Work { nonce, ..Work::on(player, "player.erase") }, &task, by).await
 }
 
 impl Task for Erase {

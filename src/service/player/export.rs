@@ -12,7 +12,7 @@ use crate::chat::identity::Identity;
 use crate::chat::values::{Nonce, PlayerId};
 use crate::config::Location;
 use crate::outside::objects::{Objects, When};
-use crate::store::moderation::started::{self, NewWork};
+use crate::service::player::{Work, begun};
 use crate::store::player::{erase, export};
 use crate::store::task_progress;
 use crate::work::task::{self, Failure, Task};
@@ -40,16 +40,8 @@ pub async fn begin(
     nonce: Option<&Nonce>,
     by: &Identity,
 ) -> Result<String, Error> {
-    let id = task::id_of("export", by, nonce);
-    let new = NewWork {
-        action: "player.export",
-        id: &id,
-        player: player.as_str(),
-        detail: json!({}),
-        reason: None,
-    };
-    started::begin(&app.db, new, by, &task::new(&Export { player: player.clone() })?).await?;
-    Ok(id)
+    let task = task::new(&Export { player: player.clone() })?;
+    begun(app, Work { nonce, ..Work::on(player, "player.export") }, &task, by).await
 }
 
 impl Task for Export {

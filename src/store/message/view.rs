@@ -156,14 +156,10 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// An entry.
-    ///
-    /// # Errors
-    /// It is none.
-    pub fn new(json: Arc<str>, own: Option<OwnView>) -> Result<Self> {
-        let Glance { sender, .. } = Glance::of(&json)?;
-        let sender = sender.scope.is_none().then(|| (*sender.id).into());
-        Ok(Self { json, sender, own })
+    /// An entry that was looked at.
+    pub fn new(json: Arc<str>, glance: &Glance<'_>, own: Option<OwnView>) -> Self {
+        let sender = glance.sender.scope.is_none().then(|| (*glance.sender.id).into());
+        Self { json, sender, own }
     }
 
     /// As most see it.
