@@ -1,6 +1,6 @@
 //! The filter under criterion, on lists and texts made here: for following one change of the code.
 //!
-//! `cargo bench --bench judge`; the table of all sizes beside other engines is `scripts/bench-filter`.
+//! `cargo bench --profile ship --bench judge`; the table of all sizes beside other engines is `scripts/bench-filter`.
 
 #![expect(clippy::unwrap_used, reason = "a measurement that meets a fault has nothing to print")]
 

@@ -1,6 +1,6 @@
 //! The decision who may speak, under criterion, with as many sanctions as hardly anybody has.
 //!
-//! `cargo bench --bench speaking`
+//! `cargo bench --profile ship --bench speaking`
 
 #![expect(clippy::unwrap_used, reason = "a measurement that meets a fault has nothing to print")]
 

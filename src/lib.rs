@@ -16,16 +16,17 @@
 //!
 //! `docs/architecture.md` follows one message, one task and one wordlist through the files.
 
+pub use guildhall_base as base;
+pub use guildhall_chat as chat;
+pub use guildhall_filter as filter;
+
 pub mod access;
 pub mod api;
 pub mod app;
-pub mod base;
-pub mod chat;
 pub mod cli;
 pub mod config;
 #[path = "../controllers/mod.rs"]
 pub mod controllers;
-pub mod filter;
 pub mod host;
 pub mod hub;
 pub mod outside;

@@ -1,7 +1,7 @@
 //! Any list and any text: the filter never panics, its spans can be trusted, and what is masked stays outside.
 #![no_main]
 
-use guildhall::filter::{Filter, Wordlist, display, fold_text};
+use guildhall_filter::{Filter, Wordlist, display, fold_text};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (&str, &str, &str)| {

@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use guildhall::filter::{Budget, Filter, Wordlist};
+use guildhall_filter::{Budget, Filter, Wordlist};
 use libfuzzer_sys::fuzz_target;
 
 const BYTES: usize = 8 * 1024;

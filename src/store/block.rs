@@ -16,6 +16,7 @@ use crate::base::error::{Error, Result};
 use crate::chat::identity::{Identity, Scope};
 use crate::chat::values::PlayerId;
 use crate::hub::Hub;
+use crate::store::engine::DbResult;
 use crate::store::life::{Erased, Exported, Kept, Life, ROWS};
 use serde_json::{Value, json};
 
@@ -130,7 +131,7 @@ pub async fn of(db: &Db, caller: &Identity) -> Result<Blocks> {
 }
 
 /// Somebody's blocks are others now.
-async fn changed(tx: &mut Tx, player: &str, now: Millis) -> sqlx::Result<()> {
+async fn changed(tx: &mut Tx, player: &str, now: Millis) -> DbResult<()> {
     // From the time on: who was erased and comes back has no number again that is known.
     let sql = "INSERT INTO block_version (player_id, version) VALUES ($1, $2)
                ON CONFLICT (player_id) DO UPDATE SET version = block_version.version + 1";

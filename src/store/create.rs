@@ -11,6 +11,7 @@ use crate::base::error::{Error, Result};
 use crate::base::random;
 use crate::chat::values::{ChannelId, Kind, Name, PlayerId, Settings, as_set};
 use crate::config::moderation::DirectFrom;
+use crate::store::engine::{DbFault, DbResult};
 use crate::store::life::{Erased, Exported, Kept, Life};
 
 /// What the ids of direct channels begin with.
@@ -79,12 +80,12 @@ pub async fn create(db: &Db, new: NewChannel) -> Result<Channel> {
 }
 
 enum Fault {
-    Database(sqlx::Error),
+    Database(DbFault),
     Conflict,
 }
 
-impl From<sqlx::Error> for Fault {
-    fn from(error: sqlx::Error) -> Self {
+impl From<DbFault> for Fault {
+    fn from(error: DbFault) -> Self {
         Self::Database(error)
     }
 }
@@ -119,7 +120,7 @@ async fn create_once(db: &Db, new: &NewChannel, digest: &str, now: Millis) -> Re
     Ok(())
 }
 
-async fn insert(tx: &mut Tx, new: &NewChannel, digest: &str, now: Millis) -> sqlx::Result<i64> {
+async fn insert(tx: &mut Tx, new: &NewChannel, digest: &str, now: Millis) -> DbResult<i64> {
     let filter = new.settings.filter.as_ref().map(|filter| serde_json::json!(filter).to_string());
     let (key,) = tx
         .one(

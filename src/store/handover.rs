@@ -19,6 +19,7 @@ use crate::base::clock::Millis;
 use crate::base::error::Result;
 use crate::base::random;
 use crate::outside::envelope::Envelope;
+use crate::store::engine::DbResult;
 
 /// A process that died between taking a task and handing it to the broker is given up on after this.
 const HANDING_OVER_MS: Millis = 30_000;
@@ -251,7 +252,7 @@ pub async fn give_back(db: &Db, envelope: &Envelope) -> Result<()> {
     Ok(())
 }
 
-async fn give_row_back(tx: &mut Tx, envelope: &Envelope) -> sqlx::Result<()> {
+async fn give_row_back(tx: &mut Tx, envelope: &Envelope) -> DbResult<()> {
     const BACK: &str = "UPDATE outbox SET published_at = 0 WHERE id = $1 AND attempt = $2";
     tx.execute(BACK, values![&envelope.id, envelope.attempt]).await?;
     Ok(())

@@ -17,6 +17,7 @@ use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
 use crate::chat::values::{InboxCursor, MAX_EXACT, PlayerId, Role};
 use crate::hub::Hub;
+use crate::store::engine::DbResult;
 use crate::store::life::{Erased, Exported, Kept, Life};
 use serde_json::{Value, json};
 
@@ -50,7 +51,7 @@ pub(super) async fn insert(
     channel_key: i64,
     players: &[PlayerId],
     now: Millis,
-) -> sqlx::Result<u64> {
+) -> DbResult<u64> {
     const INSERT: Sql = by_dialect(
         "INSERT INTO member (channel_key, player_id, joined_at, read_seq, read_said)
          SELECT c.key, j.value, $3, c.last_seq, c.last_said FROM channel c, json_each($2) j WHERE c.key = $1
@@ -108,7 +109,7 @@ pub(super) fn tell(db: &Db, channel: &str, players: &[PlayerId]) {
     players.iter().for_each(|player| db.hub().tell(&Hub::of_player(player.as_str())));
 }
 
-async fn count(tx: &mut Tx, channel_key: i64, change: i64) -> sqlx::Result<()> {
+async fn count(tx: &mut Tx, channel_key: i64, change: i64) -> DbResult<()> {
     let count = "UPDATE channel SET member_count = member_count + $2 WHERE key = $1";
     tx.execute(count, values![channel_key, change]).await?;
     Ok(())

@@ -23,6 +23,7 @@ use crate::base::error::{Error, Result};
 use crate::config::Config;
 use crate::filter::policy::Strictness;
 use crate::hub::Hub;
+use crate::store::engine::DbResult;
 
 pub mod announcement;
 pub mod audit;
@@ -182,7 +183,7 @@ impl Db {
         const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
         let asking = Asking::now(&self.clock);
         let rows = self.all::<(i64,)>(NOW, &[]).await?;
-        let (now,) = rows.into_iter().next().ok_or(sqlx::Error::RowNotFound)?;
+        let (now,) = rows.into_iter().next().ok_or(Error::internal("the database has no time"))?;
         self.times.note(asking, now);
         Ok(self.times.now(&self.clock).unwrap_or(now) + self.clock.passed())
     }
@@ -242,22 +243,22 @@ impl Db {
     }
 
     /// All rows that a reading statement finds.
-    async fn all<T: Row>(&self, sql: impl Into<Sql>, values: &[Value<'_>]) -> sqlx::Result<Vec<T>> {
+    async fn all<T: Row>(&self, sql: impl Into<Sql>, values: &[Value<'_>]) -> DbResult<Vec<T>> {
         self.pools.all(Purpose::Read, sql.into(), values).await
     }
 
     /// The only row that a reading statement finds, or none.
-    async fn optional<T: Row>(&self, sql: impl Into<Sql>, values: &[Value<'_>]) -> sqlx::Result<Option<T>> {
+    async fn optional<T: Row>(&self, sql: impl Into<Sql>, values: &[Value<'_>]) -> DbResult<Option<T>> {
         Ok(self.all(sql, values).await?.pop())
     }
 
     /// Changes rows by one statement, and answers with those it returns.
-    async fn change<T: Row>(&self, sql: impl Into<Sql>, values: &[Value<'_>]) -> sqlx::Result<Vec<T>> {
+    async fn change<T: Row>(&self, sql: impl Into<Sql>, values: &[Value<'_>]) -> DbResult<Vec<T>> {
         self.pools.all(Purpose::Write, sql.into(), values).await
     }
 
     /// Changes rows by one statement, and says how many.
-    async fn execute(&self, sql: impl Into<Sql>, values: &[Value<'_>]) -> sqlx::Result<u64> {
+    async fn execute(&self, sql: impl Into<Sql>, values: &[Value<'_>]) -> DbResult<u64> {
         let sql = sql.into();
         match self.pools.execute(sql, values).await {
             Err(error) if self.pools.recovers(&error).await => self.pools.execute(sql, values).await,
@@ -266,7 +267,7 @@ impl Db {
     }
 
     /// A transaction that may write.
-    async fn begin(&self) -> sqlx::Result<Tx> {
+    async fn begin(&self) -> DbResult<Tx> {
         match self.pools.begin().await {
             Err(error) if self.pools.recovers(&error).await => self.pools.begin().await,
             begun => begun,

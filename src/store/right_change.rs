@@ -10,6 +10,7 @@ use super::Db;
 use super::engine::sql::{Sql, Tx, by_dialect, values};
 use crate::base::clock::Millis;
 use crate::base::error::Result;
+use crate::store::engine::DbResult;
 use crate::store::life::{Exported, Kept, Life, ROWS};
 
 /// A player joined or left a channel, or was given a sanction.
@@ -27,7 +28,7 @@ pub struct RightChange {
 const BATCH: i64 = 5_000;
 
 /// Notes that players' rights in a channel change with this transaction; `players` is a JSON list.
-pub(super) async fn note(tx: &mut Tx, channel_key: i64, players: &str, now: Millis) -> sqlx::Result<()> {
+pub(super) async fn note(tx: &mut Tx, channel_key: i64, players: &str, now: Millis) -> DbResult<()> {
     const NOTE: Sql = by_dialect(
         "INSERT INTO right_change (channel_key, player_id, changed_at) SELECT $1, value, $3 FROM json_each($2)",
         "INSERT INTO right_change (channel_key, player_id, changed_at)
@@ -38,7 +39,7 @@ pub(super) async fn note(tx: &mut Tx, channel_key: i64, players: &str, now: Mill
 }
 
 /// Notes that a player's rights change with this transaction, wherever they are.
-pub(super) async fn note_player(tx: &mut Tx, player: &str, now: Millis) -> sqlx::Result<()> {
+pub(super) async fn note_player(tx: &mut Tx, player: &str, now: Millis) -> DbResult<()> {
     let note = "INSERT INTO right_change (channel_key, player_id, changed_at) VALUES (0, $1, $2)";
     tx.execute(note, values![player, now]).await?;
     Ok(())

@@ -7,6 +7,7 @@ use super::Db;
 use super::engine::sql::{Tx, values};
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
+use crate::store::engine::DbResult;
 use crate::store::life::{Kept, Life, ROWS};
 
 /// Notes how far a task is.
@@ -24,7 +25,7 @@ pub(in crate::store) async fn note_with(
     task_id: &str,
     said: &Value,
     now: Millis,
-) -> sqlx::Result<()> {
+) -> DbResult<()> {
     tx.execute(NOTE, values![task_id, &said.to_string(), now]).await?;
     Ok(())
 }

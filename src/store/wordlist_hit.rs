@@ -14,6 +14,7 @@ use crate::base::clock::{Clock, Millis};
 use crate::base::error::{Error, Result};
 use crate::base::lock::lock;
 use crate::chat::said::Hit;
+use crate::store::engine::DbResult;
 use crate::store::life::{Kept, Life};
 
 /// An entry's count.
@@ -94,7 +95,7 @@ impl Hits {
     }
 
     /// Writes what was gathered. What can't be written stays gathered.
-    pub(in crate::store) async fn write(&self) -> sqlx::Result<()> {
+    pub(in crate::store) async fn write(&self) -> DbResult<()> {
         const ADD: Sql = by_dialect(
             "INSERT INTO wordlist_hit (category, entry, hits, last_at)
              SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each($1) WHERE TRUE

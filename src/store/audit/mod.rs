@@ -18,6 +18,7 @@ use crate::base::error::Result;
 use crate::base::{random, trace};
 use crate::chat::identity::Identity;
 use crate::store::Db;
+use crate::store::engine::DbResult;
 use crate::store::engine::sql::{Tx, values};
 
 /// Something that was done.
@@ -71,7 +72,7 @@ pub(in crate::store) async fn add(tx: &mut Tx, by: &Identity, entry: &Entry<'_>,
 }
 
 /// The name under which somebody stands in the audit.
-async fn alias(tx: &mut Tx, player: &str) -> sqlx::Result<String> {
+async fn alias(tx: &mut Tx, player: &str) -> DbResult<String> {
     let (alias,) = tx.one("SELECT alias FROM audit_alias WHERE player_id = $1", values![player]).await?;
     Ok(alias)
 }
@@ -135,7 +136,7 @@ pub(in crate::store) async fn seal_behind(db: &Db) {
     }
 }
 
-async fn seal_some(db: &Db) -> sqlx::Result<usize> {
+async fn seal_some(db: &Db) -> DbResult<usize> {
     let mut tx = db.begin().await?;
     tx.lock_name("audit_seal").await?;
     let open: Vec<(i64,)> = tx.all("SELECT n FROM audit_open ORDER BY n LIMIT $1", values![BATCH]).await?;

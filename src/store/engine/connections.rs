@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
 use super::postgres::{has_no_slot, is_broken};
-use super::{Purpose, text};
+use super::{DbResult, Purpose, text};
 
 /// How long a query waits for a connection; under the request's own time.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -83,10 +83,12 @@ impl Lent {
     }
 
     /// A statement ended like this: a fault of the statement is none of the connection's.
-    pub(in crate::store) fn give_back_after<T>(self, result: &sqlx::Result<T>) {
+    pub(in crate::store) fn give_back_after<T>(self, result: &DbResult<T>) {
         match result {
             Ok(_) => self.give_back(),
-            Err(sqlx::Error::Database(_)) if !result.as_ref().is_err_and(is_broken) => self.give_back(),
+            Err(fault) if matches!(**fault, sqlx::Error::Database(_)) && !is_broken(fault) => {
+                self.give_back()
+            }
             Err(_) => self.close(),
         }
     }

@@ -2,6 +2,8 @@
 //!
 //! Nothing here knows a table.
 
+use std::ops::Deref;
+
 use sqlx::SqlitePool;
 
 use crate::base::error::Error;
@@ -30,19 +32,19 @@ pub(in crate::store) enum Purpose {
 }
 
 impl Pools {
-    pub(in crate::store) async fn hold(&self, purpose: Purpose) -> sqlx::Result<Held> {
-        match (self, purpose) {
-            (Self::Sqlite { read, .. }, Purpose::Read) => read.acquire().await.map(Held::Sqlite),
-            (Self::Sqlite { write, .. }, Purpose::Write) => write.acquire().await.map(Held::Sqlite),
-            (Self::Postgres(connections), purpose) => connections.lend(purpose).await.map(Held::Postgres),
-        }
+    pub(in crate::store) async fn hold(&self, purpose: Purpose) -> DbResult<Held> {
+        Ok(match (self, purpose) {
+            (Self::Sqlite { read, .. }, Purpose::Read) => Held::Sqlite(read.acquire().await?),
+            (Self::Sqlite { write, .. }, Purpose::Write) => Held::Sqlite(write.acquire().await?),
+            (Self::Postgres(connections), purpose) => Held::Postgres(connections.lend(purpose).await?),
+        })
     }
 
-    pub(in crate::store) async fn begin(&self) -> sqlx::Result<Tx> {
-        match self {
-            Self::Sqlite { write, .. } => sqlite::begin(write).await.map(Tx::Sqlite),
-            Self::Postgres(connections) => connections.begin().await.map(Tx::Postgres),
-        }
+    pub(in crate::store) async fn begin(&self) -> DbResult<Tx> {
+        Ok(match self {
+            Self::Sqlite { write, .. } => Tx::Sqlite(sqlite::begin(write).await?),
+            Self::Postgres(connections) => Tx::Postgres(connections.begin().await?),
+        })
     }
 
     pub(in crate::store) async fn all<T: Row>(
@@ -50,7 +52,7 @@ impl Pools {
         purpose: Purpose,
         sql: Sql,
         values: &[Value<'_>],
-    ) -> sqlx::Result<Vec<T>> {
+    ) -> DbResult<Vec<T>> {
         match self.all_once(purpose, sql, values).await {
             Err(error) if self.recovers(&error).await => self.all_once(purpose, sql, values).await,
             rows => rows,
@@ -62,14 +64,14 @@ impl Pools {
         purpose: Purpose,
         sql: Sql,
         values: &[Value<'_>],
-    ) -> sqlx::Result<Vec<T>> {
+    ) -> DbResult<Vec<T>> {
         let mut held = self.hold(purpose).await?;
         let rows = held.conn().all(sql, values).await;
         held.give_back_after(&rows);
         rows
     }
 
-    pub(in crate::store) async fn execute(&self, sql: Sql, values: &[Value<'_>]) -> sqlx::Result<u64> {
+    pub(in crate::store) async fn execute(&self, sql: Sql, values: &[Value<'_>]) -> DbResult<u64> {
         let mut held = self.hold(Purpose::Write).await?;
         let changed = held.conn().execute(sql, values).await;
         held.give_back_after(&changed);
@@ -77,11 +79,11 @@ impl Pools {
     }
 
     /// Was it the connection that failed, and are the broken ones gone now? Then once more is worth it.
-    pub(in crate::store) async fn recovers(&self, error: &sqlx::Error) -> bool {
+    pub(in crate::store) async fn recovers(&self, fault: &DbFault) -> bool {
         match self {
             Self::Sqlite { .. } => false,
             Self::Postgres(connections) => {
-                let broken = postgres::is_broken(error);
+                let broken = postgres::is_broken(fault);
                 if broken {
                     connections.drop_broken();
                 }
@@ -91,8 +93,29 @@ impl Pools {
     }
 }
 
-impl From<sqlx::Error> for Error {
+/// A fault of the database.
+#[derive(Debug)]
+pub struct DbFault(sqlx::Error);
+
+/// The result of a statement.
+pub(in crate::store) type DbResult<T> = Result<T, DbFault>;
+
+impl From<sqlx::Error> for DbFault {
     fn from(error: sqlx::Error) -> Self {
+        Self(error)
+    }
+}
+
+impl Deref for DbFault {
+    type Target = sqlx::Error;
+
+    fn deref(&self) -> &sqlx::Error {
+        &self.0
+    }
+}
+
+impl From<DbFault> for Error {
+    fn from(DbFault(error): DbFault) -> Self {
         if sqlite::is_passing(&error) || postgres::is_passing(&error) {
             tracing::warn!(error = text(&error), "the database can't answer now");
             return Self::Unavailable("the database can't answer now");

@@ -1,6 +1,7 @@
 //! One way to run a statement on either database: the text in both dialects, values as binds, rows by their types.
 
 use super::connections::{self, Lent};
+use crate::store::engine::DbResult;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
@@ -116,7 +117,7 @@ impl Held {
     }
 
     /// A statement on it ended like this.
-    pub(in crate::store) fn give_back_after<T>(self, result: &sqlx::Result<T>) {
+    pub(in crate::store) fn give_back_after<T>(self, result: &DbResult<T>) {
         if let Self::Postgres(lent) = self {
             lent.give_back_after(result);
         }
@@ -135,11 +136,12 @@ impl Tx {
         matches!(self, Self::Sqlite(_))
     }
 
-    pub(in crate::store) async fn commit(self) -> sqlx::Result<()> {
+    pub(in crate::store) async fn commit(self) -> DbResult<()> {
         match self {
-            Self::Sqlite(tx) => tx.commit().await,
-            Self::Postgres(tx) => tx.commit().await,
+            Self::Sqlite(tx) => tx.commit().await?,
+            Self::Postgres(tx) => tx.commit().await?,
         }
+        Ok(())
     }
 
     /// All rows.
@@ -147,7 +149,7 @@ impl Tx {
         &mut self,
         sql: impl Into<Sql>,
         values: &[Value<'_>],
-    ) -> sqlx::Result<Vec<T>> {
+    ) -> DbResult<Vec<T>> {
         self.conn().all(sql.into(), values).await
     }
 
@@ -156,7 +158,7 @@ impl Tx {
         &mut self,
         sql: impl Into<Sql>,
         values: &[Value<'_>],
-    ) -> sqlx::Result<Option<T>> {
+    ) -> DbResult<Option<T>> {
         Ok(self.conn().all(sql.into(), values).await?.pop())
     }
 
@@ -165,8 +167,8 @@ impl Tx {
         &mut self,
         sql: impl Into<Sql>,
         values: &[Value<'_>],
-    ) -> sqlx::Result<T> {
-        self.optional(sql, values).await?.ok_or(sqlx::Error::RowNotFound)
+    ) -> DbResult<T> {
+        Ok(self.optional(sql, values).await?.ok_or(sqlx::Error::RowNotFound)?)
     }
 
     /// Changes rows, and says how many.
@@ -174,12 +176,12 @@ impl Tx {
         &mut self,
         sql: impl Into<Sql>,
         values: &[Value<'_>],
-    ) -> sqlx::Result<u64> {
+    ) -> DbResult<u64> {
         self.conn().execute(sql.into(), values).await
     }
 
     /// Makes all who name the same wait for each other, until the commit.
-    pub(in crate::store) async fn lock_name(&mut self, name: &str) -> sqlx::Result<()> {
+    pub(in crate::store) async fn lock_name(&mut self, name: &str) -> DbResult<()> {
         if matches!(self, Self::Postgres(_)) {
             let lock = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
             self.execute(lock, &[Value::from(name)]).await?;
@@ -189,7 +191,7 @@ impl Tx {
 
     /// Takes a channel's row, so that what follows is done one after the other. `SQLite` has one writer anyway.
     /// Everything that takes several locks takes the channel's first.
-    pub(in crate::store) async fn lock_channel(&mut self, channel_key: i64) -> sqlx::Result<()> {
+    pub(in crate::store) async fn lock_channel(&mut self, channel_key: i64) -> DbResult<()> {
         if matches!(self, Self::Postgres(_)) {
             self.execute("SELECT 1 FROM channel WHERE key = $1 FOR UPDATE", values![channel_key]).await?;
         }
@@ -212,18 +214,18 @@ macro_rules! bound {
 }
 
 impl Conn<'_> {
-    pub(in crate::store) async fn all<T: Row>(self, sql: Sql, values: &[Value<'_>]) -> sqlx::Result<Vec<T>> {
-        match self {
+    pub(in crate::store) async fn all<T: Row>(self, sql: Sql, values: &[Value<'_>]) -> DbResult<Vec<T>> {
+        Ok(match self {
             Self::Sqlite(connection) => {
-                bound!(sqlx::query_as(sql.sqlite), values).fetch_all(connection).await
+                bound!(sqlx::query_as(sql.sqlite), values).fetch_all(connection).await?
             }
             Self::Postgres(connection) => {
-                bound!(sqlx::query_as(sql.postgres), values).fetch_all(connection).await
+                bound!(sqlx::query_as(sql.postgres), values).fetch_all(connection).await?
             }
-        }
+        })
     }
 
-    pub(in crate::store) async fn execute(self, sql: Sql, values: &[Value<'_>]) -> sqlx::Result<u64> {
+    pub(in crate::store) async fn execute(self, sql: Sql, values: &[Value<'_>]) -> DbResult<u64> {
         match self {
             Self::Sqlite(connection) => {
                 Ok(bound!(sqlx::query(sql.sqlite), values).execute(connection).await?.rows_affected())

@@ -10,6 +10,7 @@ use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
 use crate::store::audit::{self, Entry};
 use crate::store::channel::Channel;
+use crate::store::engine::DbResult;
 use crate::store::engine::sql::{Tx, values};
 use crate::store::{Db, json};
 
@@ -85,7 +86,7 @@ pub(in crate::store) async fn take_back(
     Ok(Some(number))
 }
 
-pub(super) async fn said(tx: &mut Tx, channel: &Channel, seq: i64) -> sqlx::Result<Option<Said>> {
+pub(super) async fn said(tx: &mut Tx, channel: &Channel, seq: i64) -> DbResult<Option<Said>> {
     tx.optional(
         "SELECT m.sender_id, m.sent_at, m.shown, o.shown AS own, r.seq AS recalled_by FROM message m
          LEFT JOIN message r ON r.channel_key = m.channel_key AND r.ref = m.seq AND r.change IS NULL

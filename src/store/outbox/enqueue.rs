@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::base::clock::Millis;
 use crate::base::error::Result;
 use crate::base::{random, trace};
+use crate::store::engine::DbResult;
 use crate::store::engine::sql::{Sql, Tx, by_dialect, values};
 use crate::store::{Db, json};
 
@@ -35,7 +36,7 @@ struct New<'a> {
 type Times = (Millis, Millis);
 
 /// Enqueues rows; those whose id waits already are none. Says how many are new.
-async fn insert(tx: &mut Tx, db: &Db, rows: &str, (now, at): Times) -> sqlx::Result<u64> {
+async fn insert(tx: &mut Tx, db: &Db, rows: &str, (now, at): Times) -> DbResult<u64> {
     // What is planned for later has a place of its own in its key, so that nothing waits behind it.
     const ROWS: Sql = by_dialect(
         "INSERT INTO outbox (id, task, key, payload, trace, created_at, since, not_before, place, stage)
@@ -60,7 +61,7 @@ const OPEN_SQLITE: &str = "INSERT INTO outbox_open (stage, n, id) SELECT stage, 
      WHERE id IN (SELECT value ->> 'id' FROM json_each($1)) ON CONFLICT DO NOTHING";
 
 /// Enqueues rows under ids that may have been used: what has ended is no task either. Says how many are new.
-async fn insert_once(tx: &mut Tx, db: &Db, rows: &str, times: Times) -> sqlx::Result<u64> {
+async fn insert_once(tx: &mut Tx, db: &Db, rows: &str, times: Times) -> DbResult<u64> {
     // Behind the insert, which waits for whoever ends the same task at this moment: then its end is seen.
     const ENDED: Sql = by_dialect(
         "DELETE FROM outbox WHERE id IN (SELECT value ->> 'id' FROM json_each($1))
@@ -75,8 +76,8 @@ async fn insert_once(tx: &mut Tx, db: &Db, rows: &str, times: Times) -> sqlx::Re
     Ok(added - ended)
 }
 
-fn rows(new: &[New<'_>]) -> sqlx::Result<String> {
-    serde_json::to_string(new).map_err(|fault| sqlx::Error::Encode(fault.into()))
+fn rows(new: &[New<'_>]) -> DbResult<String> {
+    Ok(serde_json::to_string(new).map_err(|fault| sqlx::Error::Encode(fault.into()))?)
 }
 
 fn row<'a>(id: &'a str, new: &'a NewTask, trace: Option<&'a str>) -> New<'a> {
@@ -84,7 +85,7 @@ fn row<'a>(id: &'a str, new: &'a NewTask, trace: Option<&'a str>) -> New<'a> {
 }
 
 /// Enqueues a task with what causes it.
-pub(in crate::store) async fn add(tx: &mut Tx, db: &Db, new: &NewTask, now: Millis) -> sqlx::Result<()> {
+pub(in crate::store) async fn add(tx: &mut Tx, db: &Db, new: &NewTask, now: Millis) -> DbResult<()> {
     add_for_later(tx, db, new, (now, now)).await
 }
 
@@ -94,7 +95,7 @@ pub(in crate::store) async fn add_for_later(
     db: &Db,
     new: &NewTask,
     times: (Millis, Millis),
-) -> sqlx::Result<()> {
+) -> DbResult<()> {
     let (id, trace) = (random::id(), trace::current());
     insert(tx, db, &rows(&[row(&id, new, trace.as_deref())])?, times).await?;
     Ok(())
@@ -138,7 +139,7 @@ pub(in crate::store) async fn add_once(
     id: &str,
     new: &NewTask,
     now: Millis,
-) -> sqlx::Result<bool> {
+) -> DbResult<bool> {
     let trace = trace::current();
     let rows = rows(&[row(id, new, trace.as_deref())])?;
     Ok(insert_once(tx, db, &rows, (now, now)).await? > 0)
@@ -164,7 +165,7 @@ pub(in crate::store) async fn add_scheduled(
     db: &Db,
     (id, task, key, payload): (&str, &str, &str, &str),
     now: Millis,
-) -> sqlx::Result<()> {
+) -> DbResult<()> {
     let rows = rows(&[New { id, task, key, payload, trace: None }])?;
     insert_once(tx, db, &rows, (now, now)).await?;
     Ok(())

@@ -10,6 +10,7 @@ use sqlx::FromRow;
 use crate::base::clock::Millis;
 use crate::base::error::Result;
 use crate::store::Db;
+use crate::store::engine::DbResult;
 use crate::store::engine::sql::{Sql, Tx, by_dialect, values};
 
 /// Rows that one step sorts in, and steps of one look.
@@ -24,7 +25,7 @@ const REFILL: i64 = 8;
 pub(in crate::store) const FORGOTTEN_MS: Millis = 120_000;
 
 /// Sorts in what waits for that, in steps, up to some thousand rows: whoever looks next goes on.
-pub(in crate::store) async fn sort_all_in(db: &Db) -> sqlx::Result<()> {
+pub(in crate::store) async fn sort_all_in(db: &Db) -> DbResult<()> {
     const OPEN: &str = "SELECT n FROM outbox_open WHERE stage = $1 LIMIT 1";
     for _ in 0..STEPS {
         if db.all::<(i64,)>(OPEN, values![db.stage]).await?.is_empty() {
@@ -38,7 +39,7 @@ pub(in crate::store) async fn sort_all_in(db: &Db) -> sqlx::Result<()> {
 }
 
 /// Tells keys of rows that nobody has sorted in yet.
-async fn sort_in(tx: &mut Tx, db: &Db) -> sqlx::Result<()> {
+async fn sort_in(tx: &mut Tx, db: &Db) -> DbResult<()> {
     const CHOOSE: &str = "SELECT coalesce(max(n), 0) FROM
         (SELECT n FROM outbox_open WHERE stage = $1 ORDER BY n LIMIT $2) AS o";
     macro_rules! into_keys {
@@ -103,7 +104,7 @@ pub(in crate::store) struct KeyRow {
 
 /// Takes a key's row until the commit. (A stage with nothing behind it: PostgreSQL, which may think that hardly any keys wait,
 /// would go through all of a stage's.) None where the key has no tasks.
-pub(in crate::store) async fn lock(tx: &mut Tx, db: &Db, key: &str) -> sqlx::Result<Option<KeyRow>> {
+pub(in crate::store) async fn lock(tx: &mut Tx, db: &Db, key: &str) -> DbResult<Option<KeyRow>> {
     const LOCK: Sql = by_dialect(
         "SELECT hold, holder, due_at, relay, marked, parked_at FROM outbox_key WHERE key = $2 AND stage || '' = $1",
         "SELECT hold, holder, due_at, relay, marked, parked_at FROM outbox_key WHERE key = $2 AND stage || '' = $1 FOR UPDATE",
@@ -123,7 +124,7 @@ struct Place {
 
 /// Lets a key go, whose row is locked: it waits for its head, or for what a broker has of it; without tasks it is no more.
 /// Its turn comes behind those that wait already, however old its tasks are: so no key keeps others from theirs.
-pub(in crate::store) async fn settle(tx: &mut Tx, db: &Db, key: &str, marked: bool) -> sqlx::Result<()> {
+pub(in crate::store) async fn settle(tx: &mut Tx, db: &Db, key: &str, marked: bool) -> DbResult<()> {
     settle_by(tx, db, key, marked, "").await
 }
 
@@ -135,7 +136,7 @@ pub(in crate::store) async fn settle_by(
     key: &str,
     marked: bool,
     relay: &str,
-) -> sqlx::Result<()> {
+) -> DbResult<()> {
     const FIRST: &str = "SELECT task, place, n, not_before, published_at FROM outbox
         WHERE stage = $1 AND key = $2 ORDER BY place, n LIMIT $3";
     const PARKED: &str = "UPDATE outbox_key SET hold = 'parked', holder = '', due_at = $3, marked = 0, relay = '', relay_until = 0
@@ -176,7 +177,7 @@ pub(in crate::store) async fn settle_by(
 }
 
 /// Forgets that a broker has tasks of a key, whose row is locked.
-pub(in crate::store) async fn forget_handed(tx: &mut Tx, db: &Db, key: &str) -> sqlx::Result<bool> {
+pub(in crate::store) async fn forget_handed(tx: &mut Tx, db: &Db, key: &str) -> DbResult<bool> {
     // What it has of a key stands among the first.
     const FORGET: &str = "UPDATE outbox SET published_at = 0 WHERE published_at > 0 AND n IN
         (SELECT n FROM outbox WHERE stage = $1 AND key = $2 ORDER BY place, n LIMIT $3)";

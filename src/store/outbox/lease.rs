@@ -12,6 +12,7 @@ use super::{Leaving, Taken};
 use crate::base::clock::Millis;
 use crate::base::error::Result;
 use crate::base::random;
+use crate::store::engine::DbResult;
 use crate::store::engine::sql::{Sql, Tx, by_dialect, values};
 use crate::store::{Db, json};
 
@@ -77,7 +78,7 @@ macro_rules! chosen_postgres {
 }
 
 /// Is there anything to take? Looking costs a reader; only where there is something the writer hears of it.
-async fn is_due(db: &Db, wanted: &Wanted, now: Millis) -> sqlx::Result<bool> {
+async fn is_due(db: &Db, wanted: &Wanted, now: Millis) -> DbResult<bool> {
     const DUE: Sql = by_dialect(
         concat!("SELECT 1 FROM (", chosen_sqlite!(), ") AS c LIMIT 1"),
         concat!("SELECT 1::bigint FROM (", chosen_postgres!(""), ") AS c LIMIT 1"),
@@ -194,7 +195,7 @@ pub(in crate::store) async fn first_tasks(
 }
 
 /// What a broker was handed is not there any more, as far as these rows go.
-async fn forget_published(tx: &mut Tx, ids: &str) -> sqlx::Result<()> {
+async fn forget_published(tx: &mut Tx, ids: &str) -> DbResult<()> {
     const FORGET: Sql = by_dialect(
         "UPDATE outbox SET published_at = 0 WHERE id IN (SELECT value FROM json_each($1))",
         "UPDATE outbox SET published_at = 0 WHERE id = ANY (ARRAY(SELECT json_array_elements_text($1::json)))",

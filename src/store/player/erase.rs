@@ -275,16 +275,17 @@ async fn erase_own_entries(db: &Db, key: i64) -> Result<bool> {
 
 /// Evidence stays, with the pseudonym in it.
 async fn erase_evidence(db: &Db, erasure: Erasure<'_>) -> Result<()> {
-    const EVIDENCE: &str =
-        "SELECT id, evidence FROM report_case WHERE id > $1 AND evidence IS NOT NULL ORDER BY id LIMIT $2";
+    const EVIDENCE: &str = "SELECT id, opened_at, evidence FROM report_case
+        WHERE evidence IS NOT NULL AND (opened_at, id) > ($1, $2) ORDER BY opened_at, id LIMIT $3";
     let Erasure { player, pseudonym } = erasure;
-    let mut after = String::new();
+    let named = format!("\"{player}\"");
+    let mut after = (0, String::new());
     loop {
-        let cases: Vec<(String, String)> = db.all(EVIDENCE, values![&after, CASES]).await?;
-        let Some((last, _)) = cases.last() else { return Ok(()) };
-        after.clone_from(last);
-        for (id, evidence) in cases.iter().filter(|(_, evidence)| evidence.contains(&format!("\"{player}\"")))
-        {
+        let cases: Vec<(String, Millis, String)> =
+            db.all(EVIDENCE, values![after.0, &after.1, CASES]).await?;
+        let Some((last, opened_at, _)) = cases.last() else { return Ok(()) };
+        after = (*opened_at, last.clone());
+        for (id, _, evidence) in cases.iter().filter(|(.., evidence)| evidence.contains(&named)) {
             let mut evidence: Value = serde_json::from_str(evidence).map_err(Error::internal)?;
             rename(&mut evidence, player, pseudonym);
             let sql = "UPDATE report_case SET evidence = $2 WHERE id = $1";

@@ -15,6 +15,7 @@ use sqlx::PgConnection;
 use super::decide::{Batch, MessageRow};
 use crate::base::error::Result;
 use crate::chat::values::PlayerId;
+use crate::store::engine::{DbFault, DbResult};
 use crate::store::json;
 use crate::store::message::Numbered;
 
@@ -189,7 +190,7 @@ pub(super) fn is_out_of_date(error: &sqlx::Error) -> bool {
 pub(super) async fn write(
     connection: &mut PgConnection,
     batch: &Batch<'_>,
-) -> Result<sqlx::Result<Vec<Option<Numbered>>>> {
+) -> Result<DbResult<Vec<Option<Numbered>>>> {
     let rows = &batch.rows;
     let places = Places::of(rows);
     let marks = batch.marks();
@@ -231,7 +232,7 @@ pub(super) async fn write(
         .bind(marks.iter().filter(|(_, _, n)| rows[*n].member).count() as i64)
         .fetch_all(connection)
         .await;
-    Ok(stored.map(|stored| {
+    Ok(stored.map_err(DbFault::from).map(|stored| {
         let numbered = |(place, nth): (&i32, &i64)| {
             let (_, seq, at) = stored.get(*place as usize - 1)?;
             Some(Numbered { seq: seq + nth, at: *at })

@@ -17,7 +17,7 @@ use crate::base::clock::{Clock, Millis};
 use crate::base::error::{Error, Result};
 use crate::store::block::refused;
 use crate::store::engine::connections::Connections;
-use crate::store::engine::{Purpose, postgres};
+use crate::store::engine::{DbFault, DbResult, Purpose, postgres};
 use crate::store::in_force::covering;
 use crate::store::message::Numbered;
 use crate::store::times::Asking;
@@ -84,13 +84,19 @@ fn is_out_of_date(error: &sqlx::Error) -> bool {
 }
 
 enum Fault {
-    Database(sqlx::Error),
+    Database(DbFault),
     Other(Error),
+}
+
+impl From<DbFault> for Fault {
+    fn from(error: DbFault) -> Self {
+        Self::Database(error)
+    }
 }
 
 impl From<sqlx::Error> for Fault {
     fn from(error: sqlx::Error) -> Self {
-        Self::Database(error)
+        DbFault::from(error).into()
     }
 }
 
@@ -165,7 +171,7 @@ async fn ask(
     connection: &mut PgConnection,
     (clock, known): (&Clock, &Known),
     drafts: &[&Pending],
-) -> sqlx::Result<(Vec<Facts>, Millis)> {
+) -> DbResult<(Vec<Facts>, Millis)> {
     let asking = Asking::now(clock);
     let facts: Vec<Facts> = sqlx::query_as(FACTS)
         .bind(drafts.iter().map(|pending| pending.draft.said.channel.as_str()).collect::<Vec<_>>())

@@ -13,6 +13,7 @@ use crate::base::clock::Clock;
 use crate::base::error::{Error, Result};
 use crate::store::block::refused;
 use crate::store::engine::sqlite;
+use crate::store::engine::{DbFault, DbResult};
 use crate::store::in_force::covering;
 use crate::store::message::Numbered;
 use crate::store::spoken::Spoken;
@@ -24,7 +25,7 @@ pub(in crate::store) async fn commit(
     spoken: &Spoken,
     drafts: &[Pending],
 ) -> Result<Vec<Result<Outcome>>> {
-    let mut tx = sqlite::begin(pool).await?;
+    let mut tx = sqlite::begin(pool).await.map_err(DbFault::from)?;
     let facts = facts(&mut tx, drafts).await?;
     let mut batch = Batch::at(clock.now());
     let decisions: Vec<_> =
@@ -36,9 +37,14 @@ pub(in crate::store) async fn commit(
     let empty: BTreeSet<i64> =
         facts.iter().filter(|facts| facts.empty).filter_map(|facts| facts.key).collect();
     for key in empty.intersection(&counters.keys().copied().collect()) {
-        sqlx::query(BEGIN_HISTORY).bind(key).bind(batch.now).execute(&mut *tx).await?;
+        sqlx::query(BEGIN_HISTORY)
+            .bind(key)
+            .bind(batch.now)
+            .execute(&mut *tx)
+            .await
+            .map_err(DbFault::from)?;
     }
-    tx.commit().await?;
+    tx.commit().await.map_err(DbFault::from)?;
     spoken.note(&batch.spoken, batch.now);
     let lost = || Err(Error::internal("a row has no number"));
     let outcomes =
@@ -67,19 +73,19 @@ fn number(batch: &mut Batch<'_>, facts: &[Facts], decisions: &[Result<Decision>]
 }
 
 /// What the query for facts finds, in the order of the drafts.
-async fn facts(tx: &mut SqliteConnection, drafts: &[Pending]) -> sqlx::Result<Vec<Facts>> {
+async fn facts(tx: &mut SqliteConnection, drafts: &[Pending]) -> DbResult<Vec<Facts>> {
     let (text, _) = FACTS.taking(drafts.len());
     let mut query = sqlx::query_as(text);
     for (draft, n) in drafts.iter().zip(0_i64..) {
         let channel = draft.draft.said.channel.as_str();
         query = query.bind(n).bind(channel).bind(&draft.sender_key).bind(draft.nonce());
     }
-    query.fetch_all(tx).await
+    Ok(query.fetch_all(tx).await?)
 }
 
 /// Messages, channels and members in one go: three statements that each take a list of up to as many rows. What is not
 /// bound is null, so only the last list need not be filled up.
-async fn write_rows(tx: &mut SqliteConnection, batch: &Batch<'_>, counters: &Counters) -> sqlx::Result<()> {
+async fn write_rows(tx: &mut SqliteConnection, batch: &Batch<'_>, counters: &Counters) -> DbResult<()> {
     let (text, room) = WRITE.taking(batch.rows.len());
     let mut query = sqlx::query(text);
     for row in &batch.rows {
@@ -130,7 +136,12 @@ async fn write(
     }
     if !batch.spoken.is_empty() {
         let spoken = json(&batch.spoken)?;
-        sqlx::query(INSERT_SPOKEN).bind(spoken).bind(batch.now).execute(&mut *tx).await?;
+        sqlx::query(INSERT_SPOKEN)
+            .bind(spoken)
+            .bind(batch.now)
+            .execute(&mut *tx)
+            .await
+            .map_err(DbFault::from)?;
     }
     let paces = batch.paces()?;
     if !paces.is_empty() {
@@ -146,7 +157,7 @@ async fn write(
     Ok(())
 }
 
-async fn execute(tx: &mut SqliteConnection, statement: &'static str, rows: &str) -> Result<()> {
+async fn execute(tx: &mut SqliteConnection, statement: &'static str, rows: &str) -> DbResult<()> {
     sqlx::query(statement).bind(rows).execute(tx).await?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Writes the filter's fold table: for every character, what it is taken for.
 //!
-//! `cargo run --release --manifest-path tools/fold-table/Cargo.toml` writes `src/filter/fold_table.bin`;
+//! `cargo run --release --manifest-path tools/fold-table/Cargo.toml` writes `crates/filter/src/fold_table.bin`;
 //! with `--check` it compares instead, and fails where the committed table is another.
 //!
 //! Sources, all compiled into crates: Unicode's compatibility forms (unicode-normalization), its categories and
@@ -20,7 +20,7 @@ use unicode_normalization::UnicodeNormalization;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 use unicode_script::{Script, UnicodeScript};
 
-const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../src/filter/fold_table.bin");
+const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../crates/filter/src/fold_table.bin");
 /// Characters in a block: the smaller, the more of them are alike.
 const BLOCK: usize = 32;
 const DROPPED: u32 = u32::MAX;

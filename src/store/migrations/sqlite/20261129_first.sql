@@ -383,7 +383,7 @@ CREATE UNIQUE INDEX report_case_open ON report_case (subject) WHERE state <> 'de
 CREATE INDEX report_case_waiting ON report_case (weight DESC, opened_at, id) WHERE state <> 'decided';
 CREATE INDEX report_case_queue ON report_case (state, weight DESC, opened_at, id);
 CREATE INDEX report_case_player ON report_case (player_id, id);
-CREATE INDEX report_case_evidence ON report_case (id) WHERE evidence IS NOT NULL;
+CREATE INDEX report_case_evidence ON report_case (opened_at, id) WHERE evidence IS NOT NULL;
 CREATE INDEX report_case_decided ON report_case (decided_at) WHERE evidence IS NOT NULL;
 
 CREATE TABLE report (

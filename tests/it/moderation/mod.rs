@@ -1,0 +1,9 @@
+//! What moderators see and do, and what players may ask of them.
+
+pub mod audit;
+pub mod automatic;
+pub mod cases;
+pub mod officers;
+pub mod purge;
+pub mod rights;
+pub mod sanctions;
