@@ -7,9 +7,10 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use guildhall::chat::rights::{Facts, Place, Who};
 use guildhall::chat::sanctions::{Sanction, SanctionKind};
 use guildhall::chat::speaking::{Context, may_speak};
-use guildhall::chat::values::{Limit, Settings};
+use guildhall::chat::values::{Kind, Limit, Role, Settings};
 
 const NOW: i64 = 1_790_000_000_000;
 
@@ -26,13 +27,10 @@ fn speaking(criterion: &mut Criterion) {
             })
             .collect();
         let context = Context {
-            now: NOW,
-            settings: &settings,
-            member: true,
-            staff: false,
-            level: 10,
-            sanctions: &sanctions,
-            blocked: false,
+            who: Who { staff: false, level: 10 },
+            place: Place::with("w", Kind::World, &settings),
+            facts: Facts { now: NOW, role: Some(Role::Member), sanctions: &sanctions, blocked: false },
+            slow_mode_s: 0,
             last_here: None,
             recent: &recent,
             limit: Some(Limit { count: 5, window_ms: 5_000 }),

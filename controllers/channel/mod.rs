@@ -7,15 +7,16 @@ use crate::api::action::{Action, Route};
 use crate::api::caller::{Known, Player, Server};
 use crate::app::App;
 use crate::base::error::Result;
+use crate::chat::rights::Right;
 use crate::chat::values::{
     ChannelId, Few, InboxCursor, Kind, MAX_MEMBERS, Name, PageSize, PlayerId, Seq, Settings, as_set,
 };
 use crate::service::channel as service;
 use crate::store::channel::{self, Channel};
 use crate::store::create::NewChannel;
-use crate::store::in_force::Bans;
 use crate::store::member::{self, InboxRow};
 use crate::store::message::{self, Message, Stored, Viewer};
+use crate::store::rights::Rights;
 
 mod members;
 pub mod online;
@@ -221,8 +222,8 @@ impl Action for Inbox {
         let found = member::inbox(&app.db, &player.id, self.after.as_ref(), self.limit.and_one()).await?;
         let (mut rows, next) = self.limit.page(found, InboxRow::cursor);
         if rows.iter().any(|row| row.channel.asker_is_sanctioned()) {
-            let bans = Bans::of(&app.db, &player).await?;
-            rows.retain(|row| bans.check(row.channel.kind(), &row.channel.id).is_ok());
+            let rights = Rights::of(&app.db, &player).await?;
+            rows.retain(|row| row.channel.allows(&rights, Right::Read).is_ok());
         }
         let channels: Vec<&Channel> = rows.iter().map(|row| &row.channel).collect();
         let viewer = Viewer::of(&app.db, &player, rows.iter().find_map(|row| row.block_version)).await?;

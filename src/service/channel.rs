@@ -3,12 +3,13 @@
 use crate::app::App;
 use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
+use crate::chat::rights::{Place, Right};
 use crate::chat::values::{ChannelId, Kind, PlayerId};
 use crate::config::moderation::{DirectFrom, Moderation};
 use crate::store::channel::{self, Channel};
 use crate::store::create::{self, DIRECT, NewChannel, OF_PLAYER};
-use crate::store::in_force::Bans;
 use crate::store::member;
+use crate::store::rights::Rights;
 
 /// Makes a channel; the same call again finds the same one.
 ///
@@ -33,7 +34,8 @@ pub async fn direct(app: &App, other: PlayerId, player: &Identity) -> Result<Cha
         return Err(Error::InvalidInput("player: a direct channel is with somebody else".to_owned()));
     }
     let channel = NewChannel::direct(player.id.clone(), other.clone()).id;
-    Bans::of(&app.db, player).await?.check(Kind::Direct, channel.as_str())?;
+    let place = Place::seen(channel.as_str(), Kind::Direct);
+    Rights::of(&app.db, player).await?.may(Right::Read, &place, None)?;
     let Moderation { direct_from, direct_limit, .. } = app.config.moderation;
     let limit = direct_limit.filter(|_| !player.is_staff());
     let from = if player.is_staff() { DirectFrom::Anyone } else { direct_from };
@@ -48,12 +50,7 @@ pub async fn join(app: &App, place: &ChannelId, player: &Identity) -> Result<Cha
     app.joins.count_caller(player, app.clock.now())?;
     let mut channel = channel::visible(&app.db, place, player).await?;
     if !channel.member {
-        if !channel.settings().open {
-            return Err(Error::Forbidden {
-                reason: "closed",
-                message: "this channel is not open".to_owned(),
-            });
-        }
+        channel.allows(&Rights::unsanctioned(player), Right::Join)?;
         let joined = member::add(&app.db, &channel, std::slice::from_ref(&player.id)).await?;
         channel.member_count += joined.cast_signed();
     }

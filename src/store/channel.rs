@@ -7,12 +7,13 @@ use sqlx::FromRow;
 
 use super::block::block_version;
 use super::engine::sql::{Sql, by_dialect, values};
-use super::in_force::{Bans, sanctioned};
+use super::rights::{Rights, sanctioned};
 use super::{Db, json};
 use crate::base::clock::Millis;
-use crate::base::error::{Error, Result};
+use crate::base::error::Result;
 use crate::chat::identity::Identity;
-use crate::chat::values::{ChannelId, Kind, Level, PlayerId, Seconds, Settings};
+use crate::chat::rights::{Place, Refusal, Right};
+use crate::chat::values::{ChannelId, Kind, Level, PlayerId, Role, Seconds, Settings};
 use crate::filter::policy::{Policy, Strictness};
 use crate::store::life::{Erased, Exported, Kept, Life};
 
@@ -69,14 +70,23 @@ impl Channel {
         self.sanctioned
     }
 
-    /// May this caller know of it?
-    pub fn is_visible_to(&self, caller: &Identity) -> bool {
-        self.is_visible_to_any() || self.member || caller.is_staff()
+    /// Its state, as far as rights depend on it.
+    pub fn place(&self) -> Place<'_> {
+        let Self { open, min_level, read_only, .. } = *self;
+        Place { id: &self.id, kind: self.kind(), open, min_level, read_only }
     }
 
-    /// May anybody know of it?
-    pub fn is_visible_to_any(&self) -> bool {
-        self.open
+    /// The role of whoever asked, as far as it is known: an officer is a member here.
+    fn role(&self) -> Option<Role> {
+        self.member.then_some(Role::Member)
+    }
+
+    /// Decides whether the caller who asked for it may do something here that takes no officer.
+    ///
+    /// # Errors
+    /// The reason against it.
+    pub fn allows(&self, rights: &Rights, right: Right) -> Result<(), Refusal> {
+        rights.may(right, &self.place(), self.role())
     }
 }
 
@@ -124,11 +134,8 @@ pub async fn find(db: &Db, id: &ChannelId, viewer: Option<&PlayerId>) -> Result<
 /// # Errors
 /// [`Error::NotFound`], the same for none and for one that is not theirs; [`Error::Banned`].
 pub async fn visible(db: &Db, id: &ChannelId, caller: &Identity) -> Result<Channel> {
-    let found = find(db, id, Some(&caller.id)).await?.filter(|channel| channel.is_visible_to(caller));
-    let channel = found.ok_or(Error::NotFound("channel"))?;
-    if channel.sanctioned {
-        Bans::of(db, caller).await?.check(channel.kind(), &channel.id)?;
-    }
+    let channel = find(db, id, Some(&caller.id)).await?.ok_or(Refusal::Unseen)?;
+    channel.allows(&Rights::if_sanctioned(db, caller, channel.sanctioned).await?, Right::Read)?;
     Ok(channel)
 }
 
@@ -143,11 +150,9 @@ const AMONG: Sql = by_dialect(
 /// The database's.
 pub async fn visible_among(db: &Db, ids: &[&ChannelId], caller: &Identity) -> Result<Vec<Channel>> {
     let mut channels: Vec<Channel> = db.all(AMONG, values![&json(&ids)?, caller.id.as_str()]).await?;
-    channels.retain(|channel| channel.is_visible_to(caller));
-    if channels.iter().any(|channel| channel.sanctioned) {
-        let bans = Bans::of(db, caller).await?;
-        channels.retain(|channel| bans.check(channel.kind(), &channel.id).is_ok());
-    }
+    let sanctioned = channels.iter().any(|channel| channel.sanctioned);
+    let rights = Rights::if_sanctioned(db, caller, sanctioned).await?;
+    channels.retain(|channel| channel.allows(&rights, Right::Read).is_ok());
     Ok(channels)
 }
 
@@ -228,13 +233,11 @@ pub async fn standings(db: &Db, ids: &[&ChannelId], caller: &Identity) -> Result
     type Row = (i64, String, String, String, i64, i64, bool, Option<i64>);
     let rows: Vec<Row> =
         db.all(STANDINGS, values![&json(&ids)?, caller.id.as_str(), caller.is_staff()]).await?;
-    let bans = if rows.iter().any(|(.., sanctioned, _)| *sanctioned) {
-        Bans::of(db, caller).await?
-    } else {
-        Bans::default()
-    };
+    let sanctioned = rows.iter().any(|(.., sanctioned, _)| *sanctioned);
+    let rights = Rights::if_sanctioned(db, caller, sanctioned).await?;
     let standing = |(key, id, kind, epoch, first_seq, last_seq, _, block_version): Row| {
-        let banned = Kind::from_word(&kind).is_some_and(|kind| bans.check(kind, &id).is_err());
+        let read = |kind| rights.may(Right::Read, &Place::seen(&id, kind), None);
+        let banned = Kind::from_word(&kind).is_some_and(|kind| read(kind).is_err());
         Standing { key, id, epoch, first_seq, last_seq, banned, block_version }
     };
     Ok(rows.into_iter().map(standing).collect())

@@ -10,7 +10,7 @@ use super::audit::{self, Entry};
 use super::block::block_version;
 use super::channel::Channel;
 use super::engine::sql::{Sql, Tx, by_dialect, values};
-use super::in_force::sanctioned;
+use super::rights::sanctioned;
 use super::{Db, json, right_change};
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};

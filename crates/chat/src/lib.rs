@@ -15,6 +15,7 @@ pub mod quiet;
 pub mod recent;
 pub mod repeats;
 pub mod reports;
+pub mod rights;
 pub mod said;
 pub mod sanctions;
 pub mod screening;

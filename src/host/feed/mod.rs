@@ -149,7 +149,7 @@ impl Feed {
             let (id, state) = (channel.id.as_str(), lock(&rooms[channel.id.as_str()].state));
             if state.rights_are_old(changes[id]) {
                 joined.insert(id, state.joined);
-                asked.push((id, if channel.is_visible_to_any() { Vec::new() } else { state.players() }));
+                asked.push((id, if channel.place().open { Vec::new() } else { state.players() }));
             }
         }
         let members = if asked.is_empty() { HashSet::new() } else { member::among(db, &asked).await? };

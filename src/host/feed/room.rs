@@ -9,9 +9,12 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::base::error::Result;
 use crate::chat::identity::Identity;
+use crate::chat::rights::Right;
+use crate::chat::values::Role;
 use crate::host::live::frame::Push;
 use crate::store::channel::Channel;
 use crate::store::message::{self, Glance, Kept, MessageKind, OwnView, Viewer};
+use crate::store::rights::Rights;
 
 /// Entries of a channel that are kept, and that are read behind them at one time.
 const TAIL: usize = 64;
@@ -158,7 +161,9 @@ impl State {
     ) {
         for follower in self.followers.values_mut() {
             let member = members.contains(&(channel.id.clone(), follower.who.id.to_string()));
-            follower.may_read = member || channel.is_visible_to(&follower.who);
+            let role = member.then_some(Role::Member);
+            let rights = Rights::unsanctioned(&follower.who);
+            follower.may_read = rights.may(Right::See, &channel.place(), role).is_ok();
         }
         // Whoever joined meanwhile was not asked for.
         self.rights = (self.joined == joined).then(|| (changes, Instant::now()));

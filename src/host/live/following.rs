@@ -14,14 +14,15 @@ use super::frame::{Change, Follow, Followed, Push, Standing};
 use crate::app::App;
 use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
+use crate::chat::rights::{self, Right};
 use crate::chat::values::{ChannelId, Kind};
 use crate::host::feed::{self, Behind, Feed};
 use crate::host::shared::{Shared, Unsent};
 use crate::hub::{Hub, Watch};
 use crate::service::message::{ChannelNews, Position, news};
 use crate::store::block::{self, Blocks};
-use crate::store::in_force::Bans;
 use crate::store::message::Viewer;
+use crate::store::rights::Rights;
 use crate::store::{channel, member};
 
 /// Channels that one socket follows.
@@ -47,7 +48,7 @@ pub(super) struct Following {
     /// Who reads, with those whom they block.
     viewer: Viewer,
     /// What the caller may not do, as far as it is known.
-    rights: Bans,
+    rights: Rights,
     /// When a sanction of the caller's ends next: then they are in its channels again.
     ban_ends: Option<tokio::time::Instant>,
 }
@@ -78,7 +79,7 @@ impl News {
 
 impl Following {
     pub(super) fn new(app: &Arc<App>, feed: &Arc<Feed>, watch: Watch, who: &Identity) -> Self {
-        let (viewer, rights) = (Viewer::with(who, Blocks::default()), Bans::default());
+        let (viewer, rights) = (Viewer::with(who, Blocks::default()), Rights::unsanctioned(who));
         let (app, feed) = (Arc::clone(app), Arc::clone(feed));
         let (cursors, due) = (HashMap::new(), HashSet::new());
         Self { app, feed, watch, cursors, due, all: false, own: None, viewer, rights, ban_ends: None }
@@ -107,7 +108,7 @@ impl Following {
 
     /// What the caller may not do. When some of that ends, it is looked at again.
     async fn look_at_rights(&mut self, who: &Identity) -> Result<()> {
-        let rights = Bans::of(&self.app.db, who).await?;
+        let rights = Rights::of(&self.app.db, who).await?;
         self.ban_ends = rights.next_end().map(|left| tokio::time::Instant::now() + left);
         self.rights = rights;
         Ok(())
@@ -188,14 +189,14 @@ impl Following {
     /// The caller's channels, but for those where they are banned.
     async fn memberships(&self, who: &Identity) -> Result<Vec<(channel::Channel, i64)>> {
         let mut joined = self.app.db.hub().look(member::channels(&self.app.db, &who.id, ALL)).await?;
-        joined.retain(|(channel, _)| self.rights.check(channel.kind(), &channel.id).is_ok());
+        joined.retain(|(channel, _)| channel.allows(&self.rights, Right::Read).is_ok());
         Ok(joined)
     }
 
     /// The client's player types in a channel that it follows.
     pub(super) fn types(&self, who: &Identity, id: &str) -> Result<()> {
         let place = self.cursors.get(id).ok_or(Error::NotFound("channel"))?;
-        if self.rights.is_heard(place.kind, id) {
+        if self.rights.may(Right::BeNoticed, &rights::Place::seen(id, place.kind), None).is_ok() {
             self.feed.types(id, who.id.as_str());
         }
         Ok(())
@@ -292,7 +293,8 @@ impl Following {
     /// Channels joined and left since they were looked at last, and those from which the caller is banned.
     async fn compare(&mut self, who: &Identity) -> Result<Vec<Utf8Bytes>> {
         self.look_at_rights(who).await?;
-        let banned = self.those(|id, place| self.rights.check(place.kind, id).is_err());
+        let read = |id: &str, kind| self.rights.may(Right::Read, &rights::Place::seen(id, kind), None);
+        let banned = self.those(|id, place| read(id, place.kind).is_err());
         let mut frames = self.leave(&banned)?;
         if self.look_at_blocks(who).await? {
             frames.push(text(&Push::Blocks)?);

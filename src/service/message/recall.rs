@@ -3,6 +3,7 @@
 use crate::app::App;
 use crate::base::error::Result;
 use crate::chat::identity::Identity;
+use crate::chat::rights::Right;
 use crate::chat::values::{ChannelId, Seq};
 use crate::service::moderation::officers;
 use crate::store::channel;
@@ -18,7 +19,7 @@ pub async fn recall(app: &App, place: &ChannelId, seq: Seq, caller: &Identity) -
     let window = app.config.recall_window_ms;
     let name = app.screen(&app.blocklist.current()).name(caller);
     let by = Identity { name, ..caller.clone() };
-    let keeps_order = by.is_staff() || officers::is_officer(app, &channel, &by).await?;
+    let keeps_order = officers::may(app, Right::RecallOthers, &channel, &by).await?.is_ok();
     let window = (!keeps_order).then_some(window);
     message::recall(&app.db, &channel, seq.get(), &by, window).await
 }

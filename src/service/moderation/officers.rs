@@ -2,10 +2,12 @@
 
 use crate::app::App;
 use crate::base::error::{Error, Result};
-use crate::chat::identity::{Identity, Scope};
+use crate::chat::identity::Identity;
+use crate::chat::rights::{Refusal, Right};
 use crate::chat::values::{ChannelId, Kind, PlayerId, Role};
 use crate::store::channel::{self, Channel};
 use crate::store::member;
+use crate::store::rights::Rights;
 
 /// Gives a member a role.
 ///
@@ -25,19 +27,27 @@ pub async fn set_role(
     member::set_role(&app.db, &channel, player, role, by).await
 }
 
-/// Is this caller a player who keeps order in the channel?
+/// Decides whether this caller has an officer's right in a channel that was found for them.
 ///
 /// # Errors
 /// The database's.
-pub async fn is_officer(app: &App, channel: &Channel, caller: &Identity) -> Result<bool> {
-    Ok(caller.scope == Scope::Player
-        && member::role(&app.db, channel.key(), caller.id.as_str()).await? == Some(Role::Officer))
+pub async fn may(
+    app: &App,
+    right: Right,
+    channel: &Channel,
+    caller: &Identity,
+) -> Result<Result<(), Refusal>> {
+    let role = match caller.is_staff() {
+        true => None,
+        false => member::role(&app.db, channel.key(), caller.id.as_str()).await?,
+    };
+    let rights = Rights::if_sanctioned(&app.db, caller, channel.asker_is_sanctioned()).await?;
+    Ok(rights.may(right, &channel.place(), role))
 }
 
-/// What anybody else is told.
+/// The refusal of whoever keeps no order there.
 pub fn refused() -> Error {
-    let message = "this needs a moderator, or an officer of that channel".to_owned();
-    Error::Forbidden { reason: "not_officer", message }
+    Refusal::NotOfficer.into()
 }
 
 /// The channel in which this caller, a player, keeps order.
@@ -48,5 +58,6 @@ pub async fn of_officer(app: &App, place: &str, caller: &Identity) -> Result<Cha
     let id = place.strip_prefix("channel:").ok_or_else(refused)?;
     let id = ChannelId::parse(id.to_owned()).map_err(|_| refused())?;
     let channel = channel::find(&app.db, &id, Some(&caller.id)).await?.ok_or_else(refused)?;
-    if is_officer(app, &channel, caller).await? { Ok(channel) } else { Err(refused()) }
+    may(app, Right::Mute, &channel, caller).await??;
+    Ok(channel)
 }

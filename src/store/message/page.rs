@@ -15,11 +15,12 @@ use super::stored::may_have_views;
 use super::view::{Viewer, seen};
 use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
+use crate::chat::rights::{Place, Right};
 use crate::chat::values::{ChannelId, Kind, MAX_EXACT};
 use crate::store::Db;
 use crate::store::block::block_version;
 use crate::store::engine::sql::{Sql, by_dialect, values};
-use crate::store::in_force::{Bans, sanctioned};
+use crate::store::rights::{Rights, sanctioned};
 
 /// What kept pages may take in all.
 const BYTES: u64 = 16 << 20;
@@ -163,7 +164,7 @@ pub async fn page(db: &Db, id: &ChannelId, caller: &Identity, which: Which, limi
     let (epoch, first_seq, last_seq, joined, kind, sanctioned, block_version, channel_key) =
         row.ok_or(Error::NotFound("channel"))?;
     if sanctioned && let Some(kind) = Kind::from_word(&kind) {
-        Bans::of(db, caller).await?.check(kind, id.as_str())?;
+        Rights::of(db, caller).await?.may(Right::Read, &Place::seen(id.as_str(), kind), None)?;
     }
     let page = match kept {
         Some(kept)

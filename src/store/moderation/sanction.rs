@@ -1,4 +1,4 @@
-//! Sanctions: given, lifted and listed. What they do to whoever speaks or reads is asked in `in_force`.
+//! Sanctions: given, lifted and listed. What they do to whoever speaks or reads is decided by `rights`.
 
 use schemars::JsonSchema;
 use serde::Serialize;

@@ -14,11 +14,11 @@ use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 use crate::chat::identity::Scope;
 use crate::chat::payload::Payload;
-use crate::chat::speaking::{self, Heard, Refusal, may_speak};
-use crate::chat::values::PlayerId;
-use crate::store::channel::stored_settings;
-use crate::store::in_force;
+use crate::chat::rights::{self, Refusal, Who};
+use crate::chat::speaking::{self, Heard, may_speak};
+use crate::chat::values::{PlayerId, Role};
 use crate::store::message::{Message, Numbered, Pieces, Sender, Stored, Written};
+use crate::store::rights::sanctions;
 use crate::store::spoken::Spoken;
 use crate::store::{json, outbox};
 
@@ -167,17 +167,16 @@ impl<'a> Batch<'a> {
     fn check(&mut self, pending: &'a Pending, facts: &Facts, here: Option<Millis>) -> Result<Heard, Refusal> {
         let (draft, sender) = (&pending.draft, pending.sender_key.as_str());
         let mut pace = self.pace.remove(sender).unwrap_or_else(|| facts.pace());
-        let (Rules { min_level, read_only }, slow_mode_s) = (facts.rules(), facts.slow_mode_s);
-        let settings =
-            stored_settings(facts.open == Some(true), min_level, slow_mode_s.unwrap_or_default(), read_only);
         let verdict = may_speak(&speaking::Context {
-            now: self.now,
-            settings: &settings,
-            member: facts.member,
-            staff: draft.sender.is_staff(),
-            level: draft.sender.level.get(),
-            sanctions: &in_force::read(facts.sanctions.as_deref()),
-            blocked: facts.refused,
+            who: Who::from(&draft.sender),
+            place: facts.place(draft.said.channel.as_str()),
+            facts: rights::Facts {
+                now: self.now,
+                role: facts.member.then_some(Role::Member),
+                sanctions: &sanctions(facts.sanctions.as_deref()),
+                blocked: facts.refused,
+            },
+            slow_mode_s: facts.slow_mode_s.unwrap_or_default(),
             last_here: here,
             recent: &pace.recent,
             limit: draft.limit,

@@ -3,11 +3,14 @@
 use sqlx::FromRow;
 
 use crate::base::clock::Millis;
+use crate::chat::rights::Place;
+use crate::chat::values::Kind;
 
 /// What the database knows about one send.
 #[derive(Default, FromRow)]
 pub(in crate::store) struct Facts {
     pub(super) key: Option<i64>,
+    pub(super) kind: Option<String>,
     pub(super) open: Option<bool>,
     pub(super) min_level: Option<i64>,
     pub(super) slow_mode_s: Option<i64>,
@@ -79,6 +82,13 @@ impl Facts {
         let read = || self.recent.as_deref().and_then(|recent| serde_json::from_str(recent).ok());
         let asked = || Pace { recent: read().unwrap_or_default(), version: self.pace_version };
         self.pace.clone().unwrap_or_else(asked)
+    }
+
+    /// The channel's state. Of a plain case the kind is not remembered: it matters to sanctions alone.
+    pub(super) fn place<'a>(&self, id: &'a str) -> Place<'a> {
+        let kind = self.kind.as_deref().and_then(Kind::from_word).unwrap_or(Kind::World);
+        let Rules { min_level, read_only } = self.rules();
+        Place { id, kind, open: self.open == Some(true), min_level, read_only }
     }
 
     pub(super) fn rules(&self) -> Rules {

@@ -40,7 +40,7 @@ pub struct Sent {
 /// Stores a message and answers once it is on disk, or finds what the same nonce stored before.
 ///
 /// # Errors
-/// A [`crate::chat::speaking::Refusal`], [`Conflict`](crate::base::error::Error::Conflict) for a nonce used with other content, [`Unavailable`](crate::base::error::Error::Unavailable)
+/// A [`crate::chat::rights::Refusal`], [`Conflict`](crate::base::error::Error::Conflict) for a nonce used with other content, [`Unavailable`](crate::base::error::Error::Unavailable)
 /// where the database can't answer now.
 pub async fn append(db: &Db, draft: Draft) -> Result<Sent> {
     let named = draft.said.nonce.is_some();

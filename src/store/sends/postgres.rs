@@ -18,8 +18,8 @@ use crate::base::error::{Error, Result};
 use crate::store::block::refused;
 use crate::store::engine::connections::Connections;
 use crate::store::engine::{DbFault, DbResult, Purpose, postgres};
-use crate::store::in_force::covering;
 use crate::store::message::Numbered;
+use crate::store::rights::covering;
 use crate::store::times::Asking;
 use crate::store::{is_twin, json};
 
@@ -211,7 +211,7 @@ async fn row_by_row(
     Ok(written)
 }
 
-const FACTS: &str = concat!("SELECT c.key, c.open, c.min_level, c.slow_mode_s, c.read_only, c.last_seq, c.last_said, c.last_at,
+const FACTS: &str = concat!("SELECT c.key, c.kind, c.open, c.min_level, c.slow_mode_s, c.read_only, c.last_seq, c.last_said, c.last_at,
             (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now,
             m.player_id IS NOT NULL AS member, m.last_sent_at, p.recent, coalesce(p.version, 0) AS pace_version,
             e.seq AS earlier_seq, e.digest AS earlier_digest, c.pair,

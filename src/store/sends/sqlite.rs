@@ -14,8 +14,8 @@ use crate::base::error::{Error, Result};
 use crate::store::block::refused;
 use crate::store::engine::sqlite;
 use crate::store::engine::{DbFault, DbResult};
-use crate::store::in_force::covering;
 use crate::store::message::Numbered;
+use crate::store::rights::covering;
 use crate::store::spoken::Spoken;
 use crate::store::{json, outbox};
 
@@ -164,7 +164,7 @@ async fn execute(tx: &mut SqliteConnection, statement: &'static str, rows: &str)
 
 for_rows!(
     FACTS:
-    concat!("SELECT c.key, c.open, c.min_level, c.slow_mode_s, c.read_only, c.last_seq, c.last_said, c.last_at,
+    concat!("SELECT c.key, c.kind, c.open, c.min_level, c.slow_mode_s, c.read_only, c.last_seq, c.last_said, c.last_at,
             c.key IS NOT NULL AND c.oldest_at IS NULL AS empty, NULL AS now,
             m.player_id IS NOT NULL AS member, m.last_sent_at, p.recent, 0 AS pace_version,
             e.seq AS earlier_seq, e.digest AS earlier_digest, ",

@@ -374,3 +374,30 @@ fn statements_are_constants() {
         assert!(!text.contains("AssertSqlSafe") && !text.contains("QueryBuilder"), "{}", path.display());
     }
 }
+
+/// Sanctions are read by the one loader of facts, by the statements that hold a send to them, and where they are given; who may
+/// what is decided in one place.
+#[test]
+fn rights_are_decided_in_one_place() {
+    let readers = [
+        "src/store/rights.rs",
+        "src/store/sends/postgres.rs",
+        "src/store/sends/one_pass.rs",
+        "src/store/moderation/",
+    ];
+    let deciders = ["crates/chat/src/rights.rs", "crates/chat/src/sanctions.rs"];
+    let (mut read, mut decided) = (0, 0);
+    for (path, text) in program() {
+        let name = path.display().to_string();
+        let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        if code.contains("FROM sanction") || code.contains("JOIN sanction") {
+            assert!(readers.iter().any(|reader| name.starts_with(reader)), "{name} reads sanctions");
+            read += 1;
+        }
+        if code.contains("in_force(") {
+            assert!(deciders.iter().any(|decider| name.starts_with(decider)), "{name} decides by sanctions");
+            decided += 1;
+        }
+    }
+    assert!(read > 3 && decided == deciders.len(), "they are found at all: {read} {decided}");
+}

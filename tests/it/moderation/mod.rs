@@ -1,5 +1,6 @@
 //! What moderators see and do, and what players may ask of them.
 
+pub mod agreement;
 pub mod audit;
 pub mod automatic;
 pub mod cases;

@@ -1,14 +1,16 @@
-//! Which sanctions hold for whoever speaks or reads now: parts of the queries that are asked anyway, and bans.
+//! Facts for decisions about rights ([`crate::chat::rights`]): the sanctions of whoever asks, for one channel or for many, and
+//! the parts of other queries that say whether there are any.
 //!
-//! Apart from `sanction`, as channels and sends look in here with every request.
+//! Apart from `sanction`, as channels and sends look in here with every request. Nothing else reads sanctions to decide.
 
 use std::time::Duration;
 
 use crate::base::clock::Millis;
-use crate::base::error::{Error, Result};
+use crate::base::error::Result;
 use crate::chat::identity::Identity;
-use crate::chat::sanctions::{Sanction, SanctionKind, in_force};
-use crate::chat::values::Kind;
+use crate::chat::rights::{Facts, Place, Refusal, Right, Who, may};
+use crate::chat::sanctions::{Sanction, SanctionKind};
+use crate::chat::values::Role;
 use crate::store::Db;
 use crate::store::engine::sql::values;
 
@@ -27,8 +29,8 @@ macro_rules! covering {
 }
 pub(in crate::store) use covering;
 
-/// What that says: kind, place, end and reason of each.
-pub(in crate::store) fn read(list: Option<&str>) -> Vec<Sanction> {
+/// The sanctions in that list: kind, place, end and reason of each.
+pub(in crate::store) fn sanctions(list: Option<&str>) -> Vec<Sanction> {
     let rows: Vec<(SanctionKind, String, Option<Millis>, String)> =
         list.and_then(|list| serde_json::from_str(list).ok()).unwrap_or_default();
     let sanction = |(kind, place, until, reason)| Sanction { kind, place, until, reason };
@@ -47,21 +49,27 @@ macro_rules! sanctioned {
 }
 pub(in crate::store) use sanctioned;
 
-/// A player's sanctions that were not lifted, also those that have ended: above all, their bans.
-#[derive(Debug, Default)]
-pub struct Bans {
-    all: Vec<Sanction>,
+/// A caller's rights, in any channel, as they are at one time.
+#[derive(Debug)]
+pub struct Rights {
+    who: Who,
+    sanctions: Vec<Sanction>,
     now: Millis,
 }
 
-impl Bans {
-    /// Those of a caller; staff has none.
+impl Rights {
+    /// Rights of a caller with no sanction.
+    pub fn unsanctioned(caller: &Identity) -> Self {
+        Self { who: caller.into(), sanctions: Vec::new(), now: 0 }
+    }
+
+    /// Loads a caller's rights; staff has no sanctions.
     ///
     /// # Errors
     /// The database's.
     pub async fn of(db: &Db, caller: &Identity) -> Result<Self> {
         if caller.is_staff() {
-            return Ok(Self::default());
+            return Ok(Self::unsanctioned(caller));
         }
         let rows: Vec<(String, String, Option<Millis>, String)> = db
             .all(
@@ -73,37 +81,33 @@ impl Bans {
         let sanction = |(kind, place, until, reason): (String, _, _, _)| {
             SanctionKind::from_word(&kind).map(|kind| Sanction { kind, place, until, reason })
         };
-        Ok(Self { all: rows.into_iter().filter_map(sanction).collect(), now: db.now().await? })
+        let sanctions = rows.into_iter().filter_map(sanction).collect();
+        Ok(Self { who: caller.into(), sanctions, now: db.now().await? })
     }
 
-    /// How long it is until one of them ends, a day at most; none where none will.
+    /// Loads a caller's rights where a query before has found sanctions of theirs; most have none, and then nothing is asked.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn if_sanctioned(db: &Db, caller: &Identity, sanctioned: bool) -> Result<Self> {
+        if sanctioned { Self::of(db, caller).await } else { Ok(Self::unsanctioned(caller)) }
+    }
+
+    /// Time until the next of the sanctions ends, a day at most; none where none will.
     pub fn next_end(&self) -> Option<Duration> {
         const MOST_MS: Millis = 86_400_000;
         let left =
             |sanction: &Sanction| sanction.until.map(|until| until - self.now).filter(|left| *left > 0);
-        let next = self.all.iter().filter_map(left).min()?;
+        let next = self.sanctions.iter().filter_map(left).min()?;
         Some(Duration::from_millis(next.min(MOST_MS).unsigned_abs()))
     }
 
-    fn covering(&self, what: SanctionKind, kind: Kind, channel: &str) -> Option<&Sanction> {
-        in_force(self.all.iter().filter(|sanction| sanction.covers(kind, channel)), what, self.now)
-    }
-
-    /// Would others hear this player here? As far as that was known when it was asked.
-    pub fn is_heard(&self, kind: Kind, channel: &str) -> bool {
-        [SanctionKind::Mute, SanctionKind::Shadow]
-            .into_iter()
-            .all(|silent| self.covering(silent, kind, channel).is_none())
-    }
-
-    /// May this channel be read?
+    /// Decides whether the caller may do something in a channel, as a member with this role or as none.
     ///
     /// # Errors
-    /// [`Error::Banned`].
-    pub fn check(&self, kind: Kind, channel: &str) -> Result<()> {
-        match self.covering(SanctionKind::Ban, kind, channel) {
-            Some(ban) => Err(Error::Banned { until: ban.until, why: ban.reason.clone() }),
-            None => Ok(()),
-        }
+    /// The reason against it.
+    pub fn may(&self, right: Right, place: &Place<'_>, role: Option<Role>) -> Result<(), Refusal> {
+        let facts = Facts { now: self.now, role, sanctions: &self.sanctions, blocked: false };
+        may(self.who, right, place, &facts)
     }
 }
