@@ -23,15 +23,15 @@ pub struct Context<'a> {
     pub sanctions: &'a [Sanction],
     /// Does one of the two players of a direct channel block the other?
     pub blocked: bool,
-    /// When the speaker last spoke in this channel; kept only where it has a slow mode.
+    /// Time of the speaker's last message in this channel; kept only if the channel has a slow mode.
     pub last_here: Option<Millis>,
-    /// When the speaker last spoke anywhere, oldest first; as many as the limit counts.
+    /// Times of the speaker's last messages anywhere, oldest first; as many as the limit counts.
     pub recent: &'a [Millis],
     /// The limit on all of a player's messages.
     pub limit: Option<Limit>,
 }
 
-/// Who hears somebody who may speak.
+/// Audience of a speaker who may speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heard {
     /// Everybody who may read the channel.
@@ -40,7 +40,7 @@ pub enum Heard {
     ByNobody,
 }
 
-/// Why somebody may not speak. Seconds are rounded up, at least 1.
+/// Reason why somebody may not speak. Seconds are rounded up, at least 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The channel is closed and the speaker not in it: it must look as if there were none.

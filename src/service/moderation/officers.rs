@@ -34,7 +34,7 @@ pub async fn is_officer(app: &App, channel: &Channel, caller: &Identity) -> Resu
         && member::role(&app.db, channel.key(), caller.id.as_str()).await? == Some(Role::Officer))
 }
 
-/// What anybody else is told.
+/// Returns the error for callers who are neither moderators nor officers there.
 pub fn refused() -> Error {
     let message = "this needs a moderator, or an officer of that channel".to_owned();
     Error::Forbidden { reason: "not_officer", message }
