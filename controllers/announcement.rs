@@ -29,16 +29,16 @@ const NEXT: usize = 5;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateAnnouncement {
-    /// What is said, by language: `{"en": "…", "zh-CN": "…"}`.
+    /// Text of the announcement by language: `{"en": "…", "zh-CN": "…"}`.
     texts: Texts,
-    /// To whom.
+    /// Players or channels to reach.
     audience: Audience,
-    /// When.
+    /// Time or calendar at which it is due.
     when: When,
     /// To those who are away too, by their devices.
     #[serde(default)]
     push: bool,
-    /// How long players are shown it, in seconds: a week where absent, 90 days at most.
+    /// Seconds for which players are shown the announcement: a week if absent, 90 days at most.
     #[serde(default)]
     show_s: ShowSeconds,
     /// Chosen by the caller: the same nonce twice is the same announcement once.
@@ -50,16 +50,16 @@ pub struct CreateAnnouncement {
 #[derive(Serialize, JsonSchema)]
 pub struct AnnouncementView {
     id: String,
-    /// How far it is.
+    /// State of the announcement.
     state: AnnouncementState,
-    /// When it is due next; none where it is over.
+    /// Next time it is due, in milliseconds since 1970-01-01 UTC; null if it is over.
     next_at: Option<Millis>,
     texts: BTreeMap<Language, Text>,
     audience: Audience,
     push: bool,
-    /// How long players are shown each, in seconds.
+    /// Seconds for which players are shown each announcement.
     show_s: i64,
-    /// Into how many channels it was said.
+    /// Number of channels it was sent to.
     channels: i64,
     /// Milliseconds since 1970-01-01 UTC.
     created_at: Millis,
@@ -91,7 +91,7 @@ impl Action for CreateAnnouncement {
     }
 }
 
-/// What is said to the caller now: what concerns their zone and level, in their language, the newest first.
+/// Announcements for the caller now: those that concern their zone and level, in their language, the newest first.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ActiveAnnouncements {
@@ -100,7 +100,7 @@ pub struct ActiveAnnouncements {
     language: Option<Language>,
 }
 
-/// What is shown.
+/// Announcements to show.
 #[derive(Serialize, JsonSchema)]
 pub struct ActiveReply {
     #[schemars(with = "Vec<InLanguage<'static>>")]
@@ -142,7 +142,7 @@ pub struct AnnouncementPage {
     announcements: Vec<AnnouncementView>,
     /// More follow: ask again with `next` as `after`.
     more: bool,
-    /// Where the next page begins; none where there is none.
+    /// Cursor of the next page; null on the last page.
     next: Option<String>,
 }
 
@@ -184,17 +184,17 @@ pub struct PreviewAnnouncement {
     nonce: Option<Nonce>,
 }
 
-/// What it would do.
+/// Effect that an announcement would have.
 #[derive(Serialize, JsonSchema)]
 pub struct Preview {
-    /// When, the next five times.
+    /// Next times at which it would be due, five at most, in milliseconds since 1970-01-01 UTC.
     next: Vec<Millis>,
-    /// In how many channels it would be said, 10,000 being ten thousand or more; none where it is shown to players.
+    /// Number of channels it would be sent to; 10,000 means ten thousand or more; null if it is shown to players.
     channels: Option<i64>,
-    /// In which languages, and which one those read who have another.
+    /// Languages of the text, and the fallback for players who read another one.
     languages: Vec<String>,
     fallback: String,
-    /// What a player would read in each language.
+    /// Text that a player would read in each language.
     texts: BTreeMap<Language, Text>,
 }
 
@@ -216,7 +216,7 @@ impl Action for PreviewAnnouncement {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CancelAnnouncement {
-    /// Which.
+    /// The announcement's id.
     id: RecordId,
     /// Not needed: it ends once.
     #[serde(default)]

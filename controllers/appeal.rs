@@ -19,7 +19,7 @@ use crate::store::moderation::appeal::{self, Appeal};
 pub struct SubmitAppeal {
     /// The sanction's id.
     sanction: RecordId,
-    /// Why it is wrong.
+    /// Reason why the sanction is wrong.
     text: Text,
     /// Not needed: there is one appeal a sanction.
     #[serde(default)]
@@ -34,15 +34,15 @@ pub struct OwnAppeal {
     /// Against which sanction.
     sanction: String,
     text: String,
-    /// How far it is.
+    /// State of the appeal.
     state: AppealState,
-    /// When it was made: milliseconds since 1970-01-01 UTC.
+    /// Time when it was made, in milliseconds since 1970-01-01 UTC.
     at: Millis,
-    /// When it was decided.
+    /// Time when it was decided, in milliseconds since 1970-01-01 UTC; null before that.
     decided_at: Option<Millis>,
-    /// Why so.
+    /// Reason for the decision; null before it.
     reason: Option<String>,
-    /// Who decided it had given the sanction.
+    /// True if the person who decided the appeal had also given the sanction.
     by_giver: bool,
 }
 
@@ -90,7 +90,7 @@ pub struct OwnAppealPage {
     appeals: Vec<OwnAppeal>,
     /// More follow: ask again with `next` as `after`.
     more: bool,
-    /// Where the next page begins; none where there is none.
+    /// Cursor of the next page; null on the last page.
     next: Option<String>,
 }
 
@@ -112,7 +112,7 @@ impl Action for OwnAppeals {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AppealQueue {
-    /// Which.
+    /// State of the appeals to list.
     #[serde(default)]
     state: AppealState,
     /// The last id of the page before.
@@ -129,7 +129,7 @@ pub struct AppealPage {
     appeals: Vec<Appeal>,
     /// More follow: ask again with `next` as `after`.
     more: bool,
-    /// Where the next page begins; none where there is none.
+    /// Cursor of the next page; null on the last page.
     next: Option<String>,
 }
 
@@ -152,16 +152,16 @@ impl Action for AppealQueue {
 pub struct DecideAppeal {
     /// The appeal's id.
     id: RecordId,
-    /// How it ends.
+    /// Decision on the appeal.
     decision: AppealDecision,
-    /// Why; the player is told.
+    /// Reason for the decision; the player is told.
     reason: Text,
     /// Chosen by the caller: the same nonce twice is one decision; without it, a second one is a conflict.
     #[serde(default)]
     nonce: Option<Nonce>,
 }
 
-/// How an appeal ends.
+/// Decision on an appeal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AppealDecision {

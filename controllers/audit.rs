@@ -43,7 +43,7 @@ pub struct AuditPage {
     entries: Vec<Shown>,
     /// More follow: ask again with `next` as `after`.
     more: bool,
-    /// Where the next page begins; none where there is none.
+    /// Number to send as `after` for the next page; null on the last page.
     next: Option<i64>,
 }
 

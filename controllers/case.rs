@@ -24,7 +24,7 @@ use crate::store::moderation::sanction::{self, Given, Wanted};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CaseQueue {
-    /// Which.
+    /// State of the cases to list.
     #[serde(default)]
     state: CaseState,
     /// The last id of the page before.
@@ -41,7 +41,7 @@ pub struct CasePage {
     cases: Vec<Case>,
     /// More follow: ask again with `next` as `after`.
     more: bool,
-    /// Where the next page begins; none where there is none.
+    /// Cursor of the next page; null on the last page.
     next: Option<String>,
 }
 
@@ -80,7 +80,7 @@ pub struct WholeCase {
     proposal: Proposal,
 }
 
-/// What is known of a player.
+/// Record of a player.
 #[derive(Serialize, JsonSchema)]
 pub struct PlayerHistory {
     /// Their last twenty sanctions, lifted ones too.
@@ -90,7 +90,7 @@ pub struct PlayerHistory {
     reports_by: i64,
 }
 
-/// What the ladder (`GUILDHALL_LADDER`) proposes for somebody with this record.
+/// Sanction that the ladder (`GUILDHALL_LADDER`) proposes for a player with this record.
 #[derive(Serialize, JsonSchema)]
 pub struct Proposal {
     kind: SanctionKind,
@@ -158,17 +158,17 @@ impl Action for ClaimCase {
 pub struct DecideCase {
     /// The case's id.
     id: RecordId,
-    /// How it ends.
+    /// Decision on the case.
     decision: Decision,
-    /// Where a sanction holds; everywhere, unless it says otherwise.
+    /// Place where a sanction holds; everywhere if absent.
     #[serde(default)]
     r#where: Option<Place>,
     /// For how long; without it for good.
     #[serde(default)]
     seconds: Option<SanctionSeconds>,
-    /// Why; a player who gets a sanction is told.
+    /// Reason for the decision; a player who gets a sanction is told.
     reason: Text,
-    /// What other moderators may know and the player is not told.
+    /// Note for other moderators; the player is not told.
     #[serde(default)]
     note: Option<Text>,
     /// Chosen by the caller: the same nonce twice is one decision; without it, a second one is a conflict.
@@ -180,7 +180,7 @@ pub struct DecideCase {
 #[derive(Serialize, JsonSchema)]
 pub struct DecideReply {
     case: Case,
-    /// What its author got.
+    /// Sanction that the player got; null if the decision gave none.
     sanction: Option<Given>,
 }
 

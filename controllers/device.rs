@@ -12,7 +12,7 @@ use crate::chat::values::{ChannelId, DeviceToken, Language, Name, Nonce, Time};
 use crate::outside::push::Platform;
 use crate::service::device::{self, Device};
 
-/// How a device is reached.
+/// Push service that reaches a device.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DevicePlatform {
@@ -34,7 +34,7 @@ impl From<DevicePlatform> for Platform {
     }
 }
 
-/// Which of Apple's services knows a device.
+/// Environment of Apple's push service that knows a device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Environment {
@@ -52,20 +52,20 @@ pub enum Environment {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RegisterDevice {
-    /// How it is reached.
+    /// Push service that reaches the device.
     platform: DevicePlatform,
-    /// What the provider calls it.
+    /// The push service's token for the device.
     token: DeviceToken,
-    /// What its player reads; that of their token where absent.
+    /// Language that its player reads; if absent, the language of the player's token.
     #[serde(default)]
     language: Option<Language>,
-    /// When it is to be left alone.
+    /// Quiet hours, in which the device is left alone.
     #[serde(default)]
     quiet_hours: Option<QuietHours>,
     /// The app's id at Apple, where it is not the settings' own.
     #[serde(default)]
     topic: Option<Name>,
-    /// Which of Apple's services knows it.
+    /// Environment of Apple's push service that knows the device.
     #[serde(default)]
     environment: Environment,
     /// Not needed: a device is registered once.
@@ -74,7 +74,7 @@ pub struct RegisterDevice {
     nonce: Option<Nonce>,
 }
 
-/// It is done.
+/// Empty reply: the call is done.
 #[derive(Serialize, JsonSchema)]
 pub struct DeviceReply {}
 
@@ -96,7 +96,7 @@ impl Action for RegisterDevice {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UnregisterDevice {
-    /// What the provider calls it.
+    /// The push service's token for the device.
     token: DeviceToken,
     /// Not needed: a device is forgotten once.
     #[serde(default)]
@@ -115,29 +115,29 @@ impl Action for UnregisterDevice {
     }
 }
 
-/// Of what in a channel the caller wants to be told.
+/// Messages in a channel that the caller wants to be notified of.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NotifyOf {
-    /// Of all.
+    /// All messages.
     All,
-    /// Where they are mentioned.
+    /// Messages that mention the caller.
     Mentions,
-    /// Of nothing.
+    /// No messages.
     None,
 }
 
-/// Say of what in a channel the caller wants to be told: all, where they are mentioned, or nothing; and not before a time.
+/// Set which messages of a channel notify the caller: all, mentions, or none; and mute the channel until a time.
 ///
-/// Without that it is all in direct channels and tickets, and mentions in others.
+/// The default is all in direct channels and tickets, and mentions in other channels.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PreferDevice {
-    /// Where.
+    /// The channel's id.
     channel: ChannelId,
-    /// Of what.
+    /// Messages that notify the caller.
     notify: NotifyOf,
-    /// Of nothing until then.
+    /// No notifications before this time: milliseconds since 1970-01-01 UTC.
     #[serde(default)]
     mute_until: Option<Time>,
     /// Not needed: the last one holds.

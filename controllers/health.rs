@@ -36,7 +36,7 @@ impl Action for Live {
 #[serde(deny_unknown_fields)]
 pub struct Ready {}
 
-/// What the process works with.
+/// State of what the process works with.
 #[derive(Serialize, JsonSchema)]
 pub struct Readiness {
     ready: bool,
@@ -50,7 +50,7 @@ pub struct Readiness {
 pub struct WordlistInUse {
     /// A hash of its files.
     version: String,
-    /// How many entries it blocks.
+    /// Number of entries that it blocks.
     entries: usize,
     /// Seconds since it was last known to be current.
     age_s: i64,

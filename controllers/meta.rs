@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::base::error::Result;
 use crate::base::version::BUILD;
 
-/// Which version answers.
+/// Version of the server that answers.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Version {}

@@ -27,7 +27,7 @@ pub mod task;
 pub mod ticket;
 pub mod wordlist;
 
-/// What each controller is for, as the API's document says it.
+/// Returns the purpose of a controller, as the API's document says it.
 pub fn about(controller: &str) -> String {
     let text = match controller {
         "announcement" => "What the game says to many, now, at a time, or again and again.",

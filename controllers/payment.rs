@@ -17,11 +17,11 @@ use crate::service::payment;
 /// game's server hears of each once, as `payment.received`, those of one player in the order of storing.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct PaymentCallback {
-    /// Who calls back.
+    /// Payment provider that calls back.
     provider: Named,
 }
 
-/// Who calls back.
+/// Payment provider that calls back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "PaymentProvider")]

@@ -22,9 +22,9 @@ pub struct ReportRank {
     board: Name,
     /// The value, a whole number.
     value: RankValue,
-    /// Which of several values counts.
+    /// Rule that decides which of several values counts.
     keep: Keep,
-    /// Whose it is; only for the game's server, which must say it.
+    /// Player whose value it is; only the game's server sends it, and must.
     #[serde(default)]
     player: Option<PlayerId>,
     /// Not needed: what is kept is the same, however often it is reported.
@@ -33,7 +33,7 @@ pub struct ReportRank {
     nonce: Option<Nonce>,
 }
 
-/// It is kept, or something better is.
+/// Empty reply: the value is stored, or a better one is.
 #[derive(Serialize, JsonSchema)]
 pub struct RankReply {}
 

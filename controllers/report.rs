@@ -18,11 +18,11 @@ use crate::store::moderation::report::Reported;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReportMessage {
-    /// Where it is.
+    /// Channel of the message.
     channel: ChannelId,
-    /// Its number.
+    /// Number of the message.
     seq: Seq,
-    /// What is wrong with it.
+    /// Category of the report.
     category: Category,
     /// More about it.
     #[serde(default)]
@@ -57,9 +57,9 @@ impl Action for ReportMessage {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReportPlayer {
-    /// Whom.
+    /// Player to report.
     player: PlayerId,
-    /// What is wrong.
+    /// Category of the report.
     category: Category,
     /// More about it.
     #[serde(default)]

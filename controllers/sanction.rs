@@ -21,18 +21,18 @@ use crate::store::moderation::sanction::{self, Given, Wanted};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GiveSanction {
-    /// Whom.
+    /// Player who gets the sanction.
     player: PlayerId,
-    /// What.
+    /// Kind of the sanction.
     kind: SanctionKind,
-    /// Where: `everywhere`, `kind:world` (or `guild`, `party`, `direct`), or `channel:ID`.
+    /// Place where it holds: `everywhere`, `kind:world` (or `guild`, `party`, `direct`), or `channel:ID`.
     r#where: Place,
     /// For how long, ten years at most; without it for good.
     #[serde(default)]
     seconds: Option<SanctionSeconds>,
-    /// What the player is told.
+    /// Reason that the player is told.
     reason: Text,
-    /// What other moderators may know and the player is not told.
+    /// Note for other moderators; the player is not told.
     #[serde(default)]
     note: Option<Text>,
     /// Chosen by the caller: the same nonce twice is the same sanction once.
@@ -65,7 +65,7 @@ impl Action for GiveSanction {
 pub struct LiftSanction {
     /// The sanction's id.
     id: RecordId,
-    /// Why, as the player is told.
+    /// Reason that the player is told.
     reason: Text,
     /// Not needed: lifting twice is lifting once.
     #[serde(default)]
@@ -104,7 +104,7 @@ pub struct ListSanctions {
     limit: PageSize,
 }
 
-/// Which sanctions to list.
+/// Sanctions to list.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum WhichSanctions {
@@ -121,7 +121,7 @@ pub struct SanctionPage {
     sanctions: Vec<Given>,
     /// More follow: ask again with `next` as `after`.
     more: bool,
-    /// Where the next page begins; none where there is none.
+    /// Cursor of the next page; null on the last page.
     next: Option<String>,
 }
 

@@ -22,9 +22,9 @@ use crate::store::schedule::{self, Schedule};
 pub struct CreateSchedule {
     /// The task's name, such as `retention.v1`.
     task: Name,
-    /// Its fields.
+    /// The task's fields.
     payload: Payload,
-    /// When.
+    /// Time or calendar at which the task is due.
     when: When,
     /// Chosen by the caller: the same nonce twice is the same schedule once.
     #[serde(default)]
@@ -67,7 +67,7 @@ pub struct SchedulePage {
     schedules: Vec<Schedule>,
     /// More follow: ask again with `next` as `after`.
     more: bool,
-    /// Where the next page begins; none where there is none.
+    /// Cursor of the next page; null on the last page.
     next: Option<String>,
 }
 
@@ -88,7 +88,7 @@ impl Action for ListSchedules {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CancelSchedule {
-    /// Which.
+    /// The schedule's id.
     id: RecordId,
     /// Not needed: a schedule ends once.
     #[serde(default)]

@@ -21,7 +21,7 @@ use crate::store::{outbox, task_progress};
 pub struct SubmitTask {
     /// The task's name, such as `retention.v1`.
     task: Name,
-    /// Its fields; which ones depends on the task.
+    /// The task's fields, which depend on the task.
     payload: Payload,
     /// Chosen by the caller: the same nonce twice is the same task once. Without one, a retry is another task.
     #[serde(default)]
@@ -50,7 +50,7 @@ impl Action for SubmitTask {
     }
 }
 
-/// What waits, and what was given up.
+/// Numbers of tasks that wait, and of those that were given up.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TaskStatus {}
@@ -82,11 +82,11 @@ impl Action for TaskStatus {
     }
 }
 
-/// How far a task is, such as a purge or an export.
+/// State of a task, such as a purge or an export.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ShowTask {
-    /// Its id, as the call that began it said.
+    /// The task's id, from the reply of the call that began it.
     id: Name,
 }
 
@@ -94,15 +94,15 @@ pub struct ShowTask {
 #[derive(Serialize, JsonSchema)]
 pub struct TaskView {
     id: String,
-    /// Its name.
+    /// The task's name.
     task: String,
-    /// What became of it.
+    /// State of the task.
     state: TaskState,
-    /// How often it was tried.
+    /// Number of tries.
     attempt: i64,
-    /// Why the last try failed.
+    /// Reason why the last try failed.
     reason: Option<String>,
-    /// What it says of itself; none for most tasks, and before one has begun.
+    /// Progress that the task reports; null for most tasks, and before one has begun.
     #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     progress: Option<Box<RawValue>>,
 }
@@ -124,10 +124,10 @@ impl Action for ShowTask {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListTasks {
-    /// Which.
+    /// State of the tasks to list.
     #[serde(default)]
     state: TaskState,
-    /// How many.
+    /// Number of tasks to list at most, 1 to 100.
     #[serde(default)]
     limit: PageSize,
 }
@@ -142,11 +142,11 @@ pub struct TaskList {
 #[derive(Serialize, JsonSchema)]
 pub struct ListedTask {
     id: String,
-    /// Its name.
+    /// The task's name.
     task: String,
-    /// How often it was tried.
+    /// Number of tries.
     attempt: i64,
-    /// Why the last try failed.
+    /// Reason why the last try failed.
     reason: Option<String>,
 }
 

@@ -12,7 +12,7 @@ use crate::filter::Action as Demand;
 use crate::store::wordlist_hit;
 use crate::wordlist::in_use::{Origin, Status};
 
-/// Which list is in use, and whether a newer one can't be.
+/// The list in use, and the reason if a newer one can't be used.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WordlistStatus {}
@@ -22,15 +22,15 @@ pub struct WordlistStatus {}
 pub struct WordlistStatusReply {
     /// A hash of its files.
     version: String,
-    /// How many entries it blocks.
+    /// Number of entries that it blocks.
     entries: usize,
     /// Seconds since it was last known to be current.
     age_s: i64,
-    /// Where it comes from; anything but `current` means that the present one can't be used.
+    /// Origin of the list; anything but `current` means that the present one can't be used.
     origin: Origin,
     /// Files that the list before had and this one has not.
     vanished: Vec<String>,
-    /// Why the last check failed, if it did; the list in use is the last good one.
+    /// Reason why the last check failed, if it did; the list in use is the last good one.
     last_error: Option<String>,
 }
 
@@ -67,7 +67,7 @@ impl Action for RefreshWordlist {
     }
 }
 
-/// What the list in use says of a text, and why. Nothing is stored.
+/// Verdict of the list in use on a text, with the entries that hit. Nothing is stored.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TestWordlist {
@@ -83,24 +83,24 @@ pub struct TestWordlist {
 pub struct TestReply {
     /// The strongest that an entry asks for.
     action: Outcome,
-    /// What others would see.
+    /// Text as others would see it.
     masked: String,
     hits: Vec<HitReply>,
     /// The list that judged.
     version: String,
 }
 
-/// What becomes of a text.
+/// Outcome for a text.
 #[derive(Clone, Copy, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Outcome {
     /// Nothing: no entry hit.
     Pass,
-    /// It is shown, and moderators look at it.
+    /// The text is shown, and moderators look at it.
     Review,
-    /// What was hit is masked.
+    /// The parts that were hit are masked.
     Mask,
-    /// It is refused.
+    /// The text is refused.
     Reject,
 }
 
@@ -117,17 +117,17 @@ impl From<Demand> for Outcome {
 /// One blocked span.
 #[derive(Serialize, JsonSchema)]
 pub struct HitReply {
-    /// Its first byte in the text.
+    /// Offset of its first byte in the text.
     start: usize,
-    /// The byte behind its last.
+    /// Offset behind its last byte.
     end: usize,
     /// The entry that hit.
     entry: String,
     /// The list it is on.
     category: String,
-    /// What it asks for.
+    /// Outcome that the entry asks for.
     action: Outcome,
-    /// How it was found.
+    /// Way in which it was found.
     found: &'static str,
 }
 
@@ -164,7 +164,7 @@ impl Action for TestWordlist {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WordlistHits {
-    /// How many entries, 1 to 100.
+    /// Number of entries to list at most, 1 to 100.
     #[serde(default)]
     limit: PageSize,
 }
@@ -175,16 +175,16 @@ pub struct HitsReply {
     entries: Vec<EntryHits>,
 }
 
-/// How often one entry hit.
+/// Hits of one entry.
 #[derive(Serialize, JsonSchema)]
 pub struct EntryHits {
     /// The list it is on.
     category: String,
     /// As the planner wrote it.
     entry: String,
-    /// How many times, refused messages included.
+    /// Number of hits, refused messages included.
     hits: i64,
-    /// When it hit last: milliseconds since 1970-01-01 UTC.
+    /// Time of the last hit, in milliseconds since 1970-01-01 UTC.
     last_at: i64,
 }
 

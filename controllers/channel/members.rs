@@ -52,7 +52,7 @@ impl Action for RemoveMembers {
     }
 }
 
-/// Who is in a channel, page by page, sorted by id.
+/// Members of a channel, page by page, sorted by id.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChannelMembers {
@@ -70,7 +70,7 @@ pub struct MemberPage {
     members: Vec<MemberInfo>,
     /// More follow: ask again with `next` as `after`.
     more: bool,
-    /// Where the next page begins; none where there is none.
+    /// Cursor of the next page; null on the last page.
     next: Option<String>,
 }
 
@@ -81,7 +81,7 @@ pub(super) struct MemberInfo {
     id: String,
     /// Milliseconds since 1970-01-01 UTC.
     joined_at: i64,
-    /// What they are here.
+    /// The member's role in this channel.
     role: Role,
 }
 

@@ -35,9 +35,9 @@ pub struct ChannelView {
     epoch: String,
     /// The last message's number, 0 before the first.
     last_seq: i64,
-    /// Where history begins: older messages were deleted.
+    /// Number at which history begins: older messages were deleted.
     first_seq: i64,
-    /// How many members it has.
+    /// Number of members.
     members: i64,
     /// Milliseconds since 1970-01-01 UTC.
     created_at: i64,
@@ -66,17 +66,17 @@ impl From<Channel> for ChannelView {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateChannel {
-    /// Its id, chosen by the game's server.
+    /// The channel's id, chosen by the game's server.
     id: ChannelId,
-    /// What it is for.
+    /// Purpose of the channel.
     kind: Kind,
     /// A name to show.
     #[serde(default)]
     name: Option<Name>,
-    /// Its first members, 1000 at most.
+    /// The channel's first members, 1000 at most.
     #[serde(default)]
     members: Few<PlayerId, MAX_MEMBERS>,
-    /// How it behaves; closed, without limits, unless it says otherwise.
+    /// Settings of the channel; by default it is closed and has no limits.
     #[serde(default)]
     settings: Settings,
 }
@@ -138,10 +138,10 @@ pub struct LeaveChannel {
     channel: ChannelId,
 }
 
-/// How many members a call changed.
+/// Number of members that a call changed.
 #[derive(Serialize, JsonSchema)]
 pub struct Changed {
-    /// Those for whom something changed; who was in, or out, already is not counted.
+    /// Members for whom something changed; those who were in, or out, already are not counted.
     changed: u64,
 }
 
@@ -155,7 +155,7 @@ impl Action for LeaveChannel {
     }
 }
 
-/// What a channel is.
+/// Details of a channel: its kind, name, settings, message numbers and number of members.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChannelInfo {
@@ -194,7 +194,7 @@ pub struct InboxReply {
     channels: Vec<InboxEntry>,
     /// More follow: ask again with `next` as `after`.
     more: bool,
-    /// Where the next page begins; none where there is none.
+    /// Cursor of the next page; null on the last page.
     next: Option<InboxCursor>,
 }
 
@@ -205,7 +205,7 @@ pub struct InboxEntry {
     /// The newest entry.
     #[schemars(with = "Option<Message>")]
     last_message: Option<Stored>,
-    /// How far the caller has read.
+    /// Number of the last message that the caller has read.
     read_seq: i64,
     /// Things said that the caller has not read; the caller's own sends count as read.
     unread: i64,
@@ -249,7 +249,7 @@ pub struct MarkRead {
     seq: Seq,
 }
 
-/// Where the mark was put.
+/// The caller's read mark in a channel.
 #[derive(Serialize, JsonSchema)]
 pub struct Marked {
     channel: String,

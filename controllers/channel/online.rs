@@ -12,7 +12,7 @@ use crate::base::error::Result;
 use crate::chat::values::ChannelId;
 use crate::store::{channel, online};
 
-/// How many members of a channel are online, and who.
+/// Number of a channel's members who are online, and their ids.
 ///
 /// A player is online while they have a socket. Where a server is killed, its players go offline within a minute.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -21,10 +21,10 @@ pub struct ChannelOnline {
     channel: ChannelId,
 }
 
-/// Who is online.
+/// Members who are online.
 #[derive(Serialize, JsonSchema)]
 pub struct OnlineMembers {
-    /// How many.
+    /// Number of members who are online.
     online: i64,
     /// Their ids, sorted, in guilds, parties and direct channels of up to 1,000 members; of others the number alone is told.
     players: Option<BTreeSet<String>>,

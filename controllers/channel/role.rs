@@ -20,7 +20,7 @@ pub struct ChannelRole {
     channel: ChannelId,
     /// The member.
     player: PlayerId,
-    /// What they are from now on.
+    /// The member's new role.
     role: Role,
     /// Not needed: a role is given once.
     #[serde(default)]

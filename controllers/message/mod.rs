@@ -29,9 +29,9 @@ pub use sync::SyncMessages;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SendMessage {
-    /// Where to speak.
+    /// Channel to send to.
     channel: ChannelId,
-    /// What to say: 1 to 2000 bytes.
+    /// Text to send: 1 to 2000 bytes.
     text: Text,
     /// Something for clients to show: coordinates, a battle report, a gift. Strings in it are filtered too.
     #[serde(default)]
@@ -101,9 +101,10 @@ pub struct MessagePage {
     epoch: String,
     /// There is more in the direction that was asked for.
     more: bool,
-    /// Where that goes on: the next page's `before`, or its `after` where this one had that; none where there is no more.
+    /// Number to continue with: the next page's `before`, or its `after` if this call had `after`; null if there is no
+    /// more.
     next: Option<i64>,
-    /// Where history begins: older messages were deleted.
+    /// Number at which history begins: older messages were deleted.
     first_seq: i64,
 }
 

@@ -11,15 +11,15 @@ use crate::chat::values::{ChannelId, Seq, Text};
 use crate::store::channel;
 use crate::store::moderation::original::{self, Original};
 
-/// What somebody wrote, where others see it masked or taken back. Who reads it and why goes to the audit.
+/// A message as it was written, if others see it masked or taken back. The reader and the reason go to the audit log.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MessageOriginals {
-    /// Where it is.
+    /// Channel of the message.
     channel: ChannelId,
-    /// Its number.
+    /// Number of the message.
     seq: Seq,
-    /// Why it has to be read.
+    /// Reason for reading it.
     reason: Text,
 }
 

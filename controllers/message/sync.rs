@@ -15,7 +15,7 @@ use crate::chat::values::{ChannelId, Cursor, Few, MAX_SYNC_CHANNELS, PageSize};
 use crate::service::message::{ChannelNews, Position, Unseen, wait_for_news};
 use crate::store::message::{Message, Stored};
 
-/// What is new in many channels at once: the call that a client polls with.
+/// New messages in many channels at once: the call that a client polls with.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SyncMessages {
@@ -29,7 +29,7 @@ pub struct SyncMessages {
     wait_s: Option<u32>,
 }
 
-/// Where a client stands in a channel.
+/// The client's position in a channel.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SyncCursor {
@@ -41,7 +41,7 @@ pub struct SyncCursor {
     epoch: Option<String>,
 }
 
-/// What is new, in the order of the request.
+/// New messages, in the order of the request.
 #[derive(Serialize, JsonSchema)]
 pub struct SyncReply {
     channels: Vec<SyncedChannel>,
@@ -52,16 +52,17 @@ pub struct SyncReply {
     retry_after_s: Option<u64>,
 }
 
-/// What is new in one channel.
+/// New messages in one channel.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct SyncedChannel {
-    /// Its id.
+    /// The channel's id.
     channel: String,
     /// None where the caller sees no such channel.
     epoch: Option<String>,
     /// Numbering started over: forget what you have; the messages here are the first ones.
     reset: bool,
-    /// Where history begins: numbers below it were deleted, and are not missing. None where the caller sees no such channel.
+    /// Number at which history begins: messages below it were deleted, and are not missing. Null if the caller sees no
+    /// such channel.
     first_seq: Option<i64>,
     /// In ascending order of `seq`.
     #[schemars(with = "Vec<Message>")]
@@ -73,7 +74,7 @@ pub(super) struct SyncedChannel {
     error: Option<SyncError>,
 }
 
-/// Why a channel is not answered.
+/// Reason why a channel is not answered.
 #[derive(Clone, Copy, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum SyncError {

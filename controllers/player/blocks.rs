@@ -15,7 +15,7 @@ use crate::store::block::{self, Blocked};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BlockPlayer {
-    /// Whom.
+    /// Player to block.
     player: PlayerId,
     /// Not needed: blocking twice is blocking once.
     #[serde(default)]
@@ -46,7 +46,7 @@ impl Action for BlockPlayer {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UnblockPlayer {
-    /// Whom.
+    /// Player to unblock.
     player: PlayerId,
     /// Not needed: unblocking twice is unblocking once.
     #[serde(default)]
@@ -54,7 +54,7 @@ pub struct UnblockPlayer {
     nonce: Option<Nonce>,
 }
 
-/// Whether anything changed.
+/// Result of an unblock.
 #[derive(Serialize, JsonSchema)]
 pub struct UnblockReply {
     /// They were blocked until now.
@@ -71,7 +71,7 @@ impl Action for UnblockPlayer {
     }
 }
 
-/// Whom the caller blocks, page by page, sorted by id.
+/// Players whom the caller blocks, page by page, sorted by id.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OwnBlocks {
@@ -89,7 +89,7 @@ pub struct BlockPage {
     blocks: Vec<Blocked>,
     /// More follow: ask again with `next` as `after`.
     more: bool,
-    /// Where the next page begins; none where there is none.
+    /// Cursor of the next page; null on the last page.
     next: Option<String>,
 }
 

@@ -39,13 +39,13 @@ pub struct OwnSanctions {
 #[derive(Serialize, JsonSchema)]
 pub struct OwnSanction {
     id: String,
-    /// What it is; nobody is told of a `shadow`.
+    /// Kind of the sanction; nobody is told of a `shadow`.
     kind: SanctionKind,
     /// `everywhere`, `kind:world`, or `channel:ID`.
     r#where: String,
-    /// Why.
+    /// Reason for the sanction.
     reason: String,
-    /// When it was given: milliseconds since 1970-01-01 UTC.
+    /// Time when it was given, in milliseconds since 1970-01-01 UTC.
     given_at: Millis,
     /// Until when; none is for good.
     until: Option<Millis>,
@@ -53,7 +53,7 @@ pub struct OwnSanction {
     active: bool,
     /// Given by the program rather than by somebody.
     automatic: bool,
-    /// When it was lifted, and why.
+    /// Time when it was lifted, in milliseconds since 1970-01-01 UTC, and the reason; null if it was not lifted.
     lifted_at: Option<Millis>,
     lift_reason: Option<String>,
 }
@@ -64,7 +64,7 @@ pub struct OwnSanctionPage {
     sanctions: Vec<OwnSanction>,
     /// More follow: ask again with `next` as `after`.
     more: bool,
-    /// Where the next page begins; none where there is none.
+    /// Cursor of the next page; null on the last page.
     next: Option<String>,
 }
 

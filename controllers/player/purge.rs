@@ -17,11 +17,11 @@ use crate::service::moderation::purge;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PurgePlayer {
-    /// Whose words.
+    /// Player whose messages are emptied.
     player: PlayerId,
     /// Those since this time: milliseconds since 1970-01-01 UTC; 0 for all.
     since: Time,
-    /// Why; it goes to the audit.
+    /// Reason; it goes to the audit log.
     reason: Text,
     /// Chosen by the caller: the same nonce twice is one purge.
     #[serde(default)]

@@ -14,12 +14,12 @@ use crate::store::moderation::refusal;
 use crate::store::moderation::report::{self, MadeReport};
 use crate::store::moderation::sanction::{self, Given, Wanted};
 
-/// What is known of a player: their last messages as others see them, their sanctions, reports about and by them, and how
+/// Record of a player: their last messages as others see them, their sanctions, reports about and by them, and how
 /// often the filter masked something of theirs.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlayerRecord {
-    /// Whom.
+    /// The player's id.
     player: PlayerId,
 }
 
@@ -37,12 +37,12 @@ pub struct RecordReply {
     hits: Hits,
 }
 
-/// How often the filter acted on what they said.
+/// Number of times that the filter acted on what they said.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Hits {
-    /// How many of these messages it masked.
+    /// Number of the messages in `messages` that it masked.
     masked: usize,
-    /// What it refused within 90 days.
+    /// Number of messages that it refused within 90 days.
     refused: i64,
 }
 

@@ -18,7 +18,7 @@ use crate::service::player::{erase, export};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExportPlayer {
-    /// Whose data.
+    /// Player whose data is exported.
     player: PlayerId,
     /// Chosen by the caller: the same nonce twice is one export.
     #[serde(default)]
@@ -43,7 +43,7 @@ impl Action for ExportPlayer {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ErasePlayer {
-    /// Who is forgotten.
+    /// Player to forget.
     player: PlayerId,
     /// Chosen by the caller: the same nonce twice is one erasure.
     #[serde(default)]

@@ -27,11 +27,11 @@ const MINE: i64 = 100;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OpenTicket {
-    /// What it is about, such as `payment`.
+    /// Topic of the question, such as `payment`.
     topic: Name,
     /// The question.
     text: Text,
-    /// What the client says of itself: version, device, where its log is.
+    /// Information from the client about itself: version, device, location of its log.
     #[serde(default)]
     context: Option<Payload>,
     /// Chosen by the client: the same nonce twice is the same ticket once.
@@ -82,7 +82,7 @@ impl Action for OwnTickets {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TicketQueue {
-    /// Which.
+    /// State of the tickets to list.
     #[serde(default)]
     state: TicketState,
     /// The last id of the page before.
@@ -99,9 +99,9 @@ pub struct TicketPage {
     tickets: Vec<Ticket>,
     /// More follow: ask again with `next` as `after`.
     more: bool,
-    /// Where the next page begins; none where there is none.
+    /// Cursor of the next page; null on the last page.
     next: Option<String>,
-    /// How long players wait now.
+    /// Times that players wait now.
     waits: Waits,
 }
 
@@ -122,7 +122,7 @@ impl Action for TicketQueue {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClaimTicket {
-    /// Which.
+    /// The ticket's id.
     id: RecordId,
     /// Not needed: who has it may claim it again.
     #[serde(default)]
@@ -144,7 +144,7 @@ impl Action for ClaimTicket {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReplyToTicket {
-    /// Which.
+    /// The ticket's id.
     id: RecordId,
     /// The answer.
     text: Text,
@@ -168,7 +168,7 @@ impl Action for ReplyToTicket {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CloseTicket {
-    /// Which.
+    /// The ticket's id.
     id: RecordId,
     /// A last word.
     #[serde(default)]

@@ -14,7 +14,7 @@ use crate::service::ticket::wechat;
 
 const TAKEN: Bytes = Bytes::from_static(b"success");
 
-/// What proves that `WeChat` asks. Never logged: it could be sent again.
+/// Proof that the request comes from `WeChat`. Never logged: it could be sent again.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default)]
 struct Proof {
@@ -57,7 +57,7 @@ fn service(app: &App) -> Result<&WechatService> {
 pub struct CheckWechat {
     #[serde(flatten)]
     proof: Proof,
-    /// What is answered.
+    /// Text that is sent back.
     #[serde(default)]
     echostr: String,
 }

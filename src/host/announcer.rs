@@ -18,7 +18,7 @@ use crate::store::announcement::{self, Shown};
 
 /// The pause between two looks.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Where to begin before now, when the first socket opens.
+/// Milliseconds before now at which reading begins, when the first socket opens.
 const BACK_MS: Millis = 5_000;
 /// Announcements that wait for slow sockets; whoever is further behind asks what is active.
 const WAITING: usize = 64;
@@ -33,7 +33,7 @@ impl Announcer {
         Self { heard: broadcast::Sender::new(WAITING) }
     }
 
-    /// What comes from now on.
+    /// Returns a receiver of the announcements from now on.
     pub(super) fn listen(&self) -> broadcast::Receiver<Arc<Shown>> {
         self.heard.subscribe()
     }

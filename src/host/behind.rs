@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 /// For so long, a row may become visible behind one that was made later.
 const LATE: Duration = Duration::from_secs(10);
 
-/// What was read.
+/// Position up to which a table was read.
 pub(super) struct Behind {
     /// Nothing that comes late lies before this.
     after: i64,
-    /// What lies behind it and was told, and when.
+    /// Numbers behind it that were reported, and the time of each.
     told: VecDeque<(Instant, i64)>,
 }
 
@@ -21,12 +21,12 @@ impl Behind {
         Self { after, told: VecDeque::new() }
     }
 
-    /// Where to read from.
+    /// Returns the number to read from.
     pub(super) fn after(&self) -> i64 {
         self.after
     }
 
-    /// What was read behind that already.
+    /// Returns the numbers behind it that were read already.
     pub(super) fn known(&self) -> Vec<i64> {
         self.told.iter().map(|(_, number)| *number).collect()
     }

@@ -37,7 +37,7 @@ const HEADERS: usize = 100;
 const HEAD_BYTES: usize = 32 * 1024;
 /// After so long without a byte, the connection's buffers go.
 const QUIET: Duration = Duration::from_secs(2);
-/// When the server stops, an answer that was given to the system's care has this long to leave.
+/// Time in which an answer that the system has taken may still leave, when the server stops.
 const LEAVING: Duration = Duration::from_millis(100);
 
 /// Serves a client until either side ends it. What is held is given back then.
@@ -61,8 +61,8 @@ pub(super) async fn serve<T>(socket: tokio::net::TcpStream, peer: Peer, shared: 
     }
 }
 
-/// What requests need is made when one comes, and not a part of every connection. (Functions, as a future that is boxed
-/// where it is awaited still has its room in the one that awaits it.)
+/// Boxes the work on requests, so that its memory is taken when a request comes, and not by every connection. (In a
+/// function, because a future that is boxed where it is awaited still takes its room in the future that awaits it.)
 fn busy_apart<'a>(
     stream: Stream,
     peer: Peer,
@@ -72,7 +72,7 @@ fn busy_apart<'a>(
     Box::pin(busy(stream, peer, shared, activity))
 }
 
-/// The same for what a socket needs.
+/// Boxes the work on a socket, for the same reason.
 fn socket_apart(
     stream: Stream,
     read: Bytes,
@@ -82,11 +82,11 @@ fn socket_apart(
     Box::pin(live::serve(stream, read, upgrade, shared))
 }
 
-/// What became of a connection on which requests came.
+/// Outcome of a connection on which requests came.
 enum After {
     /// The client has gone quiet.
     Quiet(Stream),
-    /// It is a socket from now on; some of what comes on it was read.
+    /// The connection is a socket from now on; some of its bytes were read already.
     Socket(Stream, Bytes, Upgrade),
     Ended,
 }
@@ -157,7 +157,7 @@ async fn busy(stream: Stream, peer: Peer, shared: &Arc<Shared>, activity: &Arc<A
     After::Ended
 }
 
-/// What is no request at all counts as one of its address. (Behind a proxy of ours nobody knows whose it was.)
+/// Counts bytes that are no request as one request of their address. (Behind a proxy of ours nobody knows the sender.)
 fn note_nonsense(peer: Peer, shared: &Shared) {
     let app = shared.router.app();
     metrics::counter!("guildhall_requests_unreadable_total").increment(1);

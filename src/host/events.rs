@@ -26,7 +26,7 @@ pub enum Event {
     Task {
         /// The task's name.
         task: String,
-        /// Its fields.
+        /// The task's fields.
         payload: Box<RawValue>,
     },
 }
@@ -34,9 +34,9 @@ pub enum Event {
 /// A stored object.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Object {
-    /// Its bucket; empty where the platform names it otherwise than by its own name.
+    /// The object's bucket; empty if the platform does not give the bucket's own name.
     pub bucket: String,
-    /// Its name in there.
+    /// The object's name in the bucket.
     pub key: String,
 }
 

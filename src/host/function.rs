@@ -23,7 +23,7 @@ use crate::store::outbox::{self, Listed};
 use crate::work::publisher;
 use crate::work::worker::{WorkTime, Worker};
 
-/// What moves when a wordlist is published.
+/// Name of the object that changes when a wordlist is published.
 const POINTER: &str = "current.json";
 /// Kept of an invocation's time for the answer.
 const SPARE: Duration = Duration::from_millis(500);

@@ -24,7 +24,7 @@ const MAX_URI_BYTES: usize = 64_000;
 const MAX_HEADERS: usize = 2_000;
 const MANY_HEADERS_BYTES: usize = 3 * MAX_HEADERS;
 
-/// What an event asks.
+/// Request that an event carries.
 #[derive(Debug, Default)]
 pub(super) struct Asked {
     pub(super) uri: Uri,
@@ -142,7 +142,7 @@ fn without_head(event: &str) -> Result<Value, serde_json::Error> {
     Ok(event)
 }
 
-/// What is taken out of an event before the library sees it.
+/// Parts that are taken out of an event before the library sees it.
 struct Taken {
     path: String,
     query: String,

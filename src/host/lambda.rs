@@ -33,10 +33,10 @@ use crate::work::publisher;
 
 /// Tasks that one request hands to the broker: its own, and a few that others left.
 const HANDED_OVER: i64 = 50;
-/// How long a request waits for the broker, and for how long none asks it after it did not answer.
+/// Longest time that a request waits for the broker, and the time for which none asks it after it did not answer.
 const BROKER_TIME: Duration = Duration::from_millis(1_500);
 const BROKER_PAUSE_MS: Millis = 10_000;
-/// How long a request waits for the bus.
+/// Longest time that a request waits for the bus.
 const BUS_TIME: Duration = Duration::from_millis(20);
 /// Kept of an invocation's time for the answer, so that our 503 comes before the platform's end.
 const SPARE: Duration = Duration::from_millis(300);

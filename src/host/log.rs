@@ -21,7 +21,7 @@ use crate::store;
 
 /// Lines that may wait for the log's writer; some kilobytes each at most.
 const WAITING: usize = 8_192;
-/// How long lines gather.
+/// Time for which lines gather.
 const PAUSE: Duration = Duration::from_millis(5);
 /// Bytes of lines that are written without more.
 const GATHERED: usize = 64 * 1024;

@@ -17,15 +17,15 @@ use crate::base::error::Result;
 use crate::base::random;
 use crate::store::{online, process};
 
-/// How often it is written who came and went.
+/// Pause between two writes of players who came and went.
 const WRITE: Duration = Duration::from_millis(250);
-/// How often the process says that it lives.
+/// Interval at which the process says that it lives.
 const RENEW: Duration = Duration::from_secs(20);
-/// How often it is looked who is online in the channels that are followed.
+/// Interval between two looks at who is online in the channels that are followed.
 const LOOK: Duration = Duration::from_secs(2);
 /// Players in one statement, and channels in one query.
 const SLICE: usize = 500;
-/// How long it may take to leave at the end.
+/// Longest time that leaving may take at the end.
 const LEAVE: Duration = Duration::from_secs(2);
 
 /// This process among those that hold sockets.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::function::FunctionWorker;
 use crate::app::App;
 
-/// What an invocation may take where the platform does not say.
+/// Time that an invocation may take, if the platform does not say.
 const UNSAID: Duration = Duration::from_secs(3);
 /// The pause after a failure to reach the platform.
 const PAUSE: Duration = Duration::from_millis(200);

@@ -25,9 +25,9 @@ use crate::base::panic::lasting;
 const BACKLOG: u32 = 4_096;
 /// Connections open at once; more wait in the system's queue.
 const CONNECTIONS: usize = 20_000;
-/// What all answers together may hold in memory until their readers take it: 64 MiB in units of 16 KiB.
+/// Memory that all answers together may hold until their readers take them: 64 MiB in units of 16 KiB.
 const UNSENT_UNITS: usize = 4_096;
-/// How long it may take to tell a client that its address has too many connections.
+/// Longest time to tell a client that its address has too many connections.
 const REFUSING: Duration = Duration::from_secs(1);
 /// After the signal, requests are still taken for this time, each answered with `connection: close`, so that
 /// clients which keep connections open leave by themselves.
@@ -53,7 +53,7 @@ impl Server {
         Ok(Self { listener: socket.listen(BACKLOG)?, router })
     }
 
-    /// Where it listens: the port that the system chose, if the address named port 0.
+    /// Returns the address it listens on: with the port that the system chose, if the address named port 0.
     ///
     /// # Errors
     /// The system does not say.
@@ -123,7 +123,7 @@ fn start_background(shared: &Arc<Shared>) -> JoinHandle<()> {
     })
 }
 
-/// Where connections come in.
+/// Acceptor of connections.
 struct Door {
     addresses: Addresses,
     places: Arc<Semaphore>,

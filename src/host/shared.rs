@@ -9,28 +9,28 @@ use super::feed::Feed;
 use super::sockets::Sockets;
 use crate::api::router::Router;
 
-/// What every connection shares.
+/// State that every connection shares.
 pub(super) struct Shared {
     pub(super) router: Arc<Router>,
     /// Whole requests that are answered at once.
     pub(super) room: Arc<Semaphore>,
-    /// What all answers together may hold in memory, in units of 16 KiB.
+    /// Memory that all answers together may hold, in units of 16 KiB.
     pub(super) unsent: Arc<Semaphore>,
-    /// What is said in the channels that sockets follow.
+    /// Feed of the channels that sockets follow.
     pub(super) feed: Arc<Feed>,
-    /// What the game says to many players.
+    /// Announcer of what the game says to many players.
     pub(super) announcer: Arc<Announcer>,
     /// The sockets that are open.
     pub(super) sockets: Arc<Sockets>,
     /// The server was told to stop: each answer says that it is the connection's last.
     pub(super) stopping: watch::Receiver<bool>,
-    /// How often clients with sockets were asked to come back.
+    /// Number of times that clients with sockets were asked to come back.
     pub(super) moves: watch::Receiver<u64>,
     /// The farewell is over: only whole requests are still answered.
     pub(super) closing: watch::Receiver<bool>,
 }
 
-/// What holds a large answer's share of memory; small ones need none.
+/// Permit for a large answer's share of memory; small ones need none.
 pub(super) type Unsent = Option<OwnedSemaphorePermit>;
 
 /// Answers larger than this count among what is unsent, in units of this size.

@@ -10,7 +10,7 @@ use crate::base::lock::lock;
 /// Sockets of one player.
 const EACH: usize = 8;
 
-/// Who has which.
+/// Open sockets by player.
 #[derive(Debug, Default)]
 pub(super) struct Sockets {
     open: Mutex<HashMap<String, VecDeque<Arc<Notify>>>>,

@@ -23,7 +23,7 @@ const PIECE: usize = 16 * 1024;
 /// The longest that one answer may take to be read.
 const READ_WITHIN: Duration = Duration::from_secs(30);
 
-/// What the server knows of a connection.
+/// Activity on a connection, as the server knows it.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
     /// Whole requests that are answered now.
@@ -160,7 +160,8 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// What is held until an answer is on its way: its place among those that are answered, and its bytes among the unsent.
+/// Resources held until an answer is on its way: its place among those that are answered, and its bytes among the
+/// unsent.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) _answering: Option<Answering>,

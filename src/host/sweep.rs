@@ -22,7 +22,7 @@ const WITH_BUS: Duration = Duration::from_secs(5);
 const SHARE: u32 = 20;
 /// Channels in one query.
 const SLICE: usize = 2_000;
-/// Where to begin before the last change, when somebody begins to wait.
+/// Number of ids before the last change at which reading begins, when somebody begins to wait.
 const BACK: i64 = 5_000;
 
 /// Looks until told to stop. Where nobody waits it asks nothing.
@@ -68,7 +68,7 @@ async fn look(app: &App) {
     }
 }
 
-/// How far changes of rights were read; none while nobody waits.
+/// Position up to which changes of rights were read; none while nobody waits.
 #[derive(Default)]
 struct Rights(Option<Behind>);
 

@@ -35,15 +35,15 @@ const PAGE: i64 = 50;
 /// An announcement to be made.
 #[derive(Debug)]
 pub struct AnnouncementRequest {
-    /// What is said.
+    /// Text by language.
     pub texts: Texts,
-    /// To whom.
+    /// Players or channels to reach.
     pub audience: Audience,
-    /// When.
+    /// Time or calendar at which it is due.
     pub when: When,
     /// To those who are away too.
     pub push: bool,
-    /// How long players are shown it.
+    /// Seconds for which players are shown it.
     pub show_s: ShowSeconds,
 }
 
@@ -71,7 +71,7 @@ pub async fn create(
     announcement::create(&app.db, new, plan).await
 }
 
-/// In how many channels an announcement would be said, up to ten thousand; none where it is shown to players.
+/// Returns the number of channels an announcement would be sent to, up to ten thousand; none if it is shown to players.
 ///
 /// # Errors
 /// There is nobody to tell.
@@ -95,11 +95,11 @@ async fn check(app: &App, audience: &Audience) -> Result<(), Error> {
     }
 }
 
-/// Which is due.
+/// An announcement that is due.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Announce {
-    /// Its id.
+    /// The announcement's id.
     pub announcement: RecordId,
 }
 
@@ -157,7 +157,7 @@ async fn show(app: &App, which: RecordId, announcement: &Announcement, id: &str)
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PushAnnouncement {
-    /// Which.
+    /// The announcement's id.
     pub announcement: RecordId,
 }
 

@@ -14,13 +14,13 @@ use crate::work::task;
 /// A device, as its client describes it.
 #[derive(Debug)]
 pub struct Device {
-    /// How it is reached.
+    /// Push service that reaches the device.
     pub platform: Platform,
-    /// What the provider calls it.
+    /// The push service's token for the device.
     pub token: DeviceToken,
-    /// What its player reads; that of their token where absent.
+    /// Language that its player reads; if absent, the language of the player's token.
     pub language: Option<Language>,
-    /// When it is to be left alone.
+    /// Quiet hours, in which the device is left alone.
     pub quiet_hours: Option<QuietHours>,
     /// The app's id at Apple.
     pub topic: Option<Name>,

@@ -22,7 +22,7 @@ use crate::store::push_due::{self, Due, Looked};
 use crate::store::{channel, online};
 use crate::work::task::{self, Failure, Task};
 
-/// How long it is waited before a push: most who are there have read by then.
+/// Milliseconds to wait before a push: most who are there have read by then.
 const WAIT_MS: Millis = 5_000;
 /// A socket that is still open so long after a message has answered since.
 const ALIVE_MS: Millis = 65_000;
@@ -30,9 +30,9 @@ const ALIVE_MS: Millis = 65_000;
 const PAGE: usize = 64;
 /// The longest pause between two tries.
 const LONGEST_MS: Millis = 600_000;
-/// How often one push is tried.
+/// Number of tries for one push.
 const TRIES: i64 = 8;
-/// How often it is tried to record what was pushed, and the pause in between.
+/// Number of tries to record what was pushed, and the pause in between.
 const RECORDINGS: usize = 5;
 const RECORDING_PAUSE: Duration = Duration::from_secs(1);
 /// Messages that are counted.
@@ -44,9 +44,9 @@ const BODY: usize = 200;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Notify {
-    /// Where.
+    /// The message's channel.
     pub channel: ChannelId,
-    /// Its number; the store fills it in.
+    /// The message's number; the store fills it in.
     pub seq: i64,
 }
 
@@ -54,7 +54,7 @@ pub struct Notify {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Push {
-    /// Which players: those of a shard who are due.
+    /// Shard of the players: those of it who are due.
     pub shard: i64,
 }
 
@@ -214,7 +214,7 @@ async fn tell_all(app: &App, due: &Due, devices: &[Device]) -> Result<(), Failur
     Ok(())
 }
 
-/// What is to be told of a channel, as the player sees it now; none where they have read it, or see nothing of it.
+/// Returns the notice of a channel, as the player sees it now; none if they have read it, or see nothing of it.
 async fn notice(app: &App, due: &Due) -> Result<Option<Notice>, Failure> {
     let Some(id) = &due.channel else { return Ok(None) };
     let count = due.last_seq - (due.from_seq - 1).max(due.read_seq);

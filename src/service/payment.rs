@@ -25,7 +25,7 @@ pub struct Payment {
     pub order: Name,
 }
 
-/// What is told of it.
+/// Data of the event.
 #[derive(Serialize)]
 struct Data<'a> {
     provider: &'a str,
@@ -67,7 +67,7 @@ impl Task for Payment {
     const NAME: &'static str = "payment.v1";
     const ATTEMPTS: i64 = 10;
     const IN_ORDER: bool = true;
-    /// What somebody paid for is told as long as there is time.
+    /// False: a payment is told as long as there is time.
     const GIVES_WAY: bool = false;
 
     fn is_set_up(app: &App) -> bool {

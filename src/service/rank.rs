@@ -14,7 +14,7 @@ use crate::outside::webhooks::Event;
 use crate::store::rank::{self, Reported};
 use crate::work::task::{self, Failure, Task};
 
-/// Whose value, and on which board.
+/// A player's value on a board.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rank {
@@ -24,7 +24,7 @@ pub struct Rank {
     pub player: PlayerId,
 }
 
-/// What is told of it.
+/// Data of the event.
 #[derive(Serialize)]
 struct Data<'a> {
     board: &'a str,

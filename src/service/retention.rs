@@ -68,7 +68,7 @@ impl Task for Retention {
 /// A part of what is deleted, by itself: one that fails, or that has more to do than there is time for, holds none up.
 #[derive(Clone, Copy)]
 enum Part {
-    /// What a table's life has an end for.
+    /// Rows of one table that have reached their end of life.
     Swept(&'static str, Sweep),
     /// Tasks that nobody can run.
     Unrunnable,

@@ -10,7 +10,8 @@ pub fn is_private(address: IpAddr) -> bool {
     }
 }
 
-/// What limits count by: an IPv4 address, or the first 64 bits of an IPv6 one, as that is what one customer gets.
+/// Returns the unit that limits count by: an IPv4 address, or the first 64 bits of an IPv6 one, as that is what one
+/// customer gets.
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {

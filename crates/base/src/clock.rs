@@ -34,13 +34,13 @@ impl Clock {
         wall() + self.passed() + self.set.load(Ordering::Relaxed)
     }
 
-    /// What it said when it was made, and the time since then by a clock that nobody can set.
+    /// Returns the clock's time when it was made, plus the time since then by a clock that nobody can set.
     pub fn steady(&self) -> Millis {
         let (at, said) = self.started;
         said + at.elapsed().as_millis() as Millis + self.passed()
     }
 
-    /// How much time tests made pass; for those who ask another clock, which must follow.
+    /// Returns the time that tests made pass; for callers that ask another clock, which must follow.
     pub fn passed(&self) -> Millis {
         self.passed.load(Ordering::Relaxed)
     }

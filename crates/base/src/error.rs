@@ -33,19 +33,19 @@ pub enum Error {
     /// The caller is silenced.
     #[error("you are muted: {reason}")]
     Muted {
-        /// When it ends.
+        /// End of the mute; none if it holds for good.
         until: Option<Millis>,
-        /// Why, in the moderator's words.
+        /// Reason, in the moderator's words.
         reason: String,
-        /// Where: `everywhere`, `kind:world`, or `channel:ID`.
+        /// Place where it holds: `everywhere`, `kind:world`, or `channel:ID`.
         place: String,
     },
     /// The caller is shut out, of this channel or of all.
     #[error("you are banned: {why}")]
     Banned {
-        /// When it ends.
+        /// End of the ban; none if it holds for good.
         until: Option<Millis>,
-        /// Why, in the moderator's words.
+        /// Reason, in the moderator's words.
         why: String,
     },
     /// No such thing, or none that this caller may know of.
@@ -57,7 +57,7 @@ pub enum Error {
         /// The method that works.
         allow: &'static str,
     },
-    /// It exists already, and differs.
+    /// A thing that exists already, and differs.
     #[error("{0}")]
     Conflict(Cow<'static, str>),
     /// The body is larger than we read.
@@ -78,7 +78,7 @@ pub enum Error {
     /// Too often.
     #[error("{message}; try again in {retry_after_s} s")]
     RateLimited {
-        /// Which limit: `send_limit`, `slow_mode`, `rate`, …
+        /// Name of the limit: `send_limit`, `slow_mode`, `rate`, …
         reason: &'static str,
         /// For people.
         message: &'static str,
@@ -93,7 +93,7 @@ pub enum Error {
     Unavailable(&'static str),
 }
 
-/// What a client should wait after a 503, in seconds.
+/// Seconds that a client should wait after a 503.
 const UNAVAILABLE_RETRY_S: u64 = 1;
 
 impl Error {
@@ -147,7 +147,7 @@ impl Error {
         }
     }
 
-    /// What a program may want to know beside the code; an object, empty for most codes.
+    /// Returns details for programs, beside the code: an object, empty for most codes.
     pub fn details(&self) -> Value {
         match self {
             Self::Forbidden { reason, .. } => json!({ "reason": reason }),
@@ -191,7 +191,7 @@ pub const CODES: &[(&str, u16)] = &[
     ("unavailable", 503),
 ];
 
-/// Why the application can't start; a sentence that names the mend.
+/// Reason why the application can't start: a sentence that names the fix.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct StartError(String);

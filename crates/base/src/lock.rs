@@ -2,8 +2,8 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What the lock holds. What is done with it is short and leaves it whole at every step, so a panic meanwhile is no reason
-/// to refuse all who come later.
+/// Returns the value in the lock, also after a panic. Work on it is short and leaves it whole at every step, so a panic
+/// meanwhile is no reason to refuse all who come later.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

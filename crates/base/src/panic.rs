@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
-/// How long what panicked rests before it begins anew.
+/// Pause after a panic before the work begins again.
 const REST: Duration = Duration::from_secs(1);
 
-/// What the work gives, or what it said when it panicked. The work shares nothing but what stays whole when it is dropped
-/// at any place, as all work here is at a timeout too.
+/// Returns the work's result, or the panic's message. The work shares only what stays whole when it is dropped at any
+/// point, as all work here is at a timeout too.
 pub async fn caught<T>(work: impl Future<Output = T>) -> Result<T, String> {
     AssertUnwindSafe(work).catch_unwind().await.map_err(|panic| format!("panic: {}", text(&*panic)))
 }

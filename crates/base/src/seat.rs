@@ -63,7 +63,7 @@ pub fn may_wait() -> bool {
     SEAT.try_with(|seat| !seat.hurried).unwrap_or(true)
 }
 
-/// How long this request has waited.
+/// Returns the time that this request has waited.
 pub fn waited() -> Duration {
     SEAT.try_with(|seat| Duration::from_micros(seat.waited_us.load(Ordering::Relaxed))).unwrap_or_default()
 }

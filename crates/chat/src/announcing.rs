@@ -47,17 +47,18 @@ impl Texts {
     }
 }
 
-/// Whom it concerns: everybody, those in a channel, those in all channels of a kind, or players of a zone and of some levels.
+/// Audience of an announcement: everybody, the members of a channel, the members of all channels of a kind, or players
+/// of a zone and of some levels.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Audience {
     /// All players.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub everybody: bool,
-    /// Who is in this channel.
+    /// Members of this channel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channel: Option<ChannelId>,
-    /// Who is in a channel of this kind.
+    /// Members of the channels of this kind.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<Kind>,
     /// Players whose token names this zone.
@@ -71,7 +72,7 @@ pub struct Audience {
     pub max_level: Option<Level>,
 }
 
-/// Where an announcement goes.
+/// Destination of an announcement.
 #[derive(Debug)]
 pub enum Reach<'a> {
     /// Into one channel.
@@ -83,7 +84,7 @@ pub enum Reach<'a> {
 }
 
 impl Audience {
-    /// Where it goes.
+    /// Returns the announcement's destination.
     ///
     /// # Errors
     /// Nobody is named, or two things at once.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::values::{Language, Level, MAX_EXACT, Name, PlayerId};
 use guildhall_base::clock::Millis;
 
-/// What a token allows.
+/// Scope of a token: what it allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
@@ -41,15 +41,15 @@ impl Scope {
 /// A verified caller.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    /// Who.
+    /// The caller's id.
     pub id: PlayerId,
     /// The name that others see.
     pub name: String,
     /// The player's level, 0 where the token has none.
     pub level: Level,
-    /// What they may do.
+    /// Scope of the caller's token: what they may do.
     pub scope: Scope,
-    /// When their token ends.
+    /// Time when their token expires.
     pub until: Millis,
     /// The zone or world they play in, where the token says it.
     pub zone: Option<Name>,

@@ -26,7 +26,7 @@ pub struct Payload(String);
 
 /// A string inside a payload.
 pub struct Piece<'a> {
-    /// What it says, unescaped.
+    /// The string's text, unescaped.
     pub text: Cow<'a, str>,
     /// An object's key rather than a value.
     pub is_key: bool,
@@ -88,7 +88,7 @@ impl<'a> Piece<'a> {
     }
 }
 
-/// Where the string literal that starts at `start` ends, its closing quote included.
+/// Returns the end of the string literal that starts at `start`, its closing quote included.
 fn end_of_string(json: &str, start: usize) -> usize {
     let bytes = json.as_bytes();
     let mut at = start + 1;

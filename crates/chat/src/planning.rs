@@ -8,10 +8,10 @@ use guildhall_base::calendar::Calendar;
 use guildhall_base::clock::Millis;
 use guildhall_base::error::{Error, Result};
 
-/// What was missed is made good if it is no older than this.
+/// Age in milliseconds up to which a missed time is made good.
 pub const CATCH_UP_MS: Millis = 3_600_000;
 
-/// When something is due.
+/// Times at which something is due.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// First.
@@ -32,7 +32,7 @@ impl Plan {
     }
 }
 
-/// When something is due: `{"now": true}`, `{"at": …}`, or `{"cron": "0 20 * * 5", "zone": "Asia/Shanghai"}`.
+/// Time at which something is due: `{"now": true}`, `{"at": …}`, or `{"cron": "0 20 * * 5", "zone": "Asia/Shanghai"}`.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct When {
@@ -51,7 +51,7 @@ pub struct When {
 }
 
 impl When {
-    /// What it means now.
+    /// Returns the plan that it means now.
     ///
     /// # Errors
     /// It is no time, or none that will come.

@@ -10,9 +10,9 @@ use guildhall_base::clock::Millis;
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QuietHours {
-    /// When they begin: `22:00`.
+    /// Time of day when they begin: `22:00`.
     from: TimeOfDay,
-    /// When they end: `08:00`.
+    /// Time of day when they end: `08:00`.
     to: TimeOfDay,
     /// The IANA time zone whose clock is meant.
     zone: Zone,

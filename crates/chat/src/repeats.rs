@@ -21,7 +21,7 @@ const LEAST: usize = 6;
 /// From so many hundredths of common pairs on, two texts are nearly the same.
 const ALIKE: usize = 80;
 
-/// What two texts are compared by: their pairs of neighbouring letters, sorted.
+/// Pairs of neighbouring letters of a text, sorted, by which two texts are compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Likeness(Vec<(char, char)>);
 
@@ -54,7 +54,8 @@ impl Likeness {
 
 type Last = Arc<Mutex<Vec<(Millis, Likeness)>>>;
 
-/// What players said a moment ago. Kept by each instance for itself: with several, a player may repeat as many times more.
+/// Last texts of each player. Each instance keeps its own: with several instances, a player may repeat as many times
+/// more.
 pub struct Repeats {
     limit: Option<Limit>,
     last: Cache<String, Last>,

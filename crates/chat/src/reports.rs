@@ -5,23 +5,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::sanctions::SanctionKind;
 
-/// What is wrong with something.
+/// Category of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Category {
-    /// It insults somebody.
+    /// An insult.
     Insult,
-    /// It stirs up hatred.
+    /// Incitement to hatred.
     Hate,
-    /// It is sexual.
+    /// Sexual content.
     Sexual,
-    /// It threatens somebody.
+    /// A threat.
     Threat,
     /// Somebody may harm themselves.
     SelfHarm,
-    /// It is to cheat somebody out of something.
+    /// Fraud: an attempt to cheat somebody out of something.
     Fraud,
-    /// It is about cheating in the game.
+    /// Cheating in the game.
     Cheating,
     /// Something else; the text says what.
     Other,
@@ -43,7 +43,7 @@ impl Category {
     }
 }
 
-/// How a case ends.
+/// Decision on a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Decision {
@@ -80,7 +80,7 @@ impl Decision {
         all.into_iter().find(|decision| decision.as_str() == word)
     }
 
-    /// What its author gets.
+    /// Returns the sanction that the author gets, if any.
     pub const fn sanction(self) -> Option<SanctionKind> {
         match self {
             Self::Dismiss | Self::Recall => None,

@@ -8,9 +8,9 @@ use crate::values::{ChannelId, Nonce, PlayerId, Text};
 /// A send as the client wrote it.
 #[derive(Clone, Debug)]
 pub struct Said {
-    /// Where.
+    /// Channel to send to.
     pub channel: ChannelId,
-    /// What.
+    /// Text as the client wrote it.
     pub text: Text,
     /// An object beside it.
     pub payload: Option<Payload>,
@@ -21,13 +21,13 @@ pub struct Said {
 }
 
 impl Said {
-    /// What there is to filter.
+    /// Returns the number of bytes to filter.
     pub fn bytes(&self) -> usize {
         self.text.as_str().len() + self.payload.as_ref().map_or(0, |payload| payload.as_str().len())
     }
 }
 
-/// What others will see of it.
+/// A send as others will see it.
 #[derive(Debug)]
 pub struct Shown {
     /// The sender's name.

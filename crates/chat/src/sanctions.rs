@@ -7,7 +7,7 @@ use crate::states::UnknownWord;
 use crate::values::{Kind, Place};
 use guildhall_base::clock::Millis;
 
-/// What is done to a player.
+/// Kind of a sanction against a player.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SanctionKind {
@@ -57,13 +57,13 @@ impl TryFrom<String> for SanctionKind {
 /// A sanction that was not lifted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sanction {
-    /// What it is.
+    /// Kind of the sanction.
     pub kind: SanctionKind,
-    /// Where it holds.
+    /// Place where it holds.
     pub place: String,
     /// Until when; none is for good.
     pub until: Option<Millis>,
-    /// Why, as the player was told.
+    /// Reason that the player was told.
     pub reason: String,
 }
 
@@ -90,10 +90,10 @@ pub fn in_force<'a>(
     sanctions.into_iter().filter(holds).max_by_key(|sanction| sanction.until.unwrap_or(Millis::MAX))
 }
 
-/// What somebody gets who has so much on their record already.
+/// Step of the ladder: the sanction for a player with so many sanctions on their record already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// What.
+    /// Kind of the sanction.
     pub kind: SanctionKind,
     /// For how long; none is for good.
     pub for_ms: Option<Millis>,
@@ -104,7 +104,7 @@ pub struct Step {
 pub struct Ladder(Vec<Step>);
 
 impl Ladder {
-    /// How far back a record counts.
+    /// Milliseconds for which a sanction counts on a record: 90 days.
     pub const RECORD_MS: Millis = 90 * 86_400_000;
 
     /// Steps in their order; none where there are none.

@@ -13,7 +13,8 @@ use guildhall_filter::{Action, Budget, Filter, Finds, Verdict, display};
 /// A send counts for so many of the list's entries at most: whoever sends the whole list tells nothing about it.
 const HITS: usize = 200;
 
-/// What refuses a payload's key that can't be shown as it is: changed, it may be another of the same object.
+/// Category that refuses a payload's key which can't be shown as it is: changed, it may be another key of the same
+/// object.
 const UNSAFE: &str = "display";
 
 /// A send that the filter refused.
@@ -31,7 +32,7 @@ impl From<Refused> for Error {
     }
 }
 
-/// What the filter found in a send; what is done about it depends on the place.
+/// Findings of the filter in a send; what is done about them depends on the place.
 #[derive(Debug, Default)]
 pub struct Judged {
     text: Finds,
@@ -72,7 +73,7 @@ fn unread(class: &'static str, is_unread: bool) {
     }
 }
 
-/// What a send is screened by.
+/// Filter and settings that screen a send.
 #[derive(Clone, Copy)]
 pub struct Screen<'a> {
     /// Judges.
@@ -86,9 +87,8 @@ pub struct Screen<'a> {
 }
 
 impl Screen<'_> {
-    /// What others will see of a send that was judged: blocked words masked, and all made safe to show. What the game's own
-    /// server says is shown as it is. `strictness` is what its place wants, where that is something else than what the
-    /// list says.
+    /// Returns a judged send as others will see it: blocked words masked, and all made safe to show. A send of the
+    /// game's own server is shown as it is. `strictness` is what the send's place wants, if that differs from the list.
     ///
     /// # Errors
     /// An entry asks for refusal, or a payload's key holds a blocked word or what is not safe to show: another key would change
@@ -170,7 +170,7 @@ impl<'a> Screen<'a> {
     }
 }
 
-/// What was found in one send so far.
+/// Findings in one send so far.
 struct Filtering<'s> {
     masked: bool,
     review: bool,

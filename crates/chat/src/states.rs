@@ -40,7 +40,7 @@ macro_rules! words {
 }
 
 words! {
-    /// How far a case is.
+    /// State of a case.
     #[derive(Default)]
     CaseState {
         /// Nobody has it.
@@ -48,13 +48,13 @@ words! {
         Open = "open",
         /// Somebody has it, for half an hour at most.
         Claimed = "claimed",
-        /// It is over.
+        /// The case is decided.
         Decided = "decided",
     }
 }
 
 words! {
-    /// How far an appeal is.
+    /// State of an appeal.
     #[derive(Default)]
     AppealState {
         /// To be decided.
@@ -68,7 +68,7 @@ words! {
 }
 
 words! {
-    /// Whose turn it is in a ticket.
+    /// State of a ticket: the side whose turn it is.
     #[derive(Default)]
     TicketState {
         /// The support's.
@@ -82,11 +82,11 @@ words! {
 }
 
 words! {
-    /// How far a schedule is.
+    /// State of a schedule.
     ScheduleState {
-        /// It will be due, or comes again.
+        /// The schedule will be due, once or again.
         Planned = "planned",
-        /// It is over.
+        /// The schedule is over.
         Done = "done",
         /// Somebody ended it.
         Cancelled = "cancelled",
@@ -94,13 +94,13 @@ words! {
 }
 
 words! {
-    /// How far an announcement is.
+    /// State of an announcement.
     AnnouncementState {
-        /// It will be said, or comes again.
+        /// The announcement will be sent, once or again.
         Planned = "planned",
-        /// It is being said.
+        /// The announcement is being sent.
         Running = "running",
-        /// It is over.
+        /// The announcement is over.
         Done = "done",
         /// Somebody ended it.
         Cancelled = "cancelled",
@@ -108,16 +108,16 @@ words! {
 }
 
 words! {
-    /// What became of a task.
+    /// State of a task.
     #[derive(Default)]
     TaskState {
         /// Waits for its turn.
         Ready = "ready",
         /// The broker has it.
         Sent = "sent",
-        /// It did what it should.
+        /// The task is done.
         Done = "done",
-        /// It was given up.
+        /// The task was given up.
         #[default]
         Dead = "dead",
     }

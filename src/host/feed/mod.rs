@@ -45,7 +45,7 @@ pub(super) struct Following {
     player: String,
 }
 
-/// What lies behind a cursor.
+/// State behind a cursor.
 pub(super) enum Behind {
     /// Nothing.
     Nothing,
@@ -86,10 +86,10 @@ impl Feed {
         }
     }
 
-    /// What stands before a channel's id in the name under which its followers are rung for.
+    /// Prefix of a channel's id in the name under which its followers are notified.
     pub(super) const PREFIX: &str = "feed/";
 
-    /// That name.
+    /// Returns that name.
     pub(super) fn name(channel: &str) -> String {
         format!("{}{channel}", Self::PREFIX)
     }
@@ -223,13 +223,13 @@ fn ring(hub: &Arc<Hub>, room: &Arc<Room>) {
 }
 
 impl Following {
-    /// How much passed in the channel until now.
+    /// Returns the number of transient frames in the channel until now.
     pub(super) fn passed(&self) -> u64 {
         lock(&self.room.state).passed()
     }
 
-    /// What passed since so much had, where the follower may read the channel; and how much has by now. While rights are to
-    /// be read again, nothing: the bell rings once they are.
+    /// Returns the transient frames after the first `count`, if the follower may read the channel, and the number of
+    /// all until now. Returns none while rights are to be read again: followers are notified once they are.
     pub(super) fn passed_since(&self, count: u64, viewer: &Viewer) -> (Vec<Utf8Bytes>, u64) {
         let hub = self.feed.app.db.hub();
         let changes = hub.member_changes(&self.room.name);
@@ -248,7 +248,7 @@ impl Following {
         }
     }
 
-    /// What lies behind a cursor.
+    /// Returns the state behind a cursor.
     pub(super) fn behind(&self, after: i64, epoch: Option<&str>, viewer: &Viewer) -> Behind {
         let mut state = lock(&self.room.state);
         let may_read = state.followers.get(&self.player).is_some_and(|follower| follower.may_read);

@@ -22,9 +22,9 @@ const TAIL: usize = 64;
 const TAIL_BYTES: usize = 32 * 1024;
 /// Rights that another process may have changed are asked for again after this time.
 const RIGHTS: Duration = Duration::from_millis(500);
-/// Frames that only pass, and are kept for those who have not taken them.
+/// Transient frames that are kept for those who have not taken them.
 const PASSING: usize = 16;
-/// How often it is told that a player types.
+/// Time between two notices that the same player types.
 const TYPES: Duration = Duration::from_secs(3);
 /// A room with more followers gathers what is said for so long, and hears of nobody who types.
 const BIG: usize = 500;
@@ -37,27 +37,27 @@ pub(super) struct Room {
 }
 
 pub(super) struct State {
-    /// What is known of the channel.
+    /// The channel, as far as it is known.
     pub(super) channel: Channel,
     tail: VecDeque<(i64, Kept)>,
     bytes: usize,
     /// The number up to which entries were read.
     pub(super) reached: i64,
     pub(super) followers: HashMap<String, Follower>,
-    /// How many have come to follow.
+    /// Number of players who have begun to follow.
     pub(super) joined: u64,
-    /// Which change of members this process had made when rights were read last, and when that was.
+    /// Number of member changes in this process when rights were read last, and the time of that.
     pub(super) rights: Option<(u64, Instant)>,
-    /// When it was heard last that there is something new.
+    /// Time of the last notification that there is something new.
     pub(super) heard: Instant,
     /// Until when a big room gathers what is said.
     gathers_until: Option<Instant>,
-    /// Its followers are rung for then.
+    /// The followers are to be notified then.
     will_ring: bool,
     passing: Passing,
     /// The members who are online, once that is known.
     online: Option<BTreeSet<String>>,
-    /// When it was told last that somebody types.
+    /// Time of the last notice that each player types.
     types: HashMap<String, Instant>,
     /// The frame that was written last: most followers want the same one.
     frame: Option<(i64, i64, Utf8Bytes)>,
@@ -70,8 +70,8 @@ pub(super) struct Follower {
     pub(super) may_read: bool,
 }
 
-/// The newest of the frames that are told once, to whoever follows now, and stored nowhere; and how many there were. One
-/// about somebody who types is not for them.
+/// The newest transient frames, which are sent once to those who follow now and stored nowhere (typing, presence), and
+/// the number of all. A frame about somebody who types is not sent to them.
 #[derive(Default)]
 struct Passing {
     frames: VecDeque<(Utf8Bytes, Option<String>)>,
@@ -89,7 +89,7 @@ impl Passing {
     }
 }
 
-/// Where an entry stands, and what it is about.
+/// Position of an entry, and its subject.
 pub(super) struct Place {
     pub(super) seq: i64,
     reference: Option<i64>,
@@ -230,7 +230,7 @@ impl State {
         .into()
     }
 
-    /// How long to wait before the followers are rung for; none where somebody waits to do so already.
+    /// Returns the time to wait before the followers are notified; none if that is waited for already.
     pub(super) fn ring_in(&mut self) -> Option<Duration> {
         if self.will_ring {
             return None;
@@ -285,12 +285,13 @@ impl State {
         true
     }
 
-    /// How much has passed.
+    /// Returns the number of transient frames until now.
     pub(super) fn passed(&self) -> u64 {
         self.passing.count
     }
 
-    /// What passed since so much had, for one player. Whoever missed some gets the whole of who is online.
+    /// Returns the transient frames after the first `count`, for one player. A player who missed some gets all who are
+    /// online.
     pub(super) fn passed_since(&self, count: u64, player: &str, viewer: &Viewer) -> Vec<Utf8Bytes> {
         let new = (self.passing.count - count) as usize;
         let frames = self.passing.frames.iter().rev().take(new).rev();

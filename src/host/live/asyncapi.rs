@@ -79,7 +79,7 @@ pub fn document() -> Value {
     })
 }
 
-/// What comes unasked: a message for each kind of push, by its own name.
+/// Returns a message for each kind of push, by its own name.
 fn pushes(schemas: &mut serde_json::Map<String, Value>) -> Vec<(String, Value)> {
     let kinds = schemas.remove("Push").unwrap_or_default();
     let kind = |kind: &Value| {
@@ -89,7 +89,7 @@ fn pushes(schemas: &mut serde_json::Map<String, Value>) -> Vec<(String, Value)> 
     kinds["oneOf"].as_array().into_iter().flatten().map(kind).collect()
 }
 
-/// What comes back.
+/// Returns the messages that answer frames.
 fn answers(replies: &mut SchemaGenerator) -> Vec<(String, Value)> {
     let followed = replies.subschema_for::<Followed>().to_value();
     vec![

@@ -45,18 +45,18 @@ pub(super) struct Following {
     all: bool,
     /// The name under which the caller's own matters are told, once something is followed.
     own: Option<Arc<str>>,
-    /// Who reads, with those whom they block.
+    /// The reader, with the players whom they block.
     viewer: Viewer,
-    /// What the caller may not do, as far as it is known.
+    /// The caller's rights, as far as they are known.
     rights: Rights,
-    /// When a sanction of the caller's ends next: then they are in its channels again.
+    /// Time when a sanction of the caller's ends next: then they are in its channels again.
     ban_ends: Option<tokio::time::Instant>,
 }
 
-/// Where the client stands.
+/// The client's position in a channel.
 struct Place {
     share: feed::Following,
-    /// How much that only passes was taken.
+    /// Number of transient frames that were taken.
     passed: u64,
     after: i64,
     epoch: Option<String>,
@@ -106,7 +106,7 @@ impl Following {
         }
     }
 
-    /// What the caller may not do. When some of that ends, it is looked at again.
+    /// Reads the caller's sanctions, and the time when one ends next: then they are read again.
     async fn look_at_rights(&mut self, who: &Identity) -> Result<()> {
         let rights = Rights::of(&self.app.db, who).await?;
         self.ban_ends = rights.next_end().map(|left| tokio::time::Instant::now() + left);
@@ -114,7 +114,7 @@ impl Following {
         Ok(())
     }
 
-    /// Whom the caller blocks. Says whether those are others than before.
+    /// Reads whom the caller blocks. Returns true if those are others than before.
     async fn look_at_blocks(&mut self, who: &Identity) -> Result<bool> {
         Ok(self.viewer.block(block::of(&self.app.db, who).await?))
     }
@@ -254,7 +254,7 @@ impl Following {
         Ok((frames, held))
     }
 
-    /// What the feed does not have.
+    /// Reads what the feed does not have from the store.
     async fn look_further(
         &self,
         who: &Identity,

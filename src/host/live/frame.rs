@@ -29,17 +29,17 @@ pub(super) struct Frame {
     /// The action's path.
     #[serde(rename = "do")]
     pub(super) path: String,
-    /// Its input.
+    /// The action's input.
     #[serde(default)]
     pub(super) input: Option<Box<RawValue>>,
 }
 
-/// Why a frame can't be answered, or with which error it is.
+/// Reason why a frame can't be answered, or the error that answers it.
 #[derive(Debug)]
 pub(super) enum Unread {
     /// Not even a number is in it.
     Nonsense,
-    /// It has a number, and something else is wrong.
+    /// The frame has a number, and something else is wrong.
     Wrong(u64, Error),
 }
 
@@ -74,7 +74,7 @@ pub(super) struct Hello {
     pub(super) token: String,
 }
 
-/// What to follow.
+/// Channels to follow.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Follow {
@@ -85,26 +85,26 @@ pub(super) struct Follow {
     pub(super) channels: Few<Standing, MAX_SYNC_CHANNELS>,
 }
 
-/// Where the client stands in a channel.
+/// The client's position in a channel.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Standing {
     pub(super) channel: ChannelId,
-    /// The last number it has; none begins behind what is there by now.
+    /// Number of the last message that the client has; if absent, only messages after the present ones are pushed.
     #[serde(default)]
     pub(super) after: Option<Cursor>,
     #[serde(default)]
     pub(super) epoch: Option<String>,
 }
 
-/// Where the caller types.
+/// Channel in which the caller types.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Typing {
     pub(super) channel: ChannelId,
 }
 
-/// What to follow no more.
+/// Channels to follow no more.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Unfollow {
@@ -121,11 +121,11 @@ pub(super) struct Followed {
     pub(super) error: Option<&'static str>,
 }
 
-/// What comes unasked.
+/// A frame that the server sends unasked.
 #[derive(Serialize, JsonSchema)]
 #[serde(tag = "push", rename_all = "lowercase")]
 pub(in crate::host) enum Push<'a> {
-    /// What was said, in the shape of sync.
+    /// New messages, in the shape of `/message/sync`.
     Messages {
         channel: &'a str,
         epoch: Option<&'a str>,
@@ -140,7 +140,7 @@ pub(in crate::host) enum Push<'a> {
     Typing { channel: &'a str, player: &'a str },
     /// Members who came and went. With `reset`, `online` is all who are there.
     Presence { channel: &'a str, reset: bool, online: Vec<&'a str>, offline: Vec<&'a str> },
-    /// Whom the caller blocks has changed: what is shown of them changes too, so read it again.
+    /// The set of players whom the caller blocks has changed: what is shown of them changes too, so read it again.
     Blocks,
     /// The game says something to many, the caller among them.
     Announcement {
@@ -151,22 +151,22 @@ pub(in crate::host) enum Push<'a> {
     Bye { code: u16, retry_after_s: Option<u64> },
 }
 
-/// What became of a membership.
+/// Change of a membership.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::host) enum Change {
-    /// It is followed from now on.
+    /// The channel is followed from now on.
     Joined,
-    /// It is followed no more.
+    /// The channel is followed no more.
     Left,
 }
 
-/// Why a socket ends.
+/// Reason why a socket ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     /// The client is gone, or said that it goes.
     Gone,
-    /// What came is no frame of ours.
+    /// The client sent something that is no frame of ours.
     Protocol,
     /// No token in time, or it is over.
     Token,
@@ -178,11 +178,11 @@ pub(super) enum End {
     Restarting,
     /// Nothing is wrong with who it is, but it can't come in for so many seconds at least.
     Later(u64),
-    /// What came is too large.
+    /// The client sent something too large.
     TooLarge,
-    /// What came is no UTF-8.
+    /// The client sent something that is not UTF-8.
     NotText,
-    /// What came is against RFC 6455.
+    /// The client sent something against RFC 6455.
     Broken,
 }
 
@@ -224,7 +224,7 @@ impl End {
         CloseFrame { code: CloseCode::from(code), reason: reason.into() }
     }
 
-    /// What a fault of the connection means.
+    /// Returns the reason that a fault of the connection means.
     pub(super) fn of(fault: &Fault) -> Self {
         match fault {
             Fault::Capacity(CapacityError::MessageTooLong { .. }) => Self::TooLarge,

@@ -42,7 +42,7 @@ use frame::{End, Follow, Frame, Hello, Push, Typing, Unfollow};
 pub(super) use upgrade::Upgrade;
 use wire::Wire;
 
-/// Where sockets are opened.
+/// Path at which sockets are opened.
 pub(super) const PATH: &str = "/live/socket";
 /// The first frame must come in this time.
 const HELLO: Duration = Duration::from_secs(5);
@@ -50,11 +50,11 @@ const HELLO: Duration = Duration::from_secs(5);
 const PING: Duration = Duration::from_secs(25);
 /// A client from which nothing came for so long is gone.
 const SILENT: Duration = Duration::from_secs(60);
-/// When the server stops, what is being answered or written has so long.
+/// Time for what is being answered or written, when the server stops.
 const LATE: Duration = Duration::from_secs(3);
 /// Clients that are asked to come back are so within this time, each at another moment.
 const MOVE_MS: u64 = 20_000;
-/// How long a farewell may take.
+/// Longest time that closing a socket may take.
 const CLOSING: Duration = Duration::from_secs(2);
 /// A client may take nothing for so long while there is something for it.
 const STALLED: Duration = Duration::from_secs(30);
@@ -64,7 +64,7 @@ const FRAME: usize = 20 * 1024;
 const BUFFER: usize = 1024;
 /// So many frames one after the other that are refused as no requests, or as too many: whoever sends them does not listen.
 const NONSENSE: u32 = 100;
-/// What is asked of `/health` is counted nowhere, once in this time; a socket needs it for nothing.
+/// Time in which one request for `/health` is not counted; a socket does not need them.
 const HEALTH: Duration = Duration::from_secs(1);
 
 /// Talks with a client until either side ends it. `read` came behind the request already.
@@ -90,7 +90,7 @@ pub(super) async fn serve(mut stream: Stream, read: Bytes, upgrade: Upgrade, sha
     let _ = timeout(CLOSING, wire.close(end)).await;
 }
 
-/// What a frame needs is made when one comes: see `connection::busy_apart`.
+/// Boxes the work on a frame, so that its memory is taken when a frame comes: see `connection::busy_apart`.
 fn greet_apart<'a>(
     wire: &'a mut Wire,
     peer: Peer,
@@ -109,11 +109,11 @@ struct Session {
     place: Place,
     /// Clients are asked to come back.
     moves: watch::Receiver<u64>,
-    /// What the game says to many.
+    /// Receiver of what the game announces to many.
     announced: broadcast::Receiver<Arc<Shown>>,
     /// Frames refused as nonsense, one after the other.
     nonsense: u32,
-    /// When something of `/health` was asked last without being counted.
+    /// Time of the last request for `/health` that was not counted.
     health: Option<Instant>,
 }
 

@@ -42,7 +42,7 @@ impl Upgrade {
         Ok(Self { accept, peer })
     }
 
-    /// Who asks.
+    /// Returns the address of the client that asks.
     pub(in crate::host) fn address(&self) -> IpAddr {
         self.peer.0
     }

@@ -12,10 +12,10 @@ use crate::base::random;
 use crate::host::shared::Shared;
 use crate::host::stream::Stream;
 
-/// What of a frame that is too large is read and thrown away, so that the client gets to read why it is refused.
+/// Bytes of a frame that is too large which are read and thrown away, so that the client gets to read the reason.
 const DISCARDED_BYTES: usize = 1024 * 1024;
 const UNREAD: usize = 4096;
-/// What may come before a frame that asks is there whole: several of the largest.
+/// Bytes that may come before a whole frame that asks is there: several of the largest.
 const BETWEEN: usize = 64 * 1024;
 /// Pings and pongs: one in this time, and so many at once.
 const CONTROL: Duration = Duration::from_secs(1);
@@ -26,7 +26,7 @@ const SPREAD_S: u64 = 10;
 /// The socket and what is said on it.
 pub(super) struct Wire {
     socket: WebSocketStream<Stream>,
-    /// When something came last.
+    /// Time when something came last.
     pub(super) heard: Instant,
     /// Until when pings and pongs are paid off, at one a second.
     paid_off: Instant,

@@ -10,5 +10,5 @@ pub use news::{Answer, ChannelNews, Position, Unseen, news, wait_for_news};
 pub use recall::recall;
 pub use send::send;
 
-/// What the ids of tickets' channels begin with.
+/// Prefix of the ids of tickets' channels.
 pub const SUPPORT: &str = "support:";

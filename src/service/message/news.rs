@@ -21,7 +21,7 @@ const MESSAGES: i64 = 500;
 /// Bytes of messages in one answer: with what stands around them a reply has at most 1 MiB.
 const BYTES: usize = 1_000_000;
 
-/// Where a client stands in a channel.
+/// A client's position in a channel.
 #[derive(Clone, Debug)]
 pub struct Position {
     /// The channel.
@@ -32,7 +32,7 @@ pub struct Position {
     pub epoch: Option<String>,
 }
 
-/// Why somebody sees nothing of a channel.
+/// Reason why somebody sees nothing of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unseen {
     /// There is none that they see.
@@ -41,21 +41,21 @@ pub enum Unseen {
     Forbidden,
 }
 
-/// What is new in one channel.
+/// New messages in one channel.
 pub struct ChannelNews {
-    /// Its id.
+    /// The channel's id.
     pub channel: String,
     /// None where the caller sees no such channel.
     pub epoch: Option<String>,
     /// Numbering started over: what the client has is to be forgotten.
     pub reset: bool,
-    /// Where history begins; none where the caller sees no such channel.
+    /// Number at which history begins; none if the caller sees no such channel.
     pub first_seq: Option<i64>,
     /// In ascending order of their numbers.
     pub messages: Stored,
     /// There is more.
     pub more: bool,
-    /// Why there is nothing.
+    /// Reason why there is nothing.
     pub error: Option<Unseen>,
     /// The last number that a client knows with this.
     pub reached: i64,
@@ -63,11 +63,11 @@ pub struct ChannelNews {
     last_seq: i64,
 }
 
-/// What is new, in the order of the question.
+/// New messages, in the order of the question.
 pub struct Answer {
     /// By channel.
     pub channels: Vec<ChannelNews>,
-    /// It was waited for.
+    /// True if the call waited for news, or would have waited had there been none.
     pub waited: bool,
 }
 
@@ -78,7 +78,7 @@ impl Answer {
     }
 }
 
-/// What is new behind some positions: at most `limit` entries for each.
+/// Returns the new messages behind some positions: at most `limit` entries for each.
 ///
 /// # Errors
 /// The database's.
@@ -140,7 +140,7 @@ impl Question<'_> {
         Ok(answer)
     }
 
-    /// What is new by now.
+    /// Reads what is new by now.
     async fn ask(&self) -> Result<Vec<ChannelNews>> {
         let Self { app, caller, positions, limit } = *self;
         let ids: Vec<&ChannelId> = positions.iter().map(|position| &position.channel).collect();
@@ -197,7 +197,7 @@ impl Question<'_> {
 }
 
 impl Position {
-    /// Where somebody stands.
+    /// Makes a position in a channel.
     ///
     /// # Errors
     /// This is no channel's id, or no number of an entry.

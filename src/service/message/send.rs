@@ -55,7 +55,7 @@ pub async fn send(app: &App, said: Said, caller: &Identity) -> Result<Sent> {
     }
 }
 
-/// What becomes of a send: where the filter found something, as its place wants it.
+/// Screens a send: if the filter found something, the strictness of the send's place applies.
 async fn screened(app: &App, said: &Said, caller: &Identity) -> Result<Result<Shown, Refused>> {
     let list = app.blocklist.current();
     let judged = app.judged(&list, said, caller).await?;
@@ -67,7 +67,7 @@ async fn screened(app: &App, said: &Said, caller: &Identity) -> Result<Result<Sh
     Ok(app.screen(&list).see(said, &judged, caller, Some(&strictness).filter(|wants| !wants.is_empty())))
 }
 
-/// What the same nonce stored before, where this is said too often; none where it may be said.
+/// Returns the message that the same nonce stored before, if this text is sent too often; none if it may be sent.
 async fn repeated(app: &App, said: &Said, caller: &Identity) -> Result<Option<Sent>> {
     if caller.is_staff() {
         return Ok(None);

@@ -13,13 +13,13 @@ use crate::work::task::{Failure, Task};
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Webhook {
-    /// Where.
+    /// The message's channel.
     pub channel: String,
-    /// Its number; the store fills it in.
+    /// The message's number; the store fills it in.
     pub seq: i64,
 }
 
-/// What is told of it.
+/// Data of the event.
 #[derive(Serialize)]
 struct Data {
     message: Stored,

@@ -19,18 +19,18 @@ use crate::store::moderation::sanction::Given;
 use crate::store::outbox;
 use crate::work::task::{self, Failure, Task};
 
-/// How a case is to end.
+/// Decision on a case, with its details.
 #[derive(Debug)]
 pub struct Verdict {
-    /// How.
+    /// The decision.
     pub decision: Decision,
-    /// Where a sanction holds; everywhere where absent.
+    /// Place where a sanction holds; everywhere if absent.
     pub place: Option<Place>,
     /// For how long; for good where absent.
     pub seconds: Option<SanctionSeconds>,
-    /// Why.
+    /// Reason for the decision.
     pub reason: Text,
-    /// What other moderators may know.
+    /// Note for other moderators.
     pub note: Option<Text>,
 }
 
@@ -86,7 +86,7 @@ const REPORTERS: i64 = 100;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reporters {
-    /// Which.
+    /// The case's id.
     pub case: RecordId,
     /// Those behind this report.
     pub after: String,

@@ -45,7 +45,7 @@ pub async fn may(
     Ok(rights.may(right, &channel.place(), role))
 }
 
-/// The refusal of whoever keeps no order there.
+/// Returns the error for callers who are neither moderators nor officers there.
 pub fn refused() -> Error {
     Refusal::NotOfficer.into()
 }

@@ -20,7 +20,7 @@ use crate::work::task::{self, Failure, Task};
 /// So many times as long as a step takes, it rests.
 const PAUSE: u32 = 3;
 
-/// How far a purge is.
+/// Progress of a purge.
 #[derive(Default, Serialize, Deserialize)]
 struct Progress {
     done: bool,
@@ -28,7 +28,7 @@ struct Progress {
     messages: usize,
     /// The channel that it is in, or at which it looks for the next.
     key: i64,
-    /// What it has looked at there: nonces up to this one.
+    /// Nonce up to which it has looked there.
     after: String,
     /// Was there anything?
     found: bool,
@@ -45,23 +45,23 @@ impl Progress {
     }
 }
 
-/// Where an earlier try ended.
+/// Returns the progress of an earlier try.
 async fn earlier(app: &App, id: &str) -> Result<Progress, Failure> {
     let said = task_progress::of(&app.db, id).await?;
     Ok(said.and_then(|said| serde_json::from_str(said.get()).ok()).unwrap_or_default())
 }
 
-/// What a player said since a time.
+/// Task that empties what a player said since a time.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Purge {
-    /// Whose words.
+    /// Player whose messages are emptied.
     pub player: PlayerId,
     /// Those since this time.
     pub since: Millis,
-    /// Who has decided it, as the entries tell.
+    /// Id of the caller who has decided it, as the entries tell.
     pub by: PlayerId,
-    /// What they are.
+    /// Scope of that caller.
     pub scope: Scope,
     /// Their name.
     pub name: String,

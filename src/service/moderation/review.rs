@@ -14,9 +14,9 @@ use crate::work::task::{Failure, Task};
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Review {
-    /// Where.
+    /// The message's channel.
     pub channel: String,
-    /// Its number.
+    /// The message's number.
     pub seq: i64,
 }
 

@@ -19,17 +19,17 @@ const OFFICERS_S: i64 = 7 * 86_400;
 /// A sanction to be given.
 #[derive(Debug)]
 pub struct SanctionRequest {
-    /// To whom.
+    /// Player who gets the sanction.
     pub player: PlayerId,
-    /// What.
+    /// Kind of the sanction.
     pub kind: SanctionKind,
-    /// Where.
+    /// Place where it holds.
     pub place: Place,
     /// For how long; for good where absent.
     pub seconds: Option<SanctionSeconds>,
-    /// What the player is told.
+    /// Reason that the player is told.
     pub reason: Text,
-    /// What other moderators may know.
+    /// Note for other moderators.
     pub note: Option<Text>,
 }
 

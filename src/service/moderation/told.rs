@@ -23,13 +23,13 @@ use crate::work::task::{Failure, Task};
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Told {
-    /// Whom.
+    /// Player to tell.
     pub player: PlayerId,
-    /// What.
+    /// News to tell.
     pub news: News,
 }
 
-/// What happened, by its id.
+/// News about a player, with the id of the sanction, report or appeal.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum News {
@@ -60,7 +60,7 @@ impl Task for Told {
     const ATTEMPTS: i64 = 10;
     const IN_ORDER: bool = true;
 
-    /// What is decided about one player is told in its order.
+    /// Returns the player's key, so that what is decided about one player is told in its order.
     fn key(&self) -> String {
         format!("told:{}", self.player)
     }

@@ -20,9 +20,9 @@ use crate::work::task::{self, Failure, Task};
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Erase {
-    /// Who is forgotten.
+    /// Player to forget.
     pub player: PlayerId,
-    /// What stands in their place.
+    /// Pseudonym that stands in their place.
     pub pseudonym: String,
 }
 
@@ -102,7 +102,7 @@ async fn erase_said(app: &App, channel_key: i64, erasure: Erasure<'_>) -> Result
 pub struct Erased {
     /// The task that wrote them.
     pub task: String,
-    /// What stands in the player's place.
+    /// Pseudonym that stands in the player's place.
     pub pseudonym: String,
 }
 

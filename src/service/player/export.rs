@@ -19,14 +19,14 @@ use crate::work::task::{self, Failure, Task};
 
 /// A part is written once it has so many bytes.
 const PART: usize = 4 << 20;
-/// How long links hold.
+/// Milliseconds for which links hold: one day.
 const LINK_MS: Millis = 86_400_000;
 
 /// A player.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Export {
-    /// Whose data.
+    /// Player whose data is exported.
     pub player: PlayerId,
 }
 
@@ -86,7 +86,8 @@ impl Task for Export {
     }
 }
 
-/// Where the archive is: that of an earlier try, so that its parts are written over. Nobody who knows a task's id can guess it.
+/// Returns the archive's folder: that of an earlier try, so that its parts are written over. Nobody who knows a task's
+/// id can guess it.
 async fn folder(app: &App, id: &str) -> Result<String, Failure> {
     let said = task_progress::of(&app.db, id).await?;
     let said = said.and_then(|said| serde_json::from_str::<Value>(said.get()).ok());

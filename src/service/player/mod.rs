@@ -15,7 +15,7 @@ pub mod export;
 
 /// Work to be begun.
 pub(super) struct Work<'a> {
-    /// What the audit calls it: `player.erase`, …
+    /// Name of the action in the audit log: `player.erase`, …
     pub(super) action: &'static str,
     /// On whom.
     pub(super) player: &'a PlayerId,
@@ -23,7 +23,7 @@ pub(super) struct Work<'a> {
     pub(super) nonce: Option<&'a Nonce>,
     /// More of it, for the audit.
     pub(super) detail: Value,
-    /// Why.
+    /// Reason for the work.
     pub(super) reason: Option<&'a str>,
 }
 

@@ -15,15 +15,15 @@ use crate::work::task::{Failure, Task};
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TicketSaid {
-    /// Where.
+    /// The ticket's channel.
     pub channel: ChannelId,
-    /// Its number; the store fills it in.
+    /// The message's number; the store fills it in.
     pub seq: i64,
     /// By the support, rather than by the player.
     pub by_support: bool,
 }
 
-/// What happened to a ticket.
+/// Event of a ticket.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum What {
@@ -31,7 +31,7 @@ pub enum What {
     Opened,
     /// Somebody of the support took it.
     Claimed,
-    /// It is over.
+    /// The ticket was closed.
     Closed,
 }
 
@@ -39,9 +39,9 @@ pub enum What {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TicketTold {
-    /// Which.
+    /// The ticket's id.
     pub ticket: RecordId,
-    /// What.
+    /// The event.
     pub what: What,
 }
 

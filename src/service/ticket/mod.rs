@@ -20,11 +20,11 @@ pub mod wechat;
 /// A question.
 #[derive(Debug)]
 pub struct Question {
-    /// What it is about.
+    /// Topic of the question.
     pub topic: Name,
-    /// What is asked.
+    /// Text of the question.
     pub text: Text,
-    /// What the client says of itself.
+    /// Information from the client about itself.
     pub context: Option<Payload>,
 }
 

@@ -49,7 +49,7 @@ pub async fn take(app: &App, pushed: Pushed) -> Result<()> {
     store(app, new).await
 }
 
-/// What the customer says; for a picture and the like, what it is.
+/// Returns the customer's text in parts; for a picture and the like, its kind.
 fn texts(pushed: &Pushed) -> Result<Vec<Text>> {
     let mut rest = pushed.text.as_deref().unwrap_or_default();
     let mut texts = Vec::new();
@@ -69,7 +69,7 @@ fn texts(pushed: &Pushed) -> Result<Vec<Text>> {
     Ok(texts)
 }
 
-/// Where the picture is, and the like; nothing where that is too much.
+/// Returns the fields of a picture and the like; none if that is too much.
 fn payload(kind: &str, rest: &BTreeMap<String, String>) -> Option<Payload> {
     let payload = json!({ "type": "wechat", "kind": kind, "fields": rest });
     serde_json::from_str(&payload.to_string()).ok()

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Level, Seconds};
 use guildhall_filter::policy::Strictness;
 
-/// What a channel is for. Decides how long its messages are kept.
+/// Purpose of a channel. Decides how long its messages are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -57,13 +57,13 @@ impl Kind {
     }
 }
 
-/// What a member of a channel is.
+/// Role of a channel's member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// One like all others.
+    /// An ordinary member.
     Member,
-    /// One who keeps order in this channel: takes messages back, and mutes.
+    /// A member who keeps order in this channel: takes messages back, and mutes.
     Officer,
 }
 
@@ -74,7 +74,7 @@ impl Role {
     }
 }
 
-/// How a channel behaves.
+/// Settings of a channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
@@ -86,7 +86,8 @@ pub struct Settings {
     pub slow_mode_s: Seconds,
     /// Only moderators and the game's server speak.
     pub read_only: bool,
-    /// How strict the word filter is here; what it does not name is as the wordlist's policy has it for the kind.
+    /// Strictness of the word filter here; for what it does not name, the wordlist's policy for the channel's kind
+    /// applies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filter: Option<Strictness>,
 }

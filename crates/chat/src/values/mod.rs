@@ -72,7 +72,8 @@ macro_rules! checked_string {
     };
 }
 
-/// What an id may hold: letters, digits and `. _ : @ -`, so that it needs no escaping in a URL or a log.
+/// Returns true for letters, digits and `. _ : @ -`, which an id may hold, so that it needs no escaping in a URL or a
+/// log.
 fn is_id(value: &str) -> bool {
     !value.is_empty() && value.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:@-".contains(&b))
 }
@@ -105,7 +106,7 @@ checked_string!(
     "a nonce is 1 to 64 bytes of UTF-8 without NUL"
 );
 checked_string!(
-    /// What a player says.
+    /// Text that a player writes.
     Text, max MAX_TEXT_BYTES, pattern PLAIN_PATTERN, |text| is_plain_text(text) && shows_something(text),
     "a text is 1 to 2000 bytes of UTF-8 without NUL, and shows something"
 );
@@ -116,7 +117,7 @@ checked_string!(
     "an id is 1 to 64 letters, digits or . _ : @ -"
 );
 checked_string!(
-    /// Where a sanction holds: everywhere, in all channels of a kind, or in one channel.
+    /// Place where a sanction holds: everywhere, in all channels of a kind, or in one channel.
     Place, max 72, pattern "^(everywhere|kind:(world|guild|party|direct)|channel:[A-Za-z0-9._:@-]{1,64})$", is_place,
     "where is everywhere, kind:world (or guild, party, direct) or channel:ID"
 );
@@ -132,7 +133,7 @@ fn is_place(value: &str) -> bool {
 }
 
 checked_string!(
-    /// Where a page of an inbox ended: a time and a channel, as the page before said it.
+    /// Cursor of an inbox: a time and a channel where a page ended, as that page said.
     InboxCursor, max 90, pattern "^[0-9]{1,15}:[A-Za-z0-9._:@-]+$", is_inbox_cursor,
     "a cursor is what `next` of the page before said"
 );
@@ -260,7 +261,7 @@ checked_number!(
     Time, 0, MAX_EXACT, "a time is a whole number of milliseconds since 1970-01-01 UTC"
 );
 checked_number!(
-    /// How many entries a page holds at most.
+    /// Number of entries that a page holds at most.
     PageSize, 1, 100, "limit is a whole number from 1 to 100"
 );
 checked_number!(
@@ -269,7 +270,7 @@ checked_number!(
     Seconds, 0, 86_400, "seconds are a whole number from 0 to 86400"
 );
 checked_number!(
-    /// How long a sanction holds: ten years at most.
+    /// Seconds for which a sanction holds: ten years at most.
     SanctionSeconds, 1, 315_360_000, "seconds are a whole number from 1 to 315360000"
 );
 checked_number!(
@@ -290,7 +291,7 @@ impl PageSize {
     /// The largest.
     pub const MAX: Self = Self(100);
 
-    /// What to ask for: one more than is shown tells whether there are more.
+    /// Returns the number of rows to ask for: one more than is shown tells whether there are more.
     pub const fn and_one(self) -> i64 {
         self.0 + 1
     }
@@ -313,9 +314,9 @@ impl Default for PageSize {
 /// At most `count` in any `window_ms`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// How many.
+    /// Number allowed in a window.
     pub count: usize,
-    /// In how many milliseconds.
+    /// Length of the window in milliseconds.
     pub window_ms: Millis,
 }
 

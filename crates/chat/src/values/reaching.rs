@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::WholeNumber;
 
 checked_string!(
-    /// What a push service calls a device. Never shown.
+    /// A push service's token for a device. Never shown.
     DeviceToken, max 2_048, pattern "^[!-~]+$", |token| !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic()),
     "a token is 1 to 2048 printable ASCII characters"
 );
@@ -39,7 +39,7 @@ fn is_language(value: &str) -> bool {
 debug_as_str!(Language);
 
 checked_number!(
-    /// How long an announcement is shown: 90 days at most.
+    /// Seconds for which an announcement is shown: 90 days at most.
     ShowSeconds, 1, 7_776_000, "seconds are a whole number from 1 to 7776000"
 );
 
