@@ -30,30 +30,30 @@ pub mod wordlist;
 /// Returns the purpose of a controller, as the API's document says it.
 pub fn about(controller: &str) -> String {
     let text = match controller {
-        "announcement" => "What the game says to many, now, at a time, or again and again.",
-        "appeal" => "Players object to sanctions, and somebody looks at them again.",
-        "audit" => "What was done about players, by whom and why.",
-        "case" => "What moderators look at, and how they decide it.",
-        "channel" => "Where people speak, who is there, and how far they have read.",
-        "device" => "Where players are told of what was said while they were away.",
-        "health" => "Whether the program answers, and can do its work.",
-        "message" => "Say something in a channel, and read what was said.",
-        "meta" => "What this is, for tools.",
-        "payment" => "What payment providers call back with.",
-        "player" => "What is about one player: blocks, sanctions, a record, their data.",
+        "announcement" => "Announcements of the game to many: now, at a time, or again and again.",
+        "appeal" => "Objections of players to sanctions, which somebody looks at again.",
+        "audit" => "Log of all that was done about players: by whom, and why.",
+        "case" => "Reports that belong together, for moderators to decide.",
+        "channel" => "Channels, their members, and read marks.",
+        "device" => "Devices that are notified while their player is away.",
+        "health" => "Health checks.",
+        "message" => "Messages: send, read, wait for news, recall.",
+        "meta" => "This document and the build, for tools.",
+        "payment" => "Callbacks of payment providers.",
+        "player" => "One player: blocks, sanctions, record, export and erasure of their data.",
         "rank" => "Values for boards that others keep.",
-        "report" => "What players say is wrong.",
-        "sanction" => "What is done to players who break the rules, and undone.",
-        "schedule" => "A game's own timers.",
-        "task" => "Slow jobs, and what waits.",
-        "ticket" => "Players' questions to the game's support.",
-        "wordlist" => "Which wordlist is in use, and what it says of a text.",
+        "report" => "Reports of messages and players.",
+        "sanction" => "Sanctions: given, lifted, proposed.",
+        "schedule" => "Schedules: tasks at a time, or again and again.",
+        "task" => "Slow tasks: enqueued, waiting, dead.",
+        "ticket" => "Tickets: questions of players to the game's support.",
+        "wordlist" => "The wordlist in use, and its verdict on a text.",
         _ => "",
     };
     text.to_owned()
 }
 
-/// Every page: what is answered otherwise than in JSON.
+/// Every page: answers that are not JSON.
 pub const PAGES: &[PageEntry] = &[PageEntry::of::<start::Start>()];
 
 /// Every action, by controller.

@@ -24,7 +24,7 @@ pub struct Context<'a> {
     pub limit: Option<Limit>,
 }
 
-/// Who hears somebody who may speak.
+/// The audience of somebody who may speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heard {
     /// Everybody who may read the channel.
