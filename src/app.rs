@@ -27,32 +27,33 @@ use crate::outside::wechat_service::WechatService;
 use crate::store::Db;
 use crate::wordlist::in_use::{Blocklist, Loaded};
 
-/// What is judged where it came: more could take a millisecond, in which others wait.
+/// Most bytes of a send that is judged on the request's own thread: more could take a millisecond, in which others
+/// wait.
 const LONG_BYTES: usize = 512;
 /// Callbacks of one address that are refused, before it is not listened to for a while.
 const REFUSED_CALLBACKS: Option<Limit> = Some(Limit { count: 30, window_ms: 60_000 });
 
 /// The application.
 pub struct App {
-    /// What the environment decided.
+    /// Settings, from the environment.
     pub config: Config,
-    /// What is kept.
+    /// The database.
     pub db: Db,
-    /// Who callers are.
+    /// Verifier of callers' tokens.
     pub tokens: Tokens,
-    /// How often callers may ask.
+    /// Limit on callers' requests.
     pub rates: Rates,
-    /// How often players may join and leave.
+    /// Limit on players' joining and leaving.
     pub joins: Rates,
-    /// How often a callback from one address may be refused.
+    /// Limit on refused callbacks from one address.
     pub callbacks: Rates,
-    /// What may not be said.
+    /// Wordlist in use: words that may not be said.
     pub blocklist: Blocklist,
-    /// What senders said a moment ago.
+    /// Senders' texts of a moment ago.
     pub recent: RecentTexts,
-    /// What players say again and again.
+    /// Texts that players say again and again.
     pub repeats: Repeats,
-    /// What time it is.
+    /// Clock that tells the current time.
     pub clock: Clock,
     /// Is this the only process on the embedded default's folder, as far as was known at its start?
     pub alone: bool,
@@ -155,7 +156,7 @@ impl App {
         }))
     }
 
-    /// What names and sends are screened by now.
+    /// Returns the filter and the settings by which names and sends are screened now.
     pub fn screen<'a>(&self, list: &'a Loaded) -> Screen<'a> {
         let Config { display_safety, filter_names, .. } = self.config;
         Screen { filter: &list.filter, wordlist: &list.version, display_safety, names: filter_names }
@@ -177,7 +178,7 @@ impl App {
         Self::aside(move || Judged::of(&list.filter, &before, &said)).await
     }
 
-    /// What is found in any text.
+    /// Searches any text for the entries of a list.
     ///
     /// # Errors
     /// The filter panicked.

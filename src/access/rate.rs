@@ -27,7 +27,7 @@ enum Who {
 
 /// The counts.
 pub struct Rates {
-    /// What clients are told is limited: for programs, and for people.
+    /// Name of the limit in errors: the reason for programs, and the message for people.
     what: (&'static str, &'static str),
     limit: Option<Limit>,
     /// By whom: when all that was asked for would be paid off at the limit's pace, in microseconds.
@@ -93,8 +93,8 @@ impl Rates {
     }
 }
 
-/// When all would be paid off with one more, or how long that one has to wait, both in microseconds. Each costs a share of
-/// the window; a whole window may be owed at once.
+/// Returns the time at which all requests and one more would be paid off, or the time that this one has to wait, both
+/// in microseconds. Each request costs a share of the window; a whole window may be owed at once.
 fn one_more(limit: Limit, until: i64, now: Millis) -> Result<i64, i64> {
     let (now, window) = (now * 1_000, limit.window_ms * 1_000);
     let cost = (window / limit.count as i64).max(1);
@@ -117,7 +117,7 @@ mod tests {
         "203.0.113.7".parse().unwrap()
     }
 
-    /// How many of so many requests at one moment pass.
+    /// Returns the number of so many requests at one moment that pass.
     fn passing(rates: &Rates, requests: usize, now: Millis) -> usize {
         (0..requests).filter(|_| rates.count_address(address(), now).is_ok()).count()
     }

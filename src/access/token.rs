@@ -27,11 +27,11 @@ const CACHE_MS: Millis = 60_000;
 /// The claims of a token. Claims we don't know are left alone: the game's server may have its own.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Claims {
-    /// Who: the player's id.
+    /// Subject: the player's id.
     pub sub: PlayerId,
-    /// What they may do.
+    /// Scope: the rights of the caller.
     pub scope: Scope,
-    /// When the token ends, in whole seconds since the epoch.
+    /// Expiry, in whole seconds since 1970-01-01 UTC.
     pub exp: u64,
     /// The name that others see; the id where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -39,10 +39,10 @@ pub struct Claims {
     /// The player's level in the game.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<Level>,
-    /// When the token begins to hold, in whole seconds since the epoch.
+    /// Start of validity, in whole seconds since 1970-01-01 UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nbf: Option<u64>,
-    /// Whom the token is meant for: one name or several.
+    /// Audience of the token: one name or several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aud: Option<Audience>,
     /// The player's zone or world.
@@ -59,7 +59,7 @@ fn language<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<
     Ok(said.as_str().and_then(|tag| Language::parse(tag.replace('_', "-")).ok()))
 }
 
-/// Whom a token is meant for.
+/// Audience of a token.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Audience {
@@ -132,7 +132,7 @@ impl Tokens {
         })
     }
 
-    /// Who the request's bearer token names.
+    /// Returns the identity that the request's bearer token names.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] for anything but one token that holds now.

@@ -18,10 +18,10 @@ use crate::app::App;
 use crate::base::error::{Error, Result};
 use crate::chat::identity::{Identity, Scope};
 
-/// What a line of the log holds of an input.
+/// Most bytes of an input in a log line.
 const LOGGED_INPUT_BYTES: usize = 1_024;
 
-/// Where an action is reached.
+/// Method and path of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
     /// GET reads, its input in the query; POST writes, its input in a JSON body.
@@ -83,11 +83,11 @@ impl Route {
 
 /// A request that is an action: what is asked, by whom, and how it is answered.
 pub trait Action: DeserializeOwned + JsonSchema + std::fmt::Debug + Send + 'static {
-    /// Where it is reached.
+    /// Method and path.
     const ROUTE: Route;
-    /// Who may ask.
+    /// Callers that are allowed.
     type Caller: Caller;
-    /// What is answered.
+    /// Reply to the caller.
     type Reply: Serialize + JsonSchema;
     /// May it wait for something to be said? Then that time is not the request's own.
     const WAITS: bool = false;
@@ -99,41 +99,41 @@ pub trait Action: DeserializeOwned + JsonSchema + std::fmt::Debug + Send + 'stat
 /// One request on its way to an action.
 #[derive(Clone, Copy)]
 pub struct Call<'a> {
-    /// Its headers.
+    /// Request headers.
     pub headers: &'a HeaderMap,
     /// The client's address, where it is known.
     pub address: Option<IpAddr>,
-    /// What stands behind the `?`.
+    /// Query string, without the `?`.
     pub query: &'a str,
-    /// Its body.
+    /// Request body.
     pub body: &'a [u8],
     /// Joins replies and logs.
     pub request_id: &'a str,
-    /// What the log will say of it.
+    /// Notes for the log line.
     pub notes: &'a Notes,
 }
 
-/// What an action's call learns of itself for the log, even if it never ends.
+/// Data of a call for its log line, kept even if the call never ends.
 #[derive(Debug, Default)]
 pub struct Notes {
-    /// Who asked.
+    /// Identity of the caller.
     pub caller: OnceLock<Identity>,
-    /// What was asked, parsed; secrets and talk left out.
+    /// Parsed input, without secrets and message texts.
     pub input: OnceLock<String>,
 }
 
 /// A request that somebody else's program makes in its own form, and that reads the answer as it is, without our envelope: the type is
 /// what stands in its query, where fields that nobody knows are left alone. It proves itself by a signature of its own.
 pub trait Callback: DeserializeOwned + JsonSchema + std::fmt::Debug + Send + 'static {
-    /// Where it is reached.
+    /// Method and path.
     const ROUTE: Route;
-    /// What the answer is; refusals without a form of their own are JSON.
+    /// Content type of the answer; refusals without a form of their own are JSON.
     const CONTENT_TYPE: &'static str = "application/json";
 
     /// Does it.
     fn run(self, app: &App, call: Call<'_>) -> impl Future<Output = Result<Bytes>> + Send;
 
-    /// How a refusal is said, where its maker reads it in a form of its own.
+    /// Returns the body of a refusal in the calling program's own form; none if that program has no such form.
     fn refusal(_query: &str, _error: &Error) -> Option<Bytes> {
         None
     }
@@ -142,9 +142,9 @@ pub trait Callback: DeserializeOwned + JsonSchema + std::fmt::Debug + Send + 'st
 /// The form of a callback's answer.
 #[derive(Clone, Copy)]
 pub struct Form {
-    /// What it is, where the callback is taken.
+    /// Content type of the answer to a callback that is accepted.
     pub content_type: &'static str,
-    /// How a refusal is said, from the query and what was wrong.
+    /// Makes the body of a refusal from the query and the error.
     pub refusal: fn(&str, &Error) -> Option<Bytes>,
 }
 
@@ -152,7 +152,7 @@ type Calling<'a> = Pin<Box<dyn Future<Output = Result<Bytes>> + Send + 'a>>;
 
 /// One row of the registry.
 pub struct Entry {
-    /// Where it is reached.
+    /// Method and path.
     pub route: Route,
     /// The scopes that may ask; empty for everybody.
     pub scopes: &'static [Scope],
@@ -225,7 +225,7 @@ impl Entry {
     }
 }
 
-/// Who asks, what they ask, doing it, saying so.
+/// Runs an action: recognises the caller, reads the input, does the work and writes the reply.
 async fn run<A: Action>(app: &App, call: Call<'_>, input: fn(&Call<'_>) -> Result<A>) -> Result<Bytes> {
     let recognised = A::Caller::recognise(app, call.headers);
     if !A::ROUTE.is_health() {
@@ -274,8 +274,8 @@ async fn call_back<C: Callback>(app: &App, call: Call<'_>) -> Result<Bytes> {
     answered
 }
 
-/// What is asked, from where the action's method has it. Known when it is compiled: no action carries the code to read its
-/// input from both.
+/// Reads the input from the query or the body, as the action's method has it. Known when it is compiled: no action
+/// carries the code to read its input from both.
 fn own_input<A: Action>(call: &Call<'_>) -> Result<A> {
     if const { matches!(A::ROUTE.method, Verb::Get) } {
         parse_query(call.query)

@@ -17,7 +17,7 @@ pub(super) const MAX_SERVER_BODY_BYTES: usize = 256 * 1024;
 const STALLED: Duration = Duration::from_secs(5);
 /// The same for one that says itself that it is larger than anybody's may be.
 const STALLED_TOO_LARGE: Duration = Duration::from_millis(500);
-/// What of a larger body is thrown away before the answer, so that clients get to read it.
+/// Most bytes of a too large body that are read and thrown away before the answer, so that clients get to read it.
 const DISCARDED_BYTES: usize = 1024 * 1024;
 
 /// Pieces of a body, such as chunks: each costs as much as hundreds of bytes.

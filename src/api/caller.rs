@@ -57,7 +57,7 @@ macro_rules! callers {
 callers! {
     /// A person in the game: a player, or a moderator, who is one too.
     Player: Player, Moderator;
-    /// Who keeps order: a moderator, or the game's server.
+    /// A caller who keeps order: a moderator, or the game's server.
     Moderator: Moderator, Server;
     /// The game's own server.
     Server: Server;

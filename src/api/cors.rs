@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, Method};
 
 use crate::config::Origins;
 
-/// What pages may read beside the body.
+/// Response headers that pages may read beside the body.
 const EXPOSED: HeaderValue = HeaderValue::from_static("x-request-id, x-guildhall-version, retry-after");
 /// Seconds for which a browser need not ask again.
 const REMEMBERED_S: HeaderValue = HeaderValue::from_static("7200");

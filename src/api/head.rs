@@ -15,7 +15,7 @@ const MAX_REQUEST_ID_BYTES: usize = 128;
 pub(super) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 static SCF_REQUEST_ID: HeaderName = HeaderName::from_static("x-scf-request-id");
 
-/// What a function's host knows of a request beside its head and body.
+/// Data of a request that a function's host knows beside its head and body.
 #[derive(Clone, Debug, Default)]
 pub struct Invocation {
     /// The gateway's own id for the request.
@@ -26,15 +26,15 @@ pub struct Invocation {
     pub stage: Option<String>,
     /// By which alias the function was called, if by one.
     pub alias: Option<String>,
-    /// How long it may take before the platform ends it.
+    /// Time left before the platform ends the invocation.
     pub time_left: Option<Duration>,
 }
 
-/// Why a request can't be read, where its host knows: it is answered with 400, whatever it asks for.
+/// Reason why a request can't be read, from its host: it is answered with 400, whatever it asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Broken(pub &'static str);
 
-/// Who connected to us: a client, or the gateway in front.
+/// Address that connected to us: a client's, or that of the gateway in front.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub IpAddr);
 

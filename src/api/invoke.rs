@@ -16,7 +16,7 @@ use super::head::Peer;
 use super::router::{Answer, Router, Whole};
 use crate::base::error::{Error, Result};
 
-/// What is asked, and by whom.
+/// An action that is asked for, its input, and its caller.
 #[derive(Debug)]
 pub struct Asked<'a> {
     /// `/controller/action`.
@@ -25,7 +25,7 @@ pub struct Asked<'a> {
     pub input: Option<&'a RawValue>,
     /// The caller's token as an `authorization` header.
     pub token: &'a HeaderValue,
-    /// Where the caller is.
+    /// Address of the caller.
     pub peer: Peer,
 }
 

@@ -13,12 +13,12 @@ use crate::base::error::Error;
 use crate::base::lock::lock;
 use crate::base::seat;
 
-/// What a line holds of a path that no action has.
+/// Most bytes of an unknown path in a log line.
 const LOGGED_PATH_BYTES: usize = 256;
 /// And of a method: clients name it as they like, in ASCII.
 const LOGGED_METHOD_BYTES: usize = 32;
 
-/// What was asked for, as logs and figures name it.
+/// Name of a request in logs and metrics.
 #[derive(Clone, Copy)]
 pub(super) struct Named {
     controller: &'static str,

@@ -19,11 +19,11 @@ use crate::base::random;
 
 /// Something that is asked for by its path alone, and answered in a form of its own.
 pub trait Page: 'static {
-    /// Its name, in logs and figures.
+    /// Name, in logs and metrics.
     const NAME: &'static str;
-    /// How it is asked for.
+    /// HTTP method.
     const METHOD: Verb;
-    /// Its path; `/console/{*rest}` is whatever begins like that.
+    /// Path; `/console/{*rest}` stands for every path that begins with `/console/`.
     const PATH: &'static str;
     /// Bytes of the largest body that it takes; none where it is 0.
     const BODY_BYTES: usize = 0;
@@ -31,40 +31,40 @@ pub trait Page: 'static {
     /// The answer.
     fn answer(app: &App, asked: PageRequest<'_>) -> impl Future<Output = Result<Document>> + Send;
 
-    /// What people see of an error; where it is none, they see it as JSON.
+    /// Returns the page that people see of an error; none if they see it as JSON.
     fn refusal(_: &Error) -> Option<Document> {
         None
     }
 }
 
-/// What is asked of a page.
+/// Request for a page.
 pub struct PageRequest<'a> {
-    /// Its headers.
+    /// Request headers.
     pub headers: &'a HeaderMap,
     /// The client's address, where it is known.
     pub address: Option<IpAddr>,
-    /// What stands behind the `?`.
+    /// Query string, without the `?`.
     pub query: &'a str,
-    /// What stands in the place of `{*rest}`.
+    /// Part of the path in the place of `{*rest}`.
     pub rest: &'a str,
     /// The body, as it comes.
     pub body: PageBody,
-    /// What the log will say of it.
+    /// Notes for the log line.
     pub notes: &'a Notes,
 }
 
 /// An answer.
 #[derive(Debug)]
 pub struct Document {
-    /// Its status.
+    /// HTTP status.
     pub status: StatusCode,
-    /// Its headers, cookies among them.
+    /// Response headers, cookies among them.
     pub headers: HeaderMap,
-    /// What it holds.
+    /// Response body.
     pub body: Bytes,
 }
 
-/// What a page of ours may load and do: what comes from here.
+/// Content security policy of our pages: they may load and do only what comes from here.
 const OWN_ALONE: HeaderValue = HeaderValue::from_static(
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
 );
@@ -114,17 +114,17 @@ type Answering<'a> = Pin<Box<dyn Future<Output = Result<Document>> + Send + 'a>>
 
 /// One row of the registry.
 pub struct PageEntry {
-    /// Its name.
+    /// Name, in logs and metrics.
     pub name: &'static str,
-    /// How it is asked for.
+    /// HTTP method.
     pub method: Verb,
-    /// Its path.
+    /// Path.
     pub path: &'static str,
     /// Bytes of the largest body that it takes.
     pub body_bytes: usize,
     /// The answer.
     pub answer: for<'a> fn(&'a App, PageRequest<'a>) -> Answering<'a>,
-    /// What people see of an error.
+    /// Makes the page that people see of an error.
     pub refusal: fn(&Error) -> Option<Document>,
 }
 

@@ -21,7 +21,7 @@ impl Router {
         self.pages.at(self.path_of(parts))
     }
 
-    /// How large a body is that a page takes piece by piece; none where none does.
+    /// Returns the most bytes of a body that a page takes piece by piece; none if no page takes it so.
     pub(super) fn page_body_limit(&self, parts: &Parts) -> Option<usize> {
         if !self.pages.take_bodies() {
             return None;

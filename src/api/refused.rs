@@ -13,7 +13,7 @@ pub(super) struct Refused {
 }
 
 impl Refused {
-    /// How many a line stands for, where one is due.
+    /// Counts a refused request. Returns the number of them that a log line stands for, if a line is due.
     pub(super) fn one_more(&mut self) -> Option<u64> {
         self.count += 1;
         if self.told.is_some_and(|told| told.elapsed() < REFUSED_LINES) {

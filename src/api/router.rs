@@ -34,7 +34,7 @@ const MAX_QUERY_BYTES: usize = 8 * 1024;
 
 static VERSION: HeaderName = HeaderName::from_static("x-guildhall-version");
 
-/// How a request ended, for a host that counts: it is among the extensions of the answer to an [`Invocation`].
+/// Result of a request, for a host that keeps metrics: it is among the extensions of the answer to an [`Invocation`].
 #[derive(Clone, Copy, Debug)]
 pub struct Summary {
     /// `message` of `/message/send`; `none` for unknown paths.
@@ -64,7 +64,7 @@ pub struct Router {
 pub(super) struct Exchange<'a> {
     pub(super) parts: &'a Parts,
     pub(super) request_id: &'a str,
-    /// What a function's host knows; a server knows none of it.
+    /// Data from a function's host; none on a server.
     pub(super) invocation: Option<&'a Invocation>,
     pub(super) notes: Notes,
 }
@@ -128,7 +128,7 @@ impl Router {
         Self { pages: Pages::of(pages), ..self }
     }
 
-    /// What the router's actions work with.
+    /// Returns the app that the router's actions work with.
     pub fn app(&self) -> &Arc<App> {
         &self.app
     }
@@ -232,7 +232,8 @@ impl Router {
         }
     }
 
-    /// How long a request may take: the configured time and what it may wait, or what a function's platform leaves.
+    /// Returns the timeout of a request: the configured time and the time it may wait, or less if a function's platform
+    /// leaves less.
     pub(super) fn limit(&self, parts: &Parts, waiting: Duration) -> Duration {
         let time_left = parts.extensions.get().and_then(|invocation: &Invocation| invocation.time_left);
         (self.app.config.request_timeout + waiting).min(time_left.unwrap_or(Duration::MAX))
@@ -255,7 +256,7 @@ impl Router {
         self.write(Err(Error::Unavailable("too many requests at once")), request_id)
     }
 
-    /// What a client reads whose address has as many connections as it may have.
+    /// Returns the HTTP answer to a client whose address has as many connections as it may have.
     pub fn refusal(&self) -> String {
         let id = random::id();
         let error = Error::Unavailable("this address has too many connections");
@@ -294,7 +295,7 @@ impl Router {
         self.routes.at(self.path_of(parts))
     }
 
-    /// What stands behind the `?`, if that is not too long.
+    /// Returns the query string without the `?`; an error if it is too long.
     pub(super) fn query_of<'p>(&self, parts: &'p Parts) -> Result<&'p str> {
         match parts.uri.query().unwrap_or_default() {
             query if query.len() > MAX_QUERY_BYTES => {

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-/// Where references to schemas begin.
+/// Prefix of references to schemas.
 const REFERENCE: &str = "#/components/schemas/";
-/// What a schema is called of which a reply has another form than what goes in.
+/// Suffix of a schema's name whose form in replies differs from that in requests.
 const OUTPUT: &str = "Output";
 
 /// Both sides' definitions as one list. The replies of `operations` refer to it afterwards.

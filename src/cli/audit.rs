@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::store::Db;
 use crate::store::audit::{self, Shown, Wanted};
 
-/// What an operator does with the audit.
+/// Commands for the audit log.
 #[derive(Subcommand)]
 pub(super) enum AuditCommand {
     /// Check that no row was changed, removed or put in between; ends with 1 where one was.
@@ -25,7 +25,7 @@ pub(super) enum AuditCommand {
         /// Only rows about this player.
         #[arg(long)]
         player: Option<String>,
-        /// How many.
+        /// Number of rows to print.
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=10_000))]
         limit: i64,
     },

@@ -17,7 +17,7 @@ use crate::service::message;
 pub(super) struct Say {
     /// The channel's id.
     channel: String,
-    /// What to say: 1 to 2000 bytes. The word filter sees it, but for the game's own server.
+    /// Text to say: 1 to 2000 bytes. The word filter checks it, except for the game's own server.
     text: String,
     #[command(flatten)]
     who: Who,

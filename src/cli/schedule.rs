@@ -12,7 +12,7 @@ use crate::store::schedule::{self, Schedule};
 /// Schedules on one page.
 const PAGE: i64 = 100;
 
-/// What an operator does with schedules.
+/// Commands for schedules.
 #[derive(Subcommand)]
 pub(super) enum ScheduleCommand {
     /// List all schedules: id, task, state, when it is due next, and how it comes again.

@@ -21,7 +21,7 @@ use crate::service::TASKS;
 use crate::work::publisher;
 use crate::work::worker::Worker;
 
-/// What a server does with tasks.
+/// Treatment of tasks by a server.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tasks {
     /// Runs them, or hands them to the broker.
@@ -82,7 +82,7 @@ async fn function(config: Config, role: Role) -> Result<(), StartError> {
     done.map_err(told)
 }
 
-/// What a function does, until its platform says that it ends.
+/// Runs a function's work until its platform says that it ends.
 async fn until_stopped<E>(
     work: impl Future<Output = Result<(), E>>,
     mut stop: watch::Receiver<bool>,

@@ -21,27 +21,27 @@ use crate::work::worker::{WorkTime, Worker};
 /// Tasks that are changed by one step.
 const STEP: i64 = 500;
 
-/// What an operator does with tasks.
+/// Commands for tasks.
 #[derive(Subcommand)]
 pub(super) enum TaskCommand {
     /// List the newest tasks in a state.
     List {
-        /// Which.
+        /// State of the tasks to list.
         #[arg(long, default_value = "dead", value_parser = task_state)]
         state: TaskState,
-        /// How many.
+        /// Number of tasks to list.
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=10_000))]
         limit: i64,
     },
     /// Show one task, with its payload and why it failed.
     Show {
-        /// Its id.
+        /// The task's id.
         id: String,
     },
     /// Make dead tasks ready again: one, or all of a kind, five hundred at a time.
     #[command(group(ArgGroup::new("which").required(true).args(["id", "kind"])))]
     Retry {
-        /// Its id.
+        /// The task's id.
         id: Option<String>,
         /// All of this name.
         #[arg(long)]
@@ -61,13 +61,13 @@ pub(super) enum TaskCommand {
         /// Those that were stored within such a time: `90s`, `2m`, `1h`, `7d`.
         #[arg(long, default_value = "3650d", value_parser = parse::age)]
         since: Millis,
-        /// Why; it stands in the dead letters.
+        /// Reason; it is written to the dead letters.
         #[arg(long)]
         reason: String,
     },
     /// List the keys that have waited longest, with how many tasks they have, up to ten thousand, and those that are set aside.
     Keys {
-        /// How many.
+        /// Number of keys to list.
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(i64).range(1..=1_000))]
         limit: i64,
     },
@@ -76,7 +76,7 @@ pub(super) enum TaskCommand {
         /// The key, as `guildhall task keys` shows it.
         #[arg(value_parser = one_key)]
         key: String,
-        /// Why; `guildhall task keys` shows it.
+        /// Reason; `guildhall task keys` shows it.
         #[arg(long)]
         reason: String,
     },
@@ -89,9 +89,9 @@ pub(super) enum TaskCommand {
     HandOver,
     /// Run a task here and now, and say how it ended.
     Run {
-        /// Its name.
+        /// The task's name.
         name: String,
-        /// Its fields, as a JSON object.
+        /// The task's fields, as a JSON object.
         #[arg(default_value = "{}")]
         payload: String,
     },

@@ -20,7 +20,7 @@ pub(super) struct Token {
     /// The player's level in the game.
     #[arg(long)]
     level: Option<i64>,
-    /// How many seconds the token holds.
+    /// Seconds for which the token is valid.
     #[arg(long, default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     ttl_s: u64,
 }
@@ -41,7 +41,7 @@ pub(super) struct Who {
 }
 
 impl Who {
-    /// What they are, and their id.
+    /// Returns the scope and the id.
     pub(super) fn named(self) -> Result<(Scope, PlayerId), &'static str> {
         let (scope, id) = match (self.player, self.moderator, self.server) {
             (Some(id), ..) => (Scope::Player, id),

@@ -26,7 +26,7 @@ const CLEAN: &str = include_str!("../wordlist/clean.txt");
 /// The most bytes of a file of texts.
 const MAX_TEXTS_BYTES: u64 = 256 * 1024 * 1024;
 
-/// What a person or a CI can do with lists.
+/// Commands for wordlists, for people and for CI.
 #[derive(Subcommand)]
 pub(super) enum WordlistCommand {
     /// Look for faults, entries that do nothing, and entries that hit clean text. Exit code 1 if there are errors.
@@ -55,7 +55,7 @@ pub(super) enum WordlistCommand {
         /// Texts to judge by both, one a line; the stored recent messages where absent.
         #[arg(long, value_name = "FILE")]
         texts: Option<PathBuf>,
-        /// How many of the newest stored messages to judge.
+        /// Number of the newest stored messages to judge.
         #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(i64).range(0..=1_000_000))]
         recent: i64,
         /// Write the report as a page, too.
@@ -97,7 +97,7 @@ pub(super) enum WordlistCommand {
     },
     /// Write the list that is published at a place as one file, for a package that starts without storage.
     Fetch {
-        /// Where published lists lie: a folder, or `s3://bucket/prefix`.
+        /// Place of published lists: a folder, or `s3://bucket/prefix`.
         from: Location,
         /// The file; beside the program it must be named `wordlist.json`.
         file: PathBuf,
@@ -111,13 +111,13 @@ pub(super) enum WordlistCommand {
     },
 }
 
-/// Where lists are published, and by whom.
+/// Place of published lists, and the name of whoever publishes.
 #[derive(Args)]
 pub(super) struct Place {
-    /// Where published lists lie: a folder, or `s3://bucket/prefix`.
+    /// Place of published lists: a folder, or `s3://bucket/prefix`.
     #[arg(long, value_name = "PLACE")]
     to: Location,
-    /// Who does this, for the history.
+    /// Name of whoever does this, for the history.
     #[arg(long, default_value = "unknown")]
     by: String,
     /// Print JSON.
@@ -229,7 +229,7 @@ fn lines(text: &str) -> Vec<String> {
     text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')).map(str::to_owned).collect()
 }
 
-/// What players said last, as they wrote it.
+/// Returns the players' newest messages, as they wrote them.
 async fn stored(config: &Config, recent: i64) -> Result<Vec<String>, StartError> {
     let clock = Clock::default();
     if config.database_url.is_none() && !config.data.join(EMBEDDED_FILE).exists() {
@@ -239,7 +239,7 @@ async fn stored(config: &Config, recent: i64) -> Result<Vec<String>, StartError>
     message::recent_texts(&db, recent).await.map_err(fault)
 }
 
-/// What a text hits, in any place or in one.
+/// Shows the entries that a text hits, in any place or in one.
 fn test(text: &str, place: Option<&str>, folder: &Path, json: bool) -> Done {
     let list = parse(&read_folder(folder).map_err(fault)?)?;
     let filter = Filter::build(&list).map_err(fault)?;

@@ -8,7 +8,7 @@ use super::Reader;
 /// The shortest secret that is taken; providers make them, and most are longer.
 const SECRET_BYTES: usize = 8;
 
-/// Where keys come from. Never shown.
+/// Source of keys. Never shown.
 #[derive(Clone)]
 pub enum KeySource {
     /// The setting itself.
@@ -24,7 +24,7 @@ impl fmt::Debug for KeySource {
 }
 
 impl KeySource {
-    /// What stands there now.
+    /// Reads the current keys.
     ///
     /// # Errors
     /// The file can't be read; the text does not hold what is in it.

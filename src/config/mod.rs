@@ -39,15 +39,15 @@ pub use values::*;
 /// The program's settings. One field a variable; the variable's documentation is in `Config::read`.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where `serve` listens.
+    /// Address on which `serve` listens.
     pub listen: SocketAddr,
-    /// Where Prometheus figures are served, if anywhere.
+    /// Address at which Prometheus metrics are served, if any.
     pub metrics_listen: Option<SocketAddr>,
     /// Prefix removed from paths.
     pub base_path: String,
     /// The embedded default's folder.
     pub data: PathBuf,
-    /// Whose pages may call.
+    /// Origins whose pages may call.
     pub cors_origins: Origins,
     /// The database, if not the one in the data folder.
     pub database_url: Option<DatabaseUrl>,
@@ -57,39 +57,39 @@ pub struct Config {
     pub known_senders: usize,
     /// Signs tokens that name no key; made in the data folder where absent.
     pub token_secret: Option<Secret>,
-    /// Whom tokens must be meant for.
+    /// Audience that tokens must have.
     pub token_audience: Option<String>,
     /// More keys, by `kid`.
     pub token_keys: Vec<TokenKey>,
-    /// Where the wordlists lie.
+    /// Place of the wordlists.
     pub wordlists: Location,
-    /// How object storage is reached.
+    /// Connection to object storage.
     pub s3: S3Config,
-    /// How tasks are run.
+    /// Settings of tasks.
     pub tasks: TasksConfig,
     /// The broker that carries tasks, if there is one.
     pub kafka: Option<KafkaConfig>,
     /// The bus by which processes tell each other what they stored, if there is one.
     pub bus: Option<BusConfig>,
-    /// Whose word on a client's address is believed.
+    /// Proxies whose word on a client's address is believed.
     pub trusted_proxies: Proxies,
     /// Age at which the wordlist is asked for again.
     pub wordlist_refresh: Duration,
     /// Messages a player may send in a time.
     pub send_limit: Option<Limit>,
-    /// How long a sender's last short messages are judged together; 0 is not at all.
+    /// Milliseconds in which a sender's last short messages are judged together; 0 is not at all.
     pub filter_window_ms: Millis,
     /// Is what players say made safe to show?
     pub display_safety: bool,
     /// Are blocked words in players' names masked?
     pub filter_names: bool,
-    /// How long players may recall what they said.
+    /// Milliseconds in which players may recall their messages.
     pub recall_window_ms: Millis,
-    /// How long messages are kept, by channel kind; absent is forever.
+    /// Time that messages are kept, by channel kind; absent is forever.
     pub retention: Retention,
-    /// What moderators go by, and what is done by itself.
+    /// Settings of moderation, by moderators and automatic.
     pub moderation: Moderation,
-    /// Where events are posted, and how.
+    /// Webhook to which events are posted, if any.
     pub webhook: Option<WebhookConfig>,
     /// Others' servers that are called, and that call.
     pub services: Services,
@@ -99,30 +99,30 @@ pub struct Config {
     pub connections_per_address: Option<usize>,
     /// Requests that a player, or an address without a token, may make in a time.
     pub rate: Option<Limit>,
-    /// How long a poll may wait for something to be said; not at all where it is zero.
+    /// Longest time that a long poll may wait for something new; zero is not at all.
     pub live_wait: Duration,
-    /// How long one request may take.
+    /// Timeout of one request.
     pub request_timeout: Duration,
-    /// How long open requests may take to end after SIGTERM.
+    /// Longest time that open requests may take to end after SIGTERM.
     pub shutdown_grace: Duration,
     /// Filter of the log.
     pub log: String,
     /// Of so many requests that only read, one is logged.
     pub log_sample: u64,
-    /// Which version this is: a published one's number, `$LATEST`, or the build's.
+    /// Version of the program: a published one's number, `$LATEST`, or the build's.
     pub version: String,
-    /// Who started the program.
+    /// Platform that started the program.
     pub platform: Platform,
 }
 
 /// One variable, as the README shows it.
 #[derive(Debug)]
 pub struct Variable {
-    /// Its name.
+    /// Name of the variable.
     pub name: &'static str,
-    /// What holds without it, in words.
+    /// Default value, in words.
     pub default: &'static str,
-    /// What it decides.
+    /// Effect of the variable.
     pub meaning: &'static str,
 }
 

@@ -6,32 +6,32 @@ use crate::base::clock::Millis;
 use crate::chat::sanctions::{Ladder, SanctionKind, Step};
 use crate::chat::values::Limit;
 
-/// What moderators go by, and what is done by itself.
+/// Settings of moderation, by moderators and automatic.
 #[derive(Clone, Debug)]
 pub struct Moderation {
-    /// What a case's author gets, by what is on their record.
+    /// Sanctions for a case's author, by earlier ones on their record.
     pub ladder: Ladder,
-    /// How long evidence is kept behind a case's decision.
+    /// Milliseconds that evidence is kept after a case's decision.
     pub evidence_ms: Millis,
     /// So many reporters within an hour hide a message.
     pub hide_after: Option<usize>,
     /// So many refusals within ten minutes mute their player, for how long.
     pub mute_after: Option<(i64, Millis)>,
-    /// How often a player may say nearly the same in a time.
+    /// Limit on nearly the same message of a player in a time.
     pub repeats: Option<Limit>,
     /// Does what the filter wants to be looked at open a case?
     pub review_cases: bool,
     /// Direct channels that a player may open in a day.
     pub direct_limit: Option<usize>,
-    /// Who may open one with somebody.
+    /// Players with whom one may be opened.
     pub direct_from: DirectFrom,
-    /// How often a player may join and leave in a time.
+    /// Limit on a player's joining and leaving in a time.
     pub join_limit: Option<Limit>,
-    /// Where archives of players' data are written, if not in the data folder.
+    /// Place of archives of players' data, if not the data folder.
     pub exports: Option<Location>,
 }
 
-/// Whom a player may open a direct channel with.
+/// Players with whom a player may open a direct channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DirectFrom {
     /// Anybody.

@@ -27,18 +27,18 @@ pub struct Payments {
 /// A merchant of `WeChat` Pay.
 #[derive(Clone, Debug)]
 pub struct WechatPay {
-    /// Its number.
+    /// The merchant's number.
     pub merchant: String,
-    /// Who signs.
+    /// Public keys that signatures are checked with.
     pub public_keys: KeySource,
-    /// What is encrypted for the merchant.
+    /// Key that decrypts what is encrypted for the merchant.
     pub api_key: KeySource,
 }
 
 /// An app of the App Store.
 #[derive(Clone, Debug)]
 pub struct AppStore {
-    /// Its bundle's id.
+    /// The app's bundle id.
     pub bundle: String,
     /// `Production` or `Sandbox`.
     pub environment: String,
@@ -49,13 +49,13 @@ pub struct AppStore {
 /// An app of Google Play.
 #[derive(Clone, Debug)]
 pub struct GooglePlay {
-    /// Whom tokens are meant for, as the subscription has it.
+    /// Audience that tokens must have, as the subscription names it.
     pub audience: String,
     /// The service account that pushes.
     pub email: String,
     /// The app.
     pub package: String,
-    /// Where Google's keys are.
+    /// Address of Google's keys.
     pub keys: reqwest::Url,
 }
 

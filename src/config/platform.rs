@@ -20,7 +20,7 @@ pub(super) fn read(env: &mut Reader<'_>) -> Platform {
     }
 }
 
-/// Which version this is: the platform's own word, else the operator's, else the build's.
+/// Returns the program's version: the platform's own word, else the operator's, else the build's.
 pub(super) fn version(env: &mut Reader<'_>) -> String {
     let named = env.optional(
         "GUILDHALL_VERSION",
@@ -31,7 +31,7 @@ pub(super) fn version(env: &mut Reader<'_>) -> String {
     function_version(env).or(named).unwrap_or_else(|| BUILD.to_owned())
 }
 
-/// What a function's platform says of its version: only where there is such a platform.
+/// Returns the version that a function's platform names; none where there is no such platform.
 fn function_version(env: &Reader<'_>) -> Option<String> {
     ["AWS_LAMBDA_FUNCTION_VERSION", "SCF_FUNCTIONVERSION"].iter().find_map(|name| env.platform(name))
 }
@@ -56,7 +56,7 @@ fn role(handler: &str) -> Parsed<Role> {
     }
 }
 
-/// It goes into a header.
+/// Parses a version that fits into a header.
 fn word(text: &str) -> Parsed<String> {
     if text.len() <= 64 && text.bytes().all(|b| b.is_ascii_graphic()) {
         Ok(text.to_owned())

@@ -16,7 +16,7 @@ pub struct Push {
 /// Firebase Cloud Messaging.
 #[derive(Clone, Debug)]
 pub struct Fcm {
-    /// Where it is.
+    /// Address of the service.
     pub url: reqwest::Url,
     /// The service account; only a fake takes messages without.
     pub account: Option<KeySource>,
@@ -25,13 +25,13 @@ pub struct Fcm {
 /// Apple's push service.
 #[derive(Clone, Debug)]
 pub struct Apns {
-    /// Where it is.
+    /// Address of the service.
     pub url: reqwest::Url,
     /// The same for development builds.
     pub sandbox: reqwest::Url,
     /// The team's key.
     pub key: KeySource,
-    /// Its id.
+    /// The key's id.
     pub key_id: String,
     /// The team's id.
     pub team: String,

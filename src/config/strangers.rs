@@ -2,7 +2,7 @@
 
 use super::Config;
 
-/// What our variables begin with, and those of our tests.
+/// Prefix of our variables, and that of our tests'.
 const OURS: &str = "GUILDHALL_";
 const OF_TESTS: &str = "GUILDHALL_TEST_";
 /// Names that are more alike than this are likely meant to be the same.

@@ -9,22 +9,22 @@ const MINUTE: Millis = 60_000;
 const HOUR: Millis = 60 * MINUTE;
 const DAY: Millis = 24 * HOUR;
 
-/// How tasks are run.
+/// Settings of tasks.
 #[derive(Clone, Debug)]
 pub struct TasksConfig {
-    /// How long one try of a task may take.
+    /// Timeout of one try of a task.
     pub timeout: Duration,
     /// Tasks that a worker runs at once.
     pub at_once: usize,
-    /// How long a task that fails is tried.
+    /// Milliseconds in which a task that fails is retried.
     pub retried_ms: Millis,
     /// The longest pause between two tries.
     pub longest_pause_ms: Millis,
     /// Do those of a key end in their order, where their kind says so?
     pub in_order: bool,
-    /// How long a task waits for a process that can run it.
+    /// Milliseconds that a task waits for a process that can run it.
     pub unrunnable_ms: Millis,
-    /// How long it is remembered which tasks were done.
+    /// Milliseconds that done tasks are remembered.
     pub remembered_ms: Millis,
 }
 

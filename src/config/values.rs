@@ -79,7 +79,7 @@ pub struct TokenKey {
     pub kind: TokenKeyKind,
 }
 
-/// What a key is made of.
+/// Algorithm of a key, with the key itself.
 #[derive(Clone, Debug)]
 pub enum TokenKeyKind {
     /// A shared secret.
@@ -88,7 +88,7 @@ pub enum TokenKeyKind {
     EdDsa(String),
 }
 
-/// Whose pages may call from a browser.
+/// Origins whose pages may call from a browser.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origins {
     /// Nobody's.
@@ -99,10 +99,10 @@ pub enum Origins {
     Some(Vec<String>),
 }
 
-/// How long messages are kept, by channel kind.
+/// Milliseconds that messages are kept, by channel kind.
 pub type Retention = BTreeMap<&'static str, Millis>;
 
-/// Whose word on a client's address is believed.
+/// Proxies whose word on a client's address is believed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proxies {
     pub(super) private: bool,
@@ -125,14 +125,14 @@ impl Proxies {
     }
 }
 
-/// Where events go.
+/// Address to which events are posted, with its settings.
 #[derive(Clone, Debug)]
 pub struct WebhookConfig {
     /// The game server's address.
     pub url: reqwest::Url,
     /// Signs the events; without it they carry no signature.
     pub secret: Option<Secret>,
-    /// How long one post may take.
+    /// Timeout of one post.
     pub timeout: Duration,
 }
 
@@ -141,13 +141,13 @@ pub struct WebhookConfig {
 pub struct Services {
     /// Names that may lead into a private network.
     pub private_hosts: PrivateHosts,
-    /// Where ranks are reported to, if anywhere.
+    /// Receiver of rank reports, if any.
     pub rank: Option<RankConfig>,
     /// Payment providers that call back.
     pub payments: Payments,
     /// `WeChat`'s customer service, if its messages come here.
     pub wechat_service: Option<WechatService>,
-    /// What players' devices are told by.
+    /// Push services for players' devices.
     pub push: Push,
     /// Channels a second into which one announcement is said.
     pub announcements_per_s: u32,
@@ -182,20 +182,20 @@ impl PrivateHosts {
     }
 }
 
-/// Where ranks are reported to, and how.
+/// Receiver of rank reports, with its settings.
 #[derive(Clone, Debug)]
 pub struct RankConfig {
-    /// Who takes them.
+    /// Address that takes the reports.
     pub provider: WebhookConfig,
     /// May players report their own? Else only the game's server reports.
     pub by_players: bool,
-    /// How long reports of a player and board are gathered.
+    /// Milliseconds that reports of a player and board are gathered.
     pub gather_ms: Millis,
     /// Posts a second and worker at most.
     pub per_s: u64,
 }
 
-/// Where wordlists lie.
+/// Place of wordlists or of archives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
     /// A folder here.
@@ -204,7 +204,7 @@ pub enum Location {
     S3 {
         /// The bucket.
         bucket: String,
-        /// What all names in it begin with.
+        /// Prefix of all names in it.
         prefix: String,
     },
 }
@@ -232,7 +232,7 @@ impl FromStr for Location {
     }
 }
 
-/// How object storage is reached, beside what the SDK's own variables, profiles and roles say.
+/// Connection to object storage, beside the SDK's own variables, profiles and roles.
 #[derive(Clone, Debug)]
 pub struct S3Config {
     /// Another storage than AWS's.
@@ -243,7 +243,7 @@ pub struct S3Config {
     pub path_style: bool,
 }
 
-/// How the broker is reached.
+/// Connection to the broker.
 #[derive(Clone, Debug)]
 pub struct KafkaConfig {
     /// Bootstrap servers, joined by commas.
@@ -254,7 +254,7 @@ pub struct KafkaConfig {
     pub partitions: i32,
     /// As librdkafka names it: `plaintext`, `ssl`, `sasl_plaintext`, `sasl_ssl`.
     pub security: &'static str,
-    /// Who we are, where the broker asks.
+    /// Login, where the broker asks for one.
     pub sasl: Option<SaslConfig>,
     /// Files of certificates and keys.
     pub files: KafkaFiles,
@@ -269,18 +269,18 @@ pub struct KafkaFiles {
     pub ca: Option<String>,
     /// Our own certificate, where the broker wants one.
     pub certificate: Option<String>,
-    /// Its key.
+    /// The certificate's key.
     pub key: Option<String>,
 }
 
 impl KafkaConfig {
-    /// Where dead letters go.
+    /// Returns the topic of dead letters.
     pub fn dead_topic(&self) -> String {
         format!("{}.dead", self.topic)
     }
 }
 
-/// How the bus is reached, by which processes tell each other what they stored.
+/// Connection to the bus, by which processes notify each other of what they stored.
 #[derive(Clone, Debug)]
 pub struct BusConfig {
     /// `host:port` each.
@@ -291,7 +291,7 @@ pub struct BusConfig {
     pub tls: bool,
     /// The certificates that the bus's is checked against, if not the system's.
     pub ca_file: Option<PathBuf>,
-    /// What subjects begin with.
+    /// Prefix of subjects.
     pub subject: String,
 }
 
@@ -306,7 +306,7 @@ pub struct SaslConfig {
     pub password: SaslPassword,
 }
 
-/// Where the broker's password is.
+/// Source of the broker's password.
 #[derive(Clone, Debug)]
 pub enum SaslPassword {
     /// Here.
@@ -337,28 +337,28 @@ impl fmt::Debug for Password {
     }
 }
 
-/// Who started the program, and what for.
+/// Platform that started the program, with the program's role there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Platform {
     /// A person or a service manager; the command line says what for. So does Tencent SCF with a web function.
     Own,
     /// AWS Lambda.
     Lambda {
-        /// What the function's handler says.
+        /// Role that the function's handler names.
         role: Role,
         /// The function's name.
         function: String,
-        /// Where the platform answers: `host:port`.
+        /// Address of the platform's API: `host:port`.
         api: String,
     },
     /// Tencent SCF, with an event function's runtime.
     Scf {
-        /// Where events are asked for: `host:port`.
+        /// Address at which events are asked for: `host:port`.
         events: String,
     },
 }
 
-/// What a function does with what it is invoked with.
+/// Role of a function: the work that it does when it is invoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Answers requests.

@@ -6,7 +6,7 @@ use super::{KeySource, Reader};
 /// An account whose customers' messages are pushed here.
 #[derive(Clone, Debug)]
 pub struct WechatService {
-    /// What signs.
+    /// Token that signs.
     pub token: KeySource,
     /// In secure mode the app's id, and the key that messages are encrypted with.
     pub secure: Option<(String, KeySource)>,

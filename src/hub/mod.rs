@@ -24,7 +24,7 @@ const LOOKING: usize = 64;
 /// Hints that wait for the bus; more are not put out, and the sweep finds what they would have told.
 const PUT_OUT: usize = 8_192;
 
-/// What other processes are told.
+/// Notification to other processes.
 #[derive(Debug)]
 pub enum Hint {
     /// A channel, by its key, has entries up to a number.
@@ -35,12 +35,12 @@ pub enum Hint {
         key: i64,
         /// The channel's id.
         channel: String,
-        /// Who.
+        /// The player who types.
         player: String,
     },
 }
 
-/// Who waits for what.
+/// Those who wait, by channel.
 pub struct Hub {
     channels: Mutex<HashMap<Arc<str>, Watched>>,
     /// Names of watched channels by their keys, by which hints from the bus name them.
@@ -61,7 +61,7 @@ struct Watched {
     heard: i64,
     /// The channel's key, once it was read.
     key: Option<i64>,
-    /// How often its members changed since somebody waits for it, by what this process did.
+    /// Number of times that this process changed its members, since somebody waits for it.
     member_changes: u64,
     bells: HashMap<u64, Arc<Bell>>,
 }
@@ -114,12 +114,12 @@ impl Hub {
         open.then_some(Watch { hub, number, bell, channels, _place: place })
     }
 
-    /// How many wait.
+    /// Returns the number of those who wait.
     pub fn waiting(&self) -> usize {
         WAITING - self.places.available_permits()
     }
 
-    /// Where hints for other processes come out. Asked once, by the bus.
+    /// Returns the receiving end of hints for other processes. Called once, by the bus.
     pub fn put_out(&self) -> mpsc::Receiver<Hint> {
         let (sender, receiver) = mpsc::channel(PUT_OUT);
         let _ = self.out.set(sender);
@@ -162,7 +162,7 @@ impl Hub {
         }
     }
 
-    /// Who may read this channel may have changed.
+    /// Notifies those who wait that the readers of this channel may have changed.
     pub fn tell_members(&self, channel: &str) {
         if let Some(watched) = lock(&self.channels).get_mut(channel) {
             watched.member_changes += 1;
@@ -170,7 +170,7 @@ impl Hub {
         self.tell(channel);
     }
 
-    /// How often that was told since somebody waits for the channel.
+    /// Returns the number of such notifications since somebody waits for the channel.
     pub fn member_changes(&self, channel: &str) -> u64 {
         lock(&self.channels).get(channel).map_or(0, |watched| watched.member_changes)
     }
@@ -239,7 +239,8 @@ impl Watch {
         }
     }
 
-    /// What was read of a channel, by its key: neither the sweep nor the bus need say so again.
+    /// Notes the channel's key and the last number that was read: neither the sweep nor the bus need notify of it
+    /// again.
     pub fn read(&self, channel: &str, key: i64, last_seq: i64) {
         let mut channels = lock(&self.hub.channels);
         let Some((name, _)) = channels.get_key_value(channel) else { return };

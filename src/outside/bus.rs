@@ -29,14 +29,14 @@ const CAPACITY: usize = 65_536;
 /// The connection to the bus.
 pub struct Bus {
     client: Client,
-    /// What all subjects begin with.
+    /// Prefix of all subjects.
     subject: String,
     stage: &'static str,
     is_private: bool,
     out: tokio::sync::Mutex<mpsc::Receiver<Hint>>,
 }
 
-/// What other processes say, as it comes.
+/// Messages from other processes, as they come.
 pub struct Heard(futures_util::stream::SelectAll<Subscriber>);
 
 #[derive(Serialize, Deserialize)]

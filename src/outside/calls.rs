@@ -32,11 +32,11 @@ const FAILURES: u32 = 5;
 const ALONE_MS: Millis = 1_000;
 /// For how long at most, after failures; and how long a try that is to show whether it is back keeps others away.
 const ALONE_MAX_MS: Millis = 60_000;
-/// Who comes while one call asks whether a host is back comes again after this.
+/// Milliseconds after which other calls may be retried, while one call probes whether a host is back.
 const PROBED_MS: Millis = 3_000;
 /// The longest that a host may ask for; what asks for more is tried earlier.
 const RETRY_AFTER_MAX_MS: Millis = 600_000;
-/// What is read of an answer.
+/// Most bytes of an answer that are read.
 const ANSWER_BYTES: usize = 64 * 1024;
 
 /// Makes calls.
@@ -63,7 +63,7 @@ struct State {
     alone_until: Millis,
     /// Until then one call alone asks whether it is back, unless it ends before; by the same clock.
     probed_until: Millis,
-    /// When it last answered 2xx, by the steady clock.
+    /// Time of its last 2xx answer, by the steady clock.
     well_at: Option<Millis>,
 }
 
@@ -72,34 +72,34 @@ struct State {
 pub struct Answer {
     /// 2xx.
     pub status: StatusCode,
-    /// Its headers.
+    /// Response headers.
     pub headers: HeaderMap,
     /// The first 64 KiB of its body.
     pub body: Bytes,
 }
 
-/// Why a call was not done.
+/// Reason why a call was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// It may be done later: no connection, no answer in time, 408, 425, 429 or 5xx.
+    /// The call may be retried: no connection, no answer in time, 408, 425, 429 or 5xx.
     #[error("{why}")]
     Passing {
         /// For people; holds no secret.
         why: String,
         /// Not before so many milliseconds.
         after_ms: Millis,
-        /// What it answered, if it did.
+        /// Status of the answer, if there was one.
         status: Option<StatusCode>,
-        /// How long ago the same host answered 2xx, in milliseconds.
+        /// Milliseconds since the same host last answered 2xx.
         well_ms: Option<Millis>,
     },
-    /// It was not made: the host is left alone for a while.
+    /// The call was not made: the host is left alone for a while.
     #[error("the receiver is left alone for {} s, as it failed or asked for it", after_ms.unsigned_abs().div_ceil(1_000))]
     LeftAlone {
         /// For so many milliseconds.
         after_ms: Millis,
     },
-    /// It will never be done: any other status than 2xx.
+    /// The call will never be done: any other status than 2xx.
     #[error("the receiver answered {}", .0.status)]
     Refused(Box<Answer>),
 }
@@ -268,7 +268,7 @@ fn builder(private_hosts: &PrivateHosts) -> ClientBuilder {
         .user_agent(concat!("guildhall/", env!("CARGO_PKG_VERSION")))
 }
 
-/// It may be done later.
+/// Returns an error for a call that may be retried.
 pub(super) fn passing(why: String) -> CallError {
     CallError::Passing { why, after_ms: 0, status: None, well_ms: None }
 }
@@ -291,7 +291,7 @@ async fn read(mut response: Response) -> Result<Answer, reqwest::Error> {
     })
 }
 
-/// What went wrong, with what caused it; the address stays out, as it may hold a secret.
+/// Returns the text of an error and of its causes; the address stays out, as it may hold a secret.
 fn told(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();

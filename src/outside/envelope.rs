@@ -28,10 +28,10 @@ pub struct Envelope {
     pub key: String,
     /// The task's fields, as JSON.
     pub payload: Box<RawValue>,
-    /// How often it was tried before.
+    /// Number of tries before this one.
     #[serde(default)]
     pub attempt: i64,
-    /// When it was enqueued.
+    /// Time at which it was enqueued, in milliseconds since 1970-01-01 UTC.
     #[serde(default)]
     pub created_at: Millis,
     /// The request that caused it.

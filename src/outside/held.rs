@@ -42,7 +42,7 @@ impl Held {
         }
     }
 
-    /// It ended.
+    /// Forgets a head that ended.
     pub fn ended(&mut self, id: &str) {
         self.0.remove(id);
     }

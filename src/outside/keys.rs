@@ -6,7 +6,7 @@ use crate::base::clock::Millis;
 use crate::base::lock::lock;
 use crate::config::KeySource;
 
-/// How long what a file said is believed.
+/// Milliseconds for which a file's keys are used before the file is read again.
 const FRESH_MS: Millis = 60_000;
 
 /// Keys from a setting or a file, as they are now.

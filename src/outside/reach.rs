@@ -66,8 +66,8 @@ fn is_keys_of_a_cloud(address: std::net::Ipv6Addr) -> bool {
     address.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254]
 }
 
-/// What carriers and clouds use within (`100.64.0.0/10`), what is "this network", and IPv6 addresses that stand for such
-/// an IPv4 one (`64:ff9b::/96`).
+/// Returns true for addresses that carriers and clouds use within (`100.64.0.0/10`), for those of "this network", and
+/// for IPv6 addresses that stand for such an IPv4 one (`64:ff9b::/96`).
 fn is_shared(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
@@ -88,7 +88,7 @@ fn is_shared(address: IpAddr) -> bool {
 mod tests {
     use super::*;
 
-    /// Where a name leads, and whether that is called: from outside, and by a name within.
+    /// Addresses that a name leads to, and whether each is called: from outside, and by a name within.
     #[test]
     fn private_addresses_are_called_by_names_within_only_and_some_never() {
         let table = [

@@ -3,7 +3,7 @@
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 
-/// How old, or how far ahead, a signature's time may be.
+/// Most milliseconds that a signature's time may lie back, or ahead.
 const SKEW_MS: Millis = 300_000;
 
 /// Whoever has signed nothing, or not as they should.

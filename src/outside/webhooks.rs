@@ -21,15 +21,15 @@ pub struct Poster {
     config: WebhookConfig,
 }
 
-/// What is posted. The receiver tells repeats by `id`.
+/// Body of a post. The receiver recognises repeats by `id`.
 #[derive(Serialize)]
 pub struct Event<'a, T> {
-    /// What happened, such as `message.sent`.
+    /// Kind of event, such as `message.sent`.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// Its own, the same at every try.
+    /// Id of the event, the same at every try.
     pub id: &'a str,
-    /// What is told of it.
+    /// Data of the event.
     pub data: T,
 }
 
@@ -63,7 +63,7 @@ impl Poster {
     }
 }
 
-/// What the receiver said, as figures have it.
+/// Returns the class of the receiver's answer, for metrics.
 fn class(answered: &Result<Answer, CallError>) -> &'static str {
     let status = match answered {
         Ok(answer) => Some(answer.status),

@@ -30,13 +30,13 @@ const KEYS: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true)
         .with_decode_padding_mode(base64::engine::DecodePaddingMode::RequireNone),
 );
-/// What stands before an encrypted message: random bytes, and its length.
+/// Bytes in front of an encrypted message: random ones, and its length.
 const RANDOM: usize = 16;
 const LENGTH: usize = 4;
 /// Messages are padded to a multiple of this.
 const BLOCK: usize = 32;
 
-/// What stands in the query, signed.
+/// Query of a push, signed.
 #[derive(Clone, Copy)]
 pub struct Signed<'a> {
     /// Over time and nonce.
@@ -58,7 +58,7 @@ pub struct Pushed {
     pub kind: String,
     /// Tells messages apart; events have none.
     pub id: Option<String>,
-    /// What a text says.
+    /// Content of a text message.
     pub text: Option<String>,
     /// All else that was pushed.
     pub rest: BTreeMap<String, String>,
@@ -129,7 +129,7 @@ impl WechatService {
         verify_slices_are_equal(expected.as_bytes(), signature.as_bytes()).map_err(|_| UNSIGNED)
     }
 
-    /// What was pushed.
+    /// Verifies and reads a push.
     ///
     /// # Errors
     /// The same; [`Error::InvalidInput`] for a body that is none, [`Error::Forbidden`] for another app's.

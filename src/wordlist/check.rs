@@ -14,7 +14,7 @@ const CLEAN_SHARE: f64 = 0.001;
 /// Findings of one kind shown in full; a large imported list has thousands.
 pub const SHOWN: usize = 200;
 
-/// How bad a finding is.
+/// Severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
@@ -29,18 +29,18 @@ pub enum Level {
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// How bad.
+    /// Severity of the finding.
     pub level: Level,
     /// File and line.
     pub place: String,
     /// One word for programs: `fault`, `duplicate`, `covered`, `allowed`, `idle-allow`, `clean-text`, `innocent`, `case`,
     /// `vanished`.
     pub kind: &'static str,
-    /// What is wrong, and the mend.
+    /// Fault, and how to mend it.
     pub message: String,
 }
 
-/// What came of a check.
+/// Result of a check.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// Entries the list blocks.
@@ -51,18 +51,18 @@ pub struct Report {
     pub cases: usize,
     /// Lines that nobody would block, which the list was held to.
     pub clean: usize,
-    /// How many of them each category hits; the most first.
+    /// Number of clean lines that each category hits; the most first.
     pub innocent: Vec<Innocent>,
     /// All that is wrong, worst first.
     pub findings: Vec<Finding>,
 }
 
-/// What a category does to clean lines.
+/// Hits of a category in clean lines.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Innocent {
     /// The category.
     pub category: String,
-    /// Its entries.
+    /// Number of its entries.
     pub entries: usize,
     /// Clean lines that one of them hits.
     pub lines: usize,
@@ -190,7 +190,7 @@ fn idle_allowances(filter: &Filter, list: &Wordlist) -> Vec<Finding> {
         .collect()
 }
 
-/// What a list hits of text that nobody would block.
+/// Hits of a list in text that nobody would block.
 #[derive(Default)]
 struct CleanHits<'f, 'c> {
     /// By entry: how many lines, the first of them, and the phrase around its hit.
@@ -271,7 +271,7 @@ fn phrase_around<'c>(line: &'c str, span: &Range<usize>) -> &'c str {
     &line[span.start - before..span.end + after]
 }
 
-/// What an example gets instead of what it expects.
+/// Returns a finding if an example gets another result than it expects.
 pub fn failing(filter: &Filter, case: &Case) -> Option<Finding> {
     let verdict = filter.judge(&case.text);
     let action = verdict.worst().map(|hit| hit.action);

@@ -24,15 +24,15 @@ pub struct Diff {
     pub allowed: Vec<String>,
     /// Phrases that are not allowed any more.
     pub disallowed: Vec<String>,
-    /// What is newly wanted where, by the policy.
+    /// Rules that are new in the policy.
     pub policy_added: Vec<String>,
-    /// What is wanted there no more.
+    /// Rules that are gone from the policy.
     pub policy_removed: Vec<String>,
     /// Texts that both lists judged.
     pub texts: usize,
-    /// What would newly be hit, by entry.
+    /// Texts that would newly be hit, by entry.
     pub newly_hit: Vec<Change>,
-    /// What would newly pass, by entry.
+    /// Texts that would newly pass, by entry.
     pub newly_passing: Vec<Change>,
 }
 
@@ -43,22 +43,22 @@ pub struct Line {
     pub category: String,
     /// As the planner wrote it.
     pub entry: String,
-    /// What it does.
+    /// Action on a hit.
     pub action: &'static str,
-    /// How bad it is.
+    /// Severity, from 1 to 3.
     pub severity: u8,
 }
 
-/// What one entry changes.
+/// Changes that one entry makes.
 #[derive(Debug, Serialize)]
 pub struct Change {
     /// The entry.
     pub entry: String,
     /// The list it is on.
     pub category: String,
-    /// How bad it is.
+    /// Severity, from 1 to 3.
     pub severity: u8,
-    /// How many texts.
+    /// Number of texts.
     pub texts: usize,
     /// Some of them.
     pub samples: Vec<String>,

@@ -49,21 +49,21 @@ const LATE_MS: Millis = 1_000;
 pub struct Loaded {
     /// Judges.
     pub filter: Filter,
-    /// How strict it is where.
+    /// Strictness by kind of channels.
     pub policy: Policy,
     /// The first half of the SHA-256 of all its files, in hex.
     pub version: String,
-    /// How many entries it blocks.
+    /// Number of blocked entries.
     pub entries: usize,
     /// Files that the list before had and this one has not.
     pub vanished: Vec<String>,
-    /// Its files' names.
+    /// Names of its files.
     names: Vec<String>,
-    /// What pointed at it, if it was published, and the pointer's tag.
+    /// Pointer to the list, if it was published, and the pointer's tag.
     pointer: Option<(Pointer, String)>,
 }
 
-/// Where the list in use comes from.
+/// Source of the list in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
@@ -83,12 +83,12 @@ pub enum Origin {
 pub struct Blocklist {
     current: ArcSwap<Loaded>,
     origin: ArcSwap<Origin>,
-    /// Where the last good list is kept, if anywhere.
+    /// Folder in which the last good list is kept, if any.
     keeps: Option<PathBuf>,
     location: Location,
     objects: Objects,
     refresh_ms: Millis,
-    /// When it was last known to be current, and when it was last asked for.
+    /// Time at which the list was last known to be current, and that of the last check.
     checked_at: AtomicI64,
     tried_at: AtomicI64,
     refreshing: Mutex<()>,
@@ -96,20 +96,20 @@ pub struct Blocklist {
     clock: Clock,
 }
 
-/// What there is to say of the list.
+/// Status of the list in use.
 #[derive(Clone, Debug)]
 pub struct Status {
     /// The list's version.
     pub version: String,
-    /// How many entries it blocks.
+    /// Number of blocked entries.
     pub entries: usize,
     /// Milliseconds since it was last known to be current.
     pub age_ms: Millis,
-    /// Where it comes from.
+    /// Source of the list.
     pub origin: Origin,
     /// Files that the list before had and this one has not.
     pub vanished: Vec<String>,
-    /// Why the last check failed, if it did.
+    /// Error of the last check, if it failed.
     pub last_error: Option<String>,
 }
 
@@ -162,7 +162,7 @@ impl Blocklist {
         self.current.load().version.clone()
     }
 
-    /// What there is to say of it.
+    /// Returns the status of the list in use.
     pub fn status(&self) -> Status {
         let current = self.current.load();
         Status {
@@ -306,7 +306,7 @@ async fn usable(files: Option<Files>) -> Option<Loaded> {
     build(files?, None).await.ok().map(|(loaded, _)| loaded)
 }
 
-/// What a start uses while the present list can't be.
+/// Returns a list for a start while the present one can't be used, and its source.
 async fn fallback(kept: Option<Arc<Loaded>>, objects: &Objects) -> (Arc<Loaded>, Origin) {
     if let Some(kept) = kept {
         return (kept, Origin::Kept);

@@ -11,9 +11,9 @@ use super::published::{self, Pointer};
 use crate::filter::words::MAX_BYTES;
 use crate::outside::objects::{Found, Objects, When};
 
-/// Its name in the data folder, and beside the program.
+/// Name of its file, in the data folder and beside the program.
 pub const FILE: &str = "wordlist.json";
-/// How far back in what was published a good list is looked for.
+/// Number of published lists, from the newest back, among which a good one is looked for.
 const LOOKED_BACK: usize = 20;
 
 /// Keeps a list that came into use.
@@ -25,7 +25,7 @@ pub async fn keep(folder: &Path, files: &Files) -> Result<(), String> {
     Objects::in_folder(folder).put(FILE, bytes, When::Always).await.map_err(String::from)
 }
 
-/// What was kept in a folder, if anything was.
+/// Reads the list that was kept in a folder, if any.
 pub async fn kept(folder: &Path) -> Option<Files> {
     match Objects::in_folder(folder).get(FILE, MAX_BYTES, None).await {
         Ok(Found::Object { bytes, .. }) => published::unbundle(&bytes, FILE).map_or_else(
@@ -39,13 +39,13 @@ pub async fn kept(folder: &Path) -> Option<Files> {
     }
 }
 
-/// What came with the program's package, if anything did.
+/// Reads the list that came with the program's package, if any.
 pub async fn packaged() -> Option<Files> {
     let program: PathBuf = std::env::current_exe().ok()?;
     kept(program.parent()?).await
 }
 
-/// What was published, the newest first, as far as it can be read.
+/// Reads the lists that were published, the newest first, as far as they can be read.
 pub async fn published(objects: &Objects) -> Vec<(Pointer, Files)> {
     let Ok(mut history) = published::history(objects).await else { return Vec::new() };
     history.reverse();

@@ -18,7 +18,7 @@ use crate::outside::objects::{Found, Objects, When};
 pub const POINTER: &str = "current.json";
 const MAX_POINTER_BYTES: usize = 16 * 1024;
 
-/// What the pointer says of the list in use.
+/// Pointer to the list in use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pointer {
     /// The bundle's SHA-256, in hex; its name too.
@@ -27,7 +27,7 @@ pub struct Pointer {
     pub size: usize,
     /// Entries it blocks.
     pub entries: usize,
-    /// When the pointer was moved here.
+    /// Time at which the pointer was moved here, in milliseconds since 1970-01-01 UTC.
     pub published_at: Millis,
     /// By whom.
     pub by: String,
@@ -46,14 +46,14 @@ struct Bundle {
     files: BTreeMap<String, String>,
 }
 
-/// What there is to know of the pointer.
+/// Result of a look at the pointer.
 #[derive(Debug)]
 pub enum Looked {
     /// Nothing was published.
     Nothing,
-    /// It is the one that the caller knows.
+    /// The pointer is the one that the caller knows.
     Same,
-    /// It points there; the tag stands for it.
+    /// The pointer, and the tag of its content.
     At(Pointer, String),
 }
 

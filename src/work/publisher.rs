@@ -25,23 +25,23 @@ const AT_ONCE: usize = 50;
 const FAILING: usize = 8;
 /// A batch is told as a whole where the broker takes it in this time; else what it has is noted, and the rest is waited for.
 const EARLY: Duration = Duration::from_millis(500);
-/// How often it is looked whether the topic is there.
+/// Interval between two checks of the topic.
 const LOOK: Duration = Duration::from_secs(30);
-/// How often the outbox is looked at while nothing is due.
+/// Interval between two looks at the outbox while nothing is due.
 const IDLE: Duration = Duration::from_millis(100);
 /// Longer than the client itself takes to give a record up.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 /// The pause after a failure, so that a broker that is down is not asked all the time.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What became of a batch.
+/// Result of handing over a batch.
 #[derive(Debug, Default)]
 pub struct HandedOver {
-    /// How many there were.
+    /// Number of tasks in the batch.
     pub count: usize,
-    /// How many of them the broker did not take; they stay in the outbox.
+    /// Number of tasks that the broker did not take; they stay in the outbox.
     pub failed: usize,
-    /// Why the first of those was not taken.
+    /// Reason why the first of those was not taken.
     pub why: Option<String>,
     /// Is the topic gone?
     pub no_topic: bool,

@@ -22,29 +22,29 @@ use crate::store::outbox::{FollowUp, NewTask};
 
 /// The first retry's delay; each later one doubles, up to the cap.
 const BACKOFF_MS: Millis = 1_000;
-/// Why a try failed.
+/// Reason why a try failed.
 #[derive(Debug)]
 pub enum Failure {
-    /// It may work later.
+    /// The task may succeed later.
     Retry(String),
     /// The same, but not before a time.
     Later {
-        /// What failed.
+        /// Reason, in words.
         why: String,
         /// Milliseconds from now.
         after_ms: Millis,
-        /// How long ago whoever it was told answered somebody else well, in milliseconds.
+        /// Milliseconds since the same receiver last answered another call with 2xx.
         well_ms: Option<Millis>,
     },
-    /// It was no try: whoever is to be told is left alone for so many milliseconds.
+    /// No try was made: the receiver is left alone for so many milliseconds.
     LeftAlone(Millis),
-    /// A fault of our own, of which so many tries are made as the task has.
+    /// A fault of our own; the number of tries is the task's `ATTEMPTS`.
     Fault(String),
-    /// It never will.
+    /// The task will never succeed.
     GiveUp(String),
 }
 
-/// What is gone needs no more work; anything else may pass.
+/// Something that is gone needs no more work; anything else is retried.
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
@@ -60,7 +60,7 @@ fn speaks_of_us(status: StatusCode) -> bool {
     status.is_redirection() || matches!(status.as_u16(), 401 | 403 | 404 | 405 | 407)
 }
 
-/// What a receiver will never take needs no second try.
+/// Something that a receiver will never take needs no second try.
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
         match error {
@@ -81,7 +81,7 @@ impl From<CallError> for Failure {
 
 /// A payload that is a task.
 pub trait Task: Serialize + DeserializeOwned + Send + 'static {
-    /// Its name on the wire, with a version: `webhook.v1`.
+    /// Name on the wire, with a version: `webhook.v1`.
     const NAME: &'static str;
     /// Tries before it is given up over a fault of our own: one that panics, or that kills its worker. Others are given
     /// up by time.

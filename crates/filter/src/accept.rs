@@ -8,8 +8,8 @@ use std::ops::Range;
 use super::fold::{is_voicing, is_word_character};
 use super::view::{Gap, Plain, Squeezed, Unit};
 
-/// What an automaton's pattern is, besides its text: the entry's number and its rules in four bytes, as there are
-/// very many.
+/// A pattern's data beside its text: the entry's number and its rules, packed in four bytes, as there are very many
+/// patterns.
 #[derive(Clone, Copy)]
 pub(super) struct Pattern(u32);
 
@@ -31,7 +31,7 @@ impl Pattern {
     }
 }
 
-/// What a find must meet; one bit each, as there are very many patterns.
+/// Conditions that a find must meet; one bit each, as there are very many patterns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rules(u16);
 
@@ -80,7 +80,7 @@ pub(super) fn in_plain(plain: &Plain, span: &Range<usize>, rules: Rules) -> bool
 pub(super) struct Around {
     pub(super) before: bool,
     pub(super) after: bool,
-    /// What touches it from behind is the s of a plural.
+    /// True if the letter after the find is the s of a plural.
     pub(super) plural: bool,
 }
 

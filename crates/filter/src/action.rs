@@ -1,13 +1,13 @@
 //! What is done about a find.
 
-/// What happens to a text that an entry hits; later is stronger.
+/// Action on a text that an entry hits; later is stronger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Action {
-    /// It passes, and a moderator looks at it.
+    /// The text passes, and a moderator looks at it.
     Review,
-    /// It passes with the word masked.
+    /// The text passes with the word masked.
     Mask,
-    /// It is refused.
+    /// The text is refused.
     Reject,
 }
 

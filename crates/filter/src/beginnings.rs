@@ -9,7 +9,7 @@ use super::view::Plain;
 const HOLE_WORD_LETTERS: usize = 3;
 const HOLE_WORD: usize = 24;
 
-/// Where a word may begin.
+/// A place at which a word may begin.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Beginning {
     pub(super) at: u32,

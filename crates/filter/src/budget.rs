@@ -7,8 +7,9 @@
 
 /// Steps of a send's walks: two thirds of a millisecond, on the machines that this was measured on.
 const WALK: Pool = Pool { free: 36_000, a_byte: 0, kept: 16 };
-/// What the plain search may cost with the entries that it meets, whether they count or not. Texts meet few at a place; with
-/// lists of very many that read alike, or that begin each other, they would cost what they like.
+/// Steps that the plain search may take for the entries that it meets, whether they count or not. Texts meet few
+/// entries at one place; without this bound, lists of very many entries that read alike, or that begin each other,
+/// would cost any number of steps.
 const PLAIN: Pool = Pool { free: 10_000, a_byte: 16, kept: 16 };
 /// The same for the further pieces of wildcards.
 const TAILS: Pool = Pool { free: 1_000, a_byte: 1, kept: 1 };
@@ -90,7 +91,7 @@ impl Budget {
 /// The steps of one string.
 #[derive(Debug)]
 pub(super) struct Steps {
-    /// What is left of each.
+    /// Steps that are left of each kind; bytes for `backwards`.
     pub(super) walk: u32,
     plain: u32,
     tails: u32,

@@ -97,7 +97,7 @@ impl Finder {
         &self.automata
     }
 
-    /// How often each letter of the entry stands there; none where it is always once.
+    /// Returns the number of times that each letter of the entry stands in a row; none if each stands once.
     pub(super) fn runs(&self, found: &Found) -> Option<&[u16]> {
         if !found.rules.has(Rules::HAS_RUNS) {
             return None;
@@ -138,7 +138,7 @@ impl Automata {
         self.automaton.start_state(Anchored::Yes).unwrap_or_default()
     }
 
-    /// Where a letter leads; none where no pattern goes on with it.
+    /// Returns the state after a letter; none if no pattern goes on with it.
     pub(super) fn next(&self, state: StateID, letter: char) -> Option<StateID> {
         letter.encode_utf8(&mut [0; 4]).bytes().try_fold(state, |state, byte| {
             let next = self.automaton.next_state(Anchored::Yes, state, byte);
@@ -164,7 +164,7 @@ impl Automata {
     }
 }
 
-/// Where the patterns of each text begin, and where the last ones end.
+/// Returns the number of each text's first pattern, and at the end the number of all patterns.
 fn firsts(forms: &[Form]) -> Box<[u32]> {
     let begins = |number: &usize| *number == 0 || forms[number - 1].text != forms[*number].text;
     let firsts = (0..forms.len()).filter(begins).chain([forms.len()]);
@@ -195,7 +195,7 @@ fn automata(forms: &[Form], firsts: &[u32]) -> Result<Vec<Automata>, BuildError>
     })
 }
 
-/// What hits say of their entries; texts lie in one piece, as there are very many.
+/// Data of entries, for hits; the texts lie in one string, as there are very many.
 pub(super) struct Sources {
     texts: String,
     /// By entry: where its text ends, its category, its action, its severity.

@@ -181,7 +181,7 @@ const fn is_useless(character: char) -> bool {
     )
 }
 
-/// What takes no place, or is a blank that is a letter to Unicode.
+/// Returns true if a character takes no place, or is a blank that is a letter to Unicode.
 const fn is_invisible(character: char) -> bool {
     matches!(
         character,

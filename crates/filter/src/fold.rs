@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use unicode_normalization::char::compose;
 
-/// What a character is taken for.
+/// Folded form of a character.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Folding<'t> {
     /// Nothing: a mark, or invisible.
@@ -28,8 +28,8 @@ const BLOCK: usize = 32;
 const BLOCKS: usize = 0x11_0000 / BLOCK;
 const DROPPED: u32 = u32::MAX;
 const MANY: u32 = 1 << 31;
-/// What a character becomes has at most so many: the few that are whole sentences stay themselves, or a text of them would
-/// be eleven times as long when it is searched.
+/// Most characters that one character may become. The few that would become whole sentences stay themselves, or a text
+/// of them would be eleven times as long when it is searched.
 const LONGEST: u32 = 4;
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
@@ -110,8 +110,8 @@ pub(super) fn is_word_character(folded: char) -> bool {
     folded.is_ascii_alphanumeric() || (!folded.is_ascii() && folded < THAI && is_alphanumeric(folded))
 }
 
-/// Which of the characters below Han are letters, and which are letters or numbers, as bits: the standard library takes
-/// 40 ns to say it of each, and a text is asked several times.
+/// Bits of the characters below Han: letters, and letters or numbers. The standard library takes 40 ns for each
+/// character, and a text is asked several times.
 static LETTERS: LazyLock<Box<[(u64, u64)]>> = LazyLock::new(|| {
     let bits = |first: u32, is: fn(char) -> bool| {
         let is = |code: u32| char::from_u32(code).is_some_and(is);

@@ -189,7 +189,7 @@ impl Forms {
     }
 }
 
-/// Which ends of an entry must be ends of a word.
+/// Returns the rules that say which ends of an entry must be ends of a word.
 fn plain_rules(folded: &str, matching: Matching) -> Rules {
     let worded = |c: Option<char>| c.is_some_and(is_word_character);
     let (starts, ends) = (worded(folded.chars().next()), worded(folded.chars().next_back()));

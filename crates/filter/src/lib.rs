@@ -40,7 +40,7 @@ pub use fold::fold_text;
 use search::Find;
 pub use words::{Action, Entry, Matching, Options, Wordlist};
 
-/// What masked characters become.
+/// Character in place of each masked one.
 const MASK: char = '*';
 
 /// A wordlist, ready to judge.
@@ -55,14 +55,14 @@ pub struct Filter {
     sources: Sources,
 }
 
-/// What the filter says of a text.
+/// The filter's judgement of a text.
 #[derive(Debug, Default)]
 pub struct Verdict<'f> {
     /// Blocked spans in the order of their starts. Those of one entry don't overlap; those of several may.
     pub hits: Vec<Hit<'f>>,
 }
 
-/// What was found in a text, without what it means: that is the [`Verdict`].
+/// Finds in a text, without their meaning: that is the [`Verdict`].
 #[derive(Debug, Default)]
 pub struct Finds {
     finds: Vec<Find>,
@@ -73,17 +73,17 @@ pub struct Finds {
 /// One blocked span.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hit<'f> {
-    /// Where, in bytes of the original text, on character boundaries.
+    /// Byte range in the original text, on character boundaries.
     pub span: Range<usize>,
     /// The entry, as the planner wrote it.
     pub entry: &'f str,
     /// The list that the entry is on.
     pub category: &'f str,
-    /// What that list asks for.
+    /// Action that the list asks for.
     pub action: Action,
-    /// How bad it is, from 1 to 3.
+    /// Severity, from 1 to 3.
     pub severity: u8,
-    /// How it was found.
+    /// View of the text in which the entry was found.
     pub view: View,
 }
 
@@ -126,7 +126,7 @@ impl Filter {
         self.verdict(&self.find(text, &mut Budget::of(text.len())))
     }
 
-    /// What is found in a string of a send, within what is left to that send.
+    /// Searches one string of a send, within the budget that is left to that send.
     pub fn find(&self, text: &str, budget: &mut Budget) -> Finds {
         let mut steps = budget.open(text.len());
         let finds = search::merged(search::all(self, text, &mut steps));
@@ -140,7 +140,7 @@ impl Filter {
         self.verdict(&self.find_after(before, text, &mut Budget::of(text.len())))
     }
 
-    /// What is found in a text behind the sender's last ones.
+    /// Searches a text together with the sender's last ones; `before` is in the order they were sent.
     pub fn find_after(&self, before: &[&str], text: &str, budget: &mut Budget) -> Finds {
         let mut found = self.find(text, budget);
         if !found.finds.is_empty() {
@@ -164,7 +164,7 @@ impl Filter {
         found
     }
 
-    /// What finds mean.
+    /// Returns the verdict on finds: adds each one's entry, category, action and severity.
     pub fn verdict(&self, found: &Finds) -> Verdict<'_> {
         let hit = |find: &Find| {
             let (entry, category, action, severity) = self.sources.get(find.entry);

@@ -8,15 +8,15 @@ use super::view::Gap;
 /// Nothing is read at a place yet.
 const UNREAD: u32 = u32::MAX;
 
-/// What a walk knows of the places of a text.
+/// Readings of the places of a text, as far as a walk has read them.
 #[derive(Default)]
 pub(super) struct Places {
-    /// What a place can be read as, and how many bytes that takes.
+    /// Readings of all places, each with its length in bytes.
     ways: Vec<(Choice, u32)>,
     /// By byte from `start` on: where in `ways` its place begins and ends.
     places: Vec<(u32, u32)>,
     start: usize,
-    /// Places that were read since somebody asked.
+    /// Number of places that were read since the last call of `read`.
     read: u32,
 }
 
@@ -28,7 +28,7 @@ impl Places {
         (self.start, self.read) = (start, 0);
     }
 
-    /// How many were read since this was asked last.
+    /// Returns the number of places that were read since the last call.
     pub(super) fn read(&mut self) -> u32 {
         std::mem::take(&mut self.read)
     }
@@ -38,7 +38,7 @@ impl Places {
         self.ways[way]
     }
 
-    /// How a place can be read.
+    /// Returns the readings of a place, as a range of numbers for [`Self::way`].
     pub(super) fn ways(&mut self, text: (&str, bool), at: usize) -> Range<usize> {
         if !self.is_read(at) {
             self.read_at(text, at);
@@ -65,7 +65,7 @@ impl Places {
         self.read += 1;
     }
 
-    /// What does nothing but part letters at a place, and how long that is.
+    /// Returns the gap of a place that does nothing but part letters, and its length in bytes.
     fn separator(&self, at: usize) -> Option<(Gap, u32)> {
         let (first, end) = self.places[at - self.start];
         match self.ways[first as usize..end as usize] {

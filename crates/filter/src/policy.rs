@@ -18,15 +18,15 @@ pub const PLACES: &[&str] = &["world", "guild", "party", "direct", "support"];
 /// The most categories that a place names.
 const CATEGORIES: usize = 100;
 
-/// What is done about a category.
+/// Action on hits of a category.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Rule {
-    /// Nothing.
+    /// No action.
     Off,
-    /// It is counted, and looked at.
+    /// The hit is counted, and looked at.
     Review,
-    /// It is masked.
+    /// The word is masked.
     Mask,
     /// The message is refused.
     Reject,
@@ -72,14 +72,14 @@ impl JsonSchema for Severity {
     }
 }
 
-/// How strict a place is. What it does not name is as the list says.
+/// Strictness of the filter in a place. Values that are absent are as the wordlist says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Strictness {
     /// Milder entries pass: 2 lets those of severity 1 through.
     #[serde(skip_serializing_if = "Option::is_none")]
     min_severity: Option<Severity>,
-    /// What is done about categories, by their names: `off`, `review`, `mask` or `reject`.
+    /// Actions by category name: `off`, `review`, `mask` or `reject`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "few")]
     categories: BTreeMap<String, Rule>,
 }
@@ -133,7 +133,7 @@ impl Strictness {
     }
 }
 
-/// How strict kinds of channels are.
+/// Strictness by kind of channels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy(BTreeMap<String, Strictness>);
 
@@ -164,7 +164,7 @@ impl Policy {
         named.into_iter().find(|(_, category)| !is_known(category))
     }
 
-    /// How strict a kind of channels is.
+    /// Returns the strictness for a kind of channels.
     pub fn of(&self, kind: &str) -> Option<&Strictness> {
         self.0.get(kind)
     }

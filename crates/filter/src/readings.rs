@@ -142,8 +142,8 @@ const TWINS: &[(char, &str)] = &[
     ('フ', "j"),
 ];
 
-/// What stands at the start of `rest`, read every way; with the bytes that each reading takes. `before` stands in front
-/// of it. `twins` asks for look-alikes of other scripts too.
+/// Calls `choose` with every reading of the start of `rest`, and the bytes that each reading takes. `before` is the
+/// character in front of it. `twins` asks for look-alikes of other scripts too.
 pub(super) fn choices(before: Option<char>, rest: &str, twins: bool, mut choose: impl FnMut(Choice, usize)) {
     let mut characters = rest.chars();
     let Some(character) = characters.next() else { return };
@@ -185,7 +185,7 @@ pub(super) fn choices(before: Option<char>, rest: &str, twins: bool, mut choose:
     }
 }
 
-/// What a table says of a character; nothing where it says nothing.
+/// Returns the letters that a table lists for a character; empty if it lists none.
 fn listed(table: &[(char, &'static str)], character: char) -> &'static str {
     table.iter().find(|(listed, _)| *listed == character).map_or("", |(_, letters)| letters)
 }
@@ -269,7 +269,7 @@ pub(super) fn mixes_scripts(text: &str) -> bool {
     mixed_places(text).next().is_some()
 }
 
-/// Where that is: the letters that are of another script than the one before them.
+/// Returns the places of mixed scripts: letters that are of another script than the one before them.
 pub(super) fn mixed_places(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
     // The last letter's alphabet, the letter, and how many characters ago it stood.
     let (mut known, mut last, mut ago) = (Alphabet::None, ' ', 0_u32);
@@ -306,7 +306,7 @@ fn is_twin(character: char) -> bool {
     SEEN[bits / 64] >> (bits % 64) & 1 == 1 && TWINS.iter().any(|(twin, _)| *twin == character)
 }
 
-/// Whose letters are taken for each other's.
+/// Alphabets whose letters are taken for each other's.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Alphabet {
     None,

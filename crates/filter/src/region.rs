@@ -31,8 +31,8 @@ pub(super) fn region(folded: &str, longest: Longest) -> Option<Range<usize>> {
 /// Entries of several words: so many words before one that mixes scripts may belong to it.
 const WORDS_BEFORE: usize = 3;
 
-/// Where words may begin that mix scripts: in those that do, and a little before them. In the order of the text; they don't
-/// overlap.
+/// Returns the parts of a text in which words that mix scripts may begin: those words, and a little before them. The
+/// parts are in the order of the text and don't overlap.
 pub(super) fn mixed(folded: &str) -> Vec<Range<usize>> {
     let mut parts: Vec<Range<usize>> = Vec::new();
     for place in mixed_places(folded) {
@@ -46,7 +46,8 @@ pub(super) fn mixed(folded: &str) -> Vec<Range<usize>> {
     parts
 }
 
-/// Where the word that ends here begins, or some words before that; letters that stand alone make one word together.
+/// Returns the start of the last word of a text, or of some words before it; letters that stand alone make one word
+/// together.
 fn words_before(text: &str) -> usize {
     let (mut words, mut letters, mut end) = (0, 0, text.len());
     for (at, character) in text.char_indices().rev() {

@@ -16,7 +16,7 @@ use super::{Filter, View};
 
 /// A wildcard stands for at most so many characters.
 const WILDCARD: usize = 8;
-/// What it costs to look at an entry that ends at a place, and a hit.
+/// Steps for a look at an entry that ends at a place, and for a hit.
 const LOOK: u32 = 1;
 const HIT: u32 = 12;
 /// So many entries at each place are looked at even where nothing is left for them, up to so many new hits: the plain search
@@ -126,7 +126,7 @@ impl Filter {
         drop_covered(finds, begun, allowed);
     }
 
-    /// What the plain view holds; answers with the spans of allowed phrases.
+    /// Searches the plain view; returns the spans of allowed phrases.
     fn search_plain(
         &self,
         text: &str,
@@ -141,7 +141,7 @@ impl Filter {
         said.allowed
     }
 
-    /// What the plain view holds that ends at one place. The first few are always looked at.
+    /// Judges the entries of the plain view that end at one place. The first few are always looked at.
     fn judge_end(&self, end: &End, (text, plain): (&str, &Plain), steps: &mut Steps, said: &mut Said<'_>) {
         let mut new = 0;
         for (met, (found, span)) in end.patterns().enumerate() {
@@ -224,7 +224,7 @@ impl Filter {
         Some(span.start..end)
     }
 
-    /// What stands behind a right-to-left mark is read backwards, as it is shown.
+    /// Searches text after a right-to-left mark backwards, as it is shown.
     fn search_backwards(&self, text: &str, buffers: &mut Buffers, steps: &mut Steps, finds: &mut Vec<Find>) {
         for (mark, _) in text.match_indices(RIGHT_TO_LEFT) {
             let start = mark + RIGHT_TO_LEFT.len_utf8();
@@ -240,7 +240,7 @@ impl Filter {
     }
 }
 
-/// What the plain view holds so far.
+/// Finds of the plain view so far.
 struct Said<'f> {
     finds: &'f mut Vec<Find>,
     /// By entry: its last find.

@@ -5,9 +5,9 @@ use std::ops::Range;
 use super::fold::is_alphanumeric;
 use super::view::is_of_a_sentence;
 
-/// Where in a folded text a word could be hidden in a way that the plain view does not see: the bytes from the first
-/// to the last suspicious place, with room for the longest words around them. Most texts have none, and are searched
-/// once. Sees too much rather than too little.
+/// Returns the part of a folded text in which a word could be hidden in a way that the plain view does not see: the
+/// bytes from the first to the last suspicious place, with room for the longest words around them. Most texts have
+/// none, and are searched once. Returns too much rather than too little.
 pub(super) fn suspicious(folded: &str, longest: Longest) -> Option<Range<usize>> {
     let mut seen = Seen::default();
     let mut places =
@@ -27,7 +27,8 @@ pub(super) struct Longest {
 }
 
 impl Longest {
-    /// What made a place suspicious may have begun two letters before it; one more shows how the word is bordered.
+    /// Letters of room beyond the longest word: the cause of suspicion may have begun two letters before its place, and
+    /// one more shows how the word is bordered.
     const MORE: usize = 3;
 
     pub(super) fn of<'t>(texts: impl Iterator<Item = &'t str>) -> Self {
@@ -63,7 +64,7 @@ impl Longest {
     }
 }
 
-/// What [`suspicious`] remembers of the characters so far.
+/// State of [`suspicious`] after the characters so far.
 #[derive(Default)]
 struct Seen {
     /// The last character, how often it stood there in a row, and whether the one before it was doubled.

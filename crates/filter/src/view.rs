@@ -93,7 +93,7 @@ fn has_wide_space_or_control(ascii: &str) -> bool {
     })
 }
 
-/// What stood between two letters.
+/// Characters between two letters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Gap {
     /// Nothing.
@@ -111,11 +111,11 @@ pub(super) struct Letter {
     pub(super) letter: char,
     pub(super) start: u32,
     pub(super) end: u32,
-    /// What stood before it.
+    /// Gap before the letter.
     pub(super) gap: Gap,
     /// Rather than a sign read as one.
     pub(super) is_letter: bool,
-    /// It is a sign in the original that is folded to a letter.
+    /// True if the letter is folded from a sign in the original.
     pub(super) is_sign: bool,
 }
 
@@ -123,14 +123,14 @@ pub(super) struct Letter {
 #[derive(Clone, Copy)]
 pub(super) struct Unit {
     pub(super) letter: char,
-    /// Where it stands in the plain view.
+    /// Start and end in the plain view.
     start: u32,
     end: u32,
-    /// How often it stands there.
+    /// Number of times that the letter stands there.
     pub(super) run: u16,
-    /// What stood before it or among its repeats, the strongest.
+    /// The strongest gap before the letter or among its repeats.
     pub(super) gap: Gap,
-    /// What stood among its repeats.
+    /// Gap among the letter's repeats.
     pub(super) inner_gap: Gap,
     /// Each of its letters stood apart from its neighbours.
     pub(super) apart: bool,
@@ -140,7 +140,7 @@ pub(super) struct Unit {
     pub(super) is_sign: bool,
 }
 
-/// How a squeezed view reads characters.
+/// Ways in which a squeezed view reads characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
     /// Leet digits and signs as letters.
@@ -261,7 +261,7 @@ impl Squeezed {
 }
 
 impl Reading {
-    /// What a character is read as, and whether that took the next one too.
+    /// Returns the letter that a character is read as, and true if the next character was taken too.
     fn letter(
         self,
         before: Option<char>,
@@ -314,7 +314,7 @@ fn is_syllable(letter: char) -> bool {
     letter >= super::variants::FIRST_SYLLABLE
 }
 
-/// What a character is that is no letter.
+/// Returns the gap that a character makes that is no letter.
 pub(super) fn gap_of(character: char) -> Gap {
     if is_of_a_sentence(character) { Gap::Sentence } else { Gap::Sign }
 }

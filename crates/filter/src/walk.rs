@@ -24,8 +24,9 @@ use super::view::{Gap, Letter, Plain, Squeezed};
 /// Steps from one beginning: a few at first, which is enough for nearly all, and as many as there are in the end.
 const FEW: u32 = 48;
 const MOST: u32 = 48 << 7;
-/// What costs as much as several steps: a sign that may stand for any letter, as it is tried with all of them; finding
-/// out how a place can be read; putting a find together, to which more is added for each of its letters; one found again.
+/// Work that costs as much as several steps: a sign that may stand for any letter, as it is tried with all of them;
+/// reading a place; putting a find together, to which more is added for each of its letters; a find that is found
+/// again.
 const HOLE: u32 = 8;
 const READING: u32 = 3;
 const FIND: u32 = 6;
@@ -45,7 +46,7 @@ pub(super) struct Paths {
     /// The way so far.
     letters: Vec<Letter>,
     places: Places,
-    /// Where a word may begin, and was not yet followed to its end.
+    /// Places at which a word may begin, not yet followed to their end.
     beginnings: Vec<Beginning>,
     /// By entry and beginning: where the find ends.
     found: ByNumber<u32>,
@@ -66,9 +67,9 @@ impl Paths {
 /// A turn over beginnings.
 #[derive(Clone, Copy, Default)]
 struct Turn {
-    /// How many of them no other was like.
+    /// Number of beginnings that no other was like.
     unlike: u32,
-    /// How many steps each had.
+    /// Number of steps that each beginning had.
     share: u32,
 }
 
@@ -95,7 +96,7 @@ struct Walk<'a> {
     remembers: bool,
     followed: u32,
     turns: [Turn; 2],
-    /// Where a find is put together to be judged.
+    /// Buffer in which a find is put together to be judged.
     view: &'a mut Squeezed,
 }
 
@@ -216,7 +217,8 @@ impl Walk<'_> {
         whole
     }
 
-    /// Where another beginning was followed that reads the same, the same is found from this one.
+    /// Takes the finds of an earlier beginning that reads the same. Returns none if there is no such one, else true if
+    /// that one was followed to its end.
     fn recall(&mut self, beginning: Beginning, steps: &mut Steps) -> Option<bool> {
         let at = beginning.at;
         let walked = self.paths.alike.of(self.text, at as usize, self.share)?;
@@ -230,7 +232,7 @@ impl Walk<'_> {
         Some(whole)
     }
 
-    /// Where there is a sign that may stand for any letter, it is gone that way too, later.
+    /// Keeps a beginning for later if a sign on its ways may stand for any letter.
     fn note_hole(&mut self, beginning: Beginning, met_hole: bool) {
         let is_new = met_hole && !self.tries_holes && self.paths.holed.last() != Some(&beginning);
         if is_new && has_letters(&self.text[beginning.at as usize..]) {
@@ -238,7 +240,7 @@ impl Walk<'_> {
         }
     }
 
-    /// How a place can be read.
+    /// Returns the readings of a place.
     fn ways(&mut self, at: usize) -> Range<usize> {
         self.reach = self.reach.max(at + AHEAD);
         self.paths.places.ways((self.text, self.twins), at)
@@ -298,7 +300,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Where a row of this sign ends, all of which are separators then.
+    /// Returns the end of a row of this sign, all of which are separators then.
     fn behind_row(&mut self, at: usize, end: usize) -> usize {
         let bytes = self.text.as_bytes();
         if end != at + 1 || !bytes[at].is_ascii_punctuation() {

@@ -8,7 +8,7 @@ pub use super::action::Action;
 use super::fold::has_two_letters;
 use super::policy::{POLICY_FILE, Policy};
 
-/// Where an entry must stand to count.
+/// Position that an entry must have to count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Matching {
     /// Short Latin words alone, longer ones at a word's start, anything else anywhere.
@@ -28,15 +28,15 @@ pub struct Entry {
     pub text: String,
     /// The file's name without its ending.
     pub category: Arc<str>,
-    /// What a hit does.
+    /// Action of a hit.
     pub action: Action,
-    /// How bad it is, from 1 (rude) to 3 (dangerous): stricter places ask for lower ones.
+    /// Severity, from 1 (rude) to 3 (dangerous): stricter places ask for lower ones.
     pub severity: u8,
-    /// Where it counts.
+    /// Position that the entry must have to count.
     pub matching: Matching,
     /// More ways to find it.
     pub options: Options,
-    /// Where it stands: file and line, for messages.
+    /// Line in its category's file, for messages.
     pub line: u32,
 }
 
@@ -81,26 +81,26 @@ impl Options {
 /// All lists of a folder.
 #[derive(Clone, Debug, Default)]
 pub struct Wordlist {
-    /// What is blocked.
+    /// Blocked entries.
     pub entries: Vec<Entry>,
     /// Phrases that are innocent, whatever they hold.
     pub allow: Vec<String>,
     /// The planners' examples: a list that fails its own is not used.
     pub cases: Vec<Case>,
-    /// What they want in which place.
+    /// The planners' strictness by place.
     pub policy: Policy,
 }
 
 /// One of the planners' examples.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Case {
-    /// Where it stands: `cases.tsv:3`.
+    /// File and line: `cases.tsv:3`.
     pub place: String,
     /// A text.
     pub text: String,
     /// The strongest action it must meet; none passes.
     pub expected: Option<Action>,
-    /// What others must see, if that is given.
+    /// Text that others must see, if given.
     pub masked: Option<String>,
 }
 
@@ -115,7 +115,7 @@ const MAX_ENTRIES: usize = 4_000_000;
 /// Faults told at once.
 const MAX_FAULTS: usize = 50;
 
-/// What an entry has that says nothing of it.
+/// Severity of an entry that names none.
 const SEVERITY: u8 = 2;
 
 /// The file of innocent phrases.
@@ -189,7 +189,7 @@ impl Wordlist {
     }
 }
 
-/// What a file's directives say, and what an entry may say otherwise.
+/// Settings from a file's directives, which an entry may override.
 #[derive(Clone, Copy)]
 struct Manner {
     action: Action,
@@ -306,7 +306,7 @@ impl Case {
         Ok(Self { place, text: text.to_owned(), expected, masked })
     }
 }
-/// What git writes between two versions of a line that it could not choose from.
+/// Returns true for a line that git writes between two versions that it could not merge.
 fn is_conflict_marker(line: &str) -> bool {
     let marks =
         |mark: &str| line == mark || line.strip_prefix(mark).is_some_and(|rest| rest.starts_with(' '));

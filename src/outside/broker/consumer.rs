@@ -23,9 +23,9 @@ use super::{Delivery, client};
 use crate::base::lock::lock;
 use crate::config::KafkaConfig;
 
-/// How long a call to the broker may take that looks where a partition stands.
+/// Timeout of a call to the broker about a partition's position.
 const LOOK: Duration = Duration::from_secs(5);
-/// How often a broker that was away is asked where the group is.
+/// Pause between two requests for the group's position to a broker that was away.
 const ASKED: Duration = Duration::from_millis(250);
 /// So often a partition has to stand still at one offset before the record there is passed over.
 const STANDS_STILL: u32 = 3;

@@ -22,13 +22,13 @@ const QUIET: Duration = Duration::from_secs(30);
 const KINDS: usize = 64;
 /// The longest line.
 const LINE: usize = 300;
-/// How long a fault explains what failed later.
+/// Time in which a fault explains later failures.
 const RECENT: Duration = Duration::from_secs(60);
 
 /// One client's ears; a copy hears the same.
 #[derive(Clone, Debug)]
 pub(super) struct Context {
-    /// Which client speaks: the producer, the worker's consumer, the one that makes topics.
+    /// Name of the client: the producer, the worker's consumer, the one that makes topics.
     client: &'static str,
     heard: Arc<Mutex<Heard>>,
 }
@@ -44,7 +44,7 @@ impl Context {
         Self { client, heard: Arc::default() }
     }
 
-    /// Why nothing goes, as far as the client said so lately.
+    /// Returns the reason of failures, as far as the client gave one lately.
     pub(super) fn why(&self) -> Option<String> {
         let heard = lock(&self.heard);
         heard.why.as_ref().filter(|(_, at)| at.elapsed() < RECENT).map(|(why, _)| why.clone())
@@ -68,7 +68,7 @@ impl Context {
     }
 }
 
-/// What a line is but for its numbers, which differ each time: ports, milliseconds, counts.
+/// Returns a line without its numbers, which differ each time: ports, milliseconds, counts.
 pub(super) fn kind(text: &str) -> String {
     // Behind the thread that says so, and before how long and how often.
     let text = text.rsplit_once("]: ").map_or(text, |(_, text)| text);
@@ -98,7 +98,7 @@ impl ClientContext for Context {
         }
     }
 
-    /// What it logs comes here a second time, but for faults of the program's own.
+    /// Notes a fault. The client's log lines come here a second time, except for faults of the program's own.
     fn error(&self, fault: KafkaError, reason: &str) {
         // That all brokers are down is no reason: it is what the reason led to.
         if fault.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {

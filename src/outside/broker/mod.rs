@@ -27,9 +27,9 @@ mod context;
 pub use consumer::Consumer;
 use context::Context;
 
-/// How long a record may take to be acknowledged; then it stays in the outbox.
+/// Milliseconds in which a record must be acknowledged; else it stays in the outbox.
 const ACKNOWLEDGED_MS: &str = "10000";
-/// How long the program waits for what is on its way when it stops.
+/// Longest time that the program waits at its stop for records that are being sent.
 const FLUSH: Duration = Duration::from_secs(5);
 const ADMIN: Duration = Duration::from_secs(10);
 /// Replicas as the broker has it by default.
@@ -44,12 +44,12 @@ struct Sender {
 /// The connection to the broker.
 pub struct Queue {
     config: KafkaConfig,
-    /// How long it is remembered which tasks were done.
+    /// Milliseconds that done tasks are remembered.
     remembered_ms: Millis,
     sender: ArcSwap<Sender>,
     /// Held by whoever makes another producer.
     renewing: std::sync::Mutex<()>,
-    /// What was said of topics, and what not again so soon.
+    /// Lines that were logged about topics, which are not logged again so soon.
     said: Context,
     /// Were the topics looked at? What was said of them then is not said again.
     looked: AtomicBool,
@@ -60,24 +60,24 @@ pub struct Queue {
 /// One record as it came.
 #[derive(Debug)]
 pub struct Delivery {
-    /// Its topic's partition.
+    /// Partition of the topic.
     pub partition: i32,
-    /// Its number there.
+    /// Offset in the partition.
     pub offset: i64,
-    /// When it was written, as far as the broker or the platform says.
+    /// Time at which it was written, as far as the broker or the platform says.
     pub written_at: Option<Millis>,
-    /// Its value, empty where there is none; or why it can't be read.
+    /// Value, empty where there is none; or the reason why it can't be read.
     pub content: Result<Vec<u8>, String>,
 }
 
-/// Why the broker does not have a record.
+/// Reason why the broker does not have a record.
 #[derive(Debug)]
 pub enum NotTaken {
-    /// It may take it later.
+    /// The broker may take it later.
     Later(String),
-    /// Its topic is not there.
+    /// The topic does not exist.
     NoTopic(String),
-    /// It is larger than the topic takes.
+    /// The record is larger than the topic takes.
     TooLarge,
 }
 
@@ -282,7 +282,7 @@ fn is_final(code: RDKafkaErrorCode) -> bool {
     matches!(code, ClusterAuthorizationFailed | PolicyViolation | TopicAuthorizationFailed)
 }
 
-/// What all clients of this broker have in common.
+/// Returns the settings that all clients of this broker have in common.
 ///
 /// # Errors
 /// A file that is named and can't be read: librdkafka would say no more than that a certificate is wrong.
@@ -315,7 +315,7 @@ fn client(config: &KafkaConfig, name: &str) -> Result<ClientConfig, String> {
     Ok(client)
 }
 
-/// What this machine calls itself.
+/// Returns this machine's host name.
 fn host() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     name.trim().to_owned()

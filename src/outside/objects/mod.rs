@@ -12,7 +12,7 @@ use crate::config::{Location, S3Config};
 mod folder;
 mod s3;
 
-/// Where objects lie.
+/// Objects in a folder or in a bucket.
 #[derive(Clone, Debug)]
 pub struct Objects(Place);
 
@@ -22,16 +22,16 @@ enum Place {
     Bucket(s3::Bucket),
 }
 
-/// What is there under a name.
+/// Result of getting an object.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Found {
-    /// Nothing.
+    /// There is no object.
     Missing,
-    /// What the caller knows already.
+    /// The object that the caller knows already.
     Same,
-    /// This.
+    /// The object.
     Object {
-        /// All of it.
+        /// All of its bytes.
         bytes: Vec<u8>,
         /// Stands for the content.
         tag: String,
@@ -47,12 +47,12 @@ pub enum When<'t> {
     Still(Option<&'t str>),
 }
 
-/// Why a put did not happen.
+/// Reason why a put did not happen.
 #[derive(Debug)]
 pub enum PutError {
-    /// Somebody else was there in between.
+    /// Somebody else changed the object in between.
     Changed,
-    /// It can't be written.
+    /// The object can't be written.
     Fault(String),
 }
 
@@ -103,7 +103,8 @@ impl Objects {
         }
     }
 
-    /// Where anybody who knows it can get an object, for so long; a folder has no such end.
+    /// Returns an address at which anybody who knows it can get an object, for `for_ms` milliseconds; that of a folder
+    /// has no such end.
     ///
     /// # Errors
     /// There is no way to say it.

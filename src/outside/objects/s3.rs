@@ -20,7 +20,7 @@ use crate::config::S3Config;
 const CONNECT: Duration = Duration::from_secs(1);
 const ATTEMPT: Duration = Duration::from_secs(3);
 const WHOLE: Duration = Duration::from_secs(6);
-/// Where the platform names no region but the storage is no AWS, any will do.
+/// Region of a storage that is not AWS's where the platform names none: any will do.
 const ANY_REGION: &str = "us-east-1";
 
 #[derive(Clone, Debug)]
@@ -136,7 +136,7 @@ fn status<E>(error: &SdkError<E>) -> Option<u16> {
     error.raw_response().map(|response| response.status().as_u16())
 }
 
-/// What the storage says, or else the whole chain of causes: "service error" alone helps nobody.
+/// Returns the storage's own message, or else the whole chain of causes: "service error" alone helps nobody.
 fn told<E>(error: SdkError<E>) -> String
 where
     E: std::error::Error + ProvideErrorMetadata + 'static,

@@ -15,7 +15,7 @@ use super::{Callback, Received, Result, UNSIGNED, elsewhere, json, malformed, te
 use crate::base::clock::Millis;
 use crate::config::AppStore;
 
-/// How Apple marks certificates that sign receipts, and those that sign these certificates.
+/// Object identifiers with which Apple marks certificates that sign receipts, and those that sign these certificates.
 const MARKS: [&str; 2] = ["1.2.840.113635.100.6.11.1", "1.2.840.113635.100.6.2.1"];
 
 /// One app's callbacks.
@@ -68,7 +68,7 @@ impl Apple {
         Ok(())
     }
 
-    /// What a JWS says, if Apple signed it.
+    /// Returns the payload of a JWS, if Apple signed it.
     fn open(&self, jws: &str, now: Millis) -> Result<Value> {
         let (signed, signature) = jws.rsplit_once('.').ok_or(UNSIGNED)?;
         let (header, payload) = signed.split_once('.').ok_or(UNSIGNED)?;

@@ -20,9 +20,9 @@ use crate::base::lock::lock;
 use crate::config::GooglePlay;
 use crate::outside::calls::Calls;
 
-/// How long keys are believed.
+/// Milliseconds for which keys are used before they are fetched again.
 const FRESH_MS: Millis = 3_600_000;
-/// How often a key that is not known is asked for.
+/// Milliseconds between two requests for a key that is not known.
 const ASKED_MS: Millis = 60_000;
 const TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -72,7 +72,7 @@ impl Google {
         })
     }
 
-    /// What a token says, if Google signed it for us.
+    /// Returns the claims of a token, if Google signed it for us.
     async fn claims(&self, token: &str, now: Millis, calls: &Calls) -> Result<Claims> {
         let head = decode_header(token).map_err(|_| UNSIGNED)?;
         let kid = head.kid.filter(|_| head.alg == Algorithm::RS256).ok_or(UNSIGNED)?;
@@ -116,7 +116,7 @@ impl Google {
     }
 }
 
-/// What a notification is of, with the number that Google gives it, and its part of the payload.
+/// Returns the kind of a notification, with the number that Google gives it, and its part of the payload.
 fn what(payload: &Value) -> (String, &Value) {
     for (name, field) in [
         ("subscription", "subscriptionNotification"),

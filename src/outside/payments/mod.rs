@@ -23,7 +23,7 @@ mod wechat;
 /// The longest id that is stored as a provider's.
 const MAX_ID: usize = 255;
 
-/// Who calls back.
+/// Payment provider that calls back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Provider {
     /// Stripe, by `Stripe-Signature`.
@@ -39,7 +39,7 @@ pub enum Provider {
 }
 
 impl Provider {
-    /// Its name, as it is stored and told.
+    /// Returns the name, as it is stored and reported.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Stripe => "stripe",
@@ -54,24 +54,24 @@ impl Provider {
 /// A callback as it came.
 #[derive(Clone, Copy)]
 pub struct Callback<'a> {
-    /// Its headers.
+    /// Request headers.
     pub headers: &'a HeaderMap,
-    /// Its body, byte for byte.
+    /// Request body, byte for byte.
     pub body: &'a [u8],
-    /// What time it is.
+    /// Current time, in milliseconds since 1970-01-01 UTC.
     pub now: Millis,
 }
 
-/// What a provider told, and is believed.
+/// An event from a provider, verified.
 #[derive(Debug)]
 pub struct Received {
     /// The provider's id of the event: the same event has the same.
     pub event: String,
-    /// What happened, in the provider's words.
+    /// Kind of event, in the provider's words.
     pub kind: String,
-    /// Whose purchase it is, where the game told the provider.
+    /// Player whose purchase it is, where the game gave the provider the id.
     pub player: Option<String>,
-    /// Which purchase it is, where the provider says.
+    /// Id of the purchase, where the provider names it.
     pub purchase: Option<String>,
     /// All that the provider told.
     pub payload: Value,

@@ -84,7 +84,7 @@ impl Wechat {
         })
     }
 
-    /// What was encrypted.
+    /// Returns the decrypted content.
     fn open(&self, sealed: &Value, callback: Callback<'_>) -> Result<Value> {
         if sealed["algorithm"] != "AEAD_AES_256_GCM" {
             return Err(malformed("resource is not encrypted by AEAD_AES_256_GCM"));

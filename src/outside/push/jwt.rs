@@ -46,7 +46,7 @@ impl Signer {
     }
 }
 
-/// What stands between the first and the last line.
+/// Decodes the lines between the first and the last one.
 fn der(pem: &str) -> Option<Vec<u8>> {
     let inner: String = pem.lines().map(str::trim).filter(|line| !line.starts_with("-----")).collect();
     STANDARD.decode(inner).ok()

@@ -16,7 +16,7 @@ mod fcm;
 mod generic;
 mod jwt;
 
-/// Where a device is reached.
+/// Push service that reaches a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Platform {
     /// Google's Firebase Cloud Messaging, HTTP v1.
@@ -46,37 +46,37 @@ impl Platform {
 /// A device, as its client registered it.
 #[derive(Clone, Copy, Debug)]
 pub struct To<'a> {
-    /// Where it is reached.
+    /// Push service that reaches the device.
     pub platform: Platform,
-    /// What the provider calls it.
+    /// The provider's name for the device.
     pub token: &'a str,
     /// The app's id at Apple; that of the settings where absent.
     pub topic: Option<&'a str>,
     /// Is it a development build, which Apple serves elsewhere?
     pub sandbox: bool,
-    /// When it was registered.
+    /// Time of its registration, in milliseconds since 1970-01-01 UTC.
     pub registered_at: Millis,
 }
 
-/// What a device is told.
+/// A push notification.
 #[derive(Clone, Debug, Serialize)]
 pub struct Notice {
-    /// Its own id, the same at every try.
+    /// Id of the notification, the same at every try.
     pub id: String,
-    /// Who speaks; none for the game itself.
+    /// Name of the speaker; none for the game itself.
     pub title: Option<String>,
-    /// What is said: the last of several.
+    /// Text of the message: the last of several.
     pub body: String,
-    /// How many things were said.
+    /// Number of messages.
     pub count: usize,
-    /// Where; none for announcements.
+    /// Channel of the message; none for announcements.
     pub channel: Option<String>,
     /// A later one with the same word takes this one's place.
     pub collapse: String,
 }
 
 impl Notice {
-    /// What is shown.
+    /// Returns the alert that the device shows.
     fn alert(&self) -> serde_json::Value {
         let mut alert = serde_json::json!({ "body": self.body });
         if let Some(title) = &self.title {
@@ -86,7 +86,7 @@ impl Notice {
     }
 }
 
-/// Why a push was not taken.
+/// Reason why a push was not taken.
 #[derive(Debug)]
 pub enum PushError {
     /// The device is gone: it is not told again.
@@ -95,7 +95,7 @@ pub enum PushError {
     Off,
     /// The provider will never take it.
     Refused(String),
-    /// It may be taken later.
+    /// The provider may take it later.
     Passing(CallError),
 }
 

@@ -24,7 +24,7 @@ use crate::store::outbox;
 
 /// Records that wait in the program for their turn.
 const WAITING: usize = 256;
-/// How often it is committed.
+/// Interval between two commits of offsets.
 const COMMIT: Duration = Duration::from_millis(200);
 /// The clocks of a broker and of a database may differ by so much.
 const CLOCKS_DIFFER_MS: Millis = 300_000;

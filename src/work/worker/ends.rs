@@ -8,24 +8,24 @@ use crate::work::task::{Entry, Failure, backoff_ms};
 /// A task that its receiver does not take holds those behind it for so long, while the receiver takes those of others.
 const HELD_UP_MS: Millis = 600_000;
 
-/// How a try ended, for the outbox, the log and the figures.
+/// Result of a try, for the outbox, the log and the metrics.
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) end: End,
     pub(super) outcome: &'static str,
     pub(super) reason: Option<String>,
-    /// Why it is dead, as one of a few words.
+    /// Reason why it is dead, as one of a few words.
     pub(super) class: &'static str,
 }
 
-/// What happened to a task before this try.
+/// History of a task before this try.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Before {
     /// Tries.
     pub(super) attempt: i64,
     /// Those of them that were our own fault.
     pub(super) faults: i64,
-    /// How long ago the first failed.
+    /// Milliseconds since the first failed try.
     pub(super) failing_ms: Millis,
     /// For how long its receiver has taken others between any two of its tries.
     pub(super) held_up_ms: Millis,
@@ -113,7 +113,7 @@ mod tests {
         (outcome, class)
     }
 
-    /// It has taken those of others for so long.
+    /// Returns a failure at a receiver that has taken others' tasks for so long.
     fn away(held_up_ms: Option<Millis>) -> Failure {
         Failure::Later { why: "the receiver answered 503".to_owned(), after_ms: 0, well_ms: held_up_ms }
     }

@@ -14,7 +14,7 @@ pub(super) struct Item {
     pub(super) content: Content,
 }
 
-/// What it holds.
+/// Content of a record.
 pub(super) enum Content {
     Task(Envelope),
     Unreadable { bytes: Vec<u8>, reason: String },
@@ -58,7 +58,7 @@ impl Lanes {
     }
 }
 
-/// What a record holds, and the key of its order.
+/// Reads a record: its content, and the key of its order.
 pub(super) fn read(delivery: Delivery) -> (String, Item) {
     let Delivery { partition, offset, written_at, content } = delivery;
     let unreadable =

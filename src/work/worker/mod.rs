@@ -39,19 +39,19 @@ pub use time::WorkTime;
 /// A worker that died holds its tasks, and those of their keys behind them, for so long. One that lives renews its hold.
 const LEASE_MS: Millis = 15_000;
 const RENEWED: Duration = Duration::from_secs(5);
-/// How often the outbox is looked at while nothing is due.
+/// Interval between two looks at the outbox while nothing is due.
 const IDLE: Duration = Duration::from_millis(250);
 /// The same while it can take no more.
 const FULL: Duration = Duration::from_secs(1);
-/// Why tasks are given up, as figures have it.
+/// Reasons why tasks are given up, as metrics name them.
 pub const DEAD_REASONS: &[&str] = &["refused", "time", "fault", "held others up", "unrunnable"];
-/// What was due for so long, and was not taken by anybody, is told of.
+/// Milliseconds after which a due task that nobody took is reported.
 pub const LEFT_MS: Millis = 60_000;
 /// After so many deaths of its workers a task is run while no other such one is.
 const SUSPECTED: i64 = 3;
-/// How long others of that sort wait for it.
+/// Milliseconds that other suspected tasks wait for it.
 const SUSPECT_PAUSE_MS: Millis = 1_000;
-/// How often a task's end is tried to be recorded, and the pause in between.
+/// Number of tries to record a task's end, and the pause between them.
 const RECORDINGS: usize = 20;
 const RECORDING_PAUSE: Duration = Duration::from_secs(1);
 
@@ -75,7 +75,8 @@ pub struct Worker {
     /// The last time it was looked for what nobody runs, and when each was told of.
     looked_left: AtomicI64,
     told: Mutex<HashMap<String, Millis>>,
-    /// Who runs one over which workers have died again and again: one at a time, so that no other is taken for the culprit.
+    /// Permit to run a task over which workers have died again and again: one at a time, so that no other is taken for
+    /// the culprit.
     suspect: Semaphore,
 }
 

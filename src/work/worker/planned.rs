@@ -9,9 +9,9 @@ use crate::base::lock::lock;
 use crate::store::outbox;
 use crate::store::schedule;
 
-/// How often what is hourly is enqueued.
+/// Interval at which hourly tasks are enqueued.
 const HOUR_MS: Millis = 3_600_000;
-/// How often it is looked for tasks that nobody runs, in seconds.
+/// Seconds between two looks for tasks that nobody runs.
 const LOOK_S: Millis = 5;
 
 impl Worker {

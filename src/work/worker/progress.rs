@@ -34,7 +34,7 @@ impl Progress {
         }
     }
 
-    /// What was said of a partition last did not reach the broker: it is said again.
+    /// Notes that the last commit of a partition did not reach the broker: it is sent again.
     pub(super) fn not_committed(&mut self, partition: i32) {
         if let Some(partition) = self.partitions.get_mut(&partition) {
             partition.committed = NEVER;

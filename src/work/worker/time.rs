@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// How long a worker may take: forever in a process of its own, a while in a function.
+/// Time of a worker: without end in a process of its own, a while in a function.
 #[derive(Clone, Copy, Debug)]
 pub struct WorkTime(Option<Span>);
 
