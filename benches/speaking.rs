@@ -7,7 +7,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use guildhall::chat::rights::{Facts, Place, Who};
+use guildhall::chat::rights::{ChannelState, Facts, Who};
 use guildhall::chat::sanctions::{Sanction, SanctionKind};
 use guildhall::chat::speaking::{Context, may_speak};
 use guildhall::chat::values::{Kind, Limit, Role, Settings};
@@ -28,7 +28,7 @@ fn speaking(criterion: &mut Criterion) {
             .collect();
         let context = Context {
             who: Who { staff: false, level: 10 },
-            place: Place::with("w", Kind::World, &settings),
+            place: ChannelState::with("w", Kind::World, &settings),
             facts: Facts { now: NOW, role: Some(Role::Member), sanctions: &sanctions, blocked: false },
             slow_mode_s: 0,
             last_here: None,

@@ -9,7 +9,7 @@ use crate::base::error::{Error, Result, StartError};
 use crate::chat::identity::{Identity, Scope};
 use crate::chat::recent::RecentTexts;
 use crate::chat::repeats::Repeats;
-use crate::chat::said::Said;
+use crate::chat::said::NewMessage;
 use crate::chat::screening::{Judged, Screen};
 use crate::chat::values::Limit;
 use crate::config::data_folder::{self, Presence};
@@ -166,7 +166,7 @@ impl App {
     ///
     /// # Errors
     /// The filter panicked.
-    pub async fn judged(&self, list: &Arc<Loaded>, said: &Said, sender: &Identity) -> Result<Judged> {
+    pub async fn judged(&self, list: &Arc<Loaded>, said: &NewMessage, sender: &Identity) -> Result<Judged> {
         if sender.scope == Scope::Server {
             return Ok(Judged::default());
         }

@@ -8,7 +8,7 @@ use crate::api::caller::Known;
 use crate::app::App;
 use crate::base::error::{Error, Result};
 use crate::chat::payload::Payload;
-use crate::chat::said::Said;
+use crate::chat::said::NewMessage;
 use crate::chat::values::{
     ChannelId, Cursor, Few, MAX_EXACT, MAX_MENTIONS, Nonce, PageSize, PlayerId, Seq, Text, as_set,
 };
@@ -60,7 +60,7 @@ impl Action for SendMessage {
 
     async fn run(self, app: &App, caller: Known) -> Result<SentReply> {
         let mentions = as_set(self.mentions.into_vec());
-        let said = Said {
+        let said = NewMessage {
             channel: self.channel,
             text: self.text,
             payload: self.payload,

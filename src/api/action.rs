@@ -151,7 +151,7 @@ pub struct Form {
 type Calling<'a> = Pin<Box<dyn Future<Output = Result<Bytes>> + Send + 'a>>;
 
 /// One row of the registry.
-pub struct Entry {
+pub struct ActionEntry {
     /// Method and path.
     pub route: Route,
     /// The scopes that may ask; empty for everybody.
@@ -172,7 +172,7 @@ pub struct Entry {
     pub call: for<'a> fn(&'a App, Call<'a>) -> Calling<'a>,
 }
 
-impl Entry {
+impl ActionEntry {
     /// Does it change nothing? A poll asks by POST for what is new.
     pub fn only_reads(&self) -> bool {
         matches!(self.route.method, Verb::Get) || self.waits

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::action::{Entry, Verb};
+use super::action::{ActionEntry, Verb};
 use super::head::client_ip;
 use super::page::PageEntry;
 use super::router::{Exchange, Router, Summary};
@@ -26,8 +26,8 @@ pub(super) struct Named {
     only_reads: bool,
 }
 
-impl From<&Entry> for Named {
-    fn from(entry: &Entry) -> Self {
+impl From<&ActionEntry> for Named {
+    fn from(entry: &ActionEntry) -> Self {
         let (controller, action) = (entry.route.controller(), entry.route.action());
         Self { controller, action, only_reads: entry.only_reads() }
     }

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use crate::api::action::{Entry, Verb};
+use crate::api::action::{ActionEntry, Verb};
 use crate::api::schemas;
 use crate::base::error::CODES;
 
 /// The document of a registry, as a version answers it: the newest code has preview actions, published ones have not.
 ///
 /// `about` says what a controller is for.
-pub fn document(entries: &[Entry], about: impl Fn(&str) -> String, latest: bool) -> Value {
+pub fn document(entries: &[ActionEntry], about: impl Fn(&str) -> String, latest: bool) -> Value {
     let settings = || {
         SchemaSettings::draft2020_12().with(|settings| {
             settings.definitions_path = "/components/schemas".into();
@@ -22,9 +22,10 @@ pub fn document(entries: &[Entry], about: impl Fn(&str) -> String, latest: bool)
     // What is read and what is written differ: a field with a default is optional to send, but always sent back.
     let mut inputs = settings().into_generator();
     let mut replies = settings().for_serialize().into_generator();
-    let entries: Vec<&Entry> = entries.iter().filter(|entry| latest || !entry.preview).collect();
-    let schemas =
-        |entry: &&Entry| ((entry.input)(&mut inputs).to_value(), (entry.reply)(&mut replies).to_value());
+    let entries: Vec<&ActionEntry> = entries.iter().filter(|entry| latest || !entry.preview).collect();
+    let schemas = |entry: &&ActionEntry| {
+        ((entry.input)(&mut inputs).to_value(), (entry.reply)(&mut replies).to_value())
+    };
     let mut operations: Vec<(Value, Value)> = entries.iter().map(schemas).collect();
     let (inputs, replies) = (inputs.take_definitions(true), replies.take_definitions(true));
     let mut schemas = schemas::merged(inputs, replies, &mut operations);
@@ -65,7 +66,7 @@ pub fn document(entries: &[Entry], about: impl Fn(&str) -> String, latest: bool)
     })
 }
 
-fn operation(entry: &Entry, mut input: Value, response: &str) -> Value {
+fn operation(entry: &ActionEntry, mut input: Value, response: &str) -> Value {
     let description = input.as_object_mut().and_then(|input| input.remove("description")).unwrap_or_default();
     let (summary, details) = split_doc(description.as_str().unwrap_or_default());
     let scopes: Vec<&str> = entry.scopes.iter().map(|scope| scope.as_str()).collect();

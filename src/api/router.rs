@@ -13,7 +13,7 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use tracing::Instrument;
 
-use crate::api::action::{self, Call, Entry, Form, Notes, Verb};
+use crate::api::action::{self, ActionEntry, Call, Form, Notes, Verb};
 use crate::api::body::{Body, MAX_BODY_BYTES, MAX_SERVER_BODY_BYTES, collect, late};
 use crate::api::cors;
 use crate::api::head::{Broken, Invocation, REQUEST_ID, client_ip, drop_platform_headers, request_id};
@@ -104,7 +104,7 @@ impl Router {
     ///
     /// # Panics
     /// Two entries have one path and one method: a test over the registry finds that.
-    pub fn new(entries: &'static [Entry], app: Arc<App>) -> Self {
+    pub fn new(entries: &'static [ActionEntry], app: Arc<App>) -> Self {
         let routes = Routes::of(entries.iter().filter(|entry| !entry.preview || app.config.is_latest()));
         let version =
             HeaderValue::from_str(&app.config.version).unwrap_or(HeaderValue::from_static("unknown"));
@@ -317,7 +317,7 @@ impl Router {
         action::count(app, client_ip(parts, &app.config.trusted_proxies), identity.as_ref())
     }
 
-    fn find(&self, exchange: &Exchange<'_>) -> Result<&'static Entry> {
+    fn find(&self, exchange: &Exchange<'_>) -> Result<&'static ActionEntry> {
         if let Some(Broken(why)) = exchange.parts.extensions.get() {
             return Err(Error::InvalidInput((*why).to_owned()));
         }
@@ -325,7 +325,7 @@ impl Router {
         methods.of(&exchange.parts.method).ok_or(Error::MethodNotAllowed { allow: methods.allowed() })
     }
 
-    async fn run(&self, entry: &Entry, exchange: &Exchange<'_>, body: Result<Bytes>) -> Result<Bytes> {
+    async fn run(&self, entry: &ActionEntry, exchange: &Exchange<'_>, body: Result<Bytes>) -> Result<Bytes> {
         let (query, body) = match self.query_of(exchange.parts).and_then(|query| Ok((query, body?))) {
             Ok(both) => both,
             Err(error) => return self.count(exchange).and(Err(error)),

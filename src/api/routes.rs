@@ -4,21 +4,21 @@ use std::collections::BTreeMap;
 
 use http::Method;
 
-use crate::api::action::{Entry, Verb};
+use crate::api::action::{ActionEntry, Verb};
 use crate::api::page::PageEntry;
 
 /// The actions of one path, one for each method.
 pub(super) struct Methods {
-    get: Option<&'static Entry>,
-    post: Option<&'static Entry>,
+    get: Option<&'static ActionEntry>,
+    post: Option<&'static ActionEntry>,
 }
 
 impl Methods {
-    pub(super) fn of(&self, method: &Method) -> Option<&'static Entry> {
+    pub(super) fn of(&self, method: &Method) -> Option<&'static ActionEntry> {
         [self.get, self.post].into_iter().flatten().find(|entry| entry.route.method.matches(method))
     }
 
-    pub(super) fn first(&self) -> &'static Entry {
+    pub(super) fn first(&self) -> &'static ActionEntry {
         self.post.or(self.get).expect("a path has an action")
     }
 
@@ -35,7 +35,7 @@ pub(super) struct Routes(matchit::Router<Methods>);
 
 impl Routes {
     /// Those of some actions.
-    pub(super) fn of(entries: impl Iterator<Item = &'static Entry>) -> Self {
+    pub(super) fn of(entries: impl Iterator<Item = &'static ActionEntry>) -> Self {
         let mut paths: BTreeMap<&str, Methods> = BTreeMap::new();
         for entry in entries {
             let methods = paths.entry(entry.route.path).or_insert(Methods { get: None, post: None });

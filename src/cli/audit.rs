@@ -3,6 +3,7 @@
 use clap::Subcommand;
 
 use super::say;
+use crate::base::calendar::in_words;
 use crate::base::clock::Clock;
 use crate::base::error::StartError;
 use crate::config::Config;
@@ -78,6 +79,7 @@ async fn list(db: &Db, player: Option<&str>, limit: i64) -> Result<(), StartErro
     rows.iter().try_for_each(|row| {
         let Shown { n, at, by, action, player, detail, text, .. } = row;
         let (player, text) = (player.as_deref().unwrap_or("-"), text.as_deref().unwrap_or_default());
+        let at = in_words(*at);
         say(&format!("{n}  {at}  {by}  {action}  {player}  {detail}  {text}"))
     })
 }

@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::base::clock::Clock;
 use crate::base::error::StartError;
 use crate::chat::identity::Identity;
-use crate::chat::said::Said;
+use crate::chat::said::NewMessage;
 use crate::chat::values::{ChannelId, Name, Nonce, Text};
 use crate::config::Config;
 use crate::service::message;
@@ -36,7 +36,7 @@ impl Say {
         let (scope, id) = self.who.named().map_err(wrong("who says it"))?;
         let name = self.name.map(Name::parse).transpose().map_err(wrong("--name"))?;
         let name = name.as_ref().map_or(id.as_str(), Name::as_str).to_owned();
-        let said = Said {
+        let said = NewMessage {
             channel: ChannelId::parse(self.channel).map_err(wrong("the channel"))?,
             text: Text::parse(self.text).map_err(wrong("the text"))?,
             payload: None,

@@ -4,6 +4,7 @@ use clap::Subcommand;
 
 use super::say;
 use crate::app::App;
+use crate::base::calendar::in_words;
 use crate::base::clock::Clock;
 use crate::base::error::{Error, StartError};
 use crate::config::Config;
@@ -52,7 +53,7 @@ impl ScheduleCommand {
 fn line(schedule: &Schedule) -> String {
     let Schedule { id, task, state, next_at, cron, zone, .. } = schedule;
     let state = state.as_str();
-    let next = next_at.map_or_else(|| "never".to_owned(), |at| at.to_string());
+    let next = next_at.map_or_else(|| "never".to_owned(), in_words);
     let again = cron
         .as_ref()
         .zip(zone.as_ref())

@@ -7,10 +7,11 @@ use serde_json::value::RawValue;
 
 use super::{require_database, say};
 use crate::app::App;
-use crate::base::clock::{Clock, Millis};
+use crate::base::clock::Clock;
 use crate::base::error::{Error, StartError};
 use crate::base::random;
 use crate::chat::states::TaskState;
+use crate::config::parse::Since;
 use crate::config::{Config, parse};
 use crate::outside::envelope::Envelope;
 use crate::service::TASKS;
@@ -46,9 +47,9 @@ pub(super) enum TaskCommand {
         /// All of this name.
         #[arg(long)]
         kind: Option<String>,
-        /// Of these, those that were given up within such a time: `90s`, `2m`, `1h`, `7d`.
-        #[arg(long, conflicts_with = "id", default_value = "3650d", value_parser = parse::age)]
-        since: Millis,
+        /// Of these, those that were given up since then: `90s`, `2m`, `1h` or `7d` ago, or at a time such as `2026-11-29T08:00:00Z`.
+        #[arg(long, conflicts_with = "id", default_value = "3650d", value_parser = parse::since)]
+        since: Since,
         /// Of these, those with this in their reason.
         #[arg(long, conflicts_with = "id", default_value = "")]
         reason: String,
@@ -58,9 +59,9 @@ pub(super) enum TaskCommand {
         /// Their name.
         #[arg(long)]
         kind: String,
-        /// Those that were stored within such a time: `90s`, `2m`, `1h`, `7d`.
-        #[arg(long, default_value = "3650d", value_parser = parse::age)]
-        since: Millis,
+        /// Those that were stored since then: `90s`, `2m`, `1h` or `7d` ago, or at a time such as `2026-11-29T08:00:00Z`.
+        #[arg(long, default_value = "3650d", value_parser = parse::since)]
+        since: Since,
         /// Reason; it is written to the dead letters.
         #[arg(long)]
         reason: String,
@@ -137,13 +138,13 @@ impl TaskCommand {
             Self::Retry { kind, since, reason, .. } => {
                 let kind = kind.unwrap_or_default();
                 let until = app.db.now().await.map_err(fault)?;
-                let which = Which { kind: &kind, since: until - since, until, reason: &reason };
+                let which = Which { kind: &kind, since: since.by(until), until, reason: &reason };
                 in_steps("are ready again", &kind, async || outbox::revive_some(&app.db, which, STEP).await)
                     .await
             }
             Self::Drop { kind, since, reason } => {
                 let until = app.db.now().await.map_err(fault)?;
-                let which = Which { kind: &kind, since: until - since, until, reason: &reason };
+                let which = Which { kind: &kind, since: since.by(until), until, reason: &reason };
                 in_steps("were given up", &kind, async || outbox::drop_some(&app.db, which, STEP).await).await
             }
             Self::Keys { limit } => keys(&app, limit).await,

@@ -10,6 +10,7 @@ use serde_json::json;
 use unicode_width::UnicodeWidthStr;
 
 use super::{say, say_aside};
+use crate::base::calendar::in_words;
 use crate::base::clock::Clock;
 use crate::base::error::StartError;
 use crate::config::{Config, Location};
@@ -17,8 +18,8 @@ use crate::filter::policy::PLACES;
 use crate::filter::{Filter, Verdict, View, Wordlist};
 use crate::outside::objects::Objects;
 use crate::store::{Db, EMBEDDED_FILE, message};
-use crate::wordlist::check::{self, Innocent, Level, Report, SHOWN, check};
-use crate::wordlist::published::{self, Looked, Pointer};
+use crate::wordlist::check::{self, CleanHits, Level, Report, SHOWN, check};
+use crate::wordlist::published::{self, Pointer, PointerState};
 use crate::wordlist::{Files, diff, read_folder, vanished};
 
 /// Lines that nobody would block, written for this project.
@@ -85,7 +86,7 @@ pub(super) enum WordlistCommand {
         #[arg(default_value = "wordlists")]
         folder: PathBuf,
         #[command(flatten)]
-        to: Place,
+        to: Target,
         /// Publish even though the check fails or half of the list is gone.
         #[arg(long)]
         force: bool,
@@ -93,7 +94,7 @@ pub(super) enum WordlistCommand {
     /// List what was published, and when, and by whom.
     History {
         #[command(flatten)]
-        to: Place,
+        to: Target,
     },
     /// Write the list that is published at a place as one file, for a package that starts without storage.
     Fetch {
@@ -107,13 +108,13 @@ pub(super) enum WordlistCommand {
         /// The beginning of the hash.
         version: Option<String>,
         #[command(flatten)]
-        to: Place,
+        to: Target,
     },
 }
 
 /// Place of published lists, and the name of whoever publishes.
 #[derive(Args)]
-pub(super) struct Place {
+pub(super) struct Target {
     /// Place of published lists: a folder, or `s3://bucket/prefix`.
     #[arg(long, value_name = "PLACE")]
     to: Location,
@@ -250,7 +251,7 @@ fn test(text: &str, place: Option<&str>, folder: &Path, json: bool) -> Done {
     if json { print_json(&verdict_json(&verdict, text)) } else { say(&drawn(&verdict, text)) }
 }
 
-async fn publish(folder: &Path, to: &Place, force: bool, config: &Config) -> Done {
+async fn publish(folder: &Path, to: &Target, force: bool, config: &Config) -> Done {
     let files = read_folder(folder).map_err(fault)?;
     let report = checked(&files, None)?;
     let objects = Objects::at(&to.to, &config.s3).await;
@@ -264,14 +265,14 @@ async fn publish(folder: &Path, to: &Place, force: bool, config: &Config) -> Don
             print_report(&report)?;
             return Err(fault("not published: the check fails; --force publishes all the same"));
         }
-        if let Some(Looked::At(before, _)) = &seen
+        if let Some(PointerState::At(before, _)) = &seen
             && report.entries * 2 < before.entries
         {
             let counts = format!("{} entries instead of {}", report.entries, before.entries);
             return Err(fault(format!("not published: {counts}; --force publishes all the same")));
         }
     }
-    if let Some(Looked::At(before, _)) = &seen
+    if let Some(PointerState::At(before, _)) = &seen
         && let Ok(before) = published::files(&objects, before).await
     {
         for name in vanished(&before, &files) {
@@ -284,7 +285,7 @@ async fn publish(folder: &Path, to: &Place, force: bool, config: &Config) -> Don
     to.print("published", &pointer)
 }
 
-async fn history(to: &Place, config: &Config) -> Done {
+async fn history(to: &Target, config: &Config) -> Done {
     let objects = Objects::at(&to.to, &config.s3).await;
     let history = published::history(&objects).await.map_err(fault)?;
     if to.json {
@@ -293,16 +294,14 @@ async fn history(to: &Place, config: &Config) -> Done {
     history.iter().rev().try_for_each(|pointer| to.print(&pointer.by_way_of, pointer))
 }
 
-impl Place {
+impl Target {
     fn print(&self, what: &str, pointer: &Pointer) -> Done {
         if self.json {
             return print_json(pointer);
         }
         let Pointer { sha256, entries, published_at, by, .. } = pointer;
-        say(&format!(
-            "{what:<12} {}  {entries} entries  at {published_at} ms by {by}",
-            &sha256[..12.min(sha256.len())]
-        ))
+        let (sha256, at) = (&sha256[..12.min(sha256.len())], in_words(*published_at));
+        say(&format!("{what:<12} {sha256}  {entries} entries  at {at} by {by}"))
     }
 }
 
@@ -323,7 +322,7 @@ fn print_report(report: &Report) -> Done {
         say(&format!("… and {} more; --json has them all", report.findings.len() - SHOWN))?;
     }
     for hit in report.innocent.iter().filter(|hit| hit.lines > 0) {
-        let Innocent { category, entries, lines } = hit;
+        let CleanHits { category, entries, lines } = hit;
         let share = *lines as f64 * 100.0 / report.clean as f64;
         say(&format!(
             "{category}: {entries} entries hit {lines} of {} clean lines ({share:.2} %)",

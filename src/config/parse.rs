@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::{DatabaseUrl, Origins, Parsed, Proxies, Retention, Secret, TokenKey, TokenKeyKind};
 use ipnet::IpNet;
 
+use crate::base::calendar;
 use crate::base::clock::Millis;
 use crate::chat::values::{Kind, Limit};
 
@@ -118,6 +119,38 @@ pub fn age(text: &str) -> Parsed<Millis> {
     };
     let count: Millis = text[..text.len() - 1].parse().map_err(|_| wrong())?;
     count.checked_mul(unit_ms).filter(|ms| (0..=TEN_YEARS_MS).contains(ms)).ok_or_else(wrong)
+}
+
+/// A beginning: so long ago, or at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// So many milliseconds ago.
+    Ago(Millis),
+    /// At this time.
+    At(Millis),
+}
+
+impl Since {
+    /// The time that it is, by now.
+    pub const fn by(self, now: Millis) -> Millis {
+        match self {
+            Self::Ago(ago) => now - ago,
+            Self::At(at) => at,
+        }
+    }
+}
+
+/// `90s`, `2m`, `1h`, `7d`, or a time such as `2026-11-29T08:00:00Z` or `2026-11-29T10:00:00+02:00`.
+///
+/// # Errors
+/// Anything else, in words.
+pub fn since(text: &str) -> Parsed<Since> {
+    match calendar::of_words(text) {
+        Some(at) => Ok(Since::At(at)),
+        None => age(text)
+            .map(Since::Ago)
+            .map_err(|_| format!("is '{text}', not a time such as 90s, 2m, 1h, 7d or 2026-11-29T08:00:00Z")),
+    }
 }
 
 /// At most `most` in a time.

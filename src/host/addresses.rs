@@ -21,7 +21,7 @@ pub(super) struct Addresses {
 
 /// One connection's place; given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct AddressSlot {
     address: Option<IpAddr>,
     open: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
@@ -33,8 +33,8 @@ impl Addresses {
     }
 
     /// A place for one more connection; none where the address has all it may have.
-    pub(super) fn enter(&self, peer: IpAddr) -> Option<Place> {
-        let place = |address| Some(Place { address, open: Arc::clone(&self.open) });
+    pub(super) fn enter(&self, peer: IpAddr) -> Option<AddressSlot> {
+        let place = |address| Some(AddressSlot { address, open: Arc::clone(&self.open) });
         let Some(limit) = self.limit.filter(|_| !self.proxies.contains(peer)) else { return place(None) };
         let address = network(peer);
         let mut open = lock(&self.open);
@@ -48,7 +48,7 @@ impl Addresses {
     }
 }
 
-impl Drop for Place {
+impl Drop for AddressSlot {
     fn drop(&mut self) {
         let Some(address) = self.address else { return };
         let mut open = lock(&self.open);

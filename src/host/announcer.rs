@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{broadcast, watch};
 
-use super::behind::Behind;
+use super::behind::ReadPosition;
 use super::sockets::Sockets;
 use crate::app::App;
 use crate::base::clock::Millis;
@@ -55,10 +55,10 @@ impl Announcer {
         }
     }
 
-    async fn look(&self, app: &App, read: &mut Option<Behind>) -> Result<()> {
+    async fn look(&self, app: &App, read: &mut Option<ReadPosition>) -> Result<()> {
         let Some(read) = read else {
             // What was said while the first socket opened is pushed to it.
-            *read = Some(Behind::number(announcement::last(&app.db, BACK_MS).await?));
+            *read = Some(ReadPosition::number(announcement::last(&app.db, BACK_MS).await?));
             return Ok(());
         };
         let known = read.known();

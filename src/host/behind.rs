@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 const LATE: Duration = Duration::from_secs(10);
 
 /// Position up to which a table was read.
-pub(super) struct Behind {
+pub(super) struct ReadPosition {
     /// Nothing that comes late lies before this.
     after: i64,
     /// Numbers behind it that were reported, and the time of each.
     told: VecDeque<(Instant, i64)>,
 }
 
-impl Behind {
+impl ReadPosition {
     /// Nothing behind a number was read yet.
     pub(super) fn number(after: i64) -> Self {
         Self { after, told: VecDeque::new() }

@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::live::{self, Upgrade};
-use super::shared::{Shared, told};
+use super::shared::{Shared, signalled};
 use super::stream::{Activity, Answering, Held, Pieces, Stream};
 use crate::api::head::{Peer, client_of};
 use crate::api::router::Answer;
@@ -51,11 +51,11 @@ pub(super) async fn serve<T>(socket: tokio::net::TcpStream, peer: Peer, shared: 
         let readable = timeout(HEAD, stream.socket().readable());
         tokio::select! {
             readable = readable => if !matches!(readable, Ok(Ok(()))) { return },
-            () = told(&mut closing) => return,
+            () = signalled(&mut closing) => return,
         }
-        match busy_apart(stream, peer, &shared, &activity).await {
+        match boxed_requests(stream, peer, &shared, &activity).await {
             After::Quiet(quiet) => stream = quiet,
-            After::Socket(stream, read, upgrade) => return socket_apart(stream, read, upgrade, shared).await,
+            After::Socket(stream, read, upgrade) => return boxed_socket(stream, read, upgrade, shared).await,
             After::Ended => return,
         }
     }
@@ -63,7 +63,7 @@ pub(super) async fn serve<T>(socket: tokio::net::TcpStream, peer: Peer, shared: 
 
 /// Boxes the work on requests, so that its memory is taken when a request comes, and not by every connection. (In a
 /// function, because a future that is boxed where it is awaited still takes its room in the future that awaits it.)
-fn busy_apart<'a>(
+fn boxed_requests<'a>(
     stream: Stream,
     peer: Peer,
     shared: &'a Arc<Shared>,
@@ -73,7 +73,7 @@ fn busy_apart<'a>(
 }
 
 /// Boxes the work on a socket, for the same reason.
-fn socket_apart(
+fn boxed_socket(
     stream: Stream,
     read: Bytes,
     upgrade: Upgrade,
@@ -140,7 +140,7 @@ async fn busy(stream: Stream, peer: Peer, shared: &Arc<Shared>, activity: &Arc<A
                     Pin::new(&mut connection).graceful_shutdown();
                 }
             }
-            () = told(&mut closing) => break,
+            () = signalled(&mut closing) => break,
         }
     }
     Pin::new(&mut connection).graceful_shutdown();

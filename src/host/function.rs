@@ -28,7 +28,7 @@ const POINTER: &str = "current.json";
 /// Kept of an invocation's time for the answer.
 const SPARE: Duration = Duration::from_millis(500);
 
-fn told(error: Error) -> String {
+fn log_text(error: Error) -> String {
     error.to_string()
 }
 
@@ -110,13 +110,13 @@ impl FunctionWorker {
         let (handed_over, tries) = match &self.app.queue {
             Some(queue) => {
                 self.prepare(queue).await;
-                self.worker.enqueue_due().await.map_err(told)?;
-                let handed_over = self.hand_over(queue, time).await.map_err(told)?;
-                (handed_over, self.worker.run_given_back_due(time).await.map_err(told)?)
+                self.worker.enqueue_due().await.map_err(log_text)?;
+                let handed_over = self.hand_over(queue, time).await.map_err(log_text)?;
+                (handed_over, self.worker.run_given_back_due(time).await.map_err(log_text)?)
             }
-            None => (0, self.worker.run_due(time).await.map_err(told)?),
+            None => (0, self.worker.run_due(time).await.map_err(log_text)?),
         };
-        let status = outbox::status(&self.app.db).await.map_err(told)?;
+        let status = outbox::status(&self.app.db).await.map_err(log_text)?;
         embedded::print(&self.app, &embedded::of_outbox(&self.app, &status));
         tracing::info!(handed_over, tries, waiting = status.depth(), dead = status.dead, "timer");
         Ok(
@@ -171,9 +171,9 @@ impl FunctionWorker {
 
     async fn task(&self, envelope: Envelope, time: WorkTime) -> Result<Value, String> {
         let id = envelope.id.clone();
-        self.worker.run_now(envelope, time).await.map_err(told)?;
+        self.worker.run_now(envelope, time).await.map_err(log_text)?;
         let Listed { id, task, state, attempt, reason, .. } =
-            outbox::find(&self.app.db, &id).await.map_err(told)?;
+            outbox::find(&self.app.db, &id).await.map_err(log_text)?;
         Ok(json!({ "id": id, "task": task, "state": state, "tries": attempt, "reason": reason }))
     }
 }

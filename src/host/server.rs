@@ -15,7 +15,7 @@ use super::addresses::Addresses;
 use super::announcer::Announcer;
 use super::feed::Feed;
 use super::presence::Presence;
-use super::shared::{Shared, told};
+use super::shared::{Shared, signalled};
 use super::{bus, connection};
 use crate::api::head::Peer;
 use crate::api::router::Router;
@@ -69,7 +69,7 @@ impl Server {
         let config = &app.config;
         let grace = config.shutdown_grace;
         let (close, closing) = watch::channel(false);
-        let door = Door {
+        let door = Acceptor {
             addresses: Addresses::new(config.connections_per_address, config.trusted_proxies.clone()),
             places: Arc::new(Semaphore::new(CONNECTIONS)),
             open: TaskTracker::new(),
@@ -88,7 +88,7 @@ impl Server {
         let present = start_background(&door.shared);
         tokio::select! {
             () = door.accept_all(&self.listener) => {}
-            () = told(&mut stop) => {}
+            () = signalled(&mut stop) => {}
         }
         let _ = tokio::time::timeout(FAREWELL, door.accept_all(&self.listener)).await;
         drop(self.listener);
@@ -124,14 +124,14 @@ fn start_background(shared: &Arc<Shared>) -> JoinHandle<()> {
 }
 
 /// Acceptor of connections.
-struct Door {
+struct Acceptor {
     addresses: Addresses,
     places: Arc<Semaphore>,
     open: TaskTracker,
     shared: Arc<Shared>,
 }
 
-impl Door {
+impl Acceptor {
     async fn accept_all(&self, listener: &TcpListener) {
         loop {
             let Ok(permit) = Arc::clone(&self.places).acquire_owned().await else { return };

@@ -47,6 +47,6 @@ impl Shared {
 }
 
 /// Returns once this turns true.
-pub(super) async fn told(word: &mut watch::Receiver<bool>) {
+pub(super) async fn signalled(word: &mut watch::Receiver<bool>) {
     let _ = word.wait_for(|word| *word).await;
 }

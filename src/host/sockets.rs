@@ -20,7 +20,7 @@ pub(super) struct Sockets {
 
 /// One socket's place, for as long as it lives.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct SocketSlot {
     sockets: Arc<Sockets>,
     player: String,
     displaced: Arc<Notify>,
@@ -55,7 +55,7 @@ impl Sockets {
     }
 
     /// A place for one more socket of a player.
-    pub(super) fn enter(self: &Arc<Self>, player: &str) -> Place {
+    pub(super) fn enter(self: &Arc<Self>, player: &str) -> SocketSlot {
         let displaced = Arc::new(Notify::new());
         let mut open = self.open();
         let own = open.entry(player.to_owned()).or_default();
@@ -70,18 +70,18 @@ impl Sockets {
         }
         drop(open);
         metrics::gauge!("guildhall_sockets").increment(1.0);
-        Place { sockets: Arc::clone(self), player: player.to_owned(), displaced }
+        SocketSlot { sockets: Arc::clone(self), player: player.to_owned(), displaced }
     }
 }
 
-impl Place {
+impl SocketSlot {
     /// Returns once a newer socket has taken the place.
     pub(super) async fn displaced(&self) {
         self.displaced.notified().await;
     }
 }
 
-impl Drop for Place {
+impl Drop for SocketSlot {
     fn drop(&mut self) {
         metrics::gauge!("guildhall_sockets").decrement(1.0);
         let mut open = self.sockets.open();

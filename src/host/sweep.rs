@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::behind::Behind;
+use super::behind::ReadPosition;
 use crate::app::App;
 use crate::base::error::Result;
 use crate::hub::Hub;
@@ -70,7 +70,7 @@ async fn look(app: &App) {
 
 /// Position up to which changes of rights were read; none while nobody waits.
 #[derive(Default)]
-struct Rights(Option<Behind>);
+struct Rights(Option<ReadPosition>);
 
 impl Rights {
     async fn look(&mut self, app: &App) -> Result<()> {
@@ -83,7 +83,7 @@ impl Rights {
             Some(read) => read,
             None => {
                 let last = right_change::last(&app.db).await?;
-                self.0.insert(Behind::number((last - BACK).max(0)))
+                self.0.insert(ReadPosition::number((last - BACK).max(0)))
             }
         };
         let changes = right_change::behind(&app.db, read.after(), &read.known()).await?;

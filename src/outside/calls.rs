@@ -127,7 +127,7 @@ impl Calls {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        let made = builder(&self.private_hosts).build().map_err(|error| passing(told(error)))?;
+        let made = builder(&self.private_hosts).build().map_err(|error| passing(fault_text(error)))?;
         Ok(self.client.get_or_init(|| made))
     }
 
@@ -161,7 +161,7 @@ impl Calls {
     /// It was not done.
     pub async fn make(&self, request: RequestBuilder, timeout: Duration) -> Result<Answer, CallError> {
         let (client, request) = request.timeout(timeout).build_split();
-        let request = request.map_err(|error| passing(told(error)))?;
+        let request = request.map_err(|error| passing(fault_text(error)))?;
         reach::check(request.url()).map_err(passing)?;
         let host = self.host(request.url());
         let _turn = host.at_once.acquire().await.map_err(|closed| passing(closed.to_string()))?;
@@ -180,7 +180,7 @@ impl Calls {
                 well_ms: None,
             }),
             Ok(answer) => Err(CallError::Refused(Box::new(answer))),
-            Err(error) => Err(passing(told(error))),
+            Err(error) => Err(passing(fault_text(error))),
         };
         let now = self.clock.steady();
         host.note(&ended, now);
@@ -292,7 +292,7 @@ async fn read(mut response: Response) -> Result<Answer, reqwest::Error> {
 }
 
 /// Returns the text of an error and of its causes; the address stays out, as it may hold a secret.
-fn told(error: reqwest::Error) -> String {
+fn fault_text(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();
     let mut cause = error.source();

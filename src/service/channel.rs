@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
-use crate::chat::rights::{Place, Right};
+use crate::chat::rights::{ChannelState, Right};
 use crate::chat::values::{ChannelId, Kind, PlayerId};
 use crate::config::moderation::{DirectFrom, Moderation};
 use crate::store::channel::{self, Channel};
@@ -34,7 +34,7 @@ pub async fn direct(app: &App, other: PlayerId, player: &Identity) -> Result<Cha
         return Err(Error::InvalidInput("player: a direct channel is with somebody else".to_owned()));
     }
     let channel = NewChannel::direct(player.id.clone(), other.clone()).id;
-    let place = Place::seen(channel.as_str(), Kind::Direct);
+    let place = ChannelState::seen(channel.as_str(), Kind::Direct);
     Rights::of(&app.db, player).await?.may(Right::Read, &place, None)?;
     let Moderation { direct_from, direct_limit, .. } = app.config.moderation;
     let limit = direct_limit.filter(|_| !player.is_staff());

@@ -6,7 +6,7 @@
 //!
 //! Knows what a task is (`work`), the application and the rooms below it; no request, no host.
 
-use crate::work::task::Entry;
+use crate::work::task::TaskEntry;
 
 pub mod announcement;
 pub mod channel;
@@ -22,22 +22,22 @@ pub mod schedule;
 pub mod ticket;
 
 /// Every task. One that is not listed here does not run.
-pub const TASKS: &[Entry] = &[
-    Entry::of::<message::webhook::Webhook>(),
-    Entry::of::<retention::Retention>(),
-    Entry::of::<moderation::told::Told>(),
-    Entry::of::<moderation::decide::Reporters>(),
-    Entry::of::<moderation::purge::Purge>(),
-    Entry::of::<player::export::Export>(),
-    Entry::of::<player::erase::Erase>(),
-    Entry::of::<player::erase::Erased>(),
-    Entry::of::<moderation::review::Review>(),
-    Entry::of::<rank::Rank>(),
-    Entry::of::<payment::Payment>(),
-    Entry::of::<announcement::Announce>(),
-    Entry::of::<announcement::PushAnnouncement>(),
-    Entry::of::<notify::Notify>(),
-    Entry::of::<notify::Push>(),
-    Entry::of::<ticket::events::TicketSaid>(),
-    Entry::of::<ticket::events::TicketTold>(),
+pub const TASKS: &[TaskEntry] = &[
+    TaskEntry::of::<message::webhook::Webhook>(),
+    TaskEntry::of::<retention::Retention>(),
+    TaskEntry::of::<moderation::told::TellPlayer>(),
+    TaskEntry::of::<moderation::decide::Reporters>(),
+    TaskEntry::of::<moderation::purge::Purge>(),
+    TaskEntry::of::<player::export::Export>(),
+    TaskEntry::of::<player::erase::Erase>(),
+    TaskEntry::of::<player::erase::Erased>(),
+    TaskEntry::of::<moderation::review::Review>(),
+    TaskEntry::of::<rank::Rank>(),
+    TaskEntry::of::<payment::Payment>(),
+    TaskEntry::of::<announcement::Announce>(),
+    TaskEntry::of::<announcement::PushAnnouncement>(),
+    TaskEntry::of::<notify::Notify>(),
+    TaskEntry::of::<notify::Push>(),
+    TaskEntry::of::<ticket::events::TicketSaid>(),
+    TaskEntry::of::<ticket::events::TicketTold>(),
 ];

@@ -12,7 +12,7 @@ use super::{Db, json};
 use crate::base::clock::Millis;
 use crate::base::error::Result;
 use crate::chat::identity::Identity;
-use crate::chat::rights::{Place, Refusal, Right};
+use crate::chat::rights::{ChannelState, Refusal, Right};
 use crate::chat::values::{ChannelId, Kind, Level, PlayerId, Role, Seconds, Settings};
 use crate::filter::policy::{Policy, Strictness};
 use crate::store::life::{Erased, Exported, Kept, Life};
@@ -47,7 +47,19 @@ pub struct Channel {
     sanctioned: bool,
 }
 
+/// An entry's key: its channel's number among all channels, and its own in the channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) struct EntryKey {
+    pub(in crate::store) channel_key: i64,
+    pub(in crate::store) seq: i64,
+}
+
 impl Channel {
+    /// The key of one of its entries.
+    pub(in crate::store) const fn entry(&self, seq: i64) -> EntryKey {
+        EntryKey { channel_key: self.key, seq }
+    }
+
     /// Its number among all channels, by which processes name it to each other.
     pub fn key(&self) -> i64 {
         self.key
@@ -71,9 +83,9 @@ impl Channel {
     }
 
     /// Its state, as far as rights depend on it.
-    pub fn place(&self) -> Place<'_> {
+    pub fn place(&self) -> ChannelState<'_> {
         let Self { open, min_level, read_only, .. } = *self;
-        Place { id: &self.id, kind: self.kind(), open, min_level, read_only }
+        ChannelState { id: &self.id, kind: self.kind(), open, min_level, read_only }
     }
 
     /// The role of whoever asked, as far as it is known: an officer is a member here.
@@ -236,7 +248,7 @@ pub async fn standings(db: &Db, ids: &[&ChannelId], caller: &Identity) -> Result
     let sanctioned = rows.iter().any(|(.., sanctioned, _)| *sanctioned);
     let rights = Rights::if_sanctioned(db, caller, sanctioned).await?;
     let standing = |(key, id, kind, epoch, first_seq, last_seq, _, block_version): Row| {
-        let read = |kind| rights.may(Right::Read, &Place::seen(&id, kind), None);
+        let read = |kind| rights.may(Right::Read, &ChannelState::seen(&id, kind), None);
         let banned = Kind::from_word(&kind).is_some_and(|kind| read(kind).is_err());
         Standing { key, id, epoch, first_seq, last_seq, banned, block_version }
     };

@@ -78,7 +78,7 @@ pub async fn note(
     let rows = super::json(&rows)?;
     let mut tx = db.begin().await?;
     tx.execute(DUE, values![&rows, said.channel_key, said.seq, now, due_at]).await?;
-    outbox::add_all_for_later(&mut tx, db, &tasks, (now, at)).await?;
+    outbox::add_all_for_later(&mut tx, db, &tasks, outbox::Times { now, at }).await?;
     Ok(tx.commit().await?)
 }
 

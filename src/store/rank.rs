@@ -48,7 +48,7 @@ pub async fn report(
     }
     let kept = tx.execute(PUT, values![board, player, value, now, keep.as_str()]).await? > 0;
     if kept && tx.execute(WAIT, values![player, board]).await? > 0 {
-        outbox::add_for_later(&mut tx, db, told, (now, now + gather_ms)).await?;
+        outbox::add_for_later(&mut tx, db, told, outbox::Times { now, at: now + gather_ms }).await?;
     }
     Ok(tx.commit().await?)
 }

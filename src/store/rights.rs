@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::base::clock::Millis;
 use crate::base::error::Result;
 use crate::chat::identity::Identity;
-use crate::chat::rights::{Facts, Place, Refusal, Right, Who, may};
+use crate::chat::rights::{ChannelState, Facts, Refusal, Right, Who, may};
 use crate::chat::sanctions::{Sanction, SanctionKind};
 use crate::chat::values::Role;
 use crate::store::Db;
@@ -106,7 +106,7 @@ impl Rights {
     ///
     /// # Errors
     /// The reason against it.
-    pub fn may(&self, right: Right, place: &Place<'_>, role: Option<Role>) -> Result<(), Refusal> {
+    pub fn may(&self, right: Right, place: &ChannelState<'_>, role: Option<Role>) -> Result<(), Refusal> {
         let facts = Facts { now: self.now, role, sanctions: &self.sanctions, blocked: false };
         may(self.who, right, place, &facts)
     }

@@ -52,14 +52,14 @@ pub struct Report {
     /// Lines that nobody would block, which the list was held to.
     pub clean: usize,
     /// Number of clean lines that each category hits; the most first.
-    pub innocent: Vec<Innocent>,
+    pub innocent: Vec<CleanHits>,
     /// All that is wrong, worst first.
     pub findings: Vec<Finding>,
 }
 
 /// Hits of a category in clean lines.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Innocent {
+pub struct CleanHits {
     /// The category.
     pub category: String,
     /// Number of its entries.
@@ -238,14 +238,14 @@ impl<'f, 'c> CleanHits<'f, 'c> {
         list.entries.iter().filter_map(told).collect()
     }
 
-    fn by_category(&self, list: &Wordlist) -> Vec<Innocent> {
+    fn by_category(&self, list: &Wordlist) -> Vec<CleanHits> {
         let mut entries: BTreeMap<&str, usize> = BTreeMap::new();
         list.entries.iter().for_each(|entry| *entries.entry(&entry.category).or_default() += 1);
         let innocent = |(category, entries): (&str, usize)| {
             let lines = self.categories.get(category).copied().unwrap_or_default();
-            Innocent { category: category.to_owned(), entries, lines }
+            CleanHits { category: category.to_owned(), entries, lines }
         };
-        let mut all: Vec<Innocent> = entries.into_iter().map(innocent).collect();
+        let mut all: Vec<CleanHits> = entries.into_iter().map(innocent).collect();
         all.sort_by_key(|innocent| std::cmp::Reverse(innocent.lines));
         all
     }

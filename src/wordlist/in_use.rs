@@ -19,7 +19,7 @@ use crate::config::{Config, Location, Platform};
 use crate::filter::policy::Policy;
 use crate::filter::{Filter, Wordlist};
 use crate::outside::objects::Objects;
-use crate::wordlist::published::{self, Looked, Pointer};
+use crate::wordlist::published::{self, Pointer, PointerState};
 use crate::wordlist::{self, Files, check, last_good};
 
 /// The lists that the program was built with: for a first start without any.
@@ -249,28 +249,7 @@ async fn newer(
     location: &Location,
     old: Option<&Arc<Loaded>>,
 ) -> Result<Option<(Loaded, Files)>, String> {
-    let old_pointer = old.and_then(|old| old.pointer.as_ref());
-    let (files, pointer) = match published::look(objects, old_pointer.map(|(_, tag)| tag.as_str())).await? {
-        Looked::Same => return Ok(None),
-        Looked::At(new, tag) => {
-            if let Some((old, _)) = old_pointer {
-                if new.sha256 == old.sha256 {
-                    return Ok(None);
-                }
-                if new.published_at < old.published_at {
-                    return Err(format!(
-                        "the list of {} is older than the one in use, of {}",
-                        new.published_at, old.published_at
-                    ));
-                }
-            }
-            (published::files(objects, &new).await?, Some((new, tag)))
-        }
-        Looked::Nothing => match location {
-            Location::Folder(folder) => (wordlist::read_folder(folder)?, None),
-            Location::S3 { .. } => return Err(format!("nothing was published at {location}")),
-        },
-    };
+    let Some((files, pointer)) = fetched(objects, location, old).await? else { return Ok(None) };
     // The same list once more, where nothing is known yet of what points at it: so that the next look costs nothing.
     let known = old.is_some_and(|old| old.pointer.is_some() || pointer.is_none());
     if known && old.is_some_and(|old| wordlist::version(&files) == old.version) {
@@ -279,10 +258,45 @@ async fn newer(
     let forced = pointer.as_ref().is_some_and(|(pointer, _)| pointer.forced);
     let (mut loaded, files) = build(files, pointer).await?;
     if let Some(old) = old {
-        loaded.vanished = old.names.iter().filter(|name| !loaded.names.contains(name)).cloned().collect();
-        let gone = loaded.vanished.join(", ");
-        if loaded.entries * 2 < old.entries && !forced {
-            let (new, old) = (loaded.entries, old.entries);
+        loaded.follow(old, forced)?;
+    }
+    Ok(Some((loaded, files)))
+}
+
+/// Fetches the files that are published, or those of a folder in which nothing was; none where they are those in use.
+async fn fetched(
+    objects: &Objects,
+    location: &Location,
+    old: Option<&Arc<Loaded>>,
+) -> Result<Option<(Files, Option<(Pointer, String)>)>, String> {
+    let old = old.and_then(|old| old.pointer.as_ref());
+    match published::look(objects, old.map(|(_, tag)| tag.as_str())).await? {
+        PointerState::Same => Ok(None),
+        PointerState::At(new, _) if old.is_some_and(|(old, _)| new.sha256 == old.sha256) => Ok(None),
+        PointerState::At(new, tag) => {
+            if let Some((old, _)) = old.filter(|(old, _)| new.published_at < old.published_at) {
+                let (new, old) = (new.published_at, old.published_at);
+                return Err(format!("the list of {new} is older than the one in use, of {old}"));
+            }
+            Ok(Some((published::files(objects, &new).await?, Some((new, tag)))))
+        }
+        PointerState::Nothing => match location {
+            Location::Folder(folder) => Ok(Some((wordlist::read_folder(folder)?, None))),
+            Location::S3 { .. } => Err(format!("nothing was published at {location}")),
+        },
+    }
+}
+
+impl Loaded {
+    /// Compares this list with the one before it, and notes which of its files are gone.
+    ///
+    /// # Errors
+    /// It has under half of the entries, and was not published by force.
+    fn follow(&mut self, old: &Self, forced: bool) -> Result<(), String> {
+        self.vanished = old.names.iter().filter(|name| !self.names.contains(name)).cloned().collect();
+        let gone = self.vanished.join(", ");
+        if self.entries * 2 < old.entries && !forced {
+            let (new, old) = (self.entries, old.entries);
             let missing =
                 if gone.is_empty() { "is a file missing?".to_owned() } else { format!("{gone} is gone") };
             return Err(format!("has {new} entries, under half of the {old} in use; {missing}"));
@@ -290,8 +304,8 @@ async fn newer(
         if !gone.is_empty() {
             tracing::warn!(files = gone, "wordlist: files of the list before are gone");
         }
+        Ok(())
     }
-    Ok(Some((loaded, files)))
 }
 
 /// Builds a list beside the requests.

@@ -48,7 +48,7 @@ struct Bundle {
 
 /// Result of a look at the pointer.
 #[derive(Debug)]
-pub enum Looked {
+pub enum PointerState {
     /// Nothing was published.
     Nothing,
     /// The pointer is the one that the caller knows.
@@ -61,14 +61,14 @@ pub enum Looked {
 ///
 /// # Errors
 /// It can't be read, or is none.
-pub async fn look(objects: &Objects, known: Option<&str>) -> Result<Looked, String> {
+pub async fn look(objects: &Objects, known: Option<&str>) -> Result<PointerState, String> {
     let named = |fault: &dyn std::fmt::Display| format!("{POINTER}: {fault}");
     match objects.get(POINTER, MAX_POINTER_BYTES, known).await.map_err(|fault| named(&fault))? {
-        Found::Missing => Ok(Looked::Nothing),
-        Found::Same => Ok(Looked::Same),
+        Found::Missing => Ok(PointerState::Nothing),
+        Found::Same => Ok(PointerState::Same),
         Found::Object { bytes, tag } => {
             let pointer = serde_json::from_slice(&bytes).map_err(|fault| named(&fault))?;
-            Ok(Looked::At(pointer, tag))
+            Ok(PointerState::At(pointer, tag))
         }
     }
 }
@@ -79,8 +79,8 @@ pub async fn look(objects: &Objects, known: Option<&str>) -> Result<Looked, Stri
 /// It can't be read, or is none.
 pub async fn pointer(objects: &Objects) -> Result<Option<Pointer>, String> {
     match look(objects, None).await? {
-        Looked::At(pointer, _) => Ok(Some(pointer)),
-        Looked::Nothing | Looked::Same => Ok(None),
+        PointerState::At(pointer, _) => Ok(Some(pointer)),
+        PointerState::Nothing | PointerState::Same => Ok(None),
     }
 }
 
@@ -133,7 +133,7 @@ pub async fn publish(
     files: &Files,
     entries: usize,
     (by, now): (&str, Millis),
-    seen: Option<&Looked>,
+    seen: Option<&PointerState>,
 ) -> Result<Pointer, String> {
     let bytes = bundle(files)?;
     let (sha256, size) = (sha256(&bytes), bytes.len());
@@ -142,7 +142,7 @@ pub async fn publish(
     put.map_err(|fault| format!("{name}: {}", String::from(fault)))?;
     let by_way_of = "publish".to_owned();
     // Whoever publishes such a list was asked, and said yes.
-    let forced = matches!(seen, Some(Looked::At(before, _)) if entries * 2 < before.entries);
+    let forced = matches!(seen, Some(PointerState::At(before, _)) if entries * 2 < before.entries);
     let by = by.to_owned();
     let pointer = Pointer { sha256, size, entries, published_at: now, by, by_way_of, forced };
     move_to(objects, &pointer, seen).await?;
@@ -155,7 +155,7 @@ pub async fn publish(
 /// There is no such list, or more than one, or its bundle does not hold.
 pub async fn rollback(objects: &Objects, to: Option<&str>, by: &str, now: Millis) -> Result<Pointer, String> {
     let seen = look(objects, None).await?;
-    let Looked::At(current, _) = &seen else { return Err("nothing was published".to_owned()) };
+    let PointerState::At(current, _) = &seen else { return Err("nothing was published".to_owned()) };
     let mut history = history(objects).await?;
     history.retain(|past| past.sha256 != current.sha256 && to.is_none_or(|to| past.sha256.starts_with(to)));
     let chosen =
@@ -191,12 +191,12 @@ pub async fn history(objects: &Objects) -> Result<Vec<Pointer>, String> {
     Ok(history)
 }
 
-async fn move_to(objects: &Objects, pointer: &Pointer, seen: Option<&Looked>) -> Result<(), String> {
+async fn move_to(objects: &Objects, pointer: &Pointer, seen: Option<&PointerState>) -> Result<(), String> {
     let json = serde_json::to_vec_pretty(pointer).map_err(|fault| fault.to_string())?;
     let when = match seen {
         None => When::Always,
-        Some(Looked::At(_, tag)) => When::Still(Some(tag)),
-        Some(Looked::Nothing | Looked::Same) => When::Still(None),
+        Some(PointerState::At(_, tag)) => When::Still(Some(tag)),
+        Some(PointerState::Nothing | PointerState::Same) => When::Still(None),
     };
     let moved = objects.put(POINTER, json.clone(), when).await;
     moved.map_err(|fault| format!("{POINTER}: {}", String::from(fault)))?;

@@ -109,7 +109,7 @@ pub trait Task: Serialize + DeserializeOwned + Send + 'static {
 type Running<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
 
 /// One row of the registry.
-pub struct Entry {
+pub struct TaskEntry {
     /// The task's name.
     pub name: &'static str,
     /// Tries before it is given up over a fault of our own.
@@ -128,7 +128,7 @@ pub struct Entry {
     pub run: for<'a> fn(&'a App, &'a Envelope) -> Running<'a>,
 }
 
-impl Entry {
+impl TaskEntry {
     /// The row of a task.
     pub const fn of<T: Task>() -> Self {
         Self {

@@ -126,6 +126,16 @@ impl CronDateTime for Near {
     }
 }
 
+/// A time in words: RFC 3339, in UTC, to the millisecond.
+pub fn in_words(at: Millis) -> String {
+    Timestamp::from_millisecond(at).map_or_else(|_| format!("{at} ms"), |at| format!("{at:.3}"))
+}
+
+/// The time that RFC 3339 writes so; none where it is none.
+pub fn of_words(text: &str) -> Option<Millis> {
+    text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond)
+}
+
 /// The minute of the day on a zone's clock; none where there is no such zone.
 pub fn minute_of_day(at: Millis, zone: &str) -> Option<u32> {
     let wall = TimeZone::get(zone).ok()?.to_datetime(Timestamp::from_millisecond(at).ok()?);
@@ -135,6 +145,18 @@ pub fn minute_of_day(at: Millis, zone: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_in_words_come_back() {
+        assert_eq!(in_words(1_796_083_200_123), "2026-12-01T00:00:00.123Z");
+        assert_eq!(in_words(-1), "1969-12-31T23:59:59.999Z");
+        for at in [0, 1, 1_796_083_200_123, 253_402_300_799_999] {
+            assert_eq!(of_words(&in_words(at)), Some(at));
+        }
+        assert_eq!(of_words("2026-12-01T02:00:00.123+02:00"), Some(1_796_083_200_123));
+        assert_eq!(of_words("yesterday"), None);
+        assert_eq!(in_words(i64::MAX), format!("{} ms", i64::MAX));
+    }
 
     fn at(text: &str) -> Millis {
         text.parse::<Timestamp>().unwrap().as_millisecond()

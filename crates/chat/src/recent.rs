@@ -5,7 +5,7 @@ use std::sync::Arc;
 use quick_cache::sync::Cache;
 
 use crate::identity::Identity;
-use crate::said::Said;
+use crate::said::NewMessage;
 use guildhall_base::clock::Millis;
 
 /// Senders whose last messages are remembered.
@@ -27,12 +27,12 @@ impl RecentTexts {
         Self { window_ms, last: Cache::new(SENDERS) }
     }
 
-    fn key(said: &Said, sender: &Identity) -> String {
+    fn key(said: &NewMessage, sender: &Identity) -> String {
         format!("{} {}", said.channel, sender.key())
     }
 
     /// The last short messages before this one, in the order they were sent.
-    pub fn of(&self, said: &Said, sender: &Identity, now: Millis) -> Vec<String> {
+    pub fn of(&self, said: &NewMessage, sender: &Identity, now: Millis) -> Vec<String> {
         if self.window_ms == 0 || said.text.as_str().chars().count() > SHORT {
             return Vec::new();
         }
@@ -41,7 +41,7 @@ impl RecentTexts {
     }
 
     /// Notes a message that was stored.
-    pub fn note(&self, said: &Said, sender: &Identity, now: Millis) {
+    pub fn note(&self, said: &NewMessage, sender: &Identity, now: Millis) {
         if self.window_ms == 0 || said.text.as_str().chars().count() > SHORT {
             return;
         }

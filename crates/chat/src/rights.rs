@@ -62,7 +62,7 @@ impl From<&Identity> for Who {
 
 /// The channel's state, as far as rights depend on it.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
+pub struct ChannelState<'a> {
     /// The channel's id.
     pub id: &'a str,
     /// The channel's kind.
@@ -75,7 +75,7 @@ pub struct Place<'a> {
     pub read_only: bool,
 }
 
-impl<'a> Place<'a> {
+impl<'a> ChannelState<'a> {
     /// A channel with these settings.
     pub const fn with(id: &'a str, kind: Kind, settings: &Settings) -> Self {
         let Settings { open, min_level, slow_mode_s: _, read_only, filter: _ } = settings;
@@ -132,7 +132,7 @@ pub enum Refusal {
 ///
 /// # Errors
 /// The first reason against it.
-pub fn may(who: Who, right: Right, place: &Place<'_>, facts: &Facts<'_>) -> Result<(), Refusal> {
+pub fn may(who: Who, right: Right, place: &ChannelState<'_>, facts: &Facts<'_>) -> Result<(), Refusal> {
     if who.staff {
         // A channel that is closed is joined by nobody, whoever asks.
         return if right == Right::Join { joinable(place, facts) } else { Ok(()) };
@@ -165,21 +165,21 @@ pub fn may(who: Who, right: Right, place: &Place<'_>, facts: &Facts<'_>) -> Resu
     }
 }
 
-fn seen(place: &Place<'_>, facts: &Facts<'_>) -> Result<(), Refusal> {
+fn seen(place: &ChannelState<'_>, facts: &Facts<'_>) -> Result<(), Refusal> {
     if place.open || facts.role.is_some() { Ok(()) } else { Err(Refusal::Unseen) }
 }
 
-fn readable(place: &Place<'_>, facts: &Facts<'_>) -> Result<(), Refusal> {
+fn readable(place: &ChannelState<'_>, facts: &Facts<'_>) -> Result<(), Refusal> {
     seen(place, facts)?;
     unsanctioned(SanctionKind::Ban, place, facts).map_err(Refusal::Banned)
 }
 
-const fn joinable(place: &Place<'_>, facts: &Facts<'_>) -> Result<(), Refusal> {
+const fn joinable(place: &ChannelState<'_>, facts: &Facts<'_>) -> Result<(), Refusal> {
     if place.open || facts.role.is_some() { Ok(()) } else { Err(Refusal::Closed) }
 }
 
 /// Fails with the sanction of this kind that covers the channel now.
-fn unsanctioned(what: SanctionKind, place: &Place<'_>, facts: &Facts<'_>) -> Result<(), Sanction> {
+fn unsanctioned(what: SanctionKind, place: &ChannelState<'_>, facts: &Facts<'_>) -> Result<(), Sanction> {
     let covering = facts.sanctions.iter().filter(|sanction| sanction.covers(place.kind, place.id));
     in_force(covering, what, facts.now).map_or(Ok(()), |sanction| Err(sanction.clone()))
 }
@@ -218,8 +218,8 @@ mod tests {
     use super::*;
 
     const NOW: Millis = 1_000_000;
-    const PLACE: Place<'static> =
-        Place { id: "g", kind: Kind::Guild, open: false, min_level: 0, read_only: false };
+    const PLACE: ChannelState<'static> =
+        ChannelState { id: "g", kind: Kind::Guild, open: false, min_level: 0, read_only: false };
     const PLAYER: Who = Who { staff: false, level: 10 };
 
     fn sanction(kind: SanctionKind, place: &str, until: Option<Millis>) -> Sanction {
@@ -227,7 +227,7 @@ mod tests {
     }
 
     /// The rights that somebody has, in the order of [`Right::ALL`]: `x` for each, `-` for those that they lack.
-    fn rights(who: Who, place: &Place<'_>, facts: &Facts<'_>) -> String {
+    fn rights(who: Who, place: &ChannelState<'_>, facts: &Facts<'_>) -> String {
         Right::ALL
             .iter()
             .map(|right| if may(who, *right, place, facts).is_ok() { 'x' } else { '-' })
@@ -236,10 +236,10 @@ mod tests {
 
     #[test]
     fn the_table() {
-        let open = Place { open: true, ..PLACE };
-        let strict = Place { min_level: 11, ..PLACE };
-        let read_only = Place { read_only: true, ..PLACE };
-        let system = Place { kind: Kind::System, ..PLACE };
+        let open = ChannelState { open: true, ..PLACE };
+        let strict = ChannelState { min_level: 11, ..PLACE };
+        let read_only = ChannelState { read_only: true, ..PLACE };
+        let system = ChannelState { kind: Kind::System, ..PLACE };
         let stranger = Facts { now: NOW, role: None, sanctions: &[], blocked: false };
         let member = Facts { role: Some(Role::Member), ..stranger };
         let officer = Facts { role: Some(Role::Officer), ..stranger };
@@ -286,10 +286,10 @@ mod tests {
             sanction(SanctionKind::Mute, "everywhere", Some(NOW + 1)),
             sanction(SanctionKind::Ban, "everywhere", None),
         ];
-        let open = Place { open: true, ..PLACE };
+        let open = ChannelState { open: true, ..PLACE };
         let member = Facts { role: Some(Role::Member), sanctions: &both, ..stranger };
         let mute = Facts { sanctions: &both[..1], ..member };
-        let read_only = Place { read_only: true, min_level: 99, ..PLACE };
+        let read_only = ChannelState { read_only: true, min_level: 99, ..PLACE };
         let banned = || Err(Refusal::Banned(both[1].clone()));
         for (case, place, facts, expected) in [
             ("a ban is more than a mute", &PLACE, member, banned()),

@@ -7,7 +7,7 @@ use crate::values::{ChannelId, Nonce, PlayerId, Text};
 
 /// A send as the client wrote it.
 #[derive(Clone, Debug)]
-pub struct Said {
+pub struct NewMessage {
     /// Channel to send to.
     pub channel: ChannelId,
     /// Text as the client wrote it.
@@ -20,7 +20,7 @@ pub struct Said {
     pub nonce: Option<Nonce>,
 }
 
-impl Said {
+impl NewMessage {
     /// Returns the number of bytes to filter.
     pub fn bytes(&self) -> usize {
         self.text.as_str().len() + self.payload.as_ref().map_or(0, |payload| payload.as_str().len())
@@ -29,7 +29,7 @@ impl Said {
 
 /// A send as others will see it.
 #[derive(Debug)]
-pub struct Shown {
+pub struct Screened {
     /// The sender's name.
     pub name: String,
     /// The text, with blocked words masked.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::identity::{Identity, Scope};
 use crate::said::Hit;
-use crate::said::{Said, Shown};
+use crate::said::{NewMessage, Screened};
 use guildhall_base::error::Error;
 use guildhall_filter::policy::Strictness;
 use guildhall_filter::{Action, Budget, Filter, Finds, Verdict, display};
@@ -43,7 +43,7 @@ pub struct Judged {
 impl Judged {
     /// Judges a send's text, behind what the sender said a moment ago (oldest first), and every string of its payload. All
     /// of it together takes a bounded time: they share one budget.
-    pub fn of(filter: &Filter, before: &[String], said: &Said) -> Self {
+    pub fn of(filter: &Filter, before: &[String], said: &NewMessage) -> Self {
         let text = said.text.as_str();
         let before: Vec<&str> = before.iter().map(String::as_str).collect();
         let mut budget = Budget::of(said.bytes());
@@ -95,15 +95,15 @@ impl Screen<'_> {
     /// what the payload means.
     pub fn see(
         &self,
-        said: &Said,
+        said: &NewMessage,
         judged: &Judged,
         sender: &Identity,
         strictness: Option<&Strictness>,
-    ) -> Result<Shown, Refused> {
+    ) -> Result<Screened, Refused> {
         let (text, payload) = (said.text.as_str(), said.payload.as_ref());
         if sender.scope == Scope::Server {
             let payload = payload.map(|payload| payload.as_str().to_owned());
-            return Ok(Shown {
+            return Ok(Screened {
                 name: sender.name.clone(),
                 text: text.to_owned(),
                 payload,
@@ -129,7 +129,7 @@ impl Screen<'_> {
                 Ok((shown != piece.text).then(|| shown.into_owned()))
             })
         });
-        Ok(Shown {
+        Ok(Screened {
             name: self.name(sender),
             text: text.into_owned(),
             payload: payload.transpose()?.map(|payload| payload.as_str().to_owned()),

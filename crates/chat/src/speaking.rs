@@ -2,7 +2,7 @@
 
 use guildhall_base::clock::Millis;
 
-use crate::rights::{Facts, Place, Refusal, Right, Who, may};
+use crate::rights::{ChannelState, Facts, Refusal, Right, Who, may};
 use crate::values::Limit;
 
 /// All that the decision depends on.
@@ -11,7 +11,7 @@ pub struct Context<'a> {
     /// The speaker.
     pub who: Who,
     /// The channel.
-    pub place: Place<'a>,
+    pub place: ChannelState<'a>,
     /// The speaker in this channel.
     pub facts: Facts<'a>,
     /// Seconds that the channel's slow mode asks for between two messages of a player; 0 without one.
@@ -26,22 +26,22 @@ pub struct Context<'a> {
 
 /// The audience of somebody who may speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum Audience {
     /// Everybody who may read the channel.
-    ByAll,
+    Everybody,
     /// Only the speaker, who is not told.
-    ByNobody,
+    SpeakerAlone,
 }
 
 /// The decision. Lasting reasons come before passing ones, so nobody waits for nothing.
 ///
 /// # Errors
 /// The first reason that holds.
-pub fn may_speak(context: &Context<'_>) -> Result<Heard, Refusal> {
+pub fn may_speak(context: &Context<'_>) -> Result<Audience, Refusal> {
     let Context { who, place, facts, slow_mode_s, last_here, recent, limit } = context;
     may(*who, Right::Speak, place, facts)?;
     if who.staff {
-        return Ok(Heard::ByAll);
+        return Ok(Audience::Everybody);
     }
     let now = facts.now;
     // A time that is still to come was written before the clock stepped back: it says nothing of how long ago that was.
@@ -55,7 +55,7 @@ pub fn may_speak(context: &Context<'_>) -> Result<Heard, Refusal> {
         wait(oldest_that_counts + limit.window_ms, now).map_or(Ok(()), |s| Err(Refusal::SendLimit(s)))?;
     }
     let noticed = may(*who, Right::BeNoticed, place, facts).is_ok();
-    Ok(if noticed { Heard::ByAll } else { Heard::ByNobody })
+    Ok(if noticed { Audience::Everybody } else { Audience::SpeakerAlone })
 }
 
 /// Whole seconds from now until then, rounded up; `None` once it is then.
@@ -70,12 +70,12 @@ mod tests {
     use crate::values::{Kind, Role};
 
     const NOW: Millis = 1_000_000;
-    const ALL: Heard = Heard::ByAll;
+    const ALL: Audience = Audience::Everybody;
 
     fn context() -> Context<'static> {
         Context {
             who: Who { staff: false, level: 10 },
-            place: Place { id: "w", kind: Kind::World, open: true, min_level: 0, read_only: false },
+            place: ChannelState { id: "w", kind: Kind::World, open: true, min_level: 0, read_only: false },
             facts: Facts { now: NOW, role: Some(Role::Member), sanctions: &[], blocked: false },
             slow_mode_s: 0,
             last_here: None,
@@ -91,7 +91,7 @@ mod tests {
         let aged: &[Millis] = &[NOW - 5_000, NOW - 2_000, NOW];
         let longer: &[Millis] = &[NOW - 9_000, NOW - 4_000, NOW - 2_000, NOW];
         let future: &[Millis] = &[NOW + 3_600_000, NOW + 3_600_001, NOW + 3_600_002];
-        let read_only = Place { read_only: true, ..context().place };
+        let read_only = ChannelState { read_only: true, ..context().place };
         let staff = Who { staff: true, level: 0 };
         let shadow = |until| Sanction {
             kind: SanctionKind::Shadow,
@@ -101,7 +101,7 @@ mod tests {
         };
         let (shadow, ended) = ([shadow(NOW + 1)], [shadow(NOW)]);
         let with = |sanctions| Facts { sanctions, ..context().facts };
-        let table: &[(&str, Context<'_>, Result<Heard, Refusal>)] = &[
+        let table: &[(&str, Context<'_>, Result<Audience, Refusal>)] = &[
             ("a member speaks", context(), Ok(ALL)),
             ("slow mode, at once", slow(NOW), Err(Refusal::SlowMode(30))),
             ("slow mode rounds up", slow(NOW - 29_999), Err(Refusal::SlowMode(1))),
@@ -127,7 +127,7 @@ mod tests {
                 Err(Refusal::ReadOnly),
             ),
             ("staff is held to no pace", Context { who: staff, recent: full, ..slow(NOW) }, Ok(ALL)),
-            ("a shadow speaks", Context { facts: with(&shadow), ..context() }, Ok(Heard::ByNobody)),
+            ("a shadow speaks", Context { facts: with(&shadow), ..context() }, Ok(Audience::SpeakerAlone)),
             (
                 "a shadow is held to all limits",
                 Context { facts: with(&shadow), place: read_only, ..context() },

@@ -50,14 +50,14 @@ pub(super) struct Found {
 }
 
 /// A place of a text where at least one pattern ends.
-pub(super) struct End<'a> {
+pub(super) struct MatchEnd<'a> {
     finder: &'a Finder,
     automata: &'a Automata,
     state: StateID,
     at: usize,
 }
 
-impl<'a> End<'a> {
+impl<'a> MatchEnd<'a> {
     /// The patterns that end here, those of the longest text first, and where each stands.
     pub(super) fn patterns(&self) -> impl Iterator<Item = (Found, Range<usize>)> + use<'a> {
         let Self { finder, automata, state, at } = *self;
@@ -70,7 +70,7 @@ impl<'a> End<'a> {
 }
 
 impl Finder {
-    pub(super) fn ends<'a>(&'a self, text: &'a str) -> impl Iterator<Item = End<'a>> {
+    pub(super) fn ends<'a>(&'a self, text: &'a str) -> impl Iterator<Item = MatchEnd<'a>> {
         self.automata.iter().flat_map(move |automata| {
             let automaton = &automata.automaton;
             let mut state = automaton.start_state(Anchored::No).unwrap_or_default();
@@ -80,7 +80,7 @@ impl Finder {
                     state = automaton.next_state(Anchored::No, state, *byte);
                     automaton.is_match(state)
                 })?;
-                Some(End { finder: self, automata, state, at: at + 1 })
+                Some(MatchEnd { finder: self, automata, state, at: at + 1 })
             })
         })
     }

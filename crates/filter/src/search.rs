@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::accept::{self, Rules};
 use super::budget::Steps;
-use super::build::{End, Finder, Found};
+use super::build::{Finder, Found, MatchEnd};
 use super::mix::ByNumber;
 use super::readings;
 use super::region::{mixed, region};
@@ -134,7 +134,7 @@ impl Filter {
         steps: &mut Steps,
         finds: &mut Vec<Find>,
     ) -> Vec<Range<usize>> {
-        let mut said = Said { finds, last: ByNumber::default(), allowed: Vec::new() };
+        let mut said = PlainMatches { finds, last: ByNumber::default(), allowed: Vec::new() };
         for end in self.words.ends(&plain.text) {
             self.judge_end(&end, (text, plain), steps, &mut said);
         }
@@ -142,7 +142,13 @@ impl Filter {
     }
 
     /// Judges the entries of the plain view that end at one place. The first few are always looked at.
-    fn judge_end(&self, end: &End, (text, plain): (&str, &Plain), steps: &mut Steps, said: &mut Said<'_>) {
+    fn judge_end(
+        &self,
+        end: &MatchEnd,
+        (text, plain): (&str, &Plain),
+        steps: &mut Steps,
+        said: &mut PlainMatches<'_>,
+    ) {
         let mut new = 0;
         for (met, (found, span)) in end.patterns().enumerate() {
             if !steps.pay_plain(LOOK) && (met >= LEAST || new >= LEAST_NEW) {
@@ -241,14 +247,14 @@ impl Filter {
 }
 
 /// Finds of the plain view so far.
-struct Said<'f> {
+struct PlainMatches<'f> {
     finds: &'f mut Vec<Find>,
     /// By entry: its last find.
     last: ByNumber<usize>,
     allowed: Vec<Range<usize>>,
 }
 
-impl Said<'_> {
+impl PlainMatches<'_> {
     /// Adds a find, or draws the entry's last one out over it, where the two overlap. Is it a new one?
     fn add(&mut self, entry: u32, span: Range<usize>) -> bool {
         let next = self.finds.len();

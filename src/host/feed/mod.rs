@@ -24,7 +24,7 @@ use crate::store::{member, message};
 
 mod room;
 
-use room::{Entry, Follower, Room, State};
+use room::{FeedEntry, Follower, Room, State};
 
 /// Channels that are read at one time.
 const AT_ONCE: usize = 64;
@@ -46,7 +46,7 @@ pub(super) struct Following {
 }
 
 /// State behind a cursor.
-pub(super) enum Behind {
+pub(super) enum NewFrames {
     /// Nothing.
     Nothing,
     /// A frame, the number it reaches, and when it was heard that there is something.
@@ -136,7 +136,7 @@ impl Feed {
         let pages = if wanted.is_empty() { Vec::new() } else { message::ranges(db, &ranges).await? };
         let keys = wanted.iter().map(|(channel, _)| channel.key());
         let mut own = message::own_views(db, keys.zip(&pages)).await?;
-        let mut entries: HashMap<&str, Vec<Entry>> = HashMap::new();
+        let mut entries: HashMap<&str, Vec<FeedEntry>> = HashMap::new();
         for ((channel, _), page) in wanted.iter().zip(&pages) {
             let own = |seq| own.remove(&(channel.key(), seq));
             entries.insert(&channel.id, room::entries(page.as_str(), own)?);
@@ -157,7 +157,11 @@ impl Feed {
             let id = channel.id.as_str();
             let mut state = lock(&rooms[id].state);
             if let Some(joined) = joined.get(id) {
-                state.take_rights(channel, &members, (changes[id], *joined));
+                state.take_rights(
+                    channel,
+                    &members,
+                    room::ChangeCounts { changes: changes[id], joined: *joined },
+                );
             }
             state.heard = heard;
             state.take_entries(channel, entries.remove(id).unwrap_or_default());
@@ -249,27 +253,27 @@ impl Following {
     }
 
     /// Returns the state behind a cursor.
-    pub(super) fn behind(&self, after: i64, epoch: Option<&str>, viewer: &Viewer) -> Behind {
+    pub(super) fn behind(&self, after: i64, epoch: Option<&str>, viewer: &Viewer) -> NewFrames {
         let mut state = lock(&self.room.state);
         let may_read = state.followers.get(&self.player).is_some_and(|follower| follower.may_read);
         if state.rights.is_some() && !may_read {
-            return Behind::Hidden;
+            return NewFrames::Hidden;
         }
         let same = epoch.is_none_or(|epoch| epoch == state.channel.epoch);
         if same && after >= state.reached {
-            return Behind::Nothing;
+            return NewFrames::Nothing;
         }
         if state.rights.is_none() {
             // They are read now, and then this is asked again.
             self.feed.app.db.hub().tell(&self.room.name);
-            return Behind::Nothing;
+            return NewFrames::Nothing;
         }
         if !same || state.begins_behind(after) {
-            return Behind::Further;
+            return NewFrames::Further;
         }
         match state.frame(after, viewer) {
-            Some((frame, reached)) => Behind::Frame(frame, reached, state.heard),
-            None => Behind::Further,
+            Some((frame, reached)) => NewFrames::Frame(frame, reached, state.heard),
+            None => NewFrames::Further,
         }
     }
 }

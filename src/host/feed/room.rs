@@ -89,8 +89,17 @@ impl Passing {
     }
 }
 
+/// Counts of a channel's changes, as they were before its members were asked for.
+#[derive(Clone, Copy)]
+pub(super) struct ChangeCounts {
+    /// Changes of members.
+    pub(super) changes: u64,
+    /// Followers that joined.
+    pub(super) joined: u64,
+}
+
 /// Position of an entry, and its subject.
-pub(super) struct Place {
+pub(super) struct EntryHead {
     pub(super) seq: i64,
     reference: Option<i64>,
     /// None for one that a later version knows.
@@ -98,13 +107,13 @@ pub(super) struct Place {
 }
 
 /// An entry that is to be kept.
-pub(super) struct Entry {
-    place: Place,
+pub(super) struct FeedEntry {
+    place: EntryHead,
     kept: Kept,
 }
 
 /// The entries of a list; `own` says what one player sees in place of some.
-pub(super) fn entries(list: &str, mut own: impl FnMut(i64) -> Option<OwnView>) -> Result<Vec<Entry>> {
+pub(super) fn entries(list: &str, mut own: impl FnMut(i64) -> Option<OwnView>) -> Result<Vec<FeedEntry>> {
     let entry = |entry: &&RawValue| {
         let glance = Glance::of(entry.get())?;
         let own = own(glance.seq);
@@ -114,7 +123,7 @@ pub(super) fn entries(list: &str, mut own: impl FnMut(i64) -> Option<OwnView>) -
             reference = reference.or(Glance::of(own.shown())?.reference);
         }
         let kept = Kept::new(entry.get().into(), &glance, own);
-        Ok(Entry { place: Place { seq, reference, kind }, kept })
+        Ok(FeedEntry { place: EntryHead { seq, reference, kind }, kept })
     };
     message::entries(list)?.iter().map(entry).collect()
 }
@@ -157,7 +166,7 @@ impl State {
         &mut self,
         channel: &Channel,
         members: &HashSet<(String, String)>,
-        (changes, joined): (u64, u64),
+        known: ChangeCounts,
     ) {
         for follower in self.followers.values_mut() {
             let member = members.contains(&(channel.id.clone(), follower.who.id.to_string()));
@@ -166,15 +175,15 @@ impl State {
             follower.may_read = rights.may(Right::See, &channel.place(), role).is_ok();
         }
         // Whoever joined meanwhile was not asked for.
-        self.rights = (self.joined == joined).then(|| (changes, Instant::now()));
+        self.rights = (self.joined == known.joined).then(|| (known.changes, Instant::now()));
     }
 
-    pub(super) fn take_entries(&mut self, channel: &Channel, entries: Vec<Entry>) {
+    pub(super) fn take_entries(&mut self, channel: &Channel, entries: Vec<FeedEntry>) {
         let goes_on = entries.first().is_none_or(|first| first.place.seq == self.reached + 1);
         if !goes_on || self.channel.epoch != channel.epoch {
             self.drop_front(i64::MAX);
         }
-        for Entry { place: Place { seq, reference, kind }, kept } in entries {
+        for FeedEntry { place: EntryHead { seq, reference, kind }, kept } in entries {
             // What is kept of the entry that this one changes is old: whoever still wants it reads the store.
             if let Some(changed) = reference {
                 self.drop_front(changed);

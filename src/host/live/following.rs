@@ -16,7 +16,7 @@ use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
 use crate::chat::rights::{self, Right};
 use crate::chat::values::{ChannelId, Kind};
-use crate::host::feed::{self, Behind, Feed};
+use crate::host::feed::{self, Feed, NewFrames};
 use crate::host::shared::{Shared, Unsent};
 use crate::hub::{Hub, Watch};
 use crate::service::message::{ChannelNews, Position, news};
@@ -39,7 +39,7 @@ pub(super) struct Following {
     app: Arc<App>,
     feed: Arc<Feed>,
     watch: Watch,
-    cursors: HashMap<Arc<str>, Place>,
+    cursors: HashMap<Arc<str>, Cursor>,
     /// Rung for, and not read since.
     due: HashSet<Arc<str>>,
     all: bool,
@@ -54,7 +54,7 @@ pub(super) struct Following {
 }
 
 /// The client's position in a channel.
-struct Place {
+struct Cursor {
     share: feed::Following,
     /// Number of transient frames that were taken.
     passed: u64,
@@ -66,12 +66,12 @@ struct Place {
 }
 
 /// A frame, and since when it was known that there is something to tell; not for what was said long ago.
-pub(super) struct News {
+pub(super) struct PushedFrame {
     pub(super) frame: Utf8Bytes,
     pub(super) heard: Option<Instant>,
 }
 
-impl News {
+impl PushedFrame {
     const fn of(frame: Utf8Bytes) -> Self {
         Self { frame, heard: None }
     }
@@ -177,7 +177,7 @@ impl Following {
         self.watch.add(&Feed::name(id));
         self.due.insert(Feed::name(id).into());
         let passed = share.passed();
-        self.cursors.insert(id.into(), Place { share, passed, after, epoch, by_all, kind: channel.kind() });
+        self.cursors.insert(id.into(), Cursor { share, passed, after, epoch, by_all, kind: channel.kind() });
     }
 
     pub(super) fn forget(&mut self, id: &str) {
@@ -196,18 +196,22 @@ impl Following {
     /// The client's player types in a channel that it follows.
     pub(super) fn types(&self, who: &Identity, id: &str) -> Result<()> {
         let place = self.cursors.get(id).ok_or(Error::NotFound("channel"))?;
-        if self.rights.may(Right::BeNoticed, &rights::Place::seen(id, place.kind), None).is_ok() {
+        if self.rights.may(Right::BeNoticed, &rights::ChannelState::seen(id, place.kind), None).is_ok() {
             self.feed.types(id, who.id.as_str());
         }
         Ok(())
     }
 
     /// Frames that tell some of what is new, and what they hold in memory until they are written.
-    pub(super) async fn read(&mut self, who: &Identity, shared: &Shared) -> Result<(Vec<News>, Unsent)> {
+    pub(super) async fn read(
+        &mut self,
+        who: &Identity,
+        shared: &Shared,
+    ) -> Result<(Vec<PushedFrame>, Unsent)> {
         let mut frames = Vec::new();
         let own = Hub::of_player(who.id.as_str());
         if self.due.contains(&*own) {
-            frames.extend(self.compare(who).await?.into_iter().map(News::of));
+            frames.extend(self.compare(who).await?.into_iter().map(PushedFrame::of));
             self.due.remove(&*own);
         }
         let some: Vec<Arc<str>> = self.due.iter().take(AT_ONCE).cloned().collect();
@@ -216,21 +220,21 @@ impl Following {
             let Some(id) = name.strip_prefix(Feed::PREFIX) else { continue };
             let Some(place) = self.cursors.get_mut(id) else { continue };
             match place.share.behind(place.after, place.epoch.as_deref(), &self.viewer) {
-                Behind::Nothing => {}
-                Behind::Hidden => {
+                NewFrames::Nothing => {}
+                NewFrames::Hidden => {
                     self.forget(id);
-                    frames.push(News::of(membership(id, Change::Left)?));
+                    frames.push(PushedFrame::of(membership(id, Change::Left)?));
                 }
-                Behind::Frame(frame, reached, heard) => {
+                NewFrames::Frame(frame, reached, heard) => {
                     place.after = reached;
-                    frames.push(News { frame, heard: Some(heard) });
+                    frames.push(PushedFrame { frame, heard: Some(heard) });
                 }
-                Behind::Further => further.push(Position::new(id, place.after, place.epoch.as_deref())?),
+                NewFrames::Further => further.push(Position::new(id, place.after, place.epoch.as_deref())?),
             }
             if let Some(place) = self.cursors.get_mut(id) {
                 let (passing, passed) = place.share.passed_since(place.passed, &self.viewer);
                 place.passed = passed;
-                frames.extend(passing.into_iter().map(News::of));
+                frames.extend(passing.into_iter().map(PushedFrame::of));
             }
         }
         let mut held = None;
@@ -238,7 +242,7 @@ impl Following {
             Ok((channels, unsent)) => {
                 held = unsent;
                 for channel in channels {
-                    frames.extend(self.take(&channel)?.map(News::of));
+                    frames.extend(self.take(&channel)?.map(PushedFrame::of));
                 }
             }
             // What was taken from the feed has moved its cursor, so it must be written; the rest stays due.
@@ -293,7 +297,7 @@ impl Following {
     /// Channels joined and left since they were looked at last, and those from which the caller is banned.
     async fn compare(&mut self, who: &Identity) -> Result<Vec<Utf8Bytes>> {
         self.look_at_rights(who).await?;
-        let read = |id: &str, kind| self.rights.may(Right::Read, &rights::Place::seen(id, kind), None);
+        let read = |id: &str, kind| self.rights.may(Right::Read, &rights::ChannelState::seen(id, kind), None);
         let banned = self.those(|id, place| read(id, place.kind).is_err());
         let mut frames = self.leave(&banned)?;
         if self.look_at_blocks(who).await? {
@@ -320,7 +324,7 @@ impl Following {
 
 impl Following {
     /// Some of the channels that are followed.
-    fn those(&self, is_one: impl Fn(&str, &Place) -> bool) -> Vec<Arc<str>> {
+    fn those(&self, is_one: impl Fn(&str, &Cursor) -> bool) -> Vec<Arc<str>> {
         self.cursors.iter().filter(|(id, place)| is_one(id, place)).map(|(id, _)| Arc::clone(id)).collect()
     }
 

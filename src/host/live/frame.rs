@@ -36,7 +36,7 @@ pub(super) struct Frame {
 
 /// Reason why a frame can't be answered, or the error that answers it.
 #[derive(Debug)]
-pub(super) enum Unread {
+pub(super) enum FrameError {
     /// Not even a number is in it.
     Nonsense,
     /// The frame has a number, and something else is wrong.
@@ -44,14 +44,14 @@ pub(super) enum Unread {
 }
 
 impl Frame {
-    pub(super) fn read(text: &str) -> Result<Self, Unread> {
+    pub(super) fn read(text: &str) -> Result<Self, FrameError> {
         // A list would be taken for the fields in their order.
         if !text.trim_ascii_start().starts_with('{') {
-            return Err(Unread::Nonsense);
+            return Err(FrameError::Nonsense);
         }
         serde_json::from_str(text).map_err(|fault| match serde_json::from_str::<Numbered>(text) {
-            Ok(Numbered { id }) => Unread::Wrong(id, Error::InvalidInput(format!("frame: {fault}"))),
-            Err(_) => Unread::Nonsense,
+            Ok(Numbered { id }) => FrameError::Wrong(id, Error::InvalidInput(format!("frame: {fault}"))),
+            Err(_) => FrameError::Nonsense,
         })
     }
 
@@ -163,7 +163,7 @@ pub(in crate::host) enum Change {
 
 /// Reason why a socket ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum CloseReason {
     /// The client is gone, or said that it goes.
     Gone,
     /// The client sent something that is no frame of ours.
@@ -186,7 +186,7 @@ pub(super) enum End {
     Broken,
 }
 
-impl End {
+impl CloseReason {
     /// All of them.
     pub(super) const ALL: &[Self] = &[
         Self::Gone,
@@ -286,8 +286,8 @@ mod tests {
                     let _ = (frame.input::<Hello>(), frame.input::<Follow>(), frame.input::<Typing>());
                     prop_assert!(serde_json::from_str::<serde_json::Value>(&text).unwrap().is_object());
                 }
-                Err(Unread::Wrong(id, _)) => prop_assert_eq!(serde_json::from_str::<Numbered>(&text).unwrap().id, id),
-                Err(Unread::Nonsense) => prop_assert!(serde_json::from_str::<Numbered>(&text).is_err()),
+                Err(FrameError::Wrong(id, _)) => prop_assert_eq!(serde_json::from_str::<Numbered>(&text).unwrap().id, id),
+                Err(FrameError::Nonsense) => prop_assert!(serde_json::from_str::<Numbered>(&text).is_err()),
             }
         }
 
@@ -302,8 +302,8 @@ mod tests {
     /// A test over the wire would wait for half a minute, and for the moment in which the client can still be told.
     #[test]
     fn whoever_takes_nothing_in_time_is_too_slow() {
-        assert_eq!(End::of(&Fault::Io(ErrorKind::TimedOut.into())).code().0, 4002);
-        assert_eq!(End::of(&Fault::Io(ErrorKind::ConnectionReset.into())), End::Gone);
-        assert_eq!(End::of(&Fault::ConnectionClosed), End::Gone);
+        assert_eq!(CloseReason::of(&Fault::Io(ErrorKind::TimedOut.into())).code().0, 4002);
+        assert_eq!(CloseReason::of(&Fault::Io(ErrorKind::ConnectionReset.into())), CloseReason::Gone);
+        assert_eq!(CloseReason::of(&Fault::ConnectionClosed), CloseReason::Gone);
     }
 }

@@ -19,8 +19,8 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-use super::shared::{Shared, told};
-use super::sockets::Place;
+use super::shared::{Shared, signalled};
+use super::sockets::SocketSlot;
 use super::stream::Stream;
 use crate::api::head::Peer;
 use crate::api::invoke::Asked;
@@ -37,8 +37,8 @@ pub(super) mod frame;
 mod upgrade;
 mod wire;
 
-use following::{Following, News};
-use frame::{End, Follow, Frame, Hello, Push, Typing, Unfollow};
+use following::{Following, PushedFrame};
+use frame::{CloseReason, Follow, Frame, Hello, Push, Typing, Unfollow};
 pub(super) use upgrade::Upgrade;
 use wire::Wire;
 
@@ -81,9 +81,9 @@ pub(super) async fn serve(mut stream: Stream, read: Bytes, upgrade: Upgrade, sha
     drop(read);
     let socket = WebSocketStream::from_partially_read(stream, begun, Role::Server, Some(config)).await;
     let mut wire = Wire::new(socket);
-    let end = match greet_apart(&mut wire, upgrade.peer, &shared).await {
+    let end = match boxed_greet(&mut wire, upgrade.peer, &shared).await {
         Ok(Some(session)) => session.run(&mut wire).await,
-        Ok(None) => End::Token,
+        Ok(None) => CloseReason::Token,
         Err(end) => end,
     };
     metrics::counter!("guildhall_sockets_closed_total", "code" => end.code().0.to_string()).increment(1);
@@ -91,11 +91,11 @@ pub(super) async fn serve(mut stream: Stream, read: Bytes, upgrade: Upgrade, sha
 }
 
 /// Boxes the work on a frame, so that its memory is taken when a frame comes: see `connection::busy_apart`.
-fn greet_apart<'a>(
+fn boxed_greet<'a>(
     wire: &'a mut Wire,
     peer: Peer,
     shared: &'a Arc<Shared>,
-) -> BoxFuture<'a, Result<Option<Session>, End>> {
+) -> BoxFuture<'a, Result<Option<Session>, CloseReason>> {
     Box::pin(greet(wire, peer, shared))
 }
 
@@ -106,7 +106,7 @@ struct Session {
     token: HeaderValue,
     who: Identity,
     following: Following,
-    place: Place,
+    place: SocketSlot,
     /// Clients are asked to come back.
     moves: watch::Receiver<u64>,
     /// Receiver of what the game announces to many.
@@ -118,7 +118,7 @@ struct Session {
 }
 
 /// Waits for the first frame, which says who it is; none where that was not said well.
-async fn greet(wire: &mut Wire, peer: Peer, shared: &Arc<Shared>) -> Result<Option<Session>, End> {
+async fn greet(wire: &mut Wire, peer: Peer, shared: &Arc<Shared>) -> Result<Option<Session>, CloseReason> {
     // Whoever says something else is counted by its address, as requests without a token are.
     let app = shared.router.app();
     let stranger = || drop(app.rates.count_address(peer.0, app.clock.now()));
@@ -147,8 +147,8 @@ async fn greet(wire: &mut Wire, peer: Peer, shared: &Arc<Shared>) -> Result<Opti
         Ok(known) => known,
         Err(error) => {
             let later = match error {
-                Error::RateLimited { retry_after_s, .. } => Some(End::Later(retry_after_s)),
-                Error::Unavailable(_) => Some(End::Later(0)),
+                Error::RateLimited { retry_after_s, .. } => Some(CloseReason::Later(retry_after_s)),
+                Error::Unavailable(_) => Some(CloseReason::Later(0)),
                 _ => None,
             };
             wire.refuse(shared, frame.id, error).await?;
@@ -199,25 +199,25 @@ impl Session {
         id: u64,
         result: Result<impl Serialize>,
         request_id: &str,
-    ) -> Result<(), End> {
+    ) -> Result<(), CloseReason> {
         wire.answer(id, self.shared.router.reply(result, request_id).body()).await
     }
 
     /// Talks until something ends it.
-    async fn run(mut self, wire: &mut Wire) -> End {
+    async fn run(mut self, wire: &mut Wire) -> CloseReason {
         let mut stopping = self.shared.stopping.clone();
         let late = async {
-            told(&mut stopping).await;
+            signalled(&mut stopping).await;
             tokio::time::sleep(LATE).await;
         };
         tokio::select! {
-            ended = self.talk(wire) => ended.err().unwrap_or(End::Gone),
+            ended = self.talk(wire) => ended.err().unwrap_or(CloseReason::Gone),
             // A client that takes nothing does not hold a stop up.
-            () = late => End::Gone,
+            () = late => CloseReason::Gone,
         }
     }
 
-    async fn talk(&mut self, wire: &mut Wire) -> Result<(), End> {
+    async fn talk(&mut self, wire: &mut Wire) -> Result<(), CloseReason> {
         let mut stopping = self.shared.stopping.clone();
         let mut moves_at = None;
         let mut pings = interval(PING);
@@ -226,19 +226,19 @@ impl Session {
             let left = Duration::from_millis(left.max(0).unsigned_abs());
             let (ends_in, end) =
                 match moves_at.map(|at: Instant| at.saturating_duration_since(Instant::now())) {
-                    Some(moves_in) if moves_in < left => (moves_in, End::Restarting),
-                    _ => (left, End::Token),
+                    Some(moves_in) if moves_in < left => (moves_in, CloseReason::Restarting),
+                    _ => (left, CloseReason::Token),
                 };
             tokio::select! {
                 biased;
-                () = told(&mut stopping) => return Err(End::Restarting),
-                () = self.place.displaced() => return Err(End::TooMany),
+                () = signalled(&mut stopping) => return Err(CloseReason::Restarting),
+                () = self.place.displaced() => return Err(CloseReason::TooMany),
                 () = tokio::time::sleep(ends_in) => return Err(end),
                 Ok(()) = self.moves.changed(), if moves_at.is_none() => {
                     moves_at = Some(Instant::now() + Duration::from_millis(random::below(MOVE_MS)));
                 }
                 frame = wire.next() => match frame? {
-                    Ok(frame) => self.take_apart(wire, frame).await?,
+                    Ok(frame) => self.boxed_take(wire, frame).await?,
                     Err((id, error)) => {
                         let error = self.count().err().unwrap_or(error);
                         wire.refuse(&self.shared, id, error).await?;
@@ -252,7 +252,7 @@ impl Session {
                 },
                 _ = pings.tick() => {
                     if wire.heard.elapsed() > SILENT {
-                        return Err(End::Gone);
+                        return Err(CloseReason::Gone);
                     }
                     wire.write(Message::Ping(Bytes::new())).await?;
                 }
@@ -260,16 +260,20 @@ impl Session {
         }
     }
 
-    fn take_apart<'a>(&'a mut self, wire: &'a mut Wire, frame: Frame) -> BoxFuture<'a, Result<(), End>> {
+    fn boxed_take<'a>(
+        &'a mut self,
+        wire: &'a mut Wire,
+        frame: Frame,
+    ) -> BoxFuture<'a, Result<(), CloseReason>> {
         Box::pin(self.take(wire, frame))
     }
 
-    fn tell_apart<'a>(&'a mut self, wire: &'a mut Wire) -> BoxFuture<'a, Result<(), End>> {
+    fn tell_apart<'a>(&'a mut self, wire: &'a mut Wire) -> BoxFuture<'a, Result<(), CloseReason>> {
         Box::pin(self.tell(wire))
     }
 
     /// Writes what is new.
-    async fn tell(&mut self, wire: &mut Wire) -> Result<(), End> {
+    async fn tell(&mut self, wire: &mut Wire) -> Result<(), CloseReason> {
         let (news, _held) = match self.following.read(&self.who, &self.shared).await {
             Ok(read) => read,
             Err(error) => {
@@ -279,7 +283,7 @@ impl Session {
                 return Ok(());
             }
         };
-        for News { frame, heard } in news {
+        for PushedFrame { frame, heard } in news {
             metrics::counter!("guildhall_pushes_total").increment(1);
             wire.write(Message::Text(frame)).await?;
             if let Some(heard) = heard {
@@ -290,7 +294,7 @@ impl Session {
     }
 
     /// Writes what the game says to many, if it concerns the caller.
-    async fn announce(&self, wire: &mut Wire, shown: &Shown) -> Result<(), End> {
+    async fn announce(&self, wire: &mut Wire, shown: &Shown) -> Result<(), CloseReason> {
         if !shown.audience.concerns(&self.who) {
             return Ok(());
         }
@@ -300,7 +304,7 @@ impl Session {
     }
 
     /// Answers one frame.
-    async fn take(&mut self, wire: &mut Wire, frame: Frame) -> Result<(), End> {
+    async fn take(&mut self, wire: &mut Wire, frame: Frame) -> Result<(), CloseReason> {
         let request_id: Arc<str> = random::id().into();
         match frame.path.as_str() {
             path if self.counts(path)
@@ -374,9 +378,9 @@ impl Session {
     }
 
     /// Whoever goes on sending nonsense is not answered for ever.
-    fn judge(&mut self, is_nonsense: bool) -> Result<(), End> {
+    fn judge(&mut self, is_nonsense: bool) -> Result<(), CloseReason> {
         self.nonsense = if is_nonsense { self.nonsense + 1 } else { 0 };
-        if self.nonsense >= NONSENSE { Err(End::Protocol) } else { Ok(()) }
+        if self.nonsense >= NONSENSE { Err(CloseReason::Protocol) } else { Ok(()) }
     }
 
     /// The socket's own actions count as all others do.

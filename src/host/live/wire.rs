@@ -6,7 +6,7 @@ use tokio::time::{Duration, Instant};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::frame::{End, Frame, Push, Unread};
+use super::frame::{CloseReason, Frame, FrameError, Push};
 use crate::base::error::Error;
 use crate::base::random;
 use crate::host::shared::Shared;
@@ -39,56 +39,61 @@ impl Wire {
     }
 
     /// The next frame that asks, or its number and what is wrong with it. May be given up while it waits.
-    pub(super) async fn next(&mut self) -> Result<Result<Frame, (u64, Error)>, End> {
+    pub(super) async fn next(&mut self) -> Result<Result<Frame, (u64, Error)>, CloseReason> {
         loop {
             self.socket.get_mut().allow(BETWEEN);
-            let message = self.socket.next().await.ok_or(End::Gone)?.map_err(|fault| End::of(&fault))?;
+            let message = self
+                .socket
+                .next()
+                .await
+                .ok_or(CloseReason::Gone)?
+                .map_err(|fault| CloseReason::of(&fault))?;
             self.heard = Instant::now();
             match message {
                 Message::Text(text) => match Frame::read(&text) {
                     Ok(frame) => return Ok(Ok(frame)),
-                    Err(Unread::Nonsense) => return Err(End::Protocol),
-                    Err(Unread::Wrong(id, error)) => return Ok(Err((id, error))),
+                    Err(FrameError::Nonsense) => return Err(CloseReason::Protocol),
+                    Err(FrameError::Wrong(id, error)) => return Ok(Err((id, error))),
                 },
-                Message::Binary(_) => return Err(End::Protocol),
-                Message::Close(_) => return Err(End::Gone),
+                Message::Binary(_) => return Err(CloseReason::Protocol),
+                Message::Close(_) => return Err(CloseReason::Gone),
                 Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => self.pay()?,
             }
         }
     }
 
     /// A ping is answered, and a pong is no answer to anything: so many at once, and one a second.
-    fn pay(&mut self) -> Result<(), End> {
+    fn pay(&mut self) -> Result<(), CloseReason> {
         self.paid_off = self.paid_off.max(self.heard) + CONTROL;
-        if self.paid_off > self.heard + CONTROL * CONTROLS { Err(End::Protocol) } else { Ok(()) }
+        if self.paid_off > self.heard + CONTROL * CONTROLS { Err(CloseReason::Protocol) } else { Ok(()) }
     }
 
-    pub(super) async fn write(&mut self, message: Message) -> Result<(), End> {
-        self.socket.send(message).await.map_err(|fault| End::of(&fault))
+    pub(super) async fn write(&mut self, message: Message) -> Result<(), CloseReason> {
+        self.socket.send(message).await.map_err(|fault| CloseReason::of(&fault))
     }
 
     /// Answers a frame: its number, and then what HTTP would have answered.
-    pub(super) async fn answer(&mut self, id: u64, answer: &[u8]) -> Result<(), End> {
+    pub(super) async fn answer(&mut self, id: u64, answer: &[u8]) -> Result<(), CloseReason> {
         let rest = std::str::from_utf8(answer.get(1..).unwrap_or(b"}")).unwrap_or("}");
         self.write(Message::text(format!("{{\"id\":{id},{rest}"))).await
     }
 
-    pub(super) async fn refuse(&mut self, shared: &Shared, id: u64, error: Error) -> Result<(), End> {
+    pub(super) async fn refuse(&mut self, shared: &Shared, id: u64, error: Error) -> Result<(), CloseReason> {
         self.answer(id, shared.router.reply::<()>(Err(error), &random::id()).body()).await
     }
 
-    pub(super) async fn push(&mut self, push: &Push<'_>) -> Result<(), End> {
-        let text = serde_json::to_string(push).map_err(|_| End::Gone)?;
+    pub(super) async fn push(&mut self, push: &Push<'_>) -> Result<(), CloseReason> {
+        let text = serde_json::to_string(push).map_err(|_| CloseReason::Gone)?;
         self.write(Message::text(text)).await
     }
 
-    pub(super) async fn close(&mut self, end: End) {
+    pub(super) async fn close(&mut self, end: CloseReason) {
         let comes_back = match end {
-            End::Restarting | End::Slow => Some(1),
-            End::Later(seconds) => Some(seconds.max(1)),
+            CloseReason::Restarting | CloseReason::Slow => Some(1),
+            CloseReason::Later(seconds) => Some(seconds.max(1)),
             _ => None,
         };
-        if comes_back.is_some() || end == End::Token {
+        if comes_back.is_some() || end == CloseReason::Token {
             let retry_after_s = comes_back.map(|seconds| seconds + random::below(SPREAD_S));
             let _ = self.push(&Push::Bye { code: end.code().0, retry_after_s }).await;
         }

@@ -14,38 +14,38 @@ const LOCK: &str = ".lock";
 
 pub(super) fn get(folder: &Path, name: &str, limit: usize, known: Option<&str>) -> Result<Found, String> {
     let path = folder.join(name);
-    let told = |fault: io::Error| fault.to_string();
+    let fault_text = |fault: io::Error| fault.to_string();
     match fs::metadata(&path) {
         Err(missing) if missing.kind() == ErrorKind::NotFound => return Ok(Found::Missing),
-        Err(fault) => return Err(told(fault)),
+        Err(fault) => return Err(fault_text(fault)),
         Ok(meta) if meta.len() > limit as u64 => {
             return Err(format!("has {} bytes, more than {limit}", meta.len()));
         }
         Ok(_) => {}
     }
-    let bytes = fs::read(path).map_err(told)?;
+    let bytes = fs::read(path).map_err(fault_text)?;
     let tag = tag(&bytes);
     if known == Some(&tag) { Ok(Found::Same) } else { Ok(Found::Object { bytes, tag }) }
 }
 
 pub(super) fn put(folder: &Path, name: &str, bytes: &[u8], when: When<'_>) -> Result<(), PutError> {
-    let told = |fault: io::Error| PutError::Fault(fault.to_string());
+    let fault_text = |fault: io::Error| PutError::Fault(fault.to_string());
     let path = folder.join(name);
     let parent = path.parent().unwrap_or(folder);
-    fs::create_dir_all(parent).map_err(told)?;
-    let lock = File::create(folder.join(LOCK)).map_err(told)?;
-    lock.lock().map_err(told)?;
+    fs::create_dir_all(parent).map_err(fault_text)?;
+    let lock = File::create(folder.join(LOCK)).map_err(fault_text)?;
+    lock.lock().map_err(fault_text)?;
     if let When::Still(expected) = when {
         let there = match fs::read(&path) {
             Ok(bytes) => Some(tag(&bytes)),
             Err(missing) if missing.kind() == ErrorKind::NotFound => None,
-            Err(fault) => return Err(told(fault)),
+            Err(fault) => return Err(fault_text(fault)),
         };
         if there.as_deref() != expected {
             return Err(PutError::Changed);
         }
     }
-    write(parent, &path, bytes).map_err(told)
+    write(parent, &path, bytes).map_err(fault_text)
 }
 
 fn write(parent: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {

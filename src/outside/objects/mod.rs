@@ -14,10 +14,10 @@ mod s3;
 
 /// Objects in a folder or in a bucket.
 #[derive(Clone, Debug)]
-pub struct Objects(Place);
+pub struct Objects(Backend);
 
 #[derive(Clone, Debug)]
-enum Place {
+enum Backend {
     Folder(PathBuf),
     Bucket(s3::Bucket),
 }
@@ -70,14 +70,16 @@ impl From<PutError> for String {
 impl Objects {
     /// The objects of a folder, which need not exist yet.
     pub fn in_folder(folder: &Path) -> Self {
-        Self(Place::Folder(folder.to_owned()))
+        Self(Backend::Folder(folder.to_owned()))
     }
 
     /// The objects at a configured place. Connects when it is first asked.
     pub async fn at(location: &Location, s3: &S3Config) -> Self {
         match location {
             Location::Folder(folder) => Self::in_folder(folder),
-            Location::S3 { bucket, prefix } => Self(Place::Bucket(s3::Bucket::new(bucket, prefix, s3).await)),
+            Location::S3 { bucket, prefix } => {
+                Self(Backend::Bucket(s3::Bucket::new(bucket, prefix, s3).await))
+            }
         }
     }
 
@@ -87,8 +89,8 @@ impl Objects {
     /// It is larger, or can't be read.
     pub async fn get(&self, name: &str, limit: usize, known: Option<&str>) -> Result<Found, String> {
         match &self.0 {
-            Place::Folder(folder) => folder::get(folder, name, limit, known),
-            Place::Bucket(bucket) => bucket.get(name, limit, known).await,
+            Backend::Folder(folder) => folder::get(folder, name, limit, known),
+            Backend::Bucket(bucket) => bucket.get(name, limit, known).await,
         }
     }
 
@@ -98,8 +100,8 @@ impl Objects {
     /// It can't be written, or the condition does not hold.
     pub async fn put(&self, name: &str, bytes: Vec<u8>, when: When<'_>) -> Result<(), PutError> {
         match &self.0 {
-            Place::Folder(folder) => folder::put(folder, name, &bytes, when),
-            Place::Bucket(bucket) => bucket.put(name, bytes, when).await,
+            Backend::Folder(folder) => folder::put(folder, name, &bytes, when),
+            Backend::Bucket(bucket) => bucket.put(name, bytes, when).await,
         }
     }
 
@@ -110,11 +112,11 @@ impl Objects {
     /// There is no way to say it.
     pub async fn link(&self, name: &str, for_ms: Millis) -> Result<String, String> {
         match &self.0 {
-            Place::Folder(folder) => {
+            Backend::Folder(folder) => {
                 let path = std::path::absolute(folder.join(name)).map_err(|fault| fault.to_string())?;
                 Ok(format!("file://{}", path.display()))
             }
-            Place::Bucket(bucket) => bucket.link(name, Duration::from_millis(for_ms.unsigned_abs())).await,
+            Backend::Bucket(bucket) => bucket.link(name, Duration::from_millis(for_ms.unsigned_abs())).await,
         }
     }
 
@@ -124,8 +126,8 @@ impl Objects {
     /// They can't be listed.
     pub async fn list(&self, prefix: &str) -> Result<Vec<String>, String> {
         match &self.0 {
-            Place::Folder(folder) => folder::list(folder, prefix).map_err(|fault| fault.to_string()),
-            Place::Bucket(bucket) => bucket.list(prefix).await,
+            Backend::Folder(folder) => folder::list(folder, prefix).map_err(|fault| fault.to_string()),
+            Backend::Bucket(bucket) => bucket.list(prefix).await,
         }
     }
 }

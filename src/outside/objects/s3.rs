@@ -68,7 +68,7 @@ impl Bucket {
             // The SDK takes this status for an error.
             Err(error) if status(&error) == Some(304) => return Ok(Found::Same),
             Err(error) if error.code() == Some("NoSuchKey") => return Ok(Found::Missing),
-            Err(error) => return Err(told(error)),
+            Err(error) => return Err(fault_text(error)),
         };
         let too_large = |bytes: i64| format!("has {bytes} bytes, more than {limit}");
         if let Some(length) = answer.content_length().filter(|length| length.unsigned_abs() > limit as u64) {
@@ -107,14 +107,14 @@ impl Bucket {
         match request.send().await {
             Ok(_) => Ok(()),
             Err(error) if matches!(status(&error), Some(409 | 412)) => Err(PutError::Changed),
-            Err(error) => Err(PutError::Fault(told(error))),
+            Err(error) => Err(PutError::Fault(fault_text(error))),
         }
     }
 
     pub(super) async fn link(&self, name: &str, for_time: Duration) -> Result<String, String> {
         let ends = PresigningConfig::expires_in(for_time).map_err(|fault| fault.to_string())?;
         let request = self.client.get_object().bucket(&self.bucket).key(self.key(name));
-        request.presigned(ends).await.map(|request| request.uri().to_owned()).map_err(told)
+        request.presigned(ends).await.map(|request| request.uri().to_owned()).map_err(fault_text)
     }
 
     pub(super) async fn list(&self, prefix: &str) -> Result<Vec<String>, String> {
@@ -123,7 +123,7 @@ impl Bucket {
         let mut pages = request.into_paginator().send();
         let mut names = Vec::new();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(told)?;
+            let page = page.map_err(fault_text)?;
             let keys = page.contents().iter().filter_map(|object| object.key());
             names.extend(keys.filter_map(|key| key.strip_prefix(&self.prefix)).map(str::to_owned));
         }
@@ -137,7 +137,7 @@ fn status<E>(error: &SdkError<E>) -> Option<u16> {
 }
 
 /// Returns the storage's own message, or else the whole chain of causes: "service error" alone helps nobody.
-fn told<E>(error: SdkError<E>) -> String
+fn fault_text<E>(error: SdkError<E>) -> String
 where
     E: std::error::Error + ProvideErrorMetadata + 'static,
 {

@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
-use crate::chat::said::{Said, Shown};
+use crate::chat::said::{NewMessage, Screened};
 use crate::chat::screening::Refused;
 use crate::chat::values::ChannelId;
 use crate::filter::policy::Strictness;
@@ -24,7 +24,7 @@ use crate::work::task;
 ///
 /// # Errors
 /// Why it may not be said.
-pub async fn send(app: &App, said: Said, caller: &Identity) -> Result<Sent> {
+pub async fn send(app: &App, said: NewMessage, caller: &Identity) -> Result<Sent> {
     match screened(app, &said, caller).await? {
         Ok(shown) => {
             if let Some(earlier) = repeated(app, &said, caller).await? {
@@ -56,7 +56,7 @@ pub async fn send(app: &App, said: Said, caller: &Identity) -> Result<Sent> {
 }
 
 /// Screens a send: if the filter found something, the strictness of the send's place applies.
-async fn screened(app: &App, said: &Said, caller: &Identity) -> Result<Result<Shown, Refused>> {
+async fn screened(app: &App, said: &NewMessage, caller: &Identity) -> Result<Result<Screened, Refused>> {
     let list = app.blocklist.current();
     let judged = app.judged(&list, said, caller).await?;
     let strictness = if judged.is_empty() {
@@ -68,7 +68,7 @@ async fn screened(app: &App, said: &Said, caller: &Identity) -> Result<Result<Sh
 }
 
 /// Returns the message that the same nonce stored before, if this text is sent too often; none if it may be sent.
-async fn repeated(app: &App, said: &Said, caller: &Identity) -> Result<Option<Sent>> {
+async fn repeated(app: &App, said: &NewMessage, caller: &Identity) -> Result<Option<Sent>> {
     if caller.is_staff() {
         return Ok(None);
     }
@@ -85,7 +85,7 @@ async fn repeated(app: &App, said: &Said, caller: &Identity) -> Result<Option<Se
     }
 }
 
-fn follow_ups(app: &App, channel: &ChannelId, shown: &Shown, by: &Identity) -> Result<Vec<FollowUp>> {
+fn follow_ups(app: &App, channel: &ChannelId, shown: &Screened, by: &Identity) -> Result<Vec<FollowUp>> {
     let id = || channel.to_string();
     let webhook = app.webhooks.is_some().then(|| Webhook { channel: id(), seq: 0 });
     let reviewed = shown.review && app.config.moderation.review_cases;

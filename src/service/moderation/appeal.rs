@@ -1,6 +1,6 @@
 //! Decisions about appeals; their players are told.
 
-use super::told::{News, Told};
+use super::told::{PlayerNews, TellPlayer};
 use crate::app::App;
 use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
@@ -22,7 +22,7 @@ pub async fn decide(
 ) -> Result<Appeal> {
     let appeal = appeal::find(&app.db, id.as_str()).await?;
     let player = PlayerId::parse(appeal.player_id).map_err(Error::internal)?;
-    let told = task::new(&Told { player, news: News::Appeal(appeal.id) })?;
+    let told = task::new(&TellPlayer { player, news: PlayerNews::Appeal(appeal.id) })?;
     let by = By { who: by, nonce: nonce.map(Nonce::as_str) };
     appeal::decide(&app.db, id.as_str(), (lifts, reason.as_str()), &by, &told).await
 }

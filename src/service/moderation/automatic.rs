@@ -7,7 +7,7 @@ use crate::base::error::{Error, Result};
 use crate::base::random;
 use crate::chat::identity::Identity;
 use crate::chat::sanctions::{SanctionKind, everywhere};
-use crate::service::moderation::told::{News, Told};
+use crate::service::moderation::told::{PlayerNews, TellPlayer};
 use crate::store::channel::Channel;
 use crate::store::moderation::case::About;
 use crate::store::moderation::sanction::{self, NewSanction};
@@ -33,7 +33,7 @@ pub async fn after_refusal(app: &App, player: &Identity) -> Result<()> {
         return Ok(());
     };
     let id = random::id();
-    let told = Told { player: player.id.clone(), news: News::Sanction(id.clone()) };
+    let told = TellPlayer { player: player.id.clone(), news: PlayerNews::Sanction(id.clone()) };
     let new = NewSanction {
         id,
         player: player.id.clone(),

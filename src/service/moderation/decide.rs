@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::sanction::SanctionRequest;
-use super::told::{self, News, Told};
+use super::told::{self, PlayerNews, TellPlayer};
 use crate::app::App;
 use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
@@ -59,7 +59,7 @@ pub async fn decide(
     let told = sanction
         .as_ref()
         .filter(|sanction| sanction.kind.is_told())
-        .map(|sanction| Told { player, news: News::Sanction(sanction.id.clone()) });
+        .map(|sanction| TellPlayer { player, news: PlayerNews::Sanction(sanction.id.clone()) });
     let decided = Decided { id: id.as_str(), decision, reason: reason.as_str(), sanction, channel };
     let mut tell = told.map(|told| task::new(&told)).transpose()?.into_iter().collect::<Vec<_>>();
     // Very many may have reported it: they are told one after the other, behind what others wait for.
@@ -104,7 +104,7 @@ impl Task for Reporters {
         let page = report::of_case_behind(&app.db, self.case.as_str(), &self.after, REPORTERS).await?;
         for (report, reporter) in &page {
             let Ok(player) = PlayerId::parse(reporter.as_str()) else { continue };
-            let news = News::Report(report.clone());
+            let news = PlayerNews::Report(report.clone());
             match told::tell_now(app, &player, &news, &format!("told:{report}")).await {
                 // One who can't be told keeps nobody else from it.
                 Err(Failure::GiveUp(why)) => tracing::warn!(why, report, "a reporter can't be told"),

@@ -1,7 +1,7 @@
 //! Sanctions that moderators and officers give and lift; their players are told.
 
 use super::officers;
-use super::told::{News, Told};
+use super::told::{PlayerNews, TellPlayer};
 use crate::app::App;
 use crate::base::error::{Error, Result};
 use crate::base::random;
@@ -58,7 +58,7 @@ pub async fn give(app: &App, asked: SanctionRequest, nonce: Option<&Nonce>, by: 
         check_officer(app, &asked, by).await?;
     }
     let new = asked.into_stored();
-    let told = Told { player: new.player.clone(), news: News::Sanction(new.id.clone()) };
+    let told = TellPlayer { player: new.player.clone(), news: PlayerNews::Sanction(new.id.clone()) };
     let told = new.kind.is_told().then(|| task::new(&told)).transpose()?;
     let by = By { who: by, nonce: nonce.map(Nonce::as_str) };
     sanction::give(&app.db, &new, &by, told.as_ref()).await
@@ -96,7 +96,7 @@ pub async fn lift(app: &App, id: &RecordId, reason: &Text, by: &Identity) -> Res
     }
     let is_told = given.is_told();
     let player = PlayerId::parse(given.player_id).map_err(Error::internal)?;
-    let told = Told { player, news: News::Lifted(given.id) };
+    let told = TellPlayer { player, news: PlayerNews::Lifted(given.id) };
     let told = is_told.then(|| task::new(&told)).transpose()?;
     sanction::lift(&app.db, id.as_str(), reason.as_str(), by, told.as_ref()).await
 }

@@ -22,17 +22,17 @@ use crate::work::task::{Failure, Task};
 /// Something that a player is to be told.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Told {
+pub struct TellPlayer {
     /// Player to tell.
     pub player: PlayerId,
     /// News to tell.
-    pub news: News,
+    pub news: PlayerNews,
 }
 
 /// News about a player, with the id of the sanction, report or appeal.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum News {
+pub enum PlayerNews {
     /// A sanction was given.
     Sanction(String),
     /// A sanction was lifted.
@@ -43,7 +43,7 @@ pub enum News {
     Appeal(String),
 }
 
-impl News {
+impl PlayerNews {
     /// For clients that show what comes; and for others, which say the payload in their player's language.
     async fn told(&self, app: &App) -> Result<(String, Value), Error> {
         Ok(match self {
@@ -55,7 +55,7 @@ impl News {
     }
 }
 
-impl Task for Told {
+impl Task for TellPlayer {
     const NAME: &'static str = "told.v1";
     const ATTEMPTS: i64 = 10;
     const IN_ORDER: bool = true;
@@ -71,7 +71,12 @@ impl Task for Told {
 }
 
 /// Tells a player what happened; once for a nonce.
-pub(super) async fn tell_now(app: &App, player: &PlayerId, news: &News, nonce: &str) -> Result<(), Failure> {
+pub(super) async fn tell_now(
+    app: &App,
+    player: &PlayerId,
+    news: &PlayerNews,
+    nonce: &str,
+) -> Result<(), Failure> {
     tell(app, player, news.told(app).await?, nonce).await
 }
 

@@ -26,7 +26,7 @@ pub struct TicketSaid {
 /// Event of a ticket.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum What {
+pub enum TicketEvent {
     /// A player opened it.
     Opened,
     /// Somebody of the support took it.
@@ -42,7 +42,7 @@ pub struct TicketTold {
     /// The ticket's id.
     pub ticket: RecordId,
     /// The event.
-    pub what: What,
+    pub what: TicketEvent,
 }
 
 #[derive(Serialize)]
@@ -94,9 +94,9 @@ impl Task for TicketTold {
     async fn run(self, app: &App, id: &str) -> Result<(), Failure> {
         let ticket = ticket::find(&app.db, self.ticket.as_str()).await?;
         let kind = match self.what {
-            What::Opened => "ticket.opened",
-            What::Claimed => "ticket.claimed",
-            What::Closed => "ticket.closed",
+            TicketEvent::Opened => "ticket.opened",
+            TicketEvent::Claimed => "ticket.claimed",
+            TicketEvent::Closed => "ticket.closed",
         };
         tell(app, kind, id, Data { ticket, seq: None }).await
     }

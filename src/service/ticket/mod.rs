@@ -4,10 +4,10 @@ use crate::app::App;
 use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
 use crate::chat::payload::Payload;
-use crate::chat::said::Said;
+use crate::chat::said::NewMessage;
 use crate::chat::values::{ChannelId, Kind, Name, Nonce, PlayerId, RecordId, Settings, Text};
 use crate::service::message::{self, SUPPORT};
-use crate::service::ticket::events::{TicketTold, What};
+use crate::service::ticket::events::{TicketEvent, TicketTold};
 use crate::store::channel;
 use crate::store::create::{self, NewChannel};
 use crate::store::outbox::NewTask;
@@ -69,11 +69,11 @@ async fn channel_for(app: &App, ticket: &str, topic: &Name, player: &PlayerId) -
 
 /// Stores a ticket, once, and has the game's server told.
 async fn store(app: &App, new: NewTicket<'_>) -> Result<()> {
-    let told = told(app, new.id, What::Opened)?;
+    let told = event_task(app, new.id, TicketEvent::Opened)?;
     ticket::open(&app.db, new, told.as_ref()).await
 }
 
-fn told(app: &App, id: &str, what: What) -> Result<Option<NewTask>> {
+fn event_task(app: &App, id: &str, what: TicketEvent) -> Result<Option<NewTask>> {
     let ticket = RecordId::parse(id).map_err(Error::internal)?;
     app.webhooks.is_some().then(|| task::new(&TicketTold { ticket, what })).transpose()
 }
@@ -85,7 +85,7 @@ fn once(what: &str) -> Result<Nonce> {
 
 /// Says something in a ticket's channel, once for a nonce. Its number.
 async fn speak(app: &App, by: &Identity, channel: ChannelId, text: Text, nonce: &str) -> Result<i64> {
-    let said = Said { channel, text, payload: None, mentions: Vec::new(), nonce: Some(once(nonce)?) };
+    let said = NewMessage { channel, text, payload: None, mentions: Vec::new(), nonce: Some(once(nonce)?) };
     message::send(app, said, by).await?.message.seq()
 }
 
@@ -94,7 +94,7 @@ async fn speak(app: &App, by: &Identity, channel: ChannelId, text: Text, nonce: 
 /// # Errors
 /// [`Error::NotFound`] where there is none, [`Error::Conflict`] where somebody else has it.
 pub async fn claim(app: &App, id: &RecordId, by: &Identity) -> Result<Ticket> {
-    let told = told(app, id.as_str(), What::Claimed)?;
+    let told = event_task(app, id.as_str(), TicketEvent::Claimed)?;
     let event = format!("claimed:{}:{}", task::digest(id.as_str()), task::digest(&by.key()));
     let told = told.as_ref().map(|told| (event.as_str(), told));
     ticket::claim(&app.db, id.as_str(), &by.key(), false, told).await
@@ -141,6 +141,6 @@ pub async fn close(
         last = speak(app, by, place.clone(), text, &format!("{}:{once}", ticket.id)).await?;
     }
     let last_seq = channel::find(&app.db, &place, None).await?.map_or(0, |channel| channel.last_seq);
-    let told = told(app, &ticket.id, What::Closed)?;
+    let told = event_task(app, &ticket.id, TicketEvent::Closed)?;
     ticket::close(&app.db, &ticket.id, last.max(last_seq), told.as_ref()).await
 }

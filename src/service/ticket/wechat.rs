@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
 use crate::chat::payload::Payload;
-use crate::chat::said::Said;
+use crate::chat::said::NewMessage;
 use crate::chat::values::{MAX_TEXT_BYTES, Name, PlayerId, Text};
 use crate::outside::wechat_service::Pushed;
 use crate::service::message;
@@ -35,7 +35,8 @@ pub async fn take(app: &App, pushed: Pushed) -> Result<()> {
     for (part, text) in texts(&pushed)?.into_iter().enumerate() {
         let payload = if pushed.text.is_none() { payload(&pushed.kind, &pushed.rest) } else { None };
         let nonce = once(&format!("{id}:{message}:{part}"))?;
-        let said = Said { channel: channel.clone(), text, payload, mentions: Vec::new(), nonce: Some(nonce) };
+        let said =
+            NewMessage { channel: channel.clone(), text, payload, mentions: Vec::new(), nonce: Some(nonce) };
         message::send(app, said, &by).await?;
     }
     let context = json!({ "from": "wechat" }).to_string();

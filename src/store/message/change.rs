@@ -83,7 +83,7 @@ pub(super) async fn tell(
     )
     .await?;
     if let Some((player, own)) = own {
-        show_only(tx, (channel.key, seq), player, own, "change").await?;
+        show_only(tx, channel.entry(seq), player, own, "change").await?;
     }
     Ok((Stored::one(plain)?, seq))
 }
@@ -91,7 +91,7 @@ pub(super) async fn tell(
 /// Shows everybody something else of a message, and calls nobody by it any more; what was written stays, for moderators.
 pub(super) async fn replace(
     tx: &mut Tx,
-    (channel_key, seq): (i64, i64),
+    EntryKey { channel_key, seq }: EntryKey,
     shown: &str,
     written: &str,
 ) -> Result<()> {
@@ -112,7 +112,7 @@ pub(super) async fn replace(
 /// Notes what one player sees of an entry.
 pub(super) async fn show_only(
     tx: &mut Tx,
-    (channel_key, seq): (i64, i64),
+    EntryKey { channel_key, seq }: EntryKey,
     player: &str,
     shown: &str,
     why: &str,

@@ -24,8 +24,8 @@ pub(in crate::store) async fn hide(
     };
     let seen: Message = serde_json::from_str(&said.shown).map_err(Error::internal)?;
     let written = seen.written()?;
-    show_only(tx, (channel.key, seq), &said.sender_id, &said.shown, "hide").await?;
-    replace(tx, (channel.key, seq), &json(&seen.hidden())?, &written).await?;
+    show_only(tx, channel.entry(seq), &said.sender_id, &said.shown, "hide").await?;
+    replace(tx, channel.entry(seq), &json(&seen.hidden())?, &written).await?;
     change(tx, channel, (MessageKind::Hide, seq), &said.sender_id, now).await.map(Some)
 }
 

@@ -15,7 +15,7 @@ use super::stored::may_have_views;
 use super::view::{Viewer, seen};
 use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
-use crate::chat::rights::{Place, Right};
+use crate::chat::rights::{ChannelState, Right};
 use crate::chat::values::{ChannelId, Kind, MAX_EXACT};
 use crate::store::Db;
 use crate::store::block::block_version;
@@ -164,7 +164,7 @@ pub async fn page(db: &Db, id: &ChannelId, caller: &Identity, which: Which, limi
     let (epoch, first_seq, last_seq, joined, kind, sanctioned, block_version, channel_key) =
         row.ok_or(Error::NotFound("channel"))?;
     if sanctioned && let Some(kind) = Kind::from_word(&kind) {
-        Rights::of(db, caller).await?.may(Right::Read, &Place::seen(id.as_str(), kind), None)?;
+        Rights::of(db, caller).await?.may(Right::Read, &ChannelState::seen(id.as_str(), kind), None)?;
     }
     let page = match kept {
         Some(kept)

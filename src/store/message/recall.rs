@@ -112,7 +112,7 @@ async fn empty(
     let key = by.key();
     let told_to = match &said.own {
         None => {
-            replace(tx, (channel.key, seq), &emptied, &written).await?;
+            replace(tx, channel.entry(seq), &emptied, &written).await?;
             Seen::ByAll
         }
         Some(_) => {

@@ -65,7 +65,7 @@ pub(super) async fn join(tx: &mut Tx, about: &About, weight: i64, now: Millis) -
     if let Some((id,)) = tx.optional(JOIN, values![&subject, weight]).await? {
         return Ok(id);
     }
-    if let Some(id) = open(tx, about, (1, weight), now).await? {
+    if let Some(id) = open(tx, about, Reported { count: 1, weight }, now).await? {
         return Ok(id);
     }
     // Another report opened it in the same moment.
@@ -75,15 +75,17 @@ pub(super) async fn join(tx: &mut Tx, about: &About, weight: i64, now: Millis) -
 
 /// Opens a case that nobody reported, which weighs less than any that somebody did. None where there is one.
 pub(super) async fn open_unreported(tx: &mut Tx, about: &About, now: Millis) -> Result<Option<String>> {
-    open(tx, about, (0, 0), now).await
+    open(tx, about, Reported { count: 0, weight: 0 }, now).await
 }
 
-async fn open(
-    tx: &mut Tx,
-    about: &About,
-    (reports, weight): (i64, i64),
-    now: Millis,
-) -> Result<Option<String>> {
+/// Reports with which a case begins, and their weight.
+#[derive(Clone, Copy)]
+struct Reported {
+    count: i64,
+    weight: i64,
+}
+
+async fn open(tx: &mut Tx, about: &About, reported: Reported, now: Millis) -> Result<Option<String>> {
     let message = about.message.as_ref();
     let opened: Option<(String,)> = tx
         .optional(
@@ -96,8 +98,8 @@ async fn open(
                 message.map(|(channel, ..)| channel.as_str()),
                 message.map(|(_, seq, _)| *seq),
                 now,
-                reports,
-                weight,
+                reported.count,
+                reported.weight,
                 message.map(|(.., evidence)| evidence.as_str())
             ],
         )

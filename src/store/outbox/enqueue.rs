@@ -32,11 +32,17 @@ struct New<'a> {
     trace: Option<&'a str>,
 }
 
-/// When rows are enqueued, and when they are to be run.
-type Times = (Millis, Millis);
+/// Times of rows that are enqueued.
+#[derive(Clone, Copy)]
+pub(in crate::store) struct Times {
+    /// Now.
+    pub(in crate::store) now: Millis,
+    /// The time at which they are to be run.
+    pub(in crate::store) at: Millis,
+}
 
 /// Enqueues rows; those whose id waits already are none. Says how many are new.
-async fn insert(tx: &mut Tx, db: &Db, rows: &str, (now, at): Times) -> DbResult<u64> {
+async fn insert(tx: &mut Tx, db: &Db, rows: &str, Times { now, at }: Times) -> DbResult<u64> {
     // What is planned for later has a place of its own in its key, so that nothing waits behind it.
     const ROWS: Sql = by_dialect(
         "INSERT INTO outbox (id, task, key, payload, trace, created_at, since, not_before, place, stage)
@@ -86,7 +92,7 @@ fn row<'a>(id: &'a str, new: &'a NewTask, trace: Option<&'a str>) -> New<'a> {
 
 /// Enqueues a task with what causes it.
 pub(in crate::store) async fn add(tx: &mut Tx, db: &Db, new: &NewTask, now: Millis) -> DbResult<()> {
-    add_for_later(tx, db, new, (now, now)).await
+    add_for_later(tx, db, new, Times { now, at: now }).await
 }
 
 /// Enqueues a task with what causes it, to be run at a time.
@@ -94,7 +100,7 @@ pub(in crate::store) async fn add_for_later(
     tx: &mut Tx,
     db: &Db,
     new: &NewTask,
-    times: (Millis, Millis),
+    times: Times,
 ) -> DbResult<()> {
     let (id, trace) = (random::id(), trace::current());
     insert(tx, db, &rows(&[row(&id, new, trace.as_deref())])?, times).await?;
@@ -114,7 +120,7 @@ pub(in crate::store) async fn add_all_for_later(
     tx: &mut Tx,
     db: &Db,
     tasks: &[Later],
-    times: (Millis, Millis),
+    times: Times,
 ) -> Result<()> {
     insert_once(tx, db, &json(&tasks)?, times).await?;
     Ok(())
@@ -127,7 +133,7 @@ pub(in crate::store) async fn add_all_for_later(
 pub async fn enqueue_later(db: &Db, id: &str, new: &NewTask, at: Millis) -> Result<()> {
     let now = db.now().await?;
     let mut tx = db.begin().await?;
-    insert_once(&mut tx, db, &rows(&[row(id, new, None)])?, (now, at)).await?;
+    insert_once(&mut tx, db, &rows(&[row(id, new, None)])?, Times { now, at }).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -142,7 +148,7 @@ pub(in crate::store) async fn add_once(
 ) -> DbResult<bool> {
     let trace = trace::current();
     let rows = rows(&[row(id, new, trace.as_deref())])?;
-    Ok(insert_once(tx, db, &rows, (now, now)).await? > 0)
+    Ok(insert_once(tx, db, &rows, Times { now, at: now }).await? > 0)
 }
 
 /// Enqueues a task under an id of the caller's choice; a second time is no task. Says whether it is new.
@@ -153,7 +159,7 @@ pub async fn enqueue_once(db: &Db, id: &str, task: &str, key: &str, payload: &st
     let (now, trace) = (db.now().await?, trace::current());
     let rows = rows(&[New { id, task, key, payload, trace: trace.as_deref() }])?;
     let mut tx = db.begin().await?;
-    let added = insert_once(&mut tx, db, &rows, (now, now)).await?;
+    let added = insert_once(&mut tx, db, &rows, Times { now, at: now }).await?;
     tx.commit().await?;
     db.note_enqueued();
     Ok(added > 0)
@@ -167,6 +173,6 @@ pub(in crate::store) async fn add_scheduled(
     now: Millis,
 ) -> DbResult<()> {
     let rows = rows(&[New { id, task, key, payload, trace: None }])?;
-    insert_once(tx, db, &rows, (now, now)).await?;
+    insert_once(tx, db, &rows, Times { now, at: now }).await?;
     Ok(())
 }

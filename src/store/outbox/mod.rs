@@ -24,7 +24,7 @@ mod status;
 pub use end::{
     End, Which, bury, drop_some, expire, finish, forget_done, give_up, is_of_key, revive, revive_some,
 };
-pub(super) use enqueue::{Later, add, add_all_for_later, add_for_later, add_once, add_scheduled};
+pub(super) use enqueue::{Later, Times, add, add_all_for_later, add_for_later, add_once, add_scheduled};
 pub use enqueue::{NewTask, enqueue_later, enqueue_once};
 pub(super) use keys::{FORGOTTEN_MS, forget_handed, lock, settle, settle_by, sort_all_in};
 pub use keys::{Waiting, has_next, park, unpark, waiting};

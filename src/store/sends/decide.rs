@@ -15,7 +15,7 @@ use crate::base::error::{Error, Result};
 use crate::chat::identity::Scope;
 use crate::chat::payload::Payload;
 use crate::chat::rights::{self, Refusal, Who};
-use crate::chat::speaking::{self, Heard, may_speak};
+use crate::chat::speaking::{self, Audience, may_speak};
 use crate::chat::values::{PlayerId, Role};
 use crate::store::message::{Message, Numbered, Pieces, Sender, Stored, Written};
 use crate::store::rights::sanctions;
@@ -123,7 +123,7 @@ impl<'a> Batch<'a> {
         let here = self.here.get(&(key, sender)).copied().or(facts.last_sent_at);
         let heard = self.check(pending, facts, here)?;
         self.rely_on(key, sender, facts)?;
-        let hidden = heard == Heard::ByNobody;
+        let hidden = heard == Audience::SpeakerAlone;
         self.here.insert((key, sender), self.now);
         let n = self.rows.len();
         if let Some(nonce) = nonce {
@@ -164,7 +164,12 @@ impl<'a> Batch<'a> {
     }
 
     /// Asks the one rule, and notes that the sender spoke.
-    fn check(&mut self, pending: &'a Pending, facts: &Facts, here: Option<Millis>) -> Result<Heard, Refusal> {
+    fn check(
+        &mut self,
+        pending: &'a Pending,
+        facts: &Facts,
+        here: Option<Millis>,
+    ) -> Result<Audience, Refusal> {
         let (draft, sender) = (&pending.draft, pending.sender_key.as_str());
         let mut pace = self.pace.remove(sender).unwrap_or_else(|| facts.pace());
         let verdict = may_speak(&speaking::Context {

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use crate::base::error::Error;
 use crate::base::random;
 use crate::chat::identity::Identity;
-use crate::chat::said::{Said, Shown};
+use crate::chat::said::{NewMessage, Screened};
 use crate::chat::values::{Limit, Nonce};
 use crate::store::Db;
 use crate::store::message::MessageKind;
@@ -17,9 +17,9 @@ pub struct Draft {
     /// Somebody's word, or the game's own.
     pub kind: MessageKind,
     /// As it came.
-    pub said: Said,
+    pub said: NewMessage,
     /// As it will be seen.
-    pub shown: Shown,
+    pub shown: Screened,
     /// Who says it.
     pub sender: Identity,
     /// The limit that this sender is held to.
@@ -61,7 +61,7 @@ pub(in crate::store) struct Earlier {
 }
 
 /// A hash of the content: the same nonce with another hash is a conflict. The wordlist plays no part in it.
-pub(in crate::store) fn digest(said: &Said) -> String {
+pub(in crate::store) fn digest(said: &NewMessage) -> String {
     let mut hash = Sha256::new();
     let mut part = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());

@@ -3,7 +3,7 @@
 use sqlx::FromRow;
 
 use crate::base::clock::Millis;
-use crate::chat::rights::Place;
+use crate::chat::rights::ChannelState;
 use crate::chat::values::Kind;
 
 /// What the database knows about one send.
@@ -85,10 +85,10 @@ impl Facts {
     }
 
     /// The channel's state. Of a plain case the kind is not remembered: it matters to sanctions alone.
-    pub(super) fn place<'a>(&self, id: &'a str) -> Place<'a> {
+    pub(super) fn place<'a>(&self, id: &'a str) -> ChannelState<'a> {
         let kind = self.kind.as_deref().and_then(Kind::from_word).unwrap_or(Kind::World);
         let Rules { min_level, read_only } = self.rules();
-        Place { id, kind, open: self.open == Some(true), min_level, read_only }
+        ChannelState { id, kind, open: self.open == Some(true), min_level, read_only }
     }
 
     pub(super) fn rules(&self) -> Rules {

@@ -8,7 +8,7 @@
 
 use crate::base::error::Result;
 use crate::chat::identity::Identity;
-use crate::chat::said::Said;
+use crate::chat::said::NewMessage;
 use crate::store::Db;
 use crate::store::engine::sql::values;
 use crate::store::message::{self, Stored};
@@ -60,7 +60,7 @@ pub async fn append(db: &Db, draft: Draft) -> Result<Sent> {
 ///
 /// # Errors
 /// [`Conflict`](crate::base::error::Error::Conflict) for a nonce used with other content.
-pub async fn earlier(db: &Db, said: &Said, sender: &Identity) -> Result<Option<Sent>> {
+pub async fn earlier(db: &Db, said: &NewMessage, sender: &Identity) -> Result<Option<Sent>> {
     let Some(nonce) = &said.nonce else { return Ok(None) };
     let found: Option<(i64, i64, String)> = db
         .optional(

@@ -3,7 +3,7 @@
 use crate::base::clock::Millis;
 use crate::config::TasksConfig;
 use crate::store::outbox::End;
-use crate::work::task::{Entry, Failure, backoff_ms};
+use crate::work::task::{Failure, TaskEntry, backoff_ms};
 
 /// A task that its receiver does not take holds those behind it for so long, while the receiver takes those of others.
 const HELD_UP_MS: Millis = 600_000;
@@ -33,7 +33,7 @@ pub(super) struct Before {
 
 /// Decides about a task by what happened before, and how this try ended.
 pub(super) fn decide(
-    entry: &Entry,
+    entry: &TaskEntry,
     before: Before,
     result: Result<(), Failure>,
     config: &TasksConfig,
@@ -96,12 +96,12 @@ mod tests {
             Ok(())
         }
     }
-    const EVENT: Entry = Entry::of::<Posted<true, true>>();
-    const PAYMENT: Entry = Entry::of::<Posted<true, false>>();
-    const OUTREACH: Entry = Entry::of::<Posted<false, true>>();
+    const EVENT: TaskEntry = TaskEntry::of::<Posted<true, true>>();
+    const PAYMENT: TaskEntry = TaskEntry::of::<Posted<true, false>>();
+    const OUTREACH: TaskEntry = TaskEntry::of::<Posted<false, true>>();
 
     fn ended(
-        entry: &Entry,
+        entry: &TaskEntry,
         (attempt, faults): (i64, i64),
         failing_ms: Millis,
         failure: Failure,

@@ -23,7 +23,7 @@ use crate::base::panic::caught;
 use crate::outside::envelope::Envelope;
 use crate::store::handover;
 use crate::store::outbox::{self, End, Lane, Taken, Wanted};
-use crate::work::task::{Entry, Failure};
+use crate::work::task::{Failure, TaskEntry};
 
 mod batch;
 mod consumer;
@@ -65,7 +65,7 @@ struct Letter<'a> {
 /// One worker over a registry of tasks.
 pub struct Worker {
     app: Arc<App>,
-    tasks: &'static [Entry],
+    tasks: &'static [TaskEntry],
     /// The names of those of them that can be run here.
     runnable: Vec<&'static str>,
     /// The last period for which a sweep was enqueued.
@@ -82,7 +82,7 @@ pub struct Worker {
 
 impl Worker {
     /// A worker that has not begun.
-    pub fn new(app: Arc<App>, tasks: &'static [Entry]) -> Arc<Self> {
+    pub fn new(app: Arc<App>, tasks: &'static [TaskEntry]) -> Arc<Self> {
         let can_run = tasks.iter().filter(|entry| (entry.is_set_up)(&app));
         let runnable = can_run.map(|entry| entry.name).collect();
         Arc::new(Self {
@@ -247,7 +247,7 @@ impl Worker {
     /// Tries a task, and says whether the next of its key may be run.
     async fn attempt(&self, lane: &Lane, taken: &Taken, last: bool, time: WorkTime) -> bool {
         let envelope = &taken.envelope;
-        let runnable = |entry: &&Entry| entry.name == envelope.task && self.can_run(entry.name);
+        let runnable = |entry: &&TaskEntry| entry.name == envelope.task && self.can_run(entry.name);
         let Some(entry) = self.tasks.iter().find(runnable) else {
             // A key is taken for its head; what stands behind that may be for others.
             self.let_go(lane).await;
@@ -362,7 +362,7 @@ impl Worker {
         }
     }
 
-    async fn one_try(&self, entry: &Entry, envelope: &Envelope, time: WorkTime) -> Result<(), Failure> {
+    async fn one_try(&self, entry: &TaskEntry, envelope: &Envelope, time: WorkTime) -> Result<(), Failure> {
         let trying = caught((entry.run)(&self.app, envelope));
         let time = time.at_most(self.app.config.tasks.timeout);
         match tokio::time::timeout(time, trying).await {

@@ -11,7 +11,7 @@ use guildhall::outside::broker::Delivery;
 use guildhall::outside::envelope::Envelope;
 use guildhall::service::TASKS;
 use guildhall::store::outbox;
-use guildhall::work::task::{Entry, Failure, Task};
+use guildhall::work::task::{Failure, Task, TaskEntry};
 use guildhall::work::worker::{WorkTime, Worker};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -167,7 +167,7 @@ async fn a_record_from_before_what_is_remembered_is_run_only_where_it_waits() {
     }
 }
 
-const SLOW: &[Entry] = &[Entry::of::<Slow>()];
+const SLOW: &[TaskEntry] = &[TaskEntry::of::<Slow>()];
 
 /// What does not fit into the invocation's time comes again, and nothing of it has begun.
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::fs;
 
 use guildhall::access::token::{Claims, mint};
-use guildhall::api::action::{Entry, Verb};
+use guildhall::api::action::{ActionEntry, Verb};
 use guildhall::chat::identity::Scope;
 use guildhall::config::Secret;
 use guildhall::controllers::ACTIONS;
@@ -157,7 +157,7 @@ fn input(path: &str, ids: &Ids) -> Value {
     }
 }
 
-async fn ask(actor: &Actor<'_>, entry: &Entry, input: Value) -> Reply {
+async fn ask(actor: &Actor<'_>, entry: &ActionEntry, input: Value) -> Reply {
     let path = entry.route.path;
     if entry.route.method == Verb::Post {
         return actor.post(path, input).await;
@@ -170,7 +170,7 @@ async fn ask(actor: &Actor<'_>, entry: &Entry, input: Value) -> Reply {
 }
 
 /// Asks for every action once, as this caller. What each was, and the whole reply.
-pub async fn ask_everything(app: &TestApp, caller: &str, ids: &Ids) -> Vec<(&'static Entry, Reply)> {
+pub async fn ask_everything(app: &TestApp, caller: &str, ids: &Ids) -> Vec<(&'static ActionEntry, Reply)> {
     let mut replies = Vec::new();
     for entry in asked() {
         replies.push((entry, ask(&actor(app, caller), entry, input(entry.route.path, ids)).await));
@@ -191,7 +191,7 @@ fn outcome(reply: &Reply) -> String {
 }
 
 /// What people and the game ask; what providers call back with is held to their signatures.
-fn asked() -> impl Iterator<Item = &'static Entry> {
+fn asked() -> impl Iterator<Item = &'static ActionEntry> {
     ACTIONS.iter().filter(|entry| entry.callback.is_none())
 }
 

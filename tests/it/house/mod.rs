@@ -7,3 +7,5 @@ pub mod config;
 pub mod documents;
 pub mod examples;
 pub mod registry;
+pub mod replies;
+pub mod words;

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use guildhall::api::action::Entry;
+use guildhall::api::action::ActionEntry;
 use guildhall::api::action::Verb;
 use guildhall::controllers::{ACTIONS, about};
 use guildhall::service::TASKS;
@@ -53,7 +53,7 @@ fn every_action_and_every_field_of_its_input_is_documented_and_unknown_fields_ar
     }
 }
 
-fn published() -> impl Iterator<Item = &'static Entry> {
+fn published() -> impl Iterator<Item = &'static ActionEntry> {
     ACTIONS.iter().filter(|entry| !entry.preview)
 }
 

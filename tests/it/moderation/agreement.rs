@@ -2,7 +2,7 @@
 //! through: the writer's, for one channel, for many, and what is remembered of a send before.
 
 use guildhall::base::error::Error;
-use guildhall::chat::rights::{Facts, Place, Right, Who, may};
+use guildhall::chat::rights::{ChannelState, Facts, Right, Who, may};
 use guildhall::chat::sanctions::{Sanction, SanctionKind};
 use guildhall::chat::values::{Kind, Role};
 use serde_json::{Value, json};
@@ -87,7 +87,7 @@ impl Case {
         let sanctions: Vec<Sanction> = self.sanctions.iter().map(sanction).collect();
         let facts = Facts { now: 0, role: self.role, sanctions: &sanctions, blocked: false };
         let Self { open, read_only, min_level, .. } = *self;
-        let place = Place { id: &self.channel, kind: self.kind, open, min_level, read_only };
+        let place = ChannelState { id: &self.channel, kind: self.kind, open, min_level, read_only };
         let who = Who { staff: self.staff, level: self.level };
         let refused = may(who, right, &place, &facts).err()?;
         let error = Error::from(refused);

@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use guildhall::api::action::{Entry, Verb};
+use guildhall::api::action::{ActionEntry, Verb};
 use guildhall::chat::identity::Scope;
 use guildhall::controllers::ACTIONS;
 use serde_json::{Value, json};
@@ -52,8 +52,8 @@ const NOT_AUDITED: &[(&str, &str)] = &[
 #[test]
 fn every_action_of_staff_is_audited_or_says_why_not() {
     let is_staffs =
-        |entry: &&Entry| entry.scopes.contains(&Scope::Server) || entry.scopes == [Scope::Moderator];
-    let writes = |entry: &&Entry| entry.route.method == Verb::Post;
+        |entry: &&ActionEntry| entry.scopes.contains(&Scope::Server) || entry.scopes == [Scope::Moderator];
+    let writes = |entry: &&ActionEntry| entry.route.method == Verb::Post;
     let mut actions: Vec<&str> =
         ACTIONS.iter().filter(writes).filter(is_staffs).map(|entry| entry.route.path).collect();
     actions.sort_unstable();

@@ -1,7 +1,7 @@
 //! Bad input of every kind: the documented code, never a 5xx, and nothing lost or stored.
 
 use bytes::Bytes;
-use guildhall::api::action::{Action, Entry, Route};
+use guildhall::api::action::{Action, ActionEntry, Route};
 use guildhall::api::caller::Anyone;
 use guildhall::api::router::Router;
 use guildhall::app::App;
@@ -265,7 +265,7 @@ impl Action for Panics {
     }
 }
 
-const FAULTY: &[Entry] = &[Entry::of::<Panics>()];
+const FAULTY: &[ActionEntry] = &[ActionEntry::of::<Panics>()];
 
 #[tokio::test]
 async fn a_panic_is_a_500_for_that_request_alone_and_tells_nothing() {

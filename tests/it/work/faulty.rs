@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use guildhall::api::action::{Action, Entry, Route, Verb};
+use guildhall::api::action::{Action, ActionEntry, Route, Verb};
 use guildhall::api::caller::Anyone;
 use guildhall::api::page::{Document, Page, PageEntry, PageRequest};
 use guildhall::api::router::Router;
@@ -58,8 +58,12 @@ faulty!(Panics, "/faulty/panics", panic());
 faulty!(Hangs, "/faulty/hangs", std::future::pending().await);
 faulty!(Blocks, "/faulty/blocks", block());
 
-const FAULTY: &[Entry] =
-    &[Entry::of::<Fine>(), Entry::of::<Panics>(), Entry::of::<Hangs>(), Entry::of::<Blocks>()];
+const FAULTY: &[ActionEntry] = &[
+    ActionEntry::of::<Fine>(),
+    ActionEntry::of::<Panics>(),
+    ActionEntry::of::<Hangs>(),
+    ActionEntry::of::<Blocks>(),
+];
 
 /// Bytes that are no text.
 struct Picture;

@@ -14,7 +14,7 @@ use guildhall::outside::envelope::Envelope;
 use guildhall::service::TASKS;
 use guildhall::store::outbox::{self, Listed};
 use guildhall::work::publisher;
-use guildhall::work::task::{Entry, Failure, Task};
+use guildhall::work::task::{Failure, Task, TaskEntry};
 use guildhall::work::worker::Worker;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -96,7 +96,7 @@ pub fn ran(test: &str) -> Vec<String> {
     RAN.lock().unwrap().iter().filter(|(of, _)| of == test).map(|(_, name)| name.clone()).collect()
 }
 
-pub const NOTING: &[Entry] = &[Entry::of::<Noting>()];
+pub const NOTING: &[TaskEntry] = &[TaskEntry::of::<Noting>()];
 
 pub fn envelope(test: &str, name: &str, key: &str, mood: &str) -> Envelope {
     let payload = json!({ "test": test, "name": name, "key": key, "mood": mood }).to_string();
@@ -136,7 +136,7 @@ impl Plant {
         self.add_worker_of(NOTING);
     }
 
-    pub fn add_worker_of(&mut self, tasks: &'static [Entry]) {
+    pub fn add_worker_of(&mut self, tasks: &'static [TaskEntry]) {
         let consumer = self.app.app.queue.as_ref().unwrap().consume().unwrap();
         let worker = Worker::new(Arc::clone(&self.app.app), tasks);
         self.running.push(tokio::spawn(worker.consume(consumer, self.stop.subscribe())));

@@ -9,7 +9,7 @@ use guildhall::app::App;
 use guildhall::base::clock::Clock;
 use guildhall::config::Config;
 use guildhall::service::retention::Retention;
-use guildhall::work::task::Entry;
+use guildhall::work::task::TaskEntry;
 use guildhall::work::worker::Worker;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -30,7 +30,7 @@ pub const CHANNELS: usize = 20;
 pub const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Knows one task, as a version from before webhooks would.
-const OLDER: &[Entry] = &[Entry::of::<Retention>()];
+const OLDER: &[TaskEntry] = &[TaskEntry::of::<Retention>()];
 
 /// Two servers on one database (one where that is SQLite, which is one process's), workers, and who takes events.
 pub struct Fleet {

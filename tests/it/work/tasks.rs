@@ -9,7 +9,7 @@ use guildhall::app::App;
 use guildhall::chat::states::TaskState;
 use guildhall::store::outbox::{self, End, Lane, Listed, Wanted};
 use guildhall::store::retention;
-use guildhall::work::task::{Entry, Failure, Task};
+use guildhall::work::task::{Failure, Task, TaskEntry};
 use guildhall::work::worker::{WorkTime, Worker};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
@@ -249,7 +249,8 @@ impl Task for Moody {
     }
 }
 
-const MOODS: &[Entry] = &[Entry::of::<Moody>(), Entry::of::<guildhall::service::retention::Retention>()];
+const MOODS: &[TaskEntry] =
+    &[TaskEntry::of::<Moody>(), TaskEntry::of::<guildhall::service::retention::Retention>()];
 
 #[tokio::test]
 async fn poison_stops_nothing() {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use guildhall::app::App;
 use guildhall::outside::broker::Delivery;
 use guildhall::store::outbox::{self, enqueue_once};
-use guildhall::work::task::{Entry, Failure, Task};
+use guildhall::work::task::{Failure, Task, TaskEntry};
 use guildhall::work::worker::{WorkTime, Worker};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -92,7 +92,8 @@ impl Task for Writing {
 
 static PAUSES: Mutex<Vec<Duration>> = Mutex::new(Vec::new());
 
-const TASKS: &[Entry] = &[Entry::of::<Plodding>(), Entry::of::<Quick>(), Entry::of::<Writing>()];
+const TASKS: &[TaskEntry] =
+    &[TaskEntry::of::<Plodding>(), TaskEntry::of::<Quick>(), TaskEntry::of::<Writing>()];
 
 /// The renewal of a hold may wait for a connection that the work has, and must not keep it from going on: that would last until
 /// the renewal is given up, after five seconds.
