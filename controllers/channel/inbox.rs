@@ -43,7 +43,7 @@ pub struct InboxReply {
 
 /// One channel of an inbox.
 #[derive(Serialize, JsonSchema)]
-pub struct InboxEntry {
+struct InboxEntry {
     channel: ChannelView,
     /// The newest entry.
     #[schemars(with = "Option<Message>")]

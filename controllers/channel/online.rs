@@ -9,6 +9,7 @@ use crate::api::action::{Action, Route};
 use crate::api::caller::Known;
 use crate::app::App;
 use crate::base::error::Result;
+use crate::chat::rights::Right;
 use crate::chat::values::ChannelId;
 use crate::store::{channel, online};
 
@@ -36,7 +37,7 @@ impl Action for ChannelOnline {
     type Reply = OnlineMembers;
 
     async fn run(self, app: &App, caller: Known) -> Result<OnlineMembers> {
-        let channel = channel::visible(&app.db, &self.channel, &caller).await?;
+        let channel = channel::allowing(&app.db, &self.channel, &caller, Right::SeeOnline).await?;
         let since = app.db.now().await? - online::SILENT_MS;
         if !channel.kind().is_a_circle() || channel.member_count > online::FEW {
             let online = online::count(&app.db, &channel, since).await?;

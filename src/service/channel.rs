@@ -48,9 +48,8 @@ pub async fn direct(app: &App, other: PlayerId, player: &Identity) -> Result<Cha
 /// [`Error::Forbidden`] where it is not open.
 pub async fn join(app: &App, place: &ChannelId, player: &Identity) -> Result<Channel> {
     app.joins.count_caller(player, app.clock.now())?;
-    let mut channel = channel::visible(&app.db, place, player).await?;
+    let mut channel = channel::allowing(&app.db, place, player, Right::Join).await?;
     if !channel.member {
-        channel.allows(&Rights::unsanctioned(player), Right::Join)?;
         let joined = member::add(&app.db, &channel, std::slice::from_ref(&player.id)).await?;
         channel.member_count += joined.cast_signed();
     }

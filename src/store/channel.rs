@@ -146,8 +146,16 @@ pub async fn find(db: &Db, id: &ChannelId, viewer: Option<&PlayerId>) -> Result<
 /// # Errors
 /// [`Error::NotFound`], the same for none and for one that is not theirs; [`Error::Banned`].
 pub async fn visible(db: &Db, id: &ChannelId, caller: &Identity) -> Result<Channel> {
+    allowing(db, id, caller, Right::Read).await
+}
+
+/// The channel, where this caller has a right there that takes no officer.
+///
+/// # Errors
+/// The reason against it.
+pub async fn allowing(db: &Db, id: &ChannelId, caller: &Identity, right: Right) -> Result<Channel> {
     let channel = find(db, id, Some(&caller.id)).await?.ok_or(Refusal::Unseen)?;
-    channel.allows(&Rights::if_sanctioned(db, caller, channel.sanctioned).await?, Right::Read)?;
+    channel.allows(&Rights::if_sanctioned(db, caller, channel.sanctioned).await?, right)?;
     Ok(channel)
 }
 

@@ -102,7 +102,7 @@ pub fn check(files: &Files, clean: &[&str], mut step: impl FnMut(usize, usize)) 
             }
             report.findings.extend(idle_allowances(&filter, &list));
             let told = |done: usize| step(list.entries.len() + done, steps);
-            let hits = CleanHits::of(&filter, clean, told);
+            let hits = Hits::of(&filter, clean, told);
             report.findings.extend(hits.findings(&list, clean.len()));
             report.innocent = hits.by_category(&list);
             report.findings.extend(list.cases.iter().filter_map(|case| failing(&filter, case)));
@@ -192,14 +192,14 @@ fn idle_allowances(filter: &Filter, list: &Wordlist) -> Vec<Finding> {
 
 /// Hits of a list in text that nobody would block.
 #[derive(Default)]
-struct CleanHits<'f, 'c> {
+struct Hits<'f, 'c> {
     /// By entry: how many lines, the first of them, and the phrase around its hit.
     entries: HashMap<&'f str, (usize, &'c str, &'c str)>,
     /// By category: how many lines.
     categories: HashMap<&'f str, usize>,
 }
 
-impl<'f, 'c> CleanHits<'f, 'c> {
+impl<'f, 'c> Hits<'f, 'c> {
     fn of(filter: &'f Filter, clean: &[&'c str], mut told: impl FnMut(usize)) -> Self {
         let mut hits = Self::default();
         for (done, &line) in clean.iter().enumerate() {

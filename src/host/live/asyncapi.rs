@@ -5,7 +5,7 @@ use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Value, json};
 
 use super::PATH;
-use super::frame::{CloseReason, Follow, Followed, Hello, Push, Typing, Unfollow};
+use super::frame::{Closing, Follow, Followed, Hello, Push, Typing, Unfollow};
 use crate::api::schemas;
 
 /// The document.
@@ -63,7 +63,7 @@ pub fn document() -> Value {
             "description": "WebSocket, text frames of at most 20 KiB, one JSON object each.",
             "messages": listed,
             "bindings": { "ws": { "method": "GET" } },
-            "x-close-codes": CloseReason::ALL.iter().map(|end| {
+            "x-close-codes": Closing::ALL.iter().map(|end| {
                 let (code, reason) = end.code();
                 json!({ "code": code, "reason": reason })
             }).collect::<Vec<_>>(),

@@ -163,7 +163,7 @@ pub(in crate::host) enum Change {
 
 /// Reason why a socket ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum CloseReason {
+pub(super) enum Closing {
     /// The client is gone, or said that it goes.
     Gone,
     /// The client sent something that is no frame of ours.
@@ -186,7 +186,7 @@ pub(super) enum CloseReason {
     Broken,
 }
 
-impl CloseReason {
+impl Closing {
     /// All of them.
     pub(super) const ALL: &[Self] = &[
         Self::Gone,
@@ -302,8 +302,8 @@ mod tests {
     /// A test over the wire would wait for half a minute, and for the moment in which the client can still be told.
     #[test]
     fn whoever_takes_nothing_in_time_is_too_slow() {
-        assert_eq!(CloseReason::of(&Fault::Io(ErrorKind::TimedOut.into())).code().0, 4002);
-        assert_eq!(CloseReason::of(&Fault::Io(ErrorKind::ConnectionReset.into())), CloseReason::Gone);
-        assert_eq!(CloseReason::of(&Fault::ConnectionClosed), CloseReason::Gone);
+        assert_eq!(Closing::of(&Fault::Io(ErrorKind::TimedOut.into())).code().0, 4002);
+        assert_eq!(Closing::of(&Fault::Io(ErrorKind::ConnectionReset.into())), Closing::Gone);
+        assert_eq!(Closing::of(&Fault::ConnectionClosed), Closing::Gone);
     }
 }

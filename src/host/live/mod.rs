@@ -38,7 +38,7 @@ mod upgrade;
 mod wire;
 
 use following::{Following, PushedFrame};
-use frame::{CloseReason, Follow, Frame, Hello, Push, Typing, Unfollow};
+use frame::{Closing, Follow, Frame, Hello, Push, Typing, Unfollow};
 pub(super) use upgrade::Upgrade;
 use wire::Wire;
 
@@ -83,7 +83,7 @@ pub(super) async fn serve(mut stream: Stream, read: Bytes, upgrade: Upgrade, sha
     let mut wire = Wire::new(socket);
     let end = match boxed_greet(&mut wire, upgrade.peer, &shared).await {
         Ok(Some(session)) => session.run(&mut wire).await,
-        Ok(None) => CloseReason::Token,
+        Ok(None) => Closing::Token,
         Err(end) => end,
     };
     metrics::counter!("guildhall_sockets_closed_total", "code" => end.code().0.to_string()).increment(1);
@@ -95,7 +95,7 @@ fn boxed_greet<'a>(
     wire: &'a mut Wire,
     peer: Peer,
     shared: &'a Arc<Shared>,
-) -> BoxFuture<'a, Result<Option<Session>, CloseReason>> {
+) -> BoxFuture<'a, Result<Option<Session>, Closing>> {
     Box::pin(greet(wire, peer, shared))
 }
 
@@ -118,7 +118,7 @@ struct Session {
 }
 
 /// Waits for the first frame, which says who it is; none where that was not said well.
-async fn greet(wire: &mut Wire, peer: Peer, shared: &Arc<Shared>) -> Result<Option<Session>, CloseReason> {
+async fn greet(wire: &mut Wire, peer: Peer, shared: &Arc<Shared>) -> Result<Option<Session>, Closing> {
     // Whoever says something else is counted by its address, as requests without a token are.
     let app = shared.router.app();
     let stranger = || drop(app.rates.count_address(peer.0, app.clock.now()));
@@ -147,8 +147,8 @@ async fn greet(wire: &mut Wire, peer: Peer, shared: &Arc<Shared>) -> Result<Opti
         Ok(known) => known,
         Err(error) => {
             let later = match error {
-                Error::RateLimited { retry_after_s, .. } => Some(CloseReason::Later(retry_after_s)),
-                Error::Unavailable(_) => Some(CloseReason::Later(0)),
+                Error::RateLimited { retry_after_s, .. } => Some(Closing::Later(retry_after_s)),
+                Error::Unavailable(_) => Some(Closing::Later(0)),
                 _ => None,
             };
             wire.refuse(shared, frame.id, error).await?;
@@ -199,25 +199,25 @@ impl Session {
         id: u64,
         result: Result<impl Serialize>,
         request_id: &str,
-    ) -> Result<(), CloseReason> {
+    ) -> Result<(), Closing> {
         wire.answer(id, self.shared.router.reply(result, request_id).body()).await
     }
 
     /// Talks until something ends it.
-    async fn run(mut self, wire: &mut Wire) -> CloseReason {
+    async fn run(mut self, wire: &mut Wire) -> Closing {
         let mut stopping = self.shared.stopping.clone();
         let late = async {
             signalled(&mut stopping).await;
             tokio::time::sleep(LATE).await;
         };
         tokio::select! {
-            ended = self.talk(wire) => ended.err().unwrap_or(CloseReason::Gone),
+            ended = self.talk(wire) => ended.err().unwrap_or(Closing::Gone),
             // A client that takes nothing does not hold a stop up.
-            () = late => CloseReason::Gone,
+            () = late => Closing::Gone,
         }
     }
 
-    async fn talk(&mut self, wire: &mut Wire) -> Result<(), CloseReason> {
+    async fn talk(&mut self, wire: &mut Wire) -> Result<(), Closing> {
         let mut stopping = self.shared.stopping.clone();
         let mut moves_at = None;
         let mut pings = interval(PING);
@@ -226,13 +226,13 @@ impl Session {
             let left = Duration::from_millis(left.max(0).unsigned_abs());
             let (ends_in, end) =
                 match moves_at.map(|at: Instant| at.saturating_duration_since(Instant::now())) {
-                    Some(moves_in) if moves_in < left => (moves_in, CloseReason::Restarting),
-                    _ => (left, CloseReason::Token),
+                    Some(moves_in) if moves_in < left => (moves_in, Closing::Restarting),
+                    _ => (left, Closing::Token),
                 };
             tokio::select! {
                 biased;
-                () = signalled(&mut stopping) => return Err(CloseReason::Restarting),
-                () = self.place.displaced() => return Err(CloseReason::TooMany),
+                () = signalled(&mut stopping) => return Err(Closing::Restarting),
+                () = self.place.displaced() => return Err(Closing::TooMany),
                 () = tokio::time::sleep(ends_in) => return Err(end),
                 Ok(()) = self.moves.changed(), if moves_at.is_none() => {
                     moves_at = Some(Instant::now() + Duration::from_millis(random::below(MOVE_MS)));
@@ -245,14 +245,14 @@ impl Session {
                         self.judge(true)?;
                     }
                 },
-                () = self.following.wait() => self.tell_apart(wire).await?,
+                () = self.following.wait() => self.boxed_tell(wire).await?,
                 // Whoever is too far behind asks what is active.
                 heard = self.announced.recv() => if let Ok(shown) = heard {
                     self.announce(wire, &shown).await?;
                 },
                 _ = pings.tick() => {
                     if wire.heard.elapsed() > SILENT {
-                        return Err(CloseReason::Gone);
+                        return Err(Closing::Gone);
                     }
                     wire.write(Message::Ping(Bytes::new())).await?;
                 }
@@ -260,20 +260,16 @@ impl Session {
         }
     }
 
-    fn boxed_take<'a>(
-        &'a mut self,
-        wire: &'a mut Wire,
-        frame: Frame,
-    ) -> BoxFuture<'a, Result<(), CloseReason>> {
+    fn boxed_take<'a>(&'a mut self, wire: &'a mut Wire, frame: Frame) -> BoxFuture<'a, Result<(), Closing>> {
         Box::pin(self.take(wire, frame))
     }
 
-    fn tell_apart<'a>(&'a mut self, wire: &'a mut Wire) -> BoxFuture<'a, Result<(), CloseReason>> {
+    fn boxed_tell<'a>(&'a mut self, wire: &'a mut Wire) -> BoxFuture<'a, Result<(), Closing>> {
         Box::pin(self.tell(wire))
     }
 
     /// Writes what is new.
-    async fn tell(&mut self, wire: &mut Wire) -> Result<(), CloseReason> {
+    async fn tell(&mut self, wire: &mut Wire) -> Result<(), Closing> {
         let (news, _held) = match self.following.read(&self.who, &self.shared).await {
             Ok(read) => read,
             Err(error) => {
@@ -294,7 +290,7 @@ impl Session {
     }
 
     /// Writes what the game says to many, if it concerns the caller.
-    async fn announce(&self, wire: &mut Wire, shown: &Shown) -> Result<(), CloseReason> {
+    async fn announce(&self, wire: &mut Wire, shown: &Shown) -> Result<(), Closing> {
         if !shown.audience.concerns(&self.who) {
             return Ok(());
         }
@@ -304,7 +300,7 @@ impl Session {
     }
 
     /// Answers one frame.
-    async fn take(&mut self, wire: &mut Wire, frame: Frame) -> Result<(), CloseReason> {
+    async fn take(&mut self, wire: &mut Wire, frame: Frame) -> Result<(), Closing> {
         let request_id: Arc<str> = random::id().into();
         match frame.path.as_str() {
             path if self.counts(path)
@@ -378,9 +374,9 @@ impl Session {
     }
 
     /// Whoever goes on sending nonsense is not answered for ever.
-    fn judge(&mut self, is_nonsense: bool) -> Result<(), CloseReason> {
+    fn judge(&mut self, is_nonsense: bool) -> Result<(), Closing> {
         self.nonsense = if is_nonsense { self.nonsense + 1 } else { 0 };
-        if self.nonsense >= NONSENSE { Err(CloseReason::Protocol) } else { Ok(()) }
+        if self.nonsense >= NONSENSE { Err(Closing::Protocol) } else { Ok(()) }
     }
 
     /// The socket's own actions count as all others do.

@@ -6,7 +6,7 @@ use tokio::time::{Duration, Instant};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::frame::{CloseReason, Frame, FrameError, Push};
+use super::frame::{Closing, Frame, FrameError, Push};
 use crate::base::error::Error;
 use crate::base::random;
 use crate::host::shared::Shared;
@@ -39,61 +39,57 @@ impl Wire {
     }
 
     /// The next frame that asks, or its number and what is wrong with it. May be given up while it waits.
-    pub(super) async fn next(&mut self) -> Result<Result<Frame, (u64, Error)>, CloseReason> {
+    pub(super) async fn next(&mut self) -> Result<Result<Frame, (u64, Error)>, Closing> {
         loop {
             self.socket.get_mut().allow(BETWEEN);
-            let message = self
-                .socket
-                .next()
-                .await
-                .ok_or(CloseReason::Gone)?
-                .map_err(|fault| CloseReason::of(&fault))?;
+            let message =
+                self.socket.next().await.ok_or(Closing::Gone)?.map_err(|fault| Closing::of(&fault))?;
             self.heard = Instant::now();
             match message {
                 Message::Text(text) => match Frame::read(&text) {
                     Ok(frame) => return Ok(Ok(frame)),
-                    Err(FrameError::Nonsense) => return Err(CloseReason::Protocol),
+                    Err(FrameError::Nonsense) => return Err(Closing::Protocol),
                     Err(FrameError::Wrong(id, error)) => return Ok(Err((id, error))),
                 },
-                Message::Binary(_) => return Err(CloseReason::Protocol),
-                Message::Close(_) => return Err(CloseReason::Gone),
+                Message::Binary(_) => return Err(Closing::Protocol),
+                Message::Close(_) => return Err(Closing::Gone),
                 Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => self.pay()?,
             }
         }
     }
 
     /// A ping is answered, and a pong is no answer to anything: so many at once, and one a second.
-    fn pay(&mut self) -> Result<(), CloseReason> {
+    fn pay(&mut self) -> Result<(), Closing> {
         self.paid_off = self.paid_off.max(self.heard) + CONTROL;
-        if self.paid_off > self.heard + CONTROL * CONTROLS { Err(CloseReason::Protocol) } else { Ok(()) }
+        if self.paid_off > self.heard + CONTROL * CONTROLS { Err(Closing::Protocol) } else { Ok(()) }
     }
 
-    pub(super) async fn write(&mut self, message: Message) -> Result<(), CloseReason> {
-        self.socket.send(message).await.map_err(|fault| CloseReason::of(&fault))
+    pub(super) async fn write(&mut self, message: Message) -> Result<(), Closing> {
+        self.socket.send(message).await.map_err(|fault| Closing::of(&fault))
     }
 
     /// Answers a frame: its number, and then what HTTP would have answered.
-    pub(super) async fn answer(&mut self, id: u64, answer: &[u8]) -> Result<(), CloseReason> {
+    pub(super) async fn answer(&mut self, id: u64, answer: &[u8]) -> Result<(), Closing> {
         let rest = std::str::from_utf8(answer.get(1..).unwrap_or(b"}")).unwrap_or("}");
         self.write(Message::text(format!("{{\"id\":{id},{rest}"))).await
     }
 
-    pub(super) async fn refuse(&mut self, shared: &Shared, id: u64, error: Error) -> Result<(), CloseReason> {
+    pub(super) async fn refuse(&mut self, shared: &Shared, id: u64, error: Error) -> Result<(), Closing> {
         self.answer(id, shared.router.reply::<()>(Err(error), &random::id()).body()).await
     }
 
-    pub(super) async fn push(&mut self, push: &Push<'_>) -> Result<(), CloseReason> {
-        let text = serde_json::to_string(push).map_err(|_| CloseReason::Gone)?;
+    pub(super) async fn push(&mut self, push: &Push<'_>) -> Result<(), Closing> {
+        let text = serde_json::to_string(push).map_err(|_| Closing::Gone)?;
         self.write(Message::text(text)).await
     }
 
-    pub(super) async fn close(&mut self, end: CloseReason) {
+    pub(super) async fn close(&mut self, end: Closing) {
         let comes_back = match end {
-            CloseReason::Restarting | CloseReason::Slow => Some(1),
-            CloseReason::Later(seconds) => Some(seconds.max(1)),
+            Closing::Restarting | Closing::Slow => Some(1),
+            Closing::Later(seconds) => Some(seconds.max(1)),
             _ => None,
         };
-        if comes_back.is_some() || end == CloseReason::Token {
+        if comes_back.is_some() || end == Closing::Token {
             let retry_after_s = comes_back.map(|seconds| seconds + random::below(SPREAD_S));
             let _ = self.push(&Push::Bye { code: end.code().0, retry_after_s }).await;
         }

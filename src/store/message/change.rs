@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use super::{Message, MessageKind, Sender, Stored};
 use crate::base::clock::Millis;
 use crate::base::error::Result;
-use crate::store::channel::Channel;
+use crate::store::channel::{Channel, EntryKey};
 use crate::store::engine::sql::{Sql, Tx, by_dialect, values};
 use crate::store::json;
 

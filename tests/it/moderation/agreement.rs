@@ -148,7 +148,7 @@ async fn every_door_answers_as_the_rule_decides() {
                     .iter()
                     .find(|message| message["seq"] == seq)
                     .unwrap();
-                let noticed = seen["kind"] == "message";
+                let noticed = seen["kind"] == "text";
                 assert_eq!(noticed, case.decided(Right::BeNoticed).is_none(), "noticed: {case:?} {seen}");
             }
         }
