@@ -1,4 +1,4 @@
-//! Which sanctions hold for whoever speaks or reads now: parts of the queries that are asked anyway, and bans.
+//! Sanctions in force for a player who speaks or reads now: parts of queries that run anyway, and bans.
 //!
 //! Apart from `sanction`, as channels and sends look in here with every request.
 
@@ -27,7 +27,7 @@ macro_rules! covering {
 }
 pub(in crate::store) use covering;
 
-/// What that says: kind, place, end and reason of each.
+/// Reads the sanctions from that query's result: kind, place, end and reason of each.
 pub(in crate::store) fn read(list: Option<&str>) -> Vec<Sanction> {
     let rows: Vec<(SanctionKind, String, Option<Millis>, String)> =
         list.and_then(|list| serde_json::from_str(list).ok()).unwrap_or_default();
@@ -76,7 +76,7 @@ impl Bans {
         Ok(Self { all: rows.into_iter().filter_map(sanction).collect(), now: db.now().await? })
     }
 
-    /// How long it is until one of them ends, a day at most; none where none will.
+    /// Returns the time until one of them ends, a day at most; none where no end is ahead.
     pub fn next_end(&self) -> Option<Duration> {
         const MOST_MS: Millis = 86_400_000;
         let left =

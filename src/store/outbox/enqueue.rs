@@ -16,9 +16,9 @@ use crate::store::{Db, json};
 pub struct NewTask {
     /// The task's name.
     pub task: &'static str,
-    /// Its key.
+    /// The task's key.
     pub key: String,
-    /// Its fields, as JSON.
+    /// The task's fields, as JSON.
     pub payload: String,
 }
 
@@ -32,7 +32,7 @@ struct New<'a> {
     trace: Option<&'a str>,
 }
 
-/// When rows are enqueued, and when they are to be run.
+/// Time at which rows are enqueued, and time at which they are to be run.
 type Times = (Millis, Millis);
 
 /// Enqueues rows; those whose id waits already are none. Says how many are new.
