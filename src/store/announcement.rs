@@ -1,4 +1,4 @@
-//! What the game says to many: once for all, with whom it concerns, and since when it is shown.
+//! Announcements: texts that the game shows to many players at once, each with its audience and the times it was shown.
 
 use std::collections::{HashMap, HashSet};
 
@@ -22,38 +22,38 @@ const COUNTED: i64 = 10_000;
 /// An announcement to be made.
 #[derive(Debug)]
 pub struct NewAnnouncement<'a> {
-    /// Its id: the same call has the same.
+    /// The announcement's id. The same call uses the same id.
     pub id: &'a str,
-    /// What is said.
+    /// Text in each language.
     pub texts: &'a Texts,
-    /// To whom.
+    /// Players who are to see it.
     pub audience: &'a Audience,
-    /// To those who are away too?
+    /// True if players who are away get a push too.
     pub push: bool,
-    /// How long players are shown each.
+    /// Milliseconds for which players are shown each occurrence.
     pub show_ms: Millis,
 }
 
 /// An announcement.
 #[derive(Clone, Debug)]
 pub struct Announcement {
-    /// Its id.
+    /// The announcement's id.
     pub id: String,
-    /// What is said.
+    /// Text in each language.
     pub texts: Texts,
-    /// To whom.
+    /// Players who are to see it.
     pub audience: Audience,
-    /// To those who are away too?
+    /// True if players who are away get a push too.
     pub push: bool,
-    /// How long players are shown each.
+    /// Milliseconds for which players are shown each occurrence.
     pub show_ms: Millis,
-    /// How far it is.
+    /// State of the announcement.
     pub state: AnnouncementState,
-    /// When it is due next.
+    /// Time when it is due next.
     pub next_at: Option<Millis>,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Millis,
-    /// Into how many channels it was said.
+    /// Number of channels that have received it.
     pub reached: i64,
 }
 
@@ -184,13 +184,13 @@ pub async fn show(db: &Db, announcement: &Announcement, due: Millis) -> Result<(
 pub struct Shown {
     /// Grows with each.
     pub number: i64,
-    /// Since when.
+    /// Time from which it is shown.
     pub at: Millis,
-    /// Which.
+    /// The announcement's id.
     pub id: String,
-    /// What is said.
+    /// Text in each language.
     pub texts: Texts,
-    /// To whom.
+    /// Players who are to see it.
     pub audience: Audience,
 }
 
@@ -262,7 +262,7 @@ pub async fn next_channels(db: &Db, kind: &str, after: i64, limit: i64) -> Resul
     Ok(db.all(sql, values![after, kind, limit]).await?)
 }
 
-/// How many channels there are of a kind, up to ten thousand.
+/// Returns the number of channels of a kind, ten thousand at most.
 ///
 /// # Errors
 /// The database's.
@@ -287,17 +287,17 @@ async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
     Ok(announced + db.execute(sql, values![before, batch]).await?)
 }
 
-/// What is shown, in a player's language.
+/// An announcement that is shown now, in one player's language.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 #[schemars(rename = "ActiveAnnouncement")]
 pub struct InLanguage<'a> {
-    /// Its id.
+    /// The announcement's id.
     pub id: &'a str,
-    /// What it says.
+    /// Text in the language below.
     pub text: &'a str,
-    /// In which language.
+    /// Language of the text.
     pub language: &'a str,
-    /// Since when, in milliseconds since 1970-01-01 UTC.
+    /// Time from which it is shown, in milliseconds since 1970-01-01 UTC.
     pub at: Millis,
 }
 
@@ -309,7 +309,7 @@ impl Shown {
     }
 }
 
-/// What becomes of announcements.
+/// Retention, export and erasure rules of announcements.
 pub(in crate::store) const LIFE: Life = Life {
     table: "announcement",
     kept: Kept::Swept("90 days, once they are over", |db, _, now| {
@@ -320,7 +320,7 @@ pub(in crate::store) const LIFE: Life = Life {
     stays: &[("created_by", "staff, not a player")],
 };
 
-/// What becomes of what was announced.
+/// Retention, export and erasure rules of the times at which announcements were shown.
 pub(in crate::store) const ANNOUNCED: Life = Life {
     table: "announced",
     kept: Kept::Until("with the announcements"),
@@ -329,5 +329,5 @@ pub(in crate::store) const ANNOUNCED: Life = Life {
     stays: &[],
 };
 
-/// How long it is remembered what was announced.
+/// Milliseconds for which an announcement that is over is kept: 90 days.
 const REMEMBER_MS: Millis = 90 * 86_400_000;

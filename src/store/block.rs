@@ -1,4 +1,4 @@
-//! Whom players block: they see nothing of them, and are not called by them.
+//! Blocks between players: a player sees nothing of a blocked player, and is not mentioned by them.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ const MOST: i64 = 1_000;
 /// Unread mentions that are looked through for those of somebody who is blocked.
 const MENTIONS: i64 = 2_000;
 
-/// Whom somebody blocks.
+/// The players whom one player blocks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Blocks(Option<Arc<HashSet<String>>>);
 
@@ -41,7 +41,8 @@ impl Blocks {
     }
 }
 
-/// Which of somebody's blocks hold now: a number that grows, and none for most, who never blocked anybody.
+/// SQL for the current version of a player's blocks: a number that grows. Most players never blocked anybody and have
+/// none.
 macro_rules! block_version {
     ($who:literal) => {
         concat!("(SELECT v.version FROM block_version v WHERE v.player_id = ", $who, ") AS block_version")
@@ -88,7 +89,8 @@ impl Default for KnownBlocks {
     }
 }
 
-/// Whom a caller blocks, where that has this number; the game's server blocks nobody.
+/// Returns the players whom a caller blocks, from memory where the known blocks have this version. The game's server
+/// blocks nobody.
 ///
 /// # Errors
 /// The database's.
@@ -119,7 +121,7 @@ async fn read(db: &Db, player: &str) -> Result<(i64, Blocks)> {
     Ok((version, Blocks((!blocked.is_empty()).then(|| Arc::new(blocked)))))
 }
 
-/// Whom a caller blocks now; the game's server blocks nobody.
+/// Returns the players whom a caller blocks now. The game's server blocks nobody.
 ///
 /// # Errors
 /// The database's.
@@ -142,9 +144,9 @@ async fn changed(tx: &mut Tx, player: &str, now: Millis) -> DbResult<()> {
 /// A player who is blocked.
 #[derive(Debug, Serialize, JsonSchema, FromRow)]
 pub struct Blocked {
-    /// Whom.
+    /// The blocked player's id.
     pub player: String,
-    /// Since when: milliseconds since 1970-01-01 UTC.
+    /// Time of the block, in milliseconds since 1970-01-01 UTC.
     pub at: Millis,
 }
 
@@ -214,7 +216,7 @@ pub async fn page(db: &Db, player: &PlayerId, after: Option<&PlayerId>, limit: i
     Ok(db.all(sql, values![player.as_str(), after.map_or("", PlayerId::as_str), limit]).await?)
 }
 
-/// What becomes of the versions of block lists.
+/// Retention, export and erasure rules of the versions of block lists.
 pub(in crate::store) const VERSION: Life = Life {
     table: "block_version",
     kept: Kept::Until("until the player is forgotten"),
@@ -223,7 +225,7 @@ pub(in crate::store) const VERSION: Life = Life {
     stays: &[],
 };
 
-/// What becomes of blocks.
+/// Retention, export and erasure rules of blocks.
 pub(in crate::store) const LIFE: Life = Life {
     table: "block",
     kept: Kept::Until("until they are taken back"),

@@ -21,7 +21,7 @@ use crate::store::life::{Erased, Exported, Kept, Life};
 #[derive(Clone, Debug, FromRow)]
 pub struct Channel {
     pub(super) key: i64,
-    /// Its id.
+    /// The channel's id.
     pub id: String,
     kind: String,
     /// A name to show.
@@ -35,11 +35,11 @@ pub struct Channel {
     pub epoch: String,
     /// The last message's number, 0 before the first.
     pub last_seq: i64,
-    /// Where history begins.
+    /// Number at which the history begins.
     pub first_seq: i64,
-    /// How many members it has.
+    /// Number of members.
     pub member_count: i64,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Millis,
     /// Is the one who asked a member?
     pub member: bool,
@@ -60,17 +60,17 @@ impl Channel {
         EntryKey { channel_key: self.key, seq }
     }
 
-    /// Its number among all channels, by which processes name it to each other.
+    /// Returns the channel's number among all channels, by which processes name the channel to each other.
     pub fn key(&self) -> i64 {
         self.key
     }
 
-    /// What it is for.
+    /// Returns the channel's kind.
     pub fn kind(&self) -> Kind {
         Kind::from_word(&self.kind).expect("only kinds are stored")
     }
 
-    /// How it behaves.
+    /// Returns the channel's settings.
     pub fn settings(&self) -> Settings {
         let filter = self.filter.as_deref().and_then(|filter| serde_json::from_str(filter).ok());
         let settings = stored_settings(self.open, self.min_level, self.slow_mode_s, self.read_only);
@@ -176,8 +176,8 @@ pub async fn visible_among(db: &Db, ids: &[&ChannelId], caller: &Identity) -> Re
     Ok(channels)
 }
 
-/// How strict the filter is in a channel: as the channel says, and else as the policy has it for its kind. A channel stays
-/// what it was made to be, so this is asked once.
+/// Returns the strictness of the filter in a channel: the channel's own, else the policy's for its kind. Neither kind
+/// nor strictness of a channel changes, so the database is asked once.
 ///
 /// # Errors
 /// The database's.
@@ -198,22 +198,22 @@ pub async fn strictness(db: &Db, id: &ChannelId, policy: &Policy) -> Result<Stri
     Ok(policy.of(kind).map_or_else(|| own.clone(), |of_kind| own.over(of_kind)))
 }
 
-/// Where a channel stands: all that a poll asks about.
+/// A channel's counters and the caller's rights in it: all that a poll asks for.
 #[derive(Debug)]
 pub struct Standing {
-    /// Its number among all channels.
+    /// The channel's number among all channels.
     pub key: i64,
-    /// Its id.
+    /// The channel's id.
     pub id: String,
     /// Changes when numbering starts over.
     pub epoch: String,
-    /// Where history begins.
+    /// Number at which the history begins.
     pub first_seq: i64,
     /// The last message's number.
     pub last_seq: i64,
     /// The caller is banned here.
     pub banned: bool,
-    /// Which of the caller's blocks hold now.
+    /// Current version of the caller's blocks.
     pub block_version: Option<i64>,
 }
 
@@ -226,7 +226,7 @@ impl Standing {
     }
 }
 
-/// Where those of the channels stand that this caller may know of, in no order.
+/// Returns the standings of those of the channels that this caller may know of, in no order.
 ///
 /// # Errors
 /// The database's.
@@ -287,7 +287,7 @@ pub async fn among(db: &Db, ids: &[&str]) -> Result<Vec<Channel>> {
     Ok(db.all(AMONG, values![&json(&ids)?, ""]).await?)
 }
 
-/// What becomes of channels.
+/// Retention, export and erasure rules of channels.
 pub(in crate::store) const LIFE: Life = Life {
     table: "channel",
     kept: Kept::Until("for good"),

@@ -14,24 +14,24 @@ use crate::config::moderation::DirectFrom;
 use crate::store::engine::{DbFault, DbResult};
 use crate::store::life::{Erased, Exported, Kept, Life};
 
-/// What the ids of direct channels begin with.
+/// Prefix of the ids of direct channels.
 pub const DIRECT: &str = "direct:";
 
-/// What the ids of players' own channels begin with.
+/// Prefix of the ids of players' own channels.
 pub const OF_PLAYER: &str = "system:";
 
 /// A channel to make. Hashed whole: the same call twice is the same channel.
 #[derive(Debug, Serialize)]
 pub struct NewChannel {
-    /// Its id.
+    /// The channel's id.
     pub id: ChannelId,
-    /// What it is for.
+    /// The channel's kind.
     pub kind: Kind,
     /// A name to show.
     pub name: Option<Name>,
-    /// Its first members, sorted, each once; a direct channel's two.
+    /// Ids of the first members, sorted, each once; exactly two in a direct channel.
     pub members: Vec<PlayerId>,
-    /// How it behaves.
+    /// The channel's settings.
     pub settings: Settings,
 }
 
@@ -220,7 +220,7 @@ async fn count_opened(db: &Db, player: &PlayerId, other: &PlayerId, limit: Optio
     Ok(())
 }
 
-/// What becomes of direct channels that were opened lately.
+/// Retention, export and erasure rules of the counts of direct channels opened lately.
 pub(in crate::store) const DIRECT_OPENED: Life = Life {
     table: "direct_opened",
     kept: Kept::Until("a day, and until the player opens another"),

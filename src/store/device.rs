@@ -21,19 +21,19 @@ pub const PAGE: usize = 500;
 pub struct NewDevice<'a> {
     /// A hash of platform and token.
     pub id: &'a str,
-    /// Whose it is now.
+    /// Id of the player who has the device now.
     pub player: &'a str,
     /// `fcm`, `apns` or `generic`.
     pub platform: &'a str,
-    /// What the provider calls it.
+    /// The provider's token for the device.
     pub token: &'a str,
-    /// What its player reads.
+    /// Language of the player.
     pub language: Option<&'a str>,
-    /// Where they play.
+    /// The zone that the player plays in.
     pub zone: Option<&'a str>,
-    /// Their level.
+    /// The player's level.
     pub level: i64,
-    /// When it is to be left alone, as JSON.
+    /// Quiet hours, as JSON: no push then.
     pub quiet: Option<&'a str>,
     /// The app's id at Apple.
     pub topic: Option<&'a str>,
@@ -46,21 +46,21 @@ pub struct NewDevice<'a> {
 pub struct Device {
     /// A hash of platform and token.
     pub id: String,
-    /// Whose it is.
+    /// Id of the player who has the device.
     pub player_id: String,
     /// `fcm`, `apns` or `generic`.
     pub platform: String,
-    /// What the provider calls it.
+    /// The provider's token for the device.
     pub token: String,
-    /// What its player reads.
+    /// Language of the player.
     pub language: Option<String>,
-    /// When it is to be left alone, as JSON.
+    /// Quiet hours, as JSON: no push then.
     pub quiet: Option<String>,
     /// The app's id at Apple.
     pub topic: Option<String>,
     /// Is it a development build?
     pub sandbox: bool,
-    /// When it was registered.
+    /// Time of registration.
     pub registered_at: Millis,
 }
 
@@ -162,17 +162,17 @@ pub async fn prefer(db: &Db, player: &str, channel: &str, notify: &str, mute_unt
 /// Something was said, and who may have to be told.
 #[derive(Debug)]
 pub struct Said<'a> {
-    /// Where.
+    /// The channel's id.
     pub channel: &'a str,
-    /// Its channel's key.
+    /// The channel's key.
     pub channel_key: i64,
-    /// Its number.
+    /// The message's number.
     pub seq: i64,
-    /// By whom.
+    /// The sender's id.
     pub sender: &'a str,
     /// Are all told who say nothing else, or only those who are mentioned?
     pub all: bool,
-    /// Who is mentioned, as a list of JSON.
+    /// Ids of the mentioned players, as a JSON list.
     pub mentions: &'a str,
 }
 
@@ -254,7 +254,7 @@ pub async fn away(
     Ok(db.all(sql, values![after, zone, least, most, online_since, PAGE as i64]).await?)
 }
 
-/// What becomes of devices.
+/// Retention, export and erasure rules of devices.
 pub(in crate::store) const LIFE: Life = Life {
     table: "device",
     kept: Kept::Until("until they are unregistered, or their provider knows them no more"),
@@ -263,7 +263,7 @@ pub(in crate::store) const LIFE: Life = Life {
     stays: &[],
 };
 
-/// What becomes of what players want to be told on their devices.
+/// Retention, export and erasure rules of players' push preferences for channels.
 pub(in crate::store) const PREFERENCE: Life = Life {
     table: "device_preference",
     kept: Kept::Until("until the player is forgotten"),

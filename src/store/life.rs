@@ -9,21 +9,21 @@ use crate::base::clock::Millis;
 use crate::base::error::Result;
 use crate::config::Config;
 
-/// What becomes of a table's rows.
+/// Retention, export and erasure rules of one table's rows.
 pub struct Life {
     /// The table.
     pub table: &'static str,
-    /// How long they are kept.
+    /// Retention of the rows.
     pub kept: Kept,
-    /// What of them a player may have.
+    /// Rows that a player gets with an export.
     pub exported: Exported,
-    /// How a player is forgotten, in this order.
+    /// Steps that erase a player, in this order.
     pub erased: &'static [Erased],
     /// Columns that go on naming a player, and why.
     pub stays: &'static [(&'static str, &'static str)],
 }
 
-/// How long rows are kept.
+/// Retention of a table's rows.
 pub enum Kept {
     /// So long; no sweep ends them.
     Until(&'static str),
@@ -34,7 +34,7 @@ pub enum Kept {
 /// A step of a sweep: ends some rows that are too old by now, and says how many; none where nothing is left.
 pub type Sweep = for<'a> fn(&'a Db, &'a Config, Millis) -> BoxFuture<'a, Result<u64>>;
 
-/// What of a table's rows a player may have.
+/// Rows of a table that a player gets with an export.
 pub enum Exported {
     /// Nothing, and why.
     No(&'static str),
@@ -50,7 +50,7 @@ pub type Rows = for<'a> fn(&'a Db, &'a str) -> BoxFuture<'a, Result<Vec<Value>>>
 /// A step that forgets some of a player, and says how many rows; none where nothing is left.
 pub type Step = for<'a> fn(&'a Db, &'a str) -> BoxFuture<'a, Result<u64>>;
 
-/// How a player is forgotten in a table.
+/// A way to erase a player from a table.
 pub enum Erased {
     /// A statement on a few rows, which no others add to; `$1` is the player.
     By(&'static str),

@@ -1,4 +1,4 @@
-//! Who is in a channel, how far they have read, and their inbox.
+//! Members of channels, their read marks, and their inbox.
 //!
 //! Unread is a subtraction of two counters, so an inbox never reads history to count.
 
@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 pub struct Member {
     /// The player.
     pub player_id: String,
-    /// When they joined.
+    /// Time when the player joined.
     pub joined_at: Millis,
     /// `officer`, for one who keeps order here.
     pub role: Option<String>,
@@ -103,7 +103,7 @@ pub async fn remove(db: &Db, channel: &Channel, players: &[PlayerId]) -> Result<
     Ok(removed)
 }
 
-/// Who waits for the channel, and whose memberships changed, shall look.
+/// Notifies all who wait for the channel, and the players whose memberships changed.
 pub(super) fn tell(db: &Db, channel: &str, players: &[PlayerId]) {
     db.hub().tell_members(channel);
     players.iter().for_each(|player| db.hub().tell(&Hub::of_player(player.as_str())));
@@ -130,7 +130,7 @@ pub async fn page(db: &Db, channel: &Channel, after: Option<&PlayerId>, limit: i
     Ok(members)
 }
 
-/// What a member of a channel is; none for one who is no member.
+/// Returns a member's role in a channel; none for a player who is no member.
 ///
 /// # Errors
 /// The database's.
@@ -176,19 +176,19 @@ pub struct InboxRow {
     /// The channel, seen by its member.
     #[sqlx(flatten)]
     pub channel: Channel,
-    /// How far the member has read.
+    /// Number up to which the member has read.
     pub read_seq: i64,
     /// Things said that the member has not read.
     pub unread: i64,
     /// Mentions of the member among them.
     pub unread_mentions: i64,
     last_at: Millis,
-    /// Which of the member's blocks hold now.
+    /// Current version of the member's blocks.
     pub block_version: Option<i64>,
 }
 
 impl InboxRow {
-    /// Where the next page begins, if this is the last channel of one.
+    /// Returns the cursor of the next page, if this channel is the last of a page.
     pub fn cursor(&self) -> InboxCursor {
         InboxCursor::behind(self.last_at, &self.channel.id)
     }
@@ -325,7 +325,7 @@ pub async fn among(db: &Db, asked: &[(&str, Vec<String>)]) -> Result<HashSet<(St
     Ok(db.all(AMONG, values![&json(&pairs)?]).await?.into_iter().collect())
 }
 
-/// What becomes of members.
+/// Retention, export and erasure rules of members.
 pub(in crate::store) const LIFE: Life = Life {
     table: "member",
     kept: Kept::Until("as long as the channel, or until they leave"),

@@ -1,4 +1,4 @@
-//! What is kept, in SQL: one file a table, and [`Db`], which holds the connections.
+//! The database, in SQL: one file for each table, and [`Db`], which holds the connections.
 //!
 //! SQL lives here alone, and values reach it as binds alone. A table has one file, named after it, with all that asks it
 //! or changes it; where the two databases want a statement differently, both texts stand side by side in it
@@ -71,7 +71,7 @@ pub const LOG_FILTER: &str = "sqlx::postgres::notice=warn";
 /// The embedded default's file in the data folder.
 pub const EMBEDDED_FILE: &str = "guildhall.db";
 
-/// How long it is believed that writing works, or does not.
+/// Time for which the answer whether writing works is believed.
 const PULSE: Duration = Duration::from_secs(1);
 
 /// Channels of which it is remembered what they are.
@@ -86,19 +86,19 @@ pub struct Db {
     sends: writer::Queue,
     clock: Clock,
     times: Arc<Times>,
-    /// When it was last tried whether writing works, and whether it did.
+    /// Time of the last write check, and its result.
     pulse: tokio::sync::Mutex<Option<(Instant, bool)>>,
-    /// Whose tasks these are: the published versions', or the newest code's.
+    /// Stage of the tasks: empty for the published versions', `latest` for the newest code's.
     stage: &'static str,
     /// Was a task enqueued since somebody asked?
     enqueued: AtomicBool,
     hub: Arc<Hub>,
-    /// How many members of a channel were online, and until when that is believed, by the channel's key.
+    /// Number of members online, and the time until that is believed, by the channel's key.
     online: Cache<i64, (Instant, i64)>,
     pages: message::Pages,
     blocks: block::KnownBlocks,
     hits: wordlist_hit::Hits,
-    /// What channels are, and how strict they want the filter to be, by their ids.
+    /// Kind of each channel and the strictness that its filter has, by the channel's id.
     places: Cache<String, Arc<(String, Strictness)>>,
 }
 
@@ -194,7 +194,7 @@ impl Db {
         Some(self.times.now(&self.clock)? + self.clock.passed())
     }
 
-    /// Who waits for what is stored.
+    /// Returns the hub, which notifies those who wait for what is stored.
     pub fn hub(&self) -> &Arc<Hub> {
         &self.hub
     }
@@ -285,7 +285,7 @@ fn json<T: serde::Serialize>(rows: &T) -> Result<String> {
     serde_json::to_string(rows).map_err(Error::internal)
 }
 
-/// What becomes of the row that is written to see whether something can be.
+/// Retention, export and erasure rules of the row that a write check writes.
 const PULSE_LIFE: Life = Life {
     table: "pulse",
     kept: Kept::Until("for good"),

@@ -1,4 +1,4 @@
-//! Who is online: the players who have a socket in a process that lives.
+//! Players who are online: those who have a socket in a process that lives.
 
 use std::time::{Duration, Instant};
 
@@ -40,16 +40,16 @@ pub async fn leave(db: &Db, process: &str, players: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// How long a count is believed: two seconds, or so many times as long as it took, as a world has very many members. So counting
-/// takes a fiftieth of a connection's time at most, however many there are.
+/// Time for which a count is believed: two seconds, or so many times as long as the count took, as a world has very
+/// many members. So counting takes a fiftieth of a connection's time at most, however many members there are.
 const BELIEVED: Duration = Duration::from_secs(2);
 const TIMES: u32 = 50;
 const BELIEVED_MOST: Duration = Duration::from_secs(60);
-/// Where a channel has so many members at most, they are looked for among those online, and named; else it is the other way
-/// round, and they are counted.
+/// Number of members up to which a channel's members are looked for among those online, and named; in a larger channel
+/// it is the other way round, and they are counted.
 pub const FEW: i64 = 1_000;
 
-/// How many members of a channel are online, by processes that lived since a time, as it was when they were counted last.
+/// Returns the number of members of a channel who are online in processes that lived since a time, as counted last.
 ///
 /// # Errors
 /// The database's.
@@ -102,7 +102,7 @@ pub async fn members(db: &Db, channels: &[&str], since: Millis) -> Result<Vec<(S
     Ok(db.all(MEMBERS, values![&json(&channels)?, since]).await?)
 }
 
-/// What becomes of who is online.
+/// Retention, export and erasure rules of the list of players who are online.
 pub(in crate::store) const LIFE: Life = Life {
     table: "online",
     kept: Kept::Until("as long as they are online, or their process lives"),

@@ -1,4 +1,4 @@
-//! What payment providers called back with: each event once, told to the game's server in the order of storing.
+//! Events that payment providers called back with: each stored once, told to the game's server in the order of storing.
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -15,13 +15,13 @@ use crate::store::life::{Exported, Kept, Life, ROWS};
 /// An event that is to be stored.
 #[derive(Debug)]
 pub struct NewPayment<'a> {
-    /// Who told it.
+    /// Name of the payment provider.
     pub provider: &'a str,
     /// The provider's id of it.
     pub event: &'a str,
-    /// What happened, in the provider's words.
+    /// Kind of the event, in the provider's words.
     pub kind: &'a str,
-    /// Whose it is, where that is known.
+    /// Id of the player whom the payment belongs to, where that is known.
     pub player: Option<&'a str>,
     /// Those of one order are told one after the other.
     pub order: &'a str,
@@ -32,15 +32,15 @@ pub struct NewPayment<'a> {
 /// An event that is to be told.
 #[derive(Debug, FromRow)]
 pub struct Untold {
-    /// Its own id.
+    /// The event's id here.
     pub id: String,
-    /// Who told it.
+    /// Name of the payment provider.
     pub provider: String,
     /// The provider's id of it.
     pub event: String,
-    /// What happened.
+    /// Kind of the event, in the provider's words.
     pub kind: String,
-    /// Whose it is.
+    /// Id of the player whom the payment belongs to, where that is known.
     pub player_id: Option<String>,
     payload: String,
 }
@@ -119,7 +119,7 @@ async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
     Ok(db.execute(sql, values![before, batch]).await?)
 }
 
-/// What becomes of payments.
+/// Retention, export and erasure rules of payment events.
 pub(in crate::store) const LIFE: Life = Life {
     table: "payment",
     kept: Kept::Swept("90 days; providers repeat what was not taken for days", |db, _, now| {
@@ -130,5 +130,5 @@ pub(in crate::store) const LIFE: Life = Life {
     stays: &[("player_id", "until the game's server was told, which ends it"), ("tell_order", "the same")],
 };
 
-/// How long it is remembered which payments were told.
+/// Milliseconds for which the id of a payment event is kept: 90 days.
 const REMEMBER_MS: Millis = 90 * 86_400_000;

@@ -59,7 +59,7 @@ pub async fn forget_silent(db: &Db, since: Millis) -> Result<()> {
     Ok(())
 }
 
-/// What becomes of processes.
+/// Retention, export and erasure rules of processes.
 pub(in crate::store) const LIFE: Life = Life {
     table: "process",
     kept: Kept::Until("until others find it gone"),

@@ -1,4 +1,5 @@
-//! What players have not been told yet: who, of what, and when it is looked at.
+//! Messages that players have not been told of yet: the player, the messages, and the time at which a task looks at
+//! them.
 //!
 //! Players are spread over shards. One task looks at all of a shard who are due, so that a message to thousands costs a few
 //! tasks and commits, and each player waits, and is tried again, alone.
@@ -25,7 +26,7 @@ fn shard_of(player: &str) -> i64 {
     i64::from(Sha256::digest(player)[0] % SHARDS)
 }
 
-/// When what is due at a time is looked at.
+/// Returns the time at which a task looks at something that is due at a time: rounded up to a full second.
 fn looked_at(due_at: Millis) -> Millis {
     (due_at + SECOND - 1) / SECOND * SECOND
 }
@@ -82,26 +83,26 @@ pub async fn note(
     Ok(tx.commit().await?)
 }
 
-/// What a player has not been told yet in a channel.
+/// Messages in one channel that a player has not been told of yet.
 #[derive(Debug, FromRow)]
 pub struct Due {
-    /// Who.
+    /// The player's id.
     pub player_id: String,
     /// The channel's key.
     pub channel_key: i64,
-    /// Its id; none where it was deleted.
+    /// The channel's id; none where the channel was deleted.
     pub channel: Option<String>,
-    /// From this number on.
+    /// Number of the first message.
     pub from_seq: i64,
-    /// Up to this one.
+    /// Number of the last message.
     pub last_seq: i64,
-    /// When the last was said.
+    /// Time of the last message.
     pub at: Millis,
-    /// How often it failed.
+    /// Number of failed tries.
     pub tries: i64,
-    /// Of what they want to be told: `all`, `mentions` or `none`.
+    /// The player's preference for the channel: `all`, `mentions` or `none`.
     pub notify: String,
-    /// How far they have read.
+    /// Number up to which the player has read.
     pub read_seq: i64,
     /// Have they a socket in a process that lived lately?
     pub online: bool,
@@ -131,18 +132,18 @@ pub async fn due(db: &Db, shard: i64, online_since: Millis, limit: i64) -> Resul
     Ok(rows)
 }
 
-/// What became of one that was due.
+/// Result of a look at one player and channel that was due.
 #[derive(Debug, Serialize)]
 pub struct Looked {
-    /// Who.
+    /// The player's id.
     pub player: String,
     /// The channel's key.
     pub key: i64,
-    /// What was looked at, up to this number.
+    /// Number of the last message that was looked at.
     pub last: i64,
-    /// When it is looked at again; none where there is nothing more to do.
+    /// Time of the next look; none where nothing is left to do.
     pub due: Option<Millis>,
-    /// How often it has failed.
+    /// Number of failed tries.
     pub tries: i64,
 }
 
@@ -223,7 +224,7 @@ pub async fn look_again(db: &Db, shard: i64, done: &str, task: &NewTask) -> Resu
     outbox::enqueue_later(db, &format!("push:{name}"), task, now).await
 }
 
-/// What becomes of who is to be told on their devices.
+/// Retention, export and erasure rules of the list of players to notify on their devices.
 pub(in crate::store) const LIFE: Life = Life {
     table: "push_due",
     kept: Kept::Until("until they were told"),

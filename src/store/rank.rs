@@ -1,4 +1,4 @@
-//! What was reported for ranks: one value a player and board, and whether it is still to be told.
+//! Values reported for ranks: one for each player and board, with a mark whether it is still to be told.
 
 use super::Db;
 use super::engine::sql::values;
@@ -17,7 +17,7 @@ const BOARDS: i64 = 100;
 pub struct Reported {
     /// The value.
     pub value: i64,
-    /// When it was reported.
+    /// Time of the report.
     pub at: Millis,
 }
 
@@ -53,7 +53,8 @@ pub async fn report(
     Ok(tx.commit().await?)
 }
 
-/// What is to be told of a player and board now; a later report is told by another task. None where it was forgotten.
+/// Takes the value that is to be told now of a player and board; a later report is told by another task. None where the
+/// value was forgotten.
 ///
 /// # Errors
 /// The database's.
@@ -75,7 +76,7 @@ async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
     Ok(db.execute(sql, values![before, batch]).await?)
 }
 
-/// What becomes of values on boards.
+/// Retention, export and erasure rules of values on boards.
 pub(in crate::store) const LIFE: Life = Life {
     table: "rank_report",
     kept: Kept::Swept("366 days behind the last better one", |db, _, now| {
@@ -86,7 +87,7 @@ pub(in crate::store) const LIFE: Life = Life {
     stays: &[],
 };
 
-/// How long a value on a board is remembered of which no better one comes.
+/// Milliseconds for which a value on a board is kept while no newer or better one comes: 366 days.
 const REMEMBER_MS: Millis = 366 * 86_400_000;
 
 async fn exported(db: &Db, player: &str) -> Result<Vec<Value>> {

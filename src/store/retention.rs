@@ -1,14 +1,15 @@
-//! Up to which time retention has deleted: a row for each part of it, and one for how far it believes the clock.
+//! Time up to which retention has deleted: a row for each part of it, and one for the time up to which it believes the
+//! clock.
 
 use super::Db;
 use super::engine::sql::values;
 use crate::base::clock::Millis;
 use crate::base::error::Result;
 
-/// How far it believes the clock.
+/// Name of the row that holds the time up to which retention believes the clock.
 pub const BELIEVED: &str = "";
 
-/// Up to when a run went; none before the first.
+/// Returns the time up to which the last run went; none before the first run.
 ///
 /// # Errors
 /// The database's.
@@ -18,7 +19,7 @@ pub async fn last(db: &Db) -> Result<Option<Millis>> {
     Ok(last.map(|(until,)| until))
 }
 
-/// Notes up to when a part is done; earlier than the last time, where the clock was wrong then.
+/// Notes the time up to which a part is done; an earlier one than the last, where the clock was wrong then.
 ///
 /// # Errors
 /// The database's.
@@ -31,7 +32,7 @@ pub async fn note(db: &Db, part: &str, until: Millis) -> Result<()> {
     Ok(())
 }
 
-/// Up to when each part is done.
+/// Returns the time up to which each part is done.
 ///
 /// # Errors
 /// The database's.
@@ -39,7 +40,7 @@ pub async fn parts(db: &Db) -> Result<Vec<(String, Millis)>> {
     Ok(db.all("SELECT part, until FROM retention WHERE part <> $1 ORDER BY part", values![BELIEVED]).await?)
 }
 
-/// What becomes of how far retention is.
+/// Retention, export and erasure rules of the progress of retention.
 pub(in crate::store) const LIFE: Life = Life {
     table: "retention",
     kept: Kept::Until("for good"),

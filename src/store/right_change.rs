@@ -1,5 +1,5 @@
-//! Whose rights to read have changed: a row for everybody who joined or left a channel or was given a
-//! sanction, for processes that hold sockets.
+//! Changes of the right to read: a row for each player who joined or left a channel or was given a sanction, for
+//! processes that hold sockets.
 //!
 //! Ids grow in the order in which they are given, and become visible in the order of commits. So whoever reads them goes
 //! back a little each time, and tells by the id what is new.
@@ -80,7 +80,7 @@ async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
     Ok(db.execute(sql, values![before, batch]).await?)
 }
 
-/// What becomes of whose rights changed.
+/// Retention, export and erasure rules of changes of rights.
 pub(in crate::store) const LIFE: Life = Life {
     table: "right_change",
     kept: Kept::Swept("an hour; processes read it within seconds", |db, _, now| {
@@ -91,5 +91,5 @@ pub(in crate::store) const LIFE: Life = Life {
     stays: &[("player_id", "an hour at most")],
 };
 
-/// How long it is remembered whose rights changed.
+/// Milliseconds for which a change of rights is kept: an hour.
 const REMEMBER_MS: Millis = 3_600_000;

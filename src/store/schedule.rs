@@ -1,4 +1,4 @@
-//! What is to be run at a time, or again and again; and each time it was due, once.
+//! Schedules: tasks to be run at a time, or again and again; and each time that was due, once.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -21,22 +21,22 @@ const BATCH: i64 = 100;
 #[derive(Clone, Debug, Serialize, FromRow, JsonSchema)]
 #[schemars(rename = "Schedule")]
 pub struct Schedule {
-    /// Its id.
+    /// The schedule's id.
     pub id: String,
     /// The task that it runs.
     pub task: String,
-    /// How far it is.
+    /// State of the schedule.
     #[sqlx(try_from = "String")]
     pub state: ScheduleState,
-    /// When it is due next; none where it is over.
+    /// Time when it is due next, in milliseconds since 1970-01-01 UTC; absent where the schedule is over.
     pub next_at: Option<Millis>,
-    /// Five fields; none where it is due once.
+    /// The five fields of a cron expression; absent where it is due once.
     pub cron: Option<String>,
     /// The zone whose clock the fields mean.
     pub zone: Option<String>,
-    /// Not due after this time.
+    /// Time after which it is not due any more.
     pub until: Option<Millis>,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Millis,
     #[serde(skip)]
     key: String,
@@ -56,15 +56,15 @@ macro_rules! select {
 /// A schedule to be made.
 #[derive(Debug)]
 pub struct NewSchedule<'a> {
-    /// Its id: the same call has the same.
+    /// The schedule's id. The same call uses the same id.
     pub id: &'a str,
-    /// What it runs.
+    /// Task that the schedule runs.
     pub task: &'a NewTask,
-    /// When.
+    /// Plan of the times at which the task is due.
     pub plan: &'a Plan,
-    /// Who made it.
+    /// Key of the one who made the schedule.
     pub by: &'a str,
-    /// Tells whether the same was asked for.
+    /// Digest that tells whether another call asked for the same.
     pub digest: &'a str,
 }
 
@@ -208,7 +208,7 @@ pub fn task_id(schedule: &str, at: Millis) -> String {
     format!("schedule:{schedule}:{at}")
 }
 
-/// When the task of an id was due, where a schedule made it.
+/// Returns the time at which the task of an id was due, where a schedule made it.
 pub fn due_of(task_id: &str) -> Option<Millis> {
     task_id.strip_prefix("schedule:")?.rsplit_once(':')?.1.parse().ok()
 }
@@ -240,7 +240,7 @@ async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
     Ok(db.execute(sql, values![before, batch]).await?)
 }
 
-/// What becomes of schedules.
+/// Retention, export and erasure rules of schedules.
 pub(in crate::store) const LIFE: Life = Life {
     table: "schedule",
     kept: Kept::Swept("90 days, once they are over", |db, _, now| {
@@ -251,7 +251,7 @@ pub(in crate::store) const LIFE: Life = Life {
     stays: &[("created_by", "staff, not a player")],
 };
 
-/// What becomes of when something was due.
+/// Retention, export and erasure rules of the times at which schedules were due.
 pub(in crate::store) const OCCURRENCE: Life = Life {
     table: "occurrence",
     kept: Kept::Until("with the schedules"),
@@ -260,7 +260,7 @@ pub(in crate::store) const OCCURRENCE: Life = Life {
     stays: &[],
 };
 
-/// How long it is remembered when something was due.
+/// Milliseconds for which a schedule that is over is kept, and the times at which one was due: 90 days.
 const REMEMBER_MS: Millis = 90 * 86_400_000;
 
 #[cfg(test)]

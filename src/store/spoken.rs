@@ -1,5 +1,5 @@
-//! Where players have spoken, as far as this process knows: so that it is written once an hour at most, rather than with
-//! every send.
+//! Channels in which players have spoken, as far as this process knows: so that a row is written once an hour at most,
+//! rather than with every send.
 
 use std::collections::BTreeSet;
 
@@ -11,10 +11,10 @@ use crate::store::life::{Erased, Exported, Kept, Life};
 
 /// Players in channels that are remembered.
 const MOST: usize = 32_768;
-/// It is written again after this, at most: the rows of a player who was erased are gone.
+/// Time after which a row is written again at the latest: the rows of an erased player are gone.
 const AGAIN_MS: Millis = 3_600_000;
 
-/// Which players have spoken where.
+/// Known pairs of a player and a channel in which they have spoken.
 pub(in crate::store) struct Spoken {
     at: Cache<(String, i64), Millis>,
     believed_ms: Millis,
@@ -45,7 +45,7 @@ impl Spoken {
 /// believes for an hour that it has been.
 pub(super) const WITHIN_MS: Millis = 86_400_000 + AGAIN_MS;
 
-/// What becomes of where a player has spoken.
+/// Retention, export and erasure rules of the list of channels in which a player has spoken.
 pub(super) const LIFE: Life = Life {
     table: "spoken_in",
     kept: Kept::Until("until the channel keeps nothing of theirs any more, or the player is forgotten"),

@@ -1,4 +1,4 @@
-//! How far slow tasks are, and what came of them.
+//! Progress and results of slow tasks.
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -33,7 +33,7 @@ pub(in crate::store) async fn note_with(
 const NOTE: &str = "INSERT INTO task_progress (task_id, said, at) VALUES ($1, $2, $3)
      ON CONFLICT (task_id) DO UPDATE SET said = excluded.said, at = excluded.at";
 
-/// How far a task is; none where it said nothing yet.
+/// Returns a task's progress; none where the task reported nothing yet.
 ///
 /// # Errors
 /// The database's.
@@ -53,7 +53,7 @@ async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
     Ok(db.execute(sql, values![before, batch]).await?)
 }
 
-/// What becomes of how far tasks are.
+/// Retention, export and erasure rules of the progress of tasks.
 pub(in crate::store) const LIFE: Life = Life {
     table: "task_progress",
     kept: Kept::Swept("30 days", |db, _, now| Box::pin(forget(db, now - REMEMBER_MS, ROWS))),
@@ -61,5 +61,5 @@ pub(in crate::store) const LIFE: Life = Life {
     erased: &[],
     stays: &[],
 };
-/// How long it is remembered how far a task was.
+/// Milliseconds for which a task's progress is kept: 30 days.
 const REMEMBER_MS: Millis = 30 * 86_400_000;

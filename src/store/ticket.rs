@@ -14,7 +14,7 @@ use crate::chat::states::TicketState;
 use crate::store::life::{Erased, Exported, Kept, Life, ROWS};
 use serde_json::{Value, json};
 
-/// How long a claim holds after the last thing that was done.
+/// Milliseconds for which a claim holds after the last action: half an hour.
 const CLAIM_MS: Millis = 30 * 60_000;
 /// Tickets that a player may have open, and may open in an hour.
 const OPEN: i64 = 10;
@@ -26,31 +26,31 @@ const COUNTED: i64 = 10_000;
 #[derive(Debug, Serialize, FromRow, JsonSchema)]
 #[schemars(rename = "Ticket")]
 pub struct Ticket {
-    /// Its id.
+    /// The ticket's id.
     pub id: String,
-    /// Where player and support speak.
+    /// Id of the channel in which player and support talk.
     pub channel: String,
-    /// Whose it is.
+    /// Id of the player who asked.
     #[serde(rename = "player")]
     pub player_id: String,
-    /// What it is about.
+    /// Topic of the question.
     pub topic: String,
-    /// What the client said of itself.
+    /// Details about the client, as the client gave them.
     #[serde(serialize_with = "as_json")]
     #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     pub context: Option<String>,
-    /// Whose turn it is.
+    /// State of the ticket: whose turn it is.
     #[sqlx(try_from = "String")]
     pub state: TicketState,
-    /// Who has it; they had the last word less than half an hour ago, or another may claim it.
+    /// Id of the one who claimed the ticket. Half an hour after their last answer or claim, another may claim it.
     pub claimed_by: Option<String>,
-    /// When it was opened.
+    /// Time of opening, in milliseconds since 1970-01-01 UTC.
     pub opened_at: Millis,
-    /// Since when it is in its state.
+    /// Time at which the ticket entered its state.
     pub waiting_since: Millis,
-    /// When the support answered first.
+    /// Time of the support's first answer.
     pub first_reply_at: Option<Millis>,
-    /// When it was closed.
+    /// Time of closing.
     pub closed_at: Option<Millis>,
 }
 
@@ -69,18 +69,18 @@ macro_rules! select {
     };
 }
 
-/// What a player asks.
+/// A player's question.
 #[derive(Debug)]
 pub struct NewTicket<'a> {
-    /// Its id: the same call has the same.
+    /// The ticket's id. The same call uses the same id.
     pub id: &'a str,
-    /// Where it is spoken of.
+    /// Id of the channel in which player and support talk.
     pub channel: &'a str,
-    /// Whose it is.
+    /// Id of the player who asks.
     pub player: &'a str,
-    /// What it is about.
+    /// Topic of the question.
     pub topic: &'a str,
-    /// What the client says of itself, as JSON.
+    /// Details about the client, as the client gave them, as JSON.
     pub context: Option<&'a str>,
 }
 
@@ -183,18 +183,18 @@ pub async fn queue(db: &Db, state: TicketState, after: Option<&str>, limit: i64)
     Ok(db.all(sql, values![state.as_str(), since, after, limit]).await?)
 }
 
-/// How long players wait for the support.
+/// Times that players wait for the support.
 #[derive(Debug, Serialize, FromRow, JsonSchema)]
 pub struct Waits {
-    /// Tickets that wait for the support; 10,000 are ten thousand or more.
+    /// Number of tickets that wait for the support; 10,000 means ten thousand or more.
     pub open: i64,
-    /// How long the one that waits longest has waited, in milliseconds.
+    /// Time that the ticket which waits longest has waited, in milliseconds.
     pub longest_ms: Millis,
-    /// How long the first answer took on average, of the last 100 tickets that have one, in milliseconds.
+    /// Average time until the first answer, over the last 100 tickets that have one, in milliseconds.
     pub first_reply_ms: Option<Millis>,
 }
 
-/// How long players wait now.
+/// Returns the times that players wait now.
 ///
 /// # Errors
 /// The database's.
@@ -286,7 +286,7 @@ async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
     Ok(db.execute(sql, values![before, batch]).await?)
 }
 
-/// What becomes of tickets.
+/// Retention, export and erasure rules of tickets.
 pub(in crate::store) const LIFE: Life = Life {
     table: "ticket",
     kept: Kept::Swept("365 days behind their end", |db, _, now| {
@@ -300,7 +300,7 @@ pub(in crate::store) const LIFE: Life = Life {
     stays: &[("claimed_by", "staff, not a player")],
 };
 
-/// How long closed tickets are remembered.
+/// Milliseconds for which a closed ticket is kept: 365 days.
 const REMEMBER_MS: Millis = 365 * 86_400_000;
 
 async fn exported(db: &Db, player: &str) -> Result<Vec<Value>> {

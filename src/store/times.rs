@@ -1,4 +1,4 @@
-//! What the database's clock says, without asking it each time.
+//! The time of the database's clock, without asking for it each time.
 //!
 //! Between two times of asking, the machine's monotonic clock carries on. Where that and the wall clock disagree, somebody
 //! has set the clock, or the process was frozen: then it is asked again.
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::clock::{Clock, Millis};
 
-/// How long an answer is carried on.
+/// Time for which the machine's clock carries an answer on.
 const GOOD_FOR: Duration = Duration::from_secs(10);
 /// By how much this machine's two clocks may differ meanwhile.
 const APART_MS: Millis = 250;
@@ -20,7 +20,7 @@ const APART_MS: Millis = 250;
 #[derive(Default)]
 pub(super) struct Times(Mutex<Option<Answer>>);
 
-/// What the database said, and when that was heard.
+/// An answer of the database, and the moment at which it came.
 #[derive(Clone, Copy)]
 struct Answer {
     asking: Asking,
@@ -28,7 +28,7 @@ struct Answer {
     now: Millis,
 }
 
-/// When it was asked.
+/// The moment of a question to the database.
 #[derive(Clone, Copy)]
 pub(super) struct Asking {
     at: Instant,
@@ -40,7 +40,7 @@ fn wall(clock: &Clock) -> Millis {
 }
 
 impl Asking {
-    /// It is asked now.
+    /// Returns the moment of a question that is asked now.
     pub(super) fn now(clock: &Clock) -> Self {
         Self { at: Instant::now(), wall: wall(clock) }
     }

@@ -1,4 +1,4 @@
-//! How often each entry of the wordlist hit what players sent.
+//! Number of times that each entry of the wordlist hit a message of a player.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -26,13 +26,13 @@ pub struct Count {
     pub entry: String,
     /// Messages it hit.
     pub hits: i64,
-    /// When it hit last.
+    /// Time of the last hit.
     pub last_at: Millis,
 }
 
 /// Rows that one statement writes.
 const ROWS: usize = 500;
-/// How long counts are gathered: a row of the table is many senders' at once, and none of them waits for it.
+/// Time for which counts are gathered: many senders hit the same row of the table, and none of them waits for it.
 const GATHERED: Duration = Duration::from_secs(5);
 
 /// Hits that are not in the table yet.
@@ -151,7 +151,7 @@ pub async fn most(db: &Db, limit: i64) -> Result<Vec<Count>> {
     Ok(counts)
 }
 
-/// What becomes of the counts of entries.
+/// Retention, export and erasure rules of the counts of hits.
 pub(in crate::store) const LIFE: Life = Life {
     table: "wordlist_hit",
     kept: Kept::Until("for good"),

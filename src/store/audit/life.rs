@@ -1,8 +1,8 @@
-//! What becomes of the audit.
+//! Retention, export and erasure rules of the audit.
 
 use crate::store::life::{Erased, Exported, Kept, Life};
 
-/// What becomes of reasons in the audit.
+/// Retention, export and erasure rules of the reasons in the audit.
 pub(in crate::store) const TEXT: Life = Life {
     table: "audit_text",
     kept: Kept::Until("for good, or until the player is forgotten beside whom alone they stand"),
@@ -14,7 +14,7 @@ pub(in crate::store) const TEXT: Life = Life {
     stays: &[],
 };
 
-/// What becomes of what stands for a player in the audit.
+/// Retention, export and erasure rules of the aliases that stand for people in the audit.
 pub(in crate::store) const ALIAS: Life = Life {
     table: "audit_alias",
     kept: Kept::Until("until the player is forgotten"),
@@ -23,7 +23,7 @@ pub(in crate::store) const ALIAS: Life = Life {
     stays: &[],
 };
 
-/// What becomes of the audit.
+/// Retention, export and erasure rules of the audit's rows.
 pub(in crate::store) const LIFE: Life = Life {
     table: "audit",
     kept: Kept::Until("for good"),
@@ -32,7 +32,7 @@ pub(in crate::store) const LIFE: Life = Life {
     stays: &[("alias", "means nobody, once the alias is forgotten"), ("by_alias", "the same")],
 };
 
-/// What becomes of its seals.
+/// Retention, export and erasure rules of the audit's seals.
 pub(in crate::store) const SEAL: Life = Life {
     table: "audit_seal",
     kept: Kept::Until("for good"),
@@ -41,7 +41,7 @@ pub(in crate::store) const SEAL: Life = Life {
     stays: &[],
 };
 
-/// What becomes of rows that are to be sealed.
+/// Retention, export and erasure rules of the list of rows that are still to be sealed.
 pub(in crate::store) const OPEN: Life = Life {
     table: "audit_open",
     kept: Kept::Until("until they are sealed"),

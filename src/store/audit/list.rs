@@ -17,41 +17,41 @@ use crate::store::engine::sql::values;
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "AuditEntry")]
 pub struct Shown {
-    /// Its number; later ones are higher, and some may be missing.
+    /// Number of the entry. Later entries have higher numbers; some numbers may be missing.
     pub n: i64,
-    /// When: milliseconds since 1970-01-01 UTC.
+    /// Time of the action, in milliseconds since 1970-01-01 UTC.
     pub at: Millis,
-    /// Who did it; their alias once they were erased.
+    /// Key of the one who acted; an alias once that player was erased.
     pub by: String,
-    /// As what.
+    /// Scope that the one who acted had.
     pub scope: Scope,
-    /// What: `sanction.give`, …
+    /// Action that was done, such as `sanction.give`.
     pub action: String,
-    /// To whom.
+    /// Player whom the action was about.
     pub player: Option<String>,
-    /// What exactly; its fields depend on the action.
+    /// Details of the action; the fields depend on `action`.
     #[schemars(with = "serde_json::Map<String, Value>")]
     pub detail: Box<RawValue>,
-    /// Why, in somebody's words; none once that was forgotten.
+    /// Reason, in a person's words; absent once it was erased.
     pub text: Option<String>,
-    /// Finds the request in the logs.
+    /// Id of the request, to find it in the logs.
     pub request_id: Option<String>,
-    /// The chain's hash up to here; none for a moment after it was written.
+    /// Hash of the chain up to this entry; absent for a moment after the entry was written.
     pub hash: Option<String>,
 }
 
-/// Which rows to list.
+/// A filter for audit rows, with the size of a page.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wanted<'a> {
-    /// About this player.
+    /// The player whom the rows are about.
     pub player: Option<&'a str>,
-    /// By somebody: their key.
+    /// Key of the one who acted.
     pub by: Option<&'a str>,
-    /// What was done.
+    /// Action that was done.
     pub action: Option<&'a str>,
-    /// Rows behind this number.
+    /// Cursor: only rows with a higher number.
     pub after: i64,
-    /// So many.
+    /// Number of rows at most.
     pub limit: i64,
 }
 

@@ -27,9 +27,9 @@ pub(in crate::store) struct Entry<'a> {
     pub(in crate::store) action: &'static str,
     /// To whom, where it was somebody.
     pub(in crate::store) player: Option<&'a str>,
-    /// What, for programs; no free text.
+    /// Details for programs; no free text.
     pub(in crate::store) detail: Value,
-    /// Why, in somebody's words.
+    /// Reason, in a person's words.
     pub(in crate::store) text: Option<&'a str>,
 }
 
@@ -158,7 +158,7 @@ async fn seal_some(db: &Db) -> DbResult<usize> {
 const UNSEALED: &str = "SELECT n, at, by_alias, scope, action, alias, detail, text, request_id FROM audit
      WHERE n = $1 AND NOT EXISTS (SELECT 1 FROM audit_seal s WHERE s.n = $1)";
 
-/// What a look at the whole chain found.
+/// Result of a check of the whole chain.
 #[derive(Debug, Default)]
 pub struct Verified {
     /// Rows whose seals hold.
@@ -204,7 +204,7 @@ impl Sealed {
         })
     }
 
-    /// What is wrong with it behind a seal.
+    /// Returns the fault of this seal or its row, if there is one; `before` is the hash of the seal before.
     fn fault(&self, place: i64, before: &str) -> Option<String> {
         let Self { sealed_n, .. } = self;
         if self.place != place {

@@ -20,15 +20,15 @@ use tokio::time::{sleep, timeout};
 use super::postgres::{has_no_slot, is_broken};
 use super::{DbResult, Purpose, text};
 
-/// How long a query waits for a connection; under the request's own time.
+/// Time that a query waits for a connection; shorter than the request's own time.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a new connection may take.
+/// Time that a new connection may take.
 const CONNECT: Duration = Duration::from_secs(3);
 /// While the server is away, it is tried so often.
 const TRIED: Duration = Duration::from_millis(500);
 /// A server that had no slot is asked for another after this.
 const SLOTS_AGAIN: Duration = Duration::from_secs(30);
-/// How long a statement that nobody waits for any more may go on; the server ends it before that.
+/// Time that a statement may go on once nobody waits for it any more; the server ends it before that.
 const ABANDONED: Duration = Duration::from_secs(10);
 /// Places that reads leave to those who write, where there are as many and one more.
 const WRITERS: usize = 2;
@@ -42,14 +42,14 @@ pub(in crate::store) struct Connections {
     at_hand: Arc<Mutex<Vec<PgConnection>>>,
     /// One place a connection, so that nobody waits for one that lies at hand.
     places: Arc<Semaphore>,
-    /// How many of these reads may have.
+    /// The share of these places that reads may take.
     for_reads: Arc<Semaphore>,
-    /// How many places there are now: fewer than configured while the server has no slots for them.
+    /// Number of places now: fewer than configured while the server has no slots for them.
     open: Arc<AtomicUsize>,
     away: Arc<Away>,
 }
 
-/// What is known of a server that does not answer.
+/// State of a server that does not answer.
 #[derive(Default)]
 struct Away {
     since: Mutex<Option<Instant>>,
@@ -75,7 +75,7 @@ impl Lent {
         self.connection.as_mut().expect("it is here until it is given back")
     }
 
-    /// What was done with it went well.
+    /// Gives the connection back after everything on it went well.
     pub(in crate::store) fn give_back(mut self) {
         if let (Some(connection), Ok(mut at_hand)) = (self.connection.take(), self.at_hand.lock()) {
             at_hand.push(connection);
@@ -93,7 +93,7 @@ impl Lent {
         }
     }
 
-    /// It is of no use any more.
+    /// Closes the connection, which is of no use any more.
     pub(in crate::store) fn close(mut self) {
         drop(self.connection.take());
     }

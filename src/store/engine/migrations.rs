@@ -1,4 +1,4 @@
-//! Which migrations a database records, held against those of this program: one rule for both databases.
+//! The migrations that a database records, compared with those of this program: one rule for both databases.
 //!
 //! Until a release there is one first migration, which is edited in place; so a database that was made by another state of
 //! it can't be brought to this one, and is refused with a sentence that says what to do. What a newer program recorded is
@@ -17,10 +17,10 @@ pub(super) struct Recorded {
     success: bool,
 }
 
-/// All that are recorded.
+/// Query for all migrations that are recorded.
 pub(super) const RECORDED: &str = "SELECT version, checksum, success FROM _sqlx_migrations";
 
-/// Where they are recorded.
+/// Table that records migrations.
 pub(super) const TABLE: &str = "_sqlx_migrations";
 
 /// Those of this program's migrations that a database lacks, which may have tables of guildhall's.
@@ -63,7 +63,7 @@ pub(super) fn missing(
     Ok(ours.iter().filter(|step| of_step(step.version).is_none()).collect())
 }
 
-/// Why one did not run, on one line.
+/// Returns, on one line, the reason why a migration failed.
 pub(super) fn told(fault: &MigrateError) -> String {
     match fault {
         MigrateError::Execute(fault) => text(fault),

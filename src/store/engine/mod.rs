@@ -17,14 +17,14 @@ mod sqlite_log;
 
 use sql::{Held, Row, Sql, Tx, Value};
 
-/// Where connections come from.
+/// The pools that connections come from.
 #[derive(Clone)]
 pub(in crate::store) enum Pools {
     Sqlite { read: SqlitePool, write: SqlitePool },
     Postgres(connections::Connections),
 }
 
-/// What a statement is for: `SQLite` has connections for each.
+/// Purpose of a statement: `SQLite` has separate connections for each.
 #[derive(Clone, Copy)]
 pub(in crate::store) enum Purpose {
     Read,
@@ -124,7 +124,8 @@ impl From<DbFault> for Error {
     }
 }
 
-/// What a fault says, without what helps nobody: the driver adds the line of `PostgreSQL`'s own source that told it.
+/// Returns the message of a fault, without the useless part: the driver adds the line of `PostgreSQL`'s own source that
+/// reported it.
 pub(in crate::store) fn text(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Database(fault) => match fault.code() {

@@ -12,12 +12,12 @@ use super::text;
 
 pub(in crate::store) static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/postgres");
 
-/// How long a start waits for a database, and the pause between two tries.
+/// Time that a start waits for a database; below, the pause between two tries.
 const START: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_millis(200);
-/// How long migrations wait for somebody else's, and for tables that are in use.
+/// Time that migrations wait for those of another process, and for tables that are in use.
 const MIGRATING: Duration = Duration::from_secs(120);
-/// What to do with a database that this program does not take.
+/// Advice for a database that this program does not accept.
 const INSTEAD: &str = "name an empty database in DATABASE_URL and run `guildhall migrate`";
 /// PostgreSQL's code for a lock that was waited for too long.
 const LOCKED: &str = "55P03";
@@ -85,7 +85,7 @@ pub(in crate::store) async fn migrate(url: &str, ours: &'static Migrator) -> Res
     Ok(steps)
 }
 
-/// Why migrations did not run.
+/// Reason why migrations did not run.
 enum Fault {
     Locked,
     Told(String),
@@ -104,8 +104,8 @@ impl From<MigrateError> for Fault {
     }
 }
 
-/// What is missing is counted, and run, by one at a time. (The lock is the session's: where this fails, the connection's end
-/// lets it go, or the next try has it already.)
+/// Counts and runs the missing migrations; a lock lets one process do so at a time. (The lock is the session's: where
+/// this fails, the connection's end releases the lock, or the next try holds it already.)
 async fn migrate_once(connection: &mut PgConnection, ours: &'static Migrator) -> Result<usize, Fault> {
     // Most starts find nothing to do, and wait for nobody.
     if missing(connection, ours).await.map_err(Fault::Told)?.is_empty() {

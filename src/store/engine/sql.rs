@@ -102,7 +102,7 @@ pub(in crate::store) enum Tx {
     Postgres(connections::Transaction),
 }
 
-/// What statements run on.
+/// A connection or transaction that statements run on.
 pub(in crate::store) enum Conn<'c> {
     Sqlite(&'c mut SqliteConnection),
     Postgres(&'c mut PgConnection),

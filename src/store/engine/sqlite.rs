@@ -15,12 +15,12 @@ use super::{Pools, sqlite_log, text};
 
 pub(in crate::store) static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations/sqlite");
 
-/// What to do with a file that this program does not take.
+/// Advice for a file that this program does not accept.
 const INSTEAD: &str = "move it away, and start again with an empty one";
 
 /// Connections that read at the same time.
 const READERS: u32 = 4;
-/// How long a query waits for a connection, or for another process's lock on the file.
+/// Time that a query waits for a connection, or for another process's lock on the file.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The pause between two tries to open it.
 const AGAIN: Duration = Duration::from_millis(20);
@@ -181,7 +181,7 @@ async fn missing(pool: &SqlitePool, ours: &'static Migrator) -> Result<Vec<&'sta
     migrations::missing(ours, (has_tables, &recorded), INSTEAD)
 }
 
-/// What went wrong, in words for whoever starts the program.
+/// Returns the message of a fault, in words for the person who starts the program.
 fn told(fault: &sqlx::Error) -> String {
     match fault {
         sqlx::Error::PoolTimedOut => "another process holds its lock".to_owned(),
@@ -224,7 +224,7 @@ pub(in crate::store) fn is_passing(error: &sqlx::Error) -> bool {
     }
 }
 
-/// How SQLite would carry a statement out, a line a step.
+/// Returns SQLite's query plan for a statement, one line for each step.
 #[cfg(test)]
 pub(in crate::store) async fn plan(sql: &str) -> Vec<String> {
     use sqlx::Connection;

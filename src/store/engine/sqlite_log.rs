@@ -8,17 +8,18 @@ use std::time::Duration;
 
 use sqlx::SqlitePool;
 
-/// How often pages are written back while others write, and how much is written for that to be worth it.
+/// Interval at which pages are written back while others write; below, the number of transactions that make it worth
+/// while.
 const BACK: Duration = Duration::from_millis(100);
 const WORTH: u64 = 50;
-/// How often it is looked at.
+/// Interval at which the log's size is checked.
 const LOOK: Duration = Duration::from_secs(10);
 /// A log larger than this is cut as soon as that goes.
 const LARGE: u64 = 64 * 1024 * 1024;
 /// Larger than this, somebody is told.
 const HUGE: u64 = 512 * 1024 * 1024;
 
-/// Where the log of a file is.
+/// Returns the path of a file's log.
 pub(super) fn beside(file: &Path) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push("-wal");

@@ -16,12 +16,12 @@ pub(super) struct Change<'a> {
     pub(super) reference: Option<i64>,
     pub(super) payload: Option<Box<RawValue>>,
     pub(super) by: Sender,
-    /// Under which key its entries are stored.
+    /// Key of the author, under which the entries are stored.
     pub(super) by_key: &'a str,
     pub(super) seen: Seen<'a>,
 }
 
-/// Who sees that there was a change.
+/// The readers who see that there was a change.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Seen<'a> {
     ByAll,

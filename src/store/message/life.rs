@@ -1,4 +1,4 @@
-//! What becomes of messages and of what hangs on them.
+//! Retention, export and erasure rules of messages and of rows that belong to them.
 
 use crate::base::clock::Millis;
 use crate::base::error::Result;
@@ -10,7 +10,7 @@ use crate::store::{Db, spoken};
 /// Channels of a kind that one step looks at.
 const CHANNELS: i64 = 20;
 
-/// What becomes of messages.
+/// Retention, export and erasure rules of messages.
 pub(in crate::store) const LIFE: Life = Life {
     table: "message",
     kept: Kept::Swept("as long as `GUILDHALL_RETENTION` says of their kind", |db, config, now| {
@@ -21,7 +21,7 @@ pub(in crate::store) const LIFE: Life = Life {
     stays: &[],
 };
 
-/// What becomes of unread mentions.
+/// Retention, export and erasure rules of unread mentions.
 pub(in crate::store) const MENTION: Life = Life {
     table: "mention",
     kept: Kept::Until("until they are read, or their message is gone"),
@@ -33,7 +33,7 @@ pub(in crate::store) const MENTION: Life = Life {
     stays: &[],
 };
 
-/// What becomes of where players are called by name.
+/// Retention, export and erasure rules of the list of messages that mention a player.
 pub(in crate::store) const MENTIONED_IN: Life = Life {
     table: "mentioned_in",
     kept: Kept::Until("as long as the message"),
@@ -42,7 +42,7 @@ pub(in crate::store) const MENTIONED_IN: Life = Life {
     stays: &[],
 };
 
-/// What becomes of what the sender alone sees.
+/// Retention, export and erasure rules of own views, which the sender alone sees.
 pub(in crate::store) const OWN_VIEW: Life = Life {
     table: "own_view",
     kept: Kept::Until("as long as the message"),
@@ -54,7 +54,7 @@ pub(in crate::store) const OWN_VIEW: Life = Life {
     stays: &[],
 };
 
-/// What becomes of entries that tell of a purge.
+/// Retention, export and erasure rules of entries that report a purge.
 pub(in crate::store) const PURGE_ENTRY: Life = Life {
     table: "purge_entry",
     kept: Kept::Until("thirty days behind an erasure, else as long as the message"),

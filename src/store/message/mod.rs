@@ -38,7 +38,7 @@ mod life;
 pub(super) use life::{LIFE, MENTION, MENTIONED_IN, OWN_VIEW, PURGE_ENTRY};
 pub use view::{Kept, OwnView, Viewer, own_views, seen};
 
-/// What an entry in a channel is.
+/// Kind of an entry in a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MessageKind {
@@ -56,7 +56,7 @@ pub enum MessageKind {
     Hide,
     /// The message `ref` is to be seen again: read it again.
     Unhide,
-    /// What `payload.player` said before this and since `payload.since` is empty.
+    /// Messages that the player `payload.player` sent since `payload.since` and before this entry are empty now.
     Purge,
 }
 
@@ -92,7 +92,7 @@ impl MessageKind {
         Self::ALL.iter().copied().find(|kind| kind.as_str() == word)
     }
 
-    /// How an entry of this kind is told apart in the database; none for what was said, and for a recall.
+    /// Returns the word for this kind in the database's column `change`; none for what was said, and for a recall.
     const fn change(self) -> Option<&'static str> {
         match self {
             Self::Text | Self::System | Self::Recall | Self::Recalled | Self::Hidden => None,
@@ -103,7 +103,7 @@ impl MessageKind {
     }
 }
 
-/// Who said it.
+/// The sender of a message.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Sender {
     /// The player's id.
@@ -133,20 +133,20 @@ impl Sender {
 pub struct Message {
     /// The channel's id.
     pub channel: String,
-    /// Its number there, from 1 and without gaps.
+    /// The entry's number in the channel: from 1, without gaps.
     pub seq: i64,
-    /// What the entry is.
+    /// The entry's kind.
     pub kind: MessageKind,
-    /// Who said it, or took something back.
+    /// Sender of the message, or the one who recalled a message.
     pub sender: Sender,
-    /// What was said, with blocked words masked; empty for changes and for what was taken back.
+    /// Text, with blocked words masked; empty for changes and for recalled messages.
     pub text: String,
     /// The object the client sent along.
     #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     pub payload: Option<Box<RawValue>>,
-    /// Players it calls by name.
+    /// Ids of the players whom the message mentions.
     pub mentions: Vec<PlayerId>,
-    /// When it was stored: milliseconds since 1970-01-01 UTC.
+    /// Time of storing, in milliseconds since 1970-01-01 UTC.
     pub sent_at: Millis,
     /// The number of the message that a change is about.
     #[serde(rename = "ref")]
@@ -199,13 +199,13 @@ impl Message {
         Ok(named.then_some(self))
     }
 
-    /// What its sender wrote, as far as it can be told from what is shown.
+    /// Returns the text and payload that the sender wrote, as far as the shown message tells.
     fn written(&self) -> Result<String> {
         json(&Written { text: &self.text, payload: self.payload.as_deref() })
     }
 }
 
-/// What a sender wrote, as it is kept for moderators.
+/// Text and payload that a sender wrote, as they are kept for moderators.
 #[derive(Serialize)]
 pub(super) struct Written<'a> {
     pub(super) text: &'a str,
@@ -265,11 +265,11 @@ pub(super) async fn by_key(db: &Db, channel_key: i64, seq: i64) -> Result<Stored
 
 /// A message, with what was written and what was said around it.
 pub(super) struct Neighbours {
-    /// Whose it is: the key under which their messages are stored.
+    /// The sender's key, under which their messages are stored.
     pub(super) sender: String,
     /// As it is seen now.
     pub(super) message: Stored,
-    /// What was written, where that is something else.
+    /// The message as it was written, where that differs.
     pub(super) original: Option<Stored>,
     /// Those before it, and those after it.
     pub(super) before: Stored,

@@ -22,13 +22,14 @@ use crate::store::block::block_version;
 use crate::store::engine::sql::{Sql, by_dialect, values};
 use crate::store::rights::{Rights, sanctioned};
 
-/// What kept pages may take in all.
+/// Memory for cached pages in all, in bytes.
 const BYTES: u64 = 16 << 20;
 
-/// About how many that are.
+/// Approximate number of pages that fit.
 const COUNT: usize = 2_000;
 
-/// How long a page is served again. Only who changes the database by hand, or puts a backup in its place, waits for it.
+/// Time for which a cached page is served again. Only somebody who changes the database by hand, or restores a backup,
+/// notices the delay.
 const LIFE: Duration = Duration::from_secs(30);
 
 /// The channel, what to begin after or end before, and the size.
@@ -69,7 +70,7 @@ impl Pages {
     }
 }
 
-/// Which page of a channel.
+/// Position of a page in a channel.
 #[derive(Clone, Copy, Debug)]
 pub enum Which {
     /// The newest messages before a number.
@@ -87,7 +88,7 @@ pub struct Page {
     pub epoch: String,
     /// There is more in the direction that was asked for.
     pub more: bool,
-    /// Where history begins.
+    /// Number at which the history begins.
     pub first_seq: i64,
     /// Somebody may see some of it otherwise.
     veiled: bool,

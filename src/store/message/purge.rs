@@ -22,14 +22,14 @@ const BATCH: i64 = 25;
 /// Rows that are looked at for that.
 const LOOKED_AT: i64 = 500;
 
-/// What is to be emptied.
+/// A purge: one player's messages in all channels since a time.
 #[derive(Clone, Copy, Debug)]
 pub struct Purge<'a> {
     /// The task's id: each channel is told once for it.
     pub task: &'a str,
-    /// Whose words.
+    /// Id of the player whose messages are emptied.
     pub player: &'a str,
-    /// Those since this time.
+    /// Start of the purge: messages since this time.
     pub since: Millis,
 }
 
@@ -52,7 +52,7 @@ macro_rules! select_said {
     };
 }
 
-/// Up to which nonce a step looks: a player may have said very much before the time that is asked for.
+/// Query for the last nonce of a step: a player may have very many messages from before the time in question.
 const RANGE: &str = "SELECT max(nonce) FROM
     (SELECT nonce FROM message WHERE channel_key = $1 AND sender_id = $2 AND nonce > $3 ORDER BY nonce LIMIT $4) AS n";
 
@@ -68,7 +68,7 @@ const LATE: Sql = by_dialect(
     select_said!("m.seq > $4 ORDER BY m.seq FOR UPDATE OF m"),
 );
 
-/// Where a player has spoken, by the channels' keys, behind one of them; and each channel.
+/// Returns the next channel in which a player has spoken, behind a channel key; with its key.
 ///
 /// # Errors
 /// The database's.
@@ -85,12 +85,12 @@ pub async fn next_to_purge(db: &Db, player: &str, after_key: i64) -> Result<Opti
     Ok(Some((key, channel)))
 }
 
-/// What a step of a purge did.
+/// Result of a step of a purge.
 #[derive(Debug)]
 pub struct Purged {
-    /// How many messages were there, also those that were empty already.
+    /// Number of messages found, including those that were empty already.
     pub found: usize,
-    /// How many it emptied.
+    /// Number of messages that this step emptied.
     pub emptied: usize,
     /// The last nonce that it looked at.
     pub last: String,

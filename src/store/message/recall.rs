@@ -14,13 +14,13 @@ use crate::store::engine::DbResult;
 use crate::store::engine::sql::{Tx, values};
 use crate::store::{Db, json};
 
-/// A message that somebody said, with what became of it.
+/// A message of a player, with its own view and the entry that recalled it.
 #[derive(FromRow)]
 pub(super) struct Said {
     pub(super) sender_id: String,
     sent_at: Millis,
     pub(super) shown: String,
-    /// What its author sees, where it is hidden from everybody else.
+    /// The author's own view, where the message is hidden from everybody else.
     pub(super) own: Option<String>,
     /// The entry that took it back, if there is one.
     pub(super) recalled_by: Option<i64>,

@@ -1,4 +1,4 @@
-//! What was said last in all channels, for planners who try a list on it.
+//! Latest messages of all channels, for planners who try a list on them.
 
 use std::cmp::Reverse;
 
@@ -10,8 +10,8 @@ use crate::store::engine::sql::{Sql, by_dialect, values};
 /// Channels that one statement looks at.
 const STEP: i64 = 1_000;
 
-/// What was said last, as it was written, newest first; for planners who try a list on it. Looks at every channel, a thousand
-/// at a time, and into those where somebody spoke last.
+/// Returns the latest messages as they were written, newest first; for planners who try a list on them. Looks at every
+/// channel, a thousand at a time, and into those where somebody spoke last.
 ///
 /// # Errors
 /// The database's.

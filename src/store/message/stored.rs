@@ -44,7 +44,7 @@ impl Stored {
         self.as_str().starts_with('[')
     }
 
-    /// Its entries, whether it is a list or one of them.
+    /// Returns the entries: of a list all, else the single one.
     ///
     /// # Errors
     /// It is neither.
@@ -52,7 +52,7 @@ impl Stored {
         if self.is_list() { entries(self.as_str()) } else { Ok(vec![&self.0]) }
     }
 
-    /// Its number, where it is an entry.
+    /// Returns the number of the entry, if this is one.
     ///
     /// # Errors
     /// It has none.
@@ -103,33 +103,33 @@ pub fn entries(list: &str) -> Result<Vec<&RawValue>> {
     serde_json::from_str(list).map_err(Error::internal)
 }
 
-/// What is looked at of an entry: all but its payload.
+/// All fields of an entry but its payload, read from its JSON.
 #[derive(Deserialize)]
 pub struct Glance<'a> {
     /// The channel's id.
     #[serde(borrow)]
     pub channel: Cow<'a, str>,
-    /// Its number.
+    /// The entry's number.
     pub seq: i64,
-    /// What it is; none for a kind that a later version knows.
+    /// The entry's kind; none for a kind that only a later version knows.
     #[serde(deserialize_with = "known")]
     pub kind: Option<MessageKind>,
-    /// Who said it.
+    /// Sender of the entry.
     #[serde(borrow)]
     pub sender: GlanceOfSender<'a>,
-    /// What was said.
+    /// Text of the entry.
     #[serde(borrow)]
     pub text: Cow<'a, str>,
     #[serde(borrow)]
     mentions: &'a RawValue,
-    /// When it was stored.
+    /// Time of storing.
     pub sent_at: Millis,
     /// The number of the message that it is about.
     #[serde(rename = "ref")]
     pub reference: Option<i64>,
 }
 
-/// What is looked at of a sender.
+/// The fields of a sender, read from an entry's JSON.
 #[derive(Deserialize)]
 pub struct GlanceOfSender<'a> {
     /// Their id.
@@ -186,7 +186,7 @@ pub(in crate::store) fn senders(entries: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// What the commit gives an entry.
+/// Number and time that the commit gives an entry.
 #[derive(Clone, Copy)]
 pub(in crate::store) struct Numbered {
     pub(in crate::store) seq: i64,
@@ -230,7 +230,7 @@ mod tests {
     use crate::chat::values::PlayerId;
     use crate::store::message::Sender;
 
-    /// What clients may write to look like the form.
+    /// Texts that a client may write to imitate the stored form.
     const LOOKS_LIKE: &[&str] = &[
         r#""seq":0"#,
         r#""sent_at":0"#,

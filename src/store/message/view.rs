@@ -1,5 +1,5 @@
-//! What one reader sees otherwise than the others: entries that are hidden from everybody else, and nothing of players
-//! whom they block.
+//! Entries that one reader sees differently from the others: those hidden from everybody else, and nothing of blocked
+//! players.
 //!
 //! What most see is stored as it is served. So a reader who blocks nobody, and a page on which nothing is hidden, cost
 //! nothing. Where something is hidden, the own views of it are asked for whoever reads: the time it takes tells nobody
@@ -48,7 +48,7 @@ impl Viewer {
         Self { key: caller.key().into_owned(), blocks }
     }
 
-    /// What they see in place of an entry; none where they see what most do.
+    /// Returns the entry that this reader sees instead; none where they see what most do.
     fn instead(&self, entry: &Glance<'_>, own: Option<&OwnView>) -> Result<Option<String>> {
         if let Some(own) = own.filter(|own| *own.player == *self.key) {
             return Ok(Some(own.shown.to_string()));
@@ -64,7 +64,7 @@ impl Viewer {
     }
 }
 
-/// What one player sees of an entry.
+/// An entry as one player sees it.
 #[derive(Clone, Debug)]
 pub struct OwnView {
     player: Arc<str>,
@@ -97,7 +97,7 @@ fn without_content(entry: &Glance<'_>, kind: MessageKind, reference: Option<i64>
     }
 }
 
-/// What single players see of entries that are hidden from all others.
+/// Returns the own views of entries that are hidden from everybody but one player.
 ///
 /// # Errors
 /// The database's.

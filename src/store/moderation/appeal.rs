@@ -20,26 +20,26 @@ use crate::store::outbox::{self, NewTask};
 /// An appeal.
 #[derive(Clone, Debug, Serialize, JsonSchema, FromRow)]
 pub struct Appeal {
-    /// Its id; later ones sort behind.
+    /// The appeal's id; later ones sort behind.
     pub id: String,
-    /// Against which sanction.
+    /// Id of the sanction that the appeal is against.
     #[serde(rename = "sanction")]
     pub sanction_id: String,
-    /// Who objects.
+    /// Id of the player who objects.
     #[serde(rename = "player")]
     pub player_id: String,
-    /// In their words.
+    /// Text, in the player's words.
     pub text: String,
-    /// How far it is.
+    /// State of the appeal.
     #[sqlx(try_from = "String")]
     pub state: AppealState,
-    /// When it was made: milliseconds since 1970-01-01 UTC.
+    /// Time of the appeal, in milliseconds since 1970-01-01 UTC.
     pub at: Millis,
-    /// When it was decided.
+    /// Time of the decision.
     pub decided_at: Option<Millis>,
-    /// Why so.
+    /// Reason for the decision.
     pub reason: Option<String>,
-    /// Who decided it had given the sanction.
+    /// True if the one who decided it had also given the sanction.
     pub by_giver: bool,
     #[serde(skip)]
     #[schemars(skip)]
@@ -157,7 +157,7 @@ pub async fn decide(
     find(db, id).await
 }
 
-/// What becomes of appeals.
+/// Retention, export and erasure rules of appeals.
 pub(in crate::store) const LIFE: Life = Life {
     table: "appeal",
     kept: Kept::Until("for good"),

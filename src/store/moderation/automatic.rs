@@ -1,4 +1,4 @@
-//! What the program does by itself, each with its row of the audit.
+//! Actions that the program takes by itself, each with its row of the audit.
 
 use serde_json::json;
 

@@ -18,15 +18,15 @@ use crate::store::engine::sql::{Sql, Tx, by_dialect, values};
 use crate::store::life::{Erased, Exported, Kept, Life, ROWS};
 use crate::store::message::{self, Neighbours};
 
-/// How long a claim holds.
+/// Milliseconds for which a claim holds: half an hour.
 pub(super) const CLAIM_MS: Millis = 30 * 60_000;
 /// Messages before and after a reported one that are kept with it.
 const AROUND: i64 = 10;
 
-/// What a report is about.
+/// The subject of a report: a message or a player.
 #[derive(Debug)]
 pub struct About {
-    /// Whom it is about: whose message, or who.
+    /// Id of the player whom the report is about: the message's author, or the reported player.
     pub player: String,
     message: Option<(String, i64, String)>,
 }
@@ -48,7 +48,7 @@ impl About {
         Ok(Self { player: sender, message: Some((channel.id.clone(), seq, evidence.to_string())) })
     }
 
-    /// Under which reports of the same find each other.
+    /// Returns the subject's text, which is the same for all reports about the same message or player.
     pub(super) fn subject(&self) -> String {
         match &self.message {
             Some((channel, seq, _)) => format!("message {channel} {seq}"),
@@ -129,13 +129,13 @@ pub(super) struct Row {
     pub(super) categories: Option<String>,
 }
 
-/// What a case is about.
+/// The subject of a case: a message or a player.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "CaseSubject")]
 pub struct Subject {
-    /// Whose message, or who.
+    /// Id of the message's author, or of the reported player.
     pub player: String,
-    /// Where the message is; none for a report about a player.
+    /// Id of the message's channel; absent for a report about a player.
     pub channel: Option<String>,
     /// The message's number.
     pub seq: Option<i64>,
@@ -144,29 +144,29 @@ pub struct Subject {
 /// A case, as moderators see it.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Case {
-    /// Its id.
+    /// The case's id.
     pub id: String,
-    /// What it is about.
+    /// Message or player that the case is about.
     pub about: Subject,
-    /// How many reports there are.
+    /// Number of reports.
     pub reports: i64,
-    /// What they say is wrong.
+    /// Categories that the reports name.
     pub categories: Vec<String>,
-    /// When the first came: milliseconds since 1970-01-01 UTC.
+    /// Time of the first report, in milliseconds since 1970-01-01 UTC.
     pub opened_at: Millis,
-    /// How far it is. A claim ends after half an hour.
+    /// State of the case. A claim ends after half an hour.
     pub state: CaseState,
-    /// Who has it.
+    /// Id of the one who claimed the case.
     pub claimed_by: Option<String>,
-    /// How it was decided.
+    /// Decision on the case.
     pub decision: Option<Decision>,
-    /// Why.
+    /// Reason for the decision.
     pub reason: Option<String>,
-    /// Who decided it.
+    /// Id of the one who decided the case.
     pub decided_by: Option<String>,
-    /// When.
+    /// Time of the decision.
     pub decided_at: Option<Millis>,
-    /// The sanction that was given.
+    /// Id of the sanction that was given.
     pub sanction: Option<String>,
 }
 
@@ -332,7 +332,7 @@ async fn forget_evidence(db: &Db, before: Millis, batch: i64) -> Result<u64> {
     Ok(forgotten)
 }
 
-/// What becomes of cases.
+/// Retention, export and erasure rules of cases.
 pub(in crate::store) const LIFE: Life = Life {
     table: "report_case",
     kept: Kept::Swept("for good; evidence `GUILDHALL_EVIDENCE` behind the decision", |db, config, now| {

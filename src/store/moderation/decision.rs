@@ -16,15 +16,15 @@ use crate::store::{Db, message};
 
 /// A decision on a case.
 pub struct Decided<'a> {
-    /// Which case.
+    /// The case's id.
     pub id: &'a str,
-    /// How it ends.
+    /// The decision.
     pub decision: Decision,
-    /// Why; a player who gets a sanction is told.
+    /// Reason; a player who gets a sanction is told it.
     pub reason: &'a str,
-    /// What its author gets.
+    /// Sanction for the author.
     pub sanction: Option<NewSanction>,
-    /// Where the message is, if it is about one.
+    /// Channel of the message, if the case is about one.
     pub channel: Option<Channel>,
 }
 
@@ -97,7 +97,7 @@ pub async fn decide(
     Ok((case::row(db, decided.id).await?.shown(now), given))
 }
 
-/// What an earlier call with the nonce decided.
+/// Returns the result of an earlier call with the same nonce.
 async fn again(db: &Db, decided: &Decided<'_>, by: &By<'_>, now: Millis) -> Result<(Case, Option<Given>)> {
     let row = case::row(db, decided.id).await?;
     let same = by.nonce.is_some()

@@ -1,5 +1,5 @@
-//! What moderators decide, and on what: a `report` opens a `case`, a case ends with a `decision`, which may be a
-//! `sanction`, which may meet an `appeal`.
+//! Moderation: a `report` opens a `case`, a case ends with a `decision`, which may be a `sanction`, which may meet an
+//! `appeal`.
 //! `original` shows what was really said, `record` what is known of a player, and a `purge` takes back all that they said.
 //! `automatic` is what the program does by itself.
 //!
@@ -21,7 +21,7 @@ pub mod started;
 
 /// Somebody's word on something, to be done once.
 pub struct By<'a> {
-    /// Who.
+    /// Identity of the one who acts.
     pub who: &'a Identity,
     /// Chosen by the caller: the same again finds what the first did.
     pub nonce: Option<&'a str>,

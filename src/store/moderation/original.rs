@@ -1,4 +1,5 @@
-//! What was really said: read by moderators, with a reason that goes to the audit before anything is shown.
+//! Messages as they were really written: read by moderators, with a reason that goes to the audit before anything is
+//! shown.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! What a player said last, for moderators.
+//! A player's latest messages, for moderators.
 
 use schemars::JsonSchema;
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! What the filter refused: how often, by player.
+//! Refusals of the filter: their number for each player.
 
 use crate::base::clock::Millis;
 use crate::base::error::Result;
@@ -21,7 +21,7 @@ pub async fn note(db: &Db, player: &str, since: Millis) -> Result<i64> {
     count(db, player, since).await
 }
 
-/// How often something of a player's was refused since a time.
+/// Returns the number of times that something of a player's was refused since a time.
 ///
 /// # Errors
 /// The database's.
@@ -40,7 +40,7 @@ async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
     Ok(db.execute(sql, values![before, batch]).await?)
 }
 
-/// What becomes of refused messages.
+/// Retention, export and erasure rules of refusals.
 pub(in crate::store) const LIFE: Life = Life {
     table: "refusal",
     kept: Kept::Swept("as long as the ladder of sanctions looks back", |db, _, now| {

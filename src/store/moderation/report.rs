@@ -22,24 +22,24 @@ const HOUR_MS: Millis = 3_600_000;
 /// A report that is stored.
 #[derive(Clone, Debug, Serialize, JsonSchema, FromRow)]
 pub struct Reported {
-    /// Its id.
+    /// The report's id.
     pub id: String,
-    /// When it was made: milliseconds since 1970-01-01 UTC.
+    /// Time of the report, in milliseconds since 1970-01-01 UTC.
     pub at: Millis,
 }
 
 /// A report, as moderators see it.
 #[derive(Debug, Serialize, JsonSchema, FromRow)]
 pub struct Report {
-    /// Its id.
+    /// The report's id.
     pub id: String,
-    /// Who made it.
+    /// Id of the player who made the report.
     pub reporter: String,
-    /// What is wrong.
+    /// Category that the reporter chose.
     pub category: String,
-    /// In the reporter's words.
+    /// Text, in the reporter's words.
     pub text: Option<String>,
-    /// When it was made: milliseconds since 1970-01-01 UTC.
+    /// Time of the report, in milliseconds since 1970-01-01 UTC.
     pub at: Millis,
 }
 
@@ -114,7 +114,7 @@ async fn check_limit(tx: &mut Tx, reporter: &Identity, now: Millis) -> Result<()
     }
 }
 
-/// How many players have reported a subject since a time, in its open case.
+/// Returns the number of players who have reported a subject since a time, in its open case.
 ///
 /// # Errors
 /// The database's.
@@ -154,7 +154,7 @@ pub async fn of_case(db: &Db, case_id: &str) -> Result<Vec<Report>> {
     Ok(db.all(sql, values![case_id, MOST]).await?)
 }
 
-/// How a report ended, for the one who made it: the case's decision.
+/// Returns the end of a report, for the one who made it: the case's decision.
 ///
 /// # Errors
 /// [`Error::NotFound`] where there is none.
@@ -171,17 +171,17 @@ pub async fn decision(db: &Db, id: &str) -> Result<String> {
 /// A report, as it stands in somebody's record.
 #[derive(Debug, Serialize, JsonSchema, FromRow)]
 pub struct MadeReport {
-    /// Its id.
+    /// The report's id.
     pub id: String,
-    /// Who made it.
+    /// Id of the player who made the report.
     pub reporter: String,
-    /// Whom it is about.
+    /// Id of the player whom the report is about.
     pub player: String,
-    /// What is wrong.
+    /// Category that the reporter chose.
     pub category: String,
-    /// When it was made: milliseconds since 1970-01-01 UTC.
+    /// Time of the report, in milliseconds since 1970-01-01 UTC.
     pub at: Millis,
-    /// Its case.
+    /// Id of the report's case.
     #[serde(rename = "case")]
     pub case_id: String,
 }
@@ -213,7 +213,7 @@ pub async fn made_by(db: &Db, player: &str, limit: i64) -> Result<Vec<MadeReport
     Ok(db.all(sql, values![player, limit]).await?)
 }
 
-/// How many reports there are about a player, and by them; 10,000 where there are more.
+/// Returns the number of reports about a player, and by them; 10,000 where there are more.
 ///
 /// # Errors
 /// The database's.
@@ -237,7 +237,7 @@ pub async fn of_case_behind(db: &Db, case: &str, after: &str, limit: i64) -> Res
     Ok(db.all(sql, values![case, after, limit]).await?)
 }
 
-/// What becomes of reports.
+/// Retention, export and erasure rules of reports.
 pub(in crate::store) const LIFE: Life = Life {
     table: "report",
     kept: Kept::Until("for good"),

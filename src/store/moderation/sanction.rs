@@ -24,37 +24,37 @@ use serde_json::{Value, json};
 #[derive(Clone, Debug, Serialize, JsonSchema, FromRow)]
 #[schemars(rename = "Sanction")]
 pub struct Given {
-    /// Its id; later ones sort behind.
+    /// The sanction's id; later ones sort behind.
     pub id: String,
-    /// Whom it is about.
+    /// Id of the player who has the sanction.
     #[serde(rename = "player")]
     pub player_id: String,
-    /// What it is.
+    /// Kind of the sanction.
     #[sqlx(try_from = "String")]
     pub kind: SanctionKind,
-    /// `everywhere`, `kind:world`, or `channel:ID`.
+    /// Place where the sanction holds: `everywhere`, `kind:world`, or `channel:ID`.
     #[serde(rename = "where")]
     pub place: String,
-    /// What the player is told.
+    /// Reason that the player is told.
     pub reason: String,
-    /// What they are not.
+    /// Note that the player is not told.
     pub note: Option<String>,
-    /// Who gave it.
+    /// Id of the one who gave the sanction.
     pub given_by: String,
-    /// When: milliseconds since 1970-01-01 UTC.
+    /// Time of giving, in milliseconds since 1970-01-01 UTC.
     pub given_at: Millis,
-    /// Until when; none is for good.
+    /// End of the sanction; absent where it holds for good.
     pub until: Option<Millis>,
-    /// Given by the program rather than by somebody.
+    /// True if the program gave the sanction by itself.
     pub automatic: bool,
-    /// The case it was decided in.
+    /// Id of the case in which the sanction was decided.
     #[serde(rename = "case")]
     pub case_id: Option<String>,
-    /// When it was lifted.
+    /// Time of lifting.
     pub lifted_at: Option<Millis>,
-    /// Who lifted it.
+    /// Id of the one who lifted the sanction.
     pub lifted_by: Option<String>,
-    /// Why it was lifted.
+    /// Reason for lifting.
     pub lift_reason: Option<String>,
     #[serde(skip)]
     #[schemars(skip)]
@@ -78,20 +78,20 @@ impl Given {
 /// A sanction to give.
 #[derive(Debug, Serialize)]
 pub struct NewSanction {
-    /// Its id, by which the task that tells the player finds it.
+    /// The sanction's id, by which the task that tells the player finds the sanction.
     #[serde(skip)]
     pub id: String,
-    /// Whom.
+    /// Id of the player who gets the sanction.
     pub player: PlayerId,
-    /// What.
+    /// Kind of the sanction.
     pub kind: SanctionKind,
-    /// Where.
+    /// Place where the sanction holds.
     pub place: String,
-    /// For how long; none is for good.
+    /// Duration in seconds; none is for good.
     pub seconds: Option<i64>,
-    /// What the player is told.
+    /// Reason that the player is told.
     pub reason: String,
-    /// What they are not.
+    /// Note that the player is not told.
     pub note: Option<String>,
     /// Given by the program rather than by somebody.
     #[serde(skip)]
@@ -145,7 +145,7 @@ pub(super) fn told(db: &Db, player: &str) {
     db.hub().tell(&Hub::of_player(player));
 }
 
-/// What the same nonce gave.
+/// Returns the sanction that the same nonce gave.
 async fn earlier(tx: &mut Tx, new: &NewSanction, by: &By<'_>) -> Result<Given> {
     let earlier: Given = tx
         .one(select_sanction!("WHERE given_by = $1 AND nonce = $2"), values![&*by.who.key(), by.nonce])
@@ -250,7 +250,7 @@ pub async fn find(db: &Db, id: &str) -> Result<Given> {
     given.ok_or(Error::NotFound("sanction"))
 }
 
-/// Which sanctions to list.
+/// A filter for sanctions, with the size of a page.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wanted<'a> {
     /// Of this player.
@@ -294,7 +294,7 @@ pub async fn list(db: &Db, wanted: Wanted<'_>) -> Result<Vec<Given>> {
     Ok(db.all(sql, values![player, place, after, active, db.now().await?, limit, told]).await?)
 }
 
-/// How many sanctions a player was given since a time that were not lifted.
+/// Returns the number of sanctions that a player was given since a time and that were not lifted.
 ///
 /// # Errors
 /// The database's.
@@ -308,7 +308,7 @@ pub async fn count_since(db: &Db, player: &str, since: Millis) -> Result<usize> 
     Ok(count.map_or(0, |(count,)| count as usize))
 }
 
-/// What becomes of sanctions.
+/// Retention, export and erasure rules of sanctions.
 pub(in crate::store) const LIFE: Life = Life {
     table: "sanction",
     kept: Kept::Until("for good"),

@@ -10,19 +10,19 @@ use crate::store::outbox::{self, NewTask};
 
 /// Work that is to begin.
 pub struct NewWork<'a> {
-    /// What it is called in the audit: `player.purge`, …
+    /// Name of the action in the audit: `player.purge`, …
     pub action: &'static str,
-    /// Its task's id.
+    /// Id of the work's task.
     pub id: &'a str,
-    /// About whom.
+    /// Id of the player whom the work is about.
     pub player: &'a str,
-    /// What, for programs.
+    /// Details, for programs.
     pub detail: Value,
-    /// Why, where that was said.
+    /// Reason, if one was given.
     pub reason: Option<&'a str>,
 }
 
-/// Begins it; under an id that was used it is what was begun.
+/// Begins the work; under an id that was used already, that is the work begun before.
 ///
 /// # Errors
 /// [`Error::Conflict`] for the id of another one.

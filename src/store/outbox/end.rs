@@ -1,4 +1,4 @@
-//! How tries end: done, to be tried again, or dead; and what becomes of the key behind them.
+//! Ends of tries: done, to be tried again, or dead; and the state of the key after each.
 
 use sha2::{Digest, Sha256};
 
@@ -12,10 +12,10 @@ use crate::outside::envelope::Envelope;
 use crate::store::Db;
 use crate::store::engine::sql::{Sql, Tx, by_dialect, values};
 
-/// How a try ended.
+/// The end of a try.
 #[derive(Clone, Copy, Debug)]
 pub enum End {
-    /// It did what it should.
+    /// The task did its work.
     Done,
     /// Try again.
     Again {
@@ -23,10 +23,10 @@ pub enum End {
         after_ms: Millis,
         /// The others of its key wait meanwhile.
         in_order: bool,
-        /// It was our own fault.
+        /// The fault was our own.
         fault: bool,
     },
-    /// It was no try: to be tried in so many milliseconds.
+    /// No try was made: try in so many milliseconds.
     Postponed(Millis),
     /// Nobody will try again, until a person asks for it.
     Dead,
@@ -162,7 +162,7 @@ pub async fn bury(db: &Db, id: &str, letter: &str, reason: &str) -> Result<()> {
     Ok(())
 }
 
-/// Which tasks an operator means.
+/// A filter for the tasks that an operator means.
 #[derive(Clone, Copy, Debug)]
 pub struct Which<'a> {
     /// Of this name.

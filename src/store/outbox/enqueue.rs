@@ -16,9 +16,9 @@ use crate::store::{Db, json};
 pub struct NewTask {
     /// The task's name.
     pub task: &'static str,
-    /// Its key.
+    /// The task's key.
     pub key: String,
-    /// Its fields, as JSON.
+    /// The task's fields, as JSON.
     pub payload: String,
 }
 

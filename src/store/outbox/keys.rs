@@ -241,17 +241,18 @@ pub async fn unpark(db: &Db, key: &str) -> Result<bool> {
 pub struct Waiting {
     /// The key.
     pub key: String,
-    /// Its tasks, of ten thousand at most.
+    /// Number of tasks, ten thousand at most.
     pub tasks: i64,
-    /// When the oldest of them was stored, or planned for.
+    /// Time at which the oldest of them was stored, or for which it was planned.
     pub since: Millis,
-    /// Its head's name; empty where nobody has looked at it yet.
+    /// Name of the key's head; empty where nobody has looked at it yet.
     pub task: String,
-    /// Who has it: nobody, a worker (`leased`), the broker (`sent`, `handing`), or an operator set it aside (`parked`).
+    /// Hold on the key: empty for none, `leased` by a worker, `sent` or `handing` for the broker, or `parked` where an
+    /// operator set the key aside.
     pub hold: String,
-    /// When its head may run, or its hold ends.
+    /// Time at which the key's head may run, or at which the hold ends.
     pub due_at: Millis,
-    /// Why it was set aside.
+    /// Reason for which the key was set aside.
     pub reason: Option<String>,
 }
 

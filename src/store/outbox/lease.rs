@@ -21,18 +21,18 @@ use crate::store::{Db, json};
 pub struct Lane {
     /// The key.
     pub key: String,
-    /// Who holds it.
+    /// Id of the holder.
     pub holder: String,
-    /// Its first tasks.
+    /// The key's first tasks.
     pub tasks: Vec<Taken>,
 }
 
-/// What a worker asks for.
+/// The tasks that a worker asks for.
 #[derive(Clone, Debug)]
 pub struct Wanted {
     /// The names of tasks that it can run, as a JSON list.
     names: String,
-    /// Which keys: a JSON list of 0 (any) and 1 (those that were given back by a worker that took them from a broker).
+    /// The keys in question: a JSON list of 0 (any) and 1 (those given back by a worker that took them from a broker).
     marks: &'static str,
 }
 
@@ -42,7 +42,7 @@ impl Wanted {
         Self { names: json_list(names), marks: "[0, 1]" }
     }
 
-    /// What others gave back, as they could not run it.
+    /// Asks for keys that others gave back, as they could not run the tasks.
     pub fn given_back<'a>(names: impl Iterator<Item = &'a str>) -> Self {
         Self { names: json_list(names), marks: "[1]" }
     }
@@ -91,7 +91,7 @@ async fn is_due(db: &Db, wanted: &Wanted, now: Millis) -> DbResult<bool> {
 #[derive(Debug, FromRow)]
 pub(in crate::store) struct TakenKey {
     pub(in crate::store) key: String,
-    /// Who had it before.
+    /// The hold that the key had before.
     pub(in crate::store) was: String,
 }
 
@@ -194,7 +194,7 @@ pub(in crate::store) async fn first_tasks(
     Ok(tasks)
 }
 
-/// What a broker was handed is not there any more, as far as these rows go.
+/// Notes that the broker no longer has these rows.
 async fn forget_published(tx: &mut Tx, ids: &str) -> DbResult<()> {
     const FORGET: Sql = by_dialect(
         "UPDATE outbox SET published_at = 0 WHERE id IN (SELECT value FROM json_each($1))",

@@ -1,8 +1,8 @@
-//! What becomes of tasks.
+//! Retention, export and erasure rules of tasks.
 
 use crate::store::life::{Erased, Kept, Life, NOBODYS, ROWS};
 
-/// What becomes of tasks.
+/// Retention, export and erasure rules of tasks that wait.
 pub(in crate::store) const LIFE: Life = Life {
     table: "outbox",
     kept: Kept::Until("until they are done, or given up; what nobody could run `GUILDHALL_TASK_UNRUNNABLE`"),
@@ -11,7 +11,7 @@ pub(in crate::store) const LIFE: Life = Life {
     stays: &[],
 };
 
-/// What becomes of tasks that no key knows of.
+/// Retention, export and erasure rules of the list of tasks that are not sorted into their keys yet.
 pub(in crate::store) const OPEN: Life = Life {
     table: "outbox_open",
     kept: Kept::Until("until a worker or a relay looks"),
@@ -20,7 +20,7 @@ pub(in crate::store) const OPEN: Life = Life {
     stays: &[],
 };
 
-/// What becomes of keys that have tasks.
+/// Retention, export and erasure rules of keys that have tasks.
 pub(in crate::store) const KEY: Life = Life {
     table: "outbox_key",
     kept: Kept::Until("as long as the tasks"),
@@ -29,7 +29,7 @@ pub(in crate::store) const KEY: Life = Life {
     stays: &[],
 };
 
-/// What becomes of tasks that were given up.
+/// Retention, export and erasure rules of tasks that were given up.
 pub(in crate::store) const DEAD: Life = Life {
     table: "outbox_dead",
     kept: Kept::Until("until an operator runs or drops them"),
@@ -38,7 +38,7 @@ pub(in crate::store) const DEAD: Life = Life {
     stays: &[],
 };
 
-/// What becomes of tasks that were done.
+/// Retention, export and erasure rules of tasks that were done.
 pub(in crate::store) const DONE: Life = Life {
     table: "outbox_done",
     kept: Kept::Swept("`GUILDHALL_TASK_REMEMBERED`", |db, config, now| {

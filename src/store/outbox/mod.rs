@@ -38,9 +38,9 @@ pub use status::{COUNTED, Left, Listed, Status, find, left, list, status};
 pub struct Taken {
     /// The task.
     pub envelope: Envelope,
-    /// How many of its tries were our own fault: it panicked, or its worker died over it.
+    /// Number of tries that failed by our own fault: the task panicked, or its worker died over it.
     pub faults: i64,
-    /// When the first of its tries failed.
+    /// Time at which the first try failed.
     pub failing_since: Option<Millis>,
 }
 
@@ -77,9 +77,9 @@ impl Leaving {
 pub struct FollowUp {
     /// The task's name.
     pub task: &'static str,
-    /// Its key.
+    /// The task's key.
     pub key: String,
-    /// Its fields; `seq` is overwritten.
+    /// The task's fields; `seq` is overwritten.
     pub payload: Map<String, Value>,
     /// The request that caused it.
     pub trace: Option<String>,

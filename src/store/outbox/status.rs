@@ -1,4 +1,4 @@
-//! What waits, what runs, and what was given up, as operators and figures see it.
+//! Tasks that wait, that run and that were given up, as operators and figures see them.
 //!
 //! Nothing here reads all of a table that grows: what is counted is counted up to a bound, and the oldest of each kind is
 //! found by an index.
@@ -17,20 +17,20 @@ pub const COUNTED: i64 = 10_000;
 /// A task as an operator sees it.
 #[derive(Debug, FromRow)]
 pub struct Listed {
-    /// Its id.
+    /// The task's id.
     pub id: String,
     /// Tasks of one key run one after the other. Of a done one it is a hash.
     pub key: String,
-    /// Its name.
+    /// The task's name.
     pub task: String,
-    /// What became of it.
+    /// State of the task.
     #[sqlx(try_from = "String")]
     pub state: TaskState,
-    /// How often it was tried.
+    /// Number of tries.
     pub attempt: i64,
-    /// Why the last try failed.
+    /// Reason why the last try failed.
     pub reason: Option<String>,
-    /// Its fields, as JSON; of a done one nothing is kept.
+    /// The task's fields, as JSON; nothing is kept of a done task.
     pub payload: String,
 }
 
@@ -85,7 +85,7 @@ pub async fn find(db: &Db, id: &str) -> Result<Listed> {
     db.optional(FIND, values![id]).await?.ok_or(Error::NotFound("task"))
 }
 
-/// What waits, and what was given up.
+/// Counts of tasks that wait and that were given up.
 #[derive(Debug, Default)]
 pub struct Status {
     /// To be run, or to be handed to the broker.
@@ -96,7 +96,7 @@ pub struct Status {
     pub dead: i64,
     /// Of keys that were set aside.
     pub parked: i64,
-    /// For how long the oldest of each kind has waited, in milliseconds, since it was stored or planned for.
+    /// Time that the oldest task of each kind has waited since it was stored or planned for, in milliseconds.
     pub oldest: Vec<(String, Millis)>,
 }
 
@@ -105,19 +105,19 @@ pub struct Status {
 pub struct Left {
     /// The head's name.
     pub task: String,
-    /// How many keys.
+    /// Number of keys.
     pub keys: i64,
-    /// When the first was due.
+    /// Time at which the first key was due.
     pub due_at: Millis,
 }
 
 impl Status {
-    /// How many tasks wait.
+    /// Returns the number of tasks that wait.
     pub fn depth(&self) -> i64 {
         self.ready + self.sent
     }
 
-    /// How long the oldest task has waited, in milliseconds.
+    /// Returns the time that the oldest task has waited, in milliseconds.
     pub fn oldest_ms(&self) -> Millis {
         self.oldest.iter().map(|(_, ms)| *ms).max().unwrap_or_default()
     }

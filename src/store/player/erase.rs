@@ -21,12 +21,12 @@ const BATCH: i64 = 25;
 /// Cases whose evidence is looked through at one time.
 const CASES: i64 = 100;
 
-/// Who is forgotten.
+/// A player to erase, and the pseudonym.
 #[derive(Clone, Copy, Debug)]
 pub struct Erasure<'a> {
-    /// Their id.
+    /// The player's id.
     pub player: &'a PlayerId,
-    /// What stands in its place.
+    /// Pseudonym that replaces the id.
     pub pseudonym: &'a str,
 }
 
@@ -205,7 +205,7 @@ pub async fn erase_rest(db: &Db, erasure: Erasure<'_>) -> Result<()> {
     lives::erase(db, erasure.player, erasure.pseudonym).await
 }
 
-/// What the program was to do about them. (Of what it has done, nothing is kept that names them.)
+/// Deletes the tasks that were to be run about the player. (Nothing is kept of done tasks that names a player.)
 async fn erase_tasks(db: &Db, player: &PlayerId) -> Result<()> {
     // What they paid for is told first.
     const WAITING: &str = "DELETE FROM outbox WHERE stage IN ('', 'latest')
@@ -252,7 +252,7 @@ async fn erase_own_channel(db: &Db, player: &PlayerId) -> Result<()> {
     Ok(())
 }
 
-/// What hangs on a channel's entries up to a number, and these.
+/// Statements that delete a channel's entries up to a number, and the rows that belong to them.
 const OWN: [&str; 3] = [
     "DELETE FROM mention WHERE channel_key = $1 AND seq <= $2",
     "DELETE FROM mentioned_in WHERE channel_key = $1 AND seq <= $2",
@@ -341,7 +341,7 @@ pub async fn forget_told(db: &Db, task: &str, pseudonym: &str) -> Result<usize> 
     Ok(told.len())
 }
 
-/// How long clients that were away can still learn whose words are gone.
+/// Milliseconds for which clients that were away can still learn whose messages are gone: 30 days.
 pub const TOLD_MS: Millis = 30 * 86_400_000;
 
 #[cfg(test)]

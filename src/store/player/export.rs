@@ -1,4 +1,4 @@
-//! What is kept about a player, as they may have it: a line of JSON for each row, page by page.
+//! Export of a player's data: a line of JSON for each row, page by page.
 
 use serde::Serialize;
 use serde_json::json;

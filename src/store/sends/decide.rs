@@ -22,36 +22,36 @@ use crate::store::rights::sanctions;
 use crate::store::spoken::Spoken;
 use crate::store::{json, outbox};
 
-/// What came of a send.
+/// Outcome of a send.
 pub(in crate::store) enum Outcome {
     Stored { message: Stored, channel_key: i64, seq: i64 },
     Replayed(Earlier),
 }
 
-/// What is to become of a send.
+/// Decision on a send.
 pub(in crate::store) enum Decision {
-    /// Its row is to be stored.
+    /// The row of this index is to be stored.
     Store(usize),
     /// Another send of this batch has the same nonce.
     Twin(usize),
-    /// It was stored before.
+    /// An earlier send stored the message.
     Replay(Earlier),
 }
 
 /// A message row, as the statements read it.
 #[derive(Serialize)]
 pub(in crate::store) struct MessageRow<'a> {
-    /// Its place among the rows.
+    /// Index of the row.
     pub(in crate::store) n: usize,
     pub(in crate::store) key: i64,
     pub(in crate::store) id: &'a str,
-    /// When the sender spoke, and when the message counts as sent: never before the one ahead of it in the channel.
+    /// Time at which the sender spoke; below, the time of the message: never before the one ahead of it in the channel.
     spoke: Millis,
     pub(in crate::store) at: Millis,
     /// The message as JSON: what stands before its number, between that and its time, and behind.
     #[serde(flatten)]
     pub(in crate::store) shown: Pieces,
-    /// What its sender sees of it, where it is hidden from everybody else.
+    /// The sender's own view, where the message is hidden from everybody else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::store) own: Option<Pieces>,
     pub(in crate::store) original: Option<String>,
@@ -65,7 +65,7 @@ pub(in crate::store) struct MessageRow<'a> {
     pub(in crate::store) member: bool,
     /// The channel has a slow mode, so the time is kept.
     pub(in crate::store) slow: bool,
-    /// When the sender last spoke here, as the decision knew it.
+    /// Time at which the sender last spoke here, as the decision knew it.
     here: Option<Millis>,
     /// The sender is held to a send limit.
     limited: bool,
@@ -82,8 +82,8 @@ pub(in crate::store) struct Batch<'a> {
     pub(in crate::store) tasks: Vec<outbox::NewRow>,
     /// Players in channels, of whom it is not known that they have spoken there.
     pub(in crate::store) spoken: BTreeSet<(&'a str, i64)>,
-    /// On what the rows were decided: their channels' rules, senders without a sanction, and the two of direct channels
-    /// who don't block each other.
+    /// Rules on which the rows were decided: those of their channels; below, senders without a sanction, and pairs of
+    /// direct channels who don't block each other.
     pub(super) rules: BTreeMap<i64, Rules>,
     pub(super) unsanctioned: BTreeSet<&'a str>,
     pub(super) unblocked: BTreeSet<(&'a str, String)>,
@@ -224,7 +224,7 @@ impl<'a> Batch<'a> {
         self.pace.iter().map(row).collect()
     }
 
-    /// Who has read as far as they spoke: channel, player, and the row. Who is no member has no mark to move.
+    /// Returns the read marks that move: channel, player, and row. A sender who is no member has no mark.
     pub(in crate::store) fn marks(&self) -> Vec<(i64, &'a str, usize)> {
         // Of several rows of one sender the last counts.
         let rows = self.rows.iter().enumerate();
@@ -254,13 +254,13 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// What the sender wrote, for moderators.
+/// Returns the text and payload that the sender wrote, for moderators.
 fn written(draft: &Draft) -> Result<String> {
     let payload = draft.said.payload.as_ref().map(Payload::raw).transpose()?;
     json(&Written { text: draft.said.text.as_str(), payload })
 }
 
-/// What everybody sees, in JSON, without its number and its time.
+/// Returns the message that everybody sees, without its number and its time.
 fn message(draft: &Draft) -> Result<Message> {
     let raw = |text: &str| RawValue::from_string(text.to_owned()).map_err(Error::internal);
     Ok(Message {

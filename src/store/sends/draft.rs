@@ -20,7 +20,7 @@ pub struct Draft {
     pub said: NewMessage,
     /// As it will be seen.
     pub shown: Screened,
-    /// Who says it.
+    /// Sender of the message.
     pub sender: Identity,
     /// The limit that this sender is held to.
     pub limit: Option<Limit>,
@@ -34,9 +34,9 @@ pub(in crate::store) struct Pending {
     /// A nonce of ours, where the client gave none: after a broken connection, it tells whether the message is stored, and by
     /// its index all is found that somebody said in a channel.
     own_nonce: Option<String>,
-    /// Under which its sender's messages are stored.
+    /// Key of the sender, under which their messages are stored.
     pub(in crate::store) sender_key: String,
-    /// Whose the tasks are that it causes.
+    /// Stage of the tasks that it causes.
     pub(in crate::store) stage: &'static str,
 }
 
@@ -53,7 +53,7 @@ impl Pending {
     }
 }
 
-/// Where a message lies that an earlier send with the same nonce stored.
+/// Place of a message that an earlier send with the same nonce stored.
 #[derive(Debug)]
 pub(in crate::store) struct Earlier {
     pub(in crate::store) channel_key: i64,

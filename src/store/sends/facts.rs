@@ -1,4 +1,4 @@
-//! What is known about a send before it is decided: asked for in one query, or remembered of a plain case.
+//! Facts about a send that is to be decided: from one query, or remembered of a plain case.
 
 use sqlx::FromRow;
 
@@ -6,7 +6,7 @@ use crate::base::clock::Millis;
 use crate::chat::rights::ChannelState;
 use crate::chat::values::Kind;
 
-/// What the database knows about one send.
+/// Facts that the database knows about one send.
 #[derive(Default, FromRow)]
 pub(in crate::store) struct Facts {
     pub(super) key: Option<i64>,
@@ -44,7 +44,7 @@ pub(in crate::store) struct Facts {
     pub(super) pace: Option<Pace>,
 }
 
-/// What is remembered of a plain case: no slow mode, no sanction, and nobody blocks.
+/// Facts remembered of a plain case: no slow mode, no sanction, and nobody blocks.
 #[derive(Clone)]
 pub(super) struct Plain {
     key: i64,
@@ -70,7 +70,7 @@ impl Plain {
 }
 
 impl Facts {
-    /// What may be remembered, if it is a plain case.
+    /// Returns the facts that may be remembered, if this is a plain case.
     pub(super) fn plain(&self) -> Option<Plain> {
         let is_plain = self.slow_mode_s == Some(0) && !self.sanctioned && !self.refused;
         let pair = self.pair.as_deref().map(Box::from);
@@ -110,7 +110,7 @@ pub(in crate::store) struct Rules {
     pub(super) read_only: bool,
 }
 
-/// When a player last spoke, as it is to be kept.
+/// Times at which a player last spoke, as they are to be stored.
 #[derive(Clone)]
 pub(in crate::store) struct Pace {
     pub(super) recent: Vec<Millis>,

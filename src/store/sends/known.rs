@@ -1,4 +1,5 @@
-//! What this process knows of senders in channels, so that most batches on `PostgreSQL` ask for nothing before they write.
+//! Facts that this process knows of senders in channels, so that most batches on `PostgreSQL` need no query before they
+//! write.
 //!
 //! Nothing of it is believed: the statement that writes holds each row to all that it was decided on (`one_pass`), and the
 //! messages' own index finds a nonce that was used before. Where one thing is otherwise by now, nothing is written, and the
@@ -21,12 +22,12 @@ use crate::base::lock::lock;
 use crate::store::spoken::Spoken;
 use crate::store::times::{Asking, Times};
 
-/// How long facts are asked for after what was known had proved wrong: at first, and at most.
+/// Time for which facts are asked of the database after known facts had proved wrong: at first, and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(64));
 /// A time further ahead than this was told before somebody set the database's clock back.
 const APART_MS: Millis = 250;
 
-/// What is known of those who send.
+/// Known facts about players who send.
 pub(in crate::store) struct Known {
     pub(super) spoken: Spoken,
     /// By channel and sender.
@@ -147,13 +148,13 @@ impl Known {
         }
     }
 
-    /// What was known proved right.
+    /// Notes that the known facts proved right.
     pub(super) fn was_right(&self) {
         lock(&self.doubt).relent();
     }
 
-    /// What was known of one of them proved wrong. Where that happens again and again, as senders use several processes in
-    /// turn or repeat themselves, facts are asked for ever longer.
+    /// Notes that known facts of one of them proved wrong. Where that happens again and again, as senders use several
+    /// processes in turn or repeat themselves, facts are asked of the database for ever longer.
     pub(super) fn was_wrong(&self, drafts: &[&Pending]) {
         for pending in drafts {
             self.facts.remove(&Key::of(pending));

@@ -28,12 +28,12 @@ pub use draft::Draft;
 use draft::{Earlier, Pending, digest, nonce_conflict};
 pub(in crate::store) use known::Known;
 
-/// What came of a send.
+/// Result of a send.
 #[derive(Debug)]
 pub struct Sent {
     /// The message as everybody sees it.
     pub message: Stored,
-    /// It was stored by an earlier send with the same nonce.
+    /// True if an earlier send with the same nonce stored the message.
     pub replayed: bool,
 }
 
@@ -56,7 +56,7 @@ pub async fn append(db: &Db, draft: Draft) -> Result<Sent> {
     }
 }
 
-/// What the same nonce stored before, if it did; for a send that would be refused today.
+/// Returns the message that the same nonce stored before, if it did; for a send that would be refused today.
 ///
 /// # Errors
 /// [`Conflict`](crate::base::error::Error::Conflict) for a nonce used with other content.
@@ -81,7 +81,7 @@ async fn replay(db: &Db, at: Earlier) -> Result<Sent> {
     Ok(Sent { message, replayed: true })
 }
 
-/// What becomes of how fast a player sends.
+/// Retention, export and erasure rules of players' paces: the times of their last few sends.
 pub(super) const PACE: Life = Life {
     table: "pace",
     kept: Kept::Until("until the player is forgotten"),

@@ -1,5 +1,6 @@
-//! How most batches are written in `PostgreSQL`: each channel's counter is raised once, by as many as the batch has for it,
-//! and the rows are numbered by their places behind it. Lists go as arrays; a part that a batch does not need is left out.
+//! The statement that writes most batches in `PostgreSQL`: each channel's counter is raised once, by as many as the
+//! batch has for it, and the rows are numbered by their places behind it. Lists go as arrays; a part that a batch does
+//! not need is left out.
 //!
 //! The batch was decided on facts that may be old by now, or were only remembered (`known`). So all that a row was decided
 //! on is held to here: its channel's rules, that its sender is still a member, has no sanction and is not blocked, and
@@ -145,14 +146,14 @@ const STATEMENTS: [&str; 8] = [
     statement!(yes yes yes),
 ];
 
-/// Whom a row calls by name.
+/// The players whom a row mentions.
 #[derive(Serialize)]
 struct Named<'a> {
     n: usize,
     mentions: &'a [PlayerId],
 }
 
-/// Where rows stand: their channel's place among the batch's, and their own behind its counter.
+/// Positions of rows: that of their channel among the batch's, and their own behind the channel's counter.
 struct Places {
     keys: Vec<i64>,
     counts: Vec<i64>,

@@ -23,17 +23,17 @@ use crate::store::rights::covering;
 use crate::store::times::Asking;
 use crate::store::{is_twin, json};
 
-/// How often a batch is decided again, each time for what moved on in between.
+/// Number of rounds in which a batch is decided again, each for the rows whose facts moved on in between.
 const ROUNDS: usize = 8;
 
-/// Why a batch was not written.
+/// Reason why a batch was not written.
 pub(in crate::store) enum NotWritten {
     /// Somebody held a row that one of them needs.
     Locked,
     Fault(Error),
 }
 
-/// How a batch is decided and written.
+/// A way to decide and write a batch.
 enum Way {
     /// On what is known, as one.
     Known(Vec<Facts>, Millis),

@@ -72,7 +72,7 @@ fn number(batch: &mut Batch<'_>, facts: &[Facts], decisions: &[Result<Decision>]
     counters
 }
 
-/// What the query for facts finds, in the order of the drafts.
+/// Returns the facts about the drafts, in their order.
 async fn facts(tx: &mut SqliteConnection, drafts: &[Pending]) -> DbResult<Vec<Facts>> {
     let (text, _) = FACTS.taking(drafts.len());
     let mut query = sqlx::query_as(text);
@@ -200,7 +200,7 @@ for_rows!(
 const BEGIN_HISTORY: &str =
     "UPDATE channel SET oldest_at = min($2, CASE last_at WHEN 0 THEN $2 ELSE last_at END) WHERE key = $1";
 
-/// What only its sender sees.
+/// Statement that stores views which only the sender sees.
 const INSERT_OWN_VIEWS: &str = "INSERT INTO own_view (channel_key, seq, player_id, shown, why)
      SELECT value ->> 'key', value ->> 'seq', value ->> 'id',
             (value -> 'own' ->> 'head') || (value ->> 'seq') || (value -> 'own' ->> 'middle') || (value ->> 'at')

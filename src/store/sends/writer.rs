@@ -41,7 +41,7 @@ const WAITING: usize = 4_096;
 const ASIDE: usize = 256;
 /// Channels that wait for a lock at one time: each holds a connection meanwhile.
 const LOCKED: usize = 2;
-/// How long a send waits for a channel's lock.
+/// Time that a send waits for a channel's lock.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 struct Job {
@@ -49,7 +49,7 @@ struct Job {
     reply: oneshot::Sender<Result<Outcome>>,
 }
 
-/// Where sends line up: before each writer, all of a channel before the same one.
+/// Queue of sends: one for each writer, and all sends of a channel go to the same one.
 pub(in crate::store) struct Queue {
     writers: Vec<mpsc::Sender<Job>>,
     hashes: RandomState,
@@ -226,7 +226,7 @@ impl Writer {
         }
     }
 
-    /// What could not be written in the time that a send may wait.
+    /// Writes jobs until they are stored or a send's time is over; returns those that could not be written.
     async fn write_patiently(&self, mut jobs: Vec<Job>) -> Vec<Job> {
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
