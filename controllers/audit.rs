@@ -8,7 +8,7 @@ use crate::api::caller::Moderator;
 use crate::app::App;
 use crate::base::error::Result;
 use crate::chat::values::{Cursor, Name, PageSize, PlayerId};
-use crate::store::audit::{self, Shown, Wanted};
+use crate::store::audit::{self, AuditFilter, AuditRow};
 
 /// Rows of the audit, in the order in which they were written, page by page.
 ///
@@ -40,7 +40,7 @@ fn start() -> Cursor {
 /// A page of the audit.
 #[derive(Serialize, JsonSchema)]
 pub struct AuditPage {
-    entries: Vec<Shown>,
+    entries: Vec<AuditRow>,
     /// More follow: ask again with `next` as `after`.
     more: bool,
     /// Number to send as `after` for the next page; null on the last page.
@@ -54,7 +54,7 @@ impl Action for ListAudit {
 
     async fn run(self, app: &App, _: Moderator) -> Result<AuditPage> {
         audit::seal(&app.db).await?;
-        let wanted = Wanted {
+        let wanted = AuditFilter {
             player: self.player.as_ref().map(PlayerId::as_str),
             by: self.by.as_ref().map(Name::as_str),
             action: self.action.as_ref().map(Name::as_str),

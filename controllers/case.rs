@@ -16,7 +16,7 @@ use crate::service::moderation::decide::{self, Verdict};
 use crate::store::moderation::By;
 use crate::store::moderation::case::{self, Case};
 use crate::store::moderation::report::{self, Report};
-use crate::store::moderation::sanction::{self, Given, Wanted};
+use crate::store::moderation::sanction::{self, Given, SanctionFilter};
 
 /// Cases in a state, those that weigh most first, then the oldest, page by page.
 ///
@@ -108,7 +108,7 @@ impl Action for ShowCase {
         let case = case::find(db, self.id.as_str()).await?;
         let evidence = case::evidence(db, &case.id).await?;
         let player = case.about.player.as_str();
-        let wanted = Wanted { player: Some(player), limit: 20, ..Wanted::default() };
+        let wanted = SanctionFilter { player: Some(player), limit: 20, ..SanctionFilter::default() };
         let (reports_about, reports_by) = report::counts(db, player).await?;
         let record =
             PlayerHistory { sanctions: sanction::list(db, wanted).await?, reports_about, reports_by };

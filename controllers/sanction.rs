@@ -10,7 +10,7 @@ use crate::base::error::Result;
 use crate::chat::sanctions::SanctionKind;
 use crate::chat::values::{Nonce, PageSize, Place, PlayerId, RecordId, SanctionSeconds, Text};
 use crate::service::moderation::sanction::{self as service, SanctionRequest};
-use crate::store::moderation::sanction::{self, Given, Wanted};
+use crate::store::moderation::sanction::{self, Given, SanctionFilter};
 
 /// Warn, mute, shadow or ban a player.
 ///
@@ -131,7 +131,7 @@ impl Action for ListSanctions {
     type Reply = SanctionPage;
 
     async fn run(self, app: &App, _: Moderator) -> Result<SanctionPage> {
-        let wanted = Wanted {
+        let wanted = SanctionFilter {
             player: self.player.as_ref().map(PlayerId::as_str),
             place: self.r#where.as_ref().map(Place::as_str),
             active: matches!(self.state, WhichSanctions::Active),

@@ -13,7 +13,7 @@ use crate::chat::values::{
     ChannelId, Cursor, Few, MAX_EXACT, MAX_MENTIONS, Nonce, PageSize, PlayerId, Seq, Text, as_set,
 };
 use crate::service::message as service;
-use crate::store::message::{self, Message, Page, Stored, Which};
+use crate::store::message::{self, Message, Page, PageEdge, Stored};
 use crate::store::sends::Sent;
 
 mod originals;
@@ -119,15 +119,15 @@ impl Action for ListMessages {
             (Some(_), Some(_)) => {
                 return Err(Error::InvalidInput("query: before or after, not both".to_owned()));
             }
-            (None, Some(after)) => Which::After(after.get()),
-            (before, None) => Which::Before(before.map_or(MAX_EXACT, Seq::get)),
+            (None, Some(after)) => PageEdge::After(after.get()),
+            (before, None) => PageEdge::Before(before.map_or(MAX_EXACT, Seq::get)),
         };
         let page = message::page(&app.db, &self.channel, &caller, which, limit).await?;
         let Page { messages, epoch, more, first_seq, .. } = page;
         let next = match which {
             _ if !more => None,
-            Which::After(_) => messages.last_seq()?,
-            Which::Before(_) => messages.first_seq()?,
+            PageEdge::After(_) => messages.last_seq()?,
+            PageEdge::Before(_) => messages.first_seq()?,
         };
         Ok(MessagePage { messages, epoch, more, next, first_seq })
     }

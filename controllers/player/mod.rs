@@ -11,7 +11,7 @@ use crate::base::clock::Millis;
 use crate::base::error::Result;
 use crate::chat::sanctions::SanctionKind;
 use crate::chat::values::{PageSize, RecordId};
-use crate::store::moderation::sanction::{self, Given, Wanted};
+use crate::store::moderation::sanction::{self, Given, SanctionFilter};
 
 mod blocks;
 mod purge;
@@ -75,12 +75,12 @@ impl Action for OwnSanctions {
 
     async fn run(self, app: &App, player: Player) -> Result<OwnSanctionPage> {
         let after = self.after.as_ref().map(RecordId::as_str);
-        let wanted = Wanted {
+        let wanted = SanctionFilter {
             player: Some(player.id.as_str()),
             told: true,
             after,
             limit: self.limit.and_one(),
-            ..Wanted::default()
+            ..SanctionFilter::default()
         };
         let found = sanction::list(&app.db, wanted).await?;
         let (sanctions, next) = self.limit.page(found, |last| last.id.clone());

@@ -9,10 +9,10 @@ use crate::app::App;
 use crate::base::error::Result;
 use crate::chat::sanctions::Ladder;
 use crate::chat::values::PlayerId;
-use crate::store::moderation::record::{self, Said};
+use crate::store::moderation::record::{self, RecordedMessage};
 use crate::store::moderation::refusal;
 use crate::store::moderation::report::{self, MadeReport};
-use crate::store::moderation::sanction::{self, Given, Wanted};
+use crate::store::moderation::sanction::{self, Given, SanctionFilter};
 
 /// Record of a player: their last messages as others see them, their sanctions, reports about and by them, and how
 /// often the filter masked something of theirs.
@@ -28,7 +28,7 @@ pub struct PlayerRecord {
 pub struct RecordReply {
     /// The last fifty that they said outside of direct channels, the newest first. What others do not see is empty here too:
     /// `/message/originals` reads it, with a reason.
-    messages: Vec<Said>,
+    messages: Vec<RecordedMessage>,
     /// Their last fifty sanctions, lifted ones too, the newest first.
     sanctions: Vec<Given>,
     /// The last fifty reports about them, and by them.
@@ -54,7 +54,7 @@ impl Action for PlayerRecord {
     async fn run(self, app: &App, _: Moderator) -> Result<RecordReply> {
         const MOST: i64 = 50;
         let (db, player) = (&app.db, self.player.as_str());
-        let wanted = Wanted { player: Some(player), limit: MOST, ..Wanted::default() };
+        let wanted = SanctionFilter { player: Some(player), limit: MOST, ..SanctionFilter::default() };
         let messages = record::last_said(db, player, MOST).await?;
         let masked = messages.iter().filter(|said| said.is_masked()).count();
         let refused = refusal::count(db, player, db.now().await? - Ladder::RECORD_MS).await?;

@@ -1,6 +1,6 @@
 //! One thing a caller can ask for: its request type is the action.
 //!
-//! [`Entry::of`] turns a type into a row of the registry, with the type erased, so that the API's table of
+//! [`ActionEntry::of`] turns a type into a row of the registry, with the type erased, so that the API's table of
 //! contents is data which router, documentation and tests loop over.
 
 use std::net::IpAddr;

@@ -8,7 +8,7 @@ use crate::base::clock::Clock;
 use crate::base::error::StartError;
 use crate::config::Config;
 use crate::store::Db;
-use crate::store::audit::{self, Shown, Wanted};
+use crate::store::audit::{self, AuditFilter, AuditRow};
 
 /// Commands for the audit log.
 #[derive(Subcommand)]
@@ -62,7 +62,7 @@ async fn verify(db: &Db) -> Result<(), StartError> {
 async fn export(db: &Db, mut after: i64) -> Result<(), StartError> {
     const PAGE: i64 = 500;
     loop {
-        let wanted = Wanted { after, limit: PAGE, ..Wanted::default() };
+        let wanted = AuditFilter { after, limit: PAGE, ..AuditFilter::default() };
         let rows = audit::list(db, wanted).await.map_err(fault)?;
         for row in &rows {
             say(&serde_json::to_string(row).map_err(fault)?)?;
@@ -77,7 +77,7 @@ async fn export(db: &Db, mut after: i64) -> Result<(), StartError> {
 async fn list(db: &Db, player: Option<&str>, limit: i64) -> Result<(), StartError> {
     let rows = audit::newest(db, player, limit).await.map_err(fault)?;
     rows.iter().try_for_each(|row| {
-        let Shown { n, at, by, action, player, detail, text, .. } = row;
+        let AuditRow { n, at, by, action, player, detail, text, .. } = row;
         let (player, text) = (player.as_deref().unwrap_or("-"), text.as_deref().unwrap_or_default());
         let at = in_words(*at);
         say(&format!("{n}  {at}  {by}  {action}  {player}  {detail}  {text}"))

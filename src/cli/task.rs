@@ -16,7 +16,7 @@ use crate::config::{Config, parse};
 use crate::outside::envelope::Envelope;
 use crate::service::TASKS;
 use crate::store::handover;
-use crate::store::outbox::{self, Listed, Waiting, Which};
+use crate::store::outbox::{self, Listed, TaskFilter, Waiting};
 use crate::work::worker::{WorkTime, Worker};
 
 /// Tasks that are changed by one step.
@@ -138,13 +138,13 @@ impl TaskCommand {
             Self::Retry { kind, since, reason, .. } => {
                 let kind = kind.unwrap_or_default();
                 let until = app.db.now().await.map_err(fault)?;
-                let which = Which { kind: &kind, since: since.by(until), until, reason: &reason };
+                let which = TaskFilter { kind: &kind, since: since.by(until), until, reason: &reason };
                 in_steps("are ready again", &kind, async || outbox::revive_some(&app.db, which, STEP).await)
                     .await
             }
             Self::Drop { kind, since, reason } => {
                 let until = app.db.now().await.map_err(fault)?;
-                let which = Which { kind: &kind, since: since.by(until), until, reason: &reason };
+                let which = TaskFilter { kind: &kind, since: since.by(until), until, reason: &reason };
                 in_steps("were given up", &kind, async || outbox::drop_some(&app.db, which, STEP).await).await
             }
             Self::Keys { limit } => keys(&app, limit).await,

@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::base::clock::Millis;
 use crate::base::error::Result;
 use crate::chat::announcing::Audience;
-use crate::store::announcement::{self, Shown};
+use crate::store::announcement::{self, ShownAnnouncement};
 
 /// The pause between two looks.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -25,7 +25,7 @@ const WAITING: usize = 64;
 
 /// Tells sockets of announcements.
 pub(super) struct Announcer {
-    heard: broadcast::Sender<Arc<Shown>>,
+    heard: broadcast::Sender<Arc<ShownAnnouncement>>,
 }
 
 impl Announcer {
@@ -34,7 +34,7 @@ impl Announcer {
     }
 
     /// Returns a receiver of the announcements from now on.
-    pub(super) fn listen(&self) -> broadcast::Receiver<Arc<Shown>> {
+    pub(super) fn listen(&self) -> broadcast::Receiver<Arc<ShownAnnouncement>> {
         self.heard.subscribe()
     }
 

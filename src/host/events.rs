@@ -59,7 +59,7 @@ impl Event {
         } else if word("Type") == "Timer" || matches!(word("source"), "aws.events" | "aws.scheduler") {
             Ok(Self::Timer)
         } else if event.get("task").is_some() {
-            let Wanted { task, payload } = read(event, "a task")?;
+            let LeaseRequest { task, payload } = read(event, "a task")?;
             let payload = to_raw_value(&payload).map_err(|fault| fault.to_string())?;
             Ok(Self::Task { task, payload })
         } else {
@@ -87,7 +87,7 @@ fn shape(event: &Value) -> String {
 /// A task by hand: `{"task": "retention.v1", "payload": {}}`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+struct LeaseRequest {
     task: String,
     #[serde(default)]
     payload: Map<String, Value>,

@@ -16,8 +16,8 @@ use crate::chat::identity::Identity;
 use crate::chat::quiet::QuietHours;
 use crate::chat::values::{ChannelId, Kind, PlayerId};
 use crate::outside::push::{Notice, Platform, PushError, To};
-use crate::store::device::{self, Device, Said};
-use crate::store::message::{self, Glance, MessageKind, Which};
+use crate::store::device::{self, Device, MessageToPush};
+use crate::store::message::{self, EntryHeader, MessageKind, PageEdge};
 use crate::store::push_due::{self, Due, Looked};
 use crate::store::{channel, online};
 use crate::work::task::{self, Failure, Task};
@@ -74,11 +74,11 @@ impl Task for Notify {
         let Self { channel: id, seq } = self;
         let Some(channel) = channel::find(&app.db, &id, None).await? else { return Ok(()) };
         let message = message::get(&app.db, id.as_str(), seq).await?;
-        let seen = Glance::of(message.as_str())?;
+        let seen = EntryHeader::of(message.as_str())?;
         let mentions = seen.mentions()?;
         let all = matches!(channel.kind(), Kind::Direct | Kind::Support);
         let named = serde_json::json!(mentions).to_string();
-        let said = Said {
+        let said = MessageToPush {
             channel: id.as_str(),
             channel_key: channel.key(),
             seq,
@@ -110,7 +110,12 @@ impl Task for Notify {
 }
 
 /// One push a player, channel and few seconds, however much is said.
-async fn tell_later(app: &App, players: &[String], said: &Said<'_>, at: Millis) -> Result<(), Failure> {
+async fn tell_later(
+    app: &App,
+    players: &[String],
+    said: &MessageToPush<'_>,
+    at: Millis,
+) -> Result<(), Failure> {
     Ok(push_due::note(&app.db, said, players, at, |shard| task::new(&Push { shard })).await?)
 }
 
@@ -225,7 +230,7 @@ async fn notice(app: &App, due: &Due) -> Result<Option<Notice>, Failure> {
     let player = PlayerId::parse(due.player_id.as_str()).map_err(wrong)?;
     let channel = ChannelId::parse(id.as_str()).map_err(wrong)?;
     let reader = Identity::player(player);
-    let which = Which::Before(due.last_seq + 1);
+    let which = PageEdge::Before(due.last_seq + 1);
     let page = match message::page(&app.db, &channel, &reader, which, count.min(COUNTED)).await {
         Ok(page) => page,
         // They are not in it any more.
@@ -234,7 +239,7 @@ async fn notice(app: &App, due: &Due) -> Result<Option<Notice>, Failure> {
     };
     let mut news = Vec::new();
     for entry in page.messages.entries()? {
-        let entry = Glance::of(entry.get())?;
+        let entry = EntryHeader::of(entry.get())?;
         if is_news(&entry, due)? {
             news.push(entry);
         }
@@ -251,7 +256,7 @@ async fn notice(app: &App, due: &Due) -> Result<Option<Notice>, Failure> {
 }
 
 /// Is it something that its player wants to be told?
-fn is_news(entry: &Glance<'_>, due: &Due) -> Result<bool, Error> {
+fn is_news(entry: &EntryHeader<'_>, due: &Due) -> Result<bool, Error> {
     let is_said =
         matches!(entry.kind, Some(MessageKind::Text | MessageKind::System)) && !entry.text.is_empty();
     if !is_said || entry.sender.id == due.player_id {

@@ -181,7 +181,7 @@ pub async fn show(db: &Db, announcement: &Announcement, due: Millis) -> Result<(
 
 /// An announcement that is shown.
 #[derive(Clone, Debug)]
-pub struct Shown {
+pub struct ShownAnnouncement {
     /// Grows with each.
     pub number: i64,
     /// Time from which it is shown.
@@ -203,7 +203,7 @@ pub async fn shown(
     after: i64,
     limit: usize,
     wants: impl Fn(i64, &Audience) -> bool,
-) -> Result<Vec<Shown>> {
+) -> Result<Vec<ShownAnnouncement>> {
     const TEXTS: Sql = by_dialect(
         "SELECT a.id, a.texts FROM json_each($1) j CROSS JOIN announcement a ON a.id = j.value",
         "SELECT a.id, a.texts FROM announcement a
@@ -237,7 +237,7 @@ pub async fn shown(
         // One that was forgotten in between is shown no more.
         if let Some(texts) = texts.get(&id) {
             let texts = serde_json::from_str(texts).map_err(Error::internal)?;
-            shown.push(Shown { number, at, id, texts, audience });
+            shown.push(ShownAnnouncement { number, at, id, texts, audience });
         }
     }
     Ok(shown)
@@ -301,7 +301,7 @@ pub struct InLanguage<'a> {
     pub at: Millis,
 }
 
-impl Shown {
+impl ShownAnnouncement {
     /// As one player reads it.
     pub fn in_language(&self, language: Option<&str>) -> InLanguage<'_> {
         let (language, text) = self.texts.pick(language);

@@ -82,7 +82,7 @@ impl Channel {
         self.sanctioned
     }
 
-    /// Its state, as far as rights depend on it.
+    /// State of the channel, as far as rights depend on it.
     pub fn place(&self) -> ChannelState<'_> {
         let Self { open, min_level, read_only, .. } = *self;
         ChannelState { id: &self.id, kind: self.kind(), open, min_level, read_only }
@@ -144,7 +144,7 @@ pub async fn find(db: &Db, id: &ChannelId, viewer: Option<&PlayerId>) -> Result<
 /// The channel, where this caller may know of it.
 ///
 /// # Errors
-/// [`Error::NotFound`], the same for none and for one that is not theirs; [`Error::Banned`].
+/// [`Refusal::Unseen`], the same for none and for one that is not theirs; [`Refusal::Banned`].
 pub async fn visible(db: &Db, id: &ChannelId, caller: &Identity) -> Result<Channel> {
     allowing(db, id, caller, Right::Read).await
 }

@@ -161,7 +161,7 @@ pub async fn prefer(db: &Db, player: &str, channel: &str, notify: &str, mute_unt
 
 /// Something was said, and who may have to be told.
 #[derive(Debug)]
-pub struct Said<'a> {
+pub struct MessageToPush<'a> {
     /// The channel's id.
     pub channel: &'a str,
     /// The channel's key.
@@ -181,7 +181,7 @@ pub struct Said<'a> {
 ///
 /// # Errors
 /// The database's.
-pub async fn to_tell(db: &Db, said: &Said<'_>, after: &str) -> Result<Vec<String>> {
+pub async fn to_tell(db: &Db, said: &MessageToPush<'_>, after: &str) -> Result<Vec<String>> {
     macro_rules! to_tell {
         ($mentioned:literal) => {
             concat!(
@@ -219,7 +219,7 @@ pub async fn to_tell(db: &Db, said: &Said<'_>, after: &str) -> Result<Vec<String
 ///
 /// # Errors
 /// The database's.
-pub async fn wants(db: &Db, said: &Said<'_>, player: &str) -> Result<bool> {
+pub async fn wants(db: &Db, said: &MessageToPush<'_>, player: &str) -> Result<bool> {
     let now = db.now().await?;
     let found: Option<(i64,)> = db
         .optional(

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use sqlx::FromRow;
 
-use super::audit::{self, Entry};
+use super::audit::{self, AuditEntry};
 use super::block::block_version;
 use super::channel::Channel;
 use super::engine::sql::{Sql, Tx, by_dialect, values};
@@ -163,7 +163,7 @@ pub async fn set_role(
         return Err(Error::NotFound("member"));
     }
     let detail = serde_json::json!({ "channel": channel.id, "role": role });
-    let entry = Entry { action: "channel.role", player: Some(player.as_str()), detail, text: None };
+    let entry = AuditEntry { action: "channel.role", player: Some(player.as_str()), detail, text: None };
     audit::add(&mut tx, by, &entry, now).await?;
     tx.commit().await?;
     audit::seal_behind(db).await;

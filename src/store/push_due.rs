@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use sqlx::FromRow;
 
 use super::Db;
-use super::device::Said;
+use super::device::MessageToPush;
 use super::engine::sql::{Sql, by_dialect, values};
 use super::outbox::{self, Later, NewTask};
 use crate::base::clock::Millis;
@@ -48,7 +48,7 @@ struct Row<'a> {
 /// The database's, and those of `task`.
 pub async fn note(
     db: &Db,
-    said: &Said<'_>,
+    said: &MessageToPush<'_>,
     players: &[String],
     due_at: Millis,
     task: impl Fn(i64) -> Result<NewTask>,

@@ -1,9 +1,5 @@
-<<<<<<< HEAD:src/store/rights.rs
 //! Facts for decisions about rights ([`crate::chat::rights`]): the sanctions of whoever asks, for one channel or for many, and
 //! the parts of other queries that say whether there are any.
-=======
-//! Sanctions in force for a player who speaks or reads now: parts of queries that run anyway, and bans.
->>>>>>> words-a:src/store/in_force.rs
 //!
 //! Apart from `sanction`, as channels and sends look in here with every request. Nothing else reads sanctions to decide.
 
@@ -33,13 +29,8 @@ macro_rules! covering {
 }
 pub(in crate::store) use covering;
 
-<<<<<<< HEAD:src/store/rights.rs
-/// The sanctions in that list: kind, place, end and reason of each.
+/// Reads the sanctions of that query's result: kind, place, end and reason of each.
 pub(in crate::store) fn sanctions(list: Option<&str>) -> Vec<Sanction> {
-=======
-/// Reads the sanctions from that query's result: kind, place, end and reason of each.
-pub(in crate::store) fn read(list: Option<&str>) -> Vec<Sanction> {
->>>>>>> words-a:src/store/in_force.rs
     let rows: Vec<(SanctionKind, String, Option<Millis>, String)> =
         list.and_then(|list| serde_json::from_str(list).ok()).unwrap_or_default();
     let sanction = |(kind, place, until, reason)| Sanction { kind, place, until, reason };
@@ -94,7 +85,6 @@ impl Rights {
         Ok(Self { who: caller.into(), sanctions, now: db.now().await? })
     }
 
-<<<<<<< HEAD:src/store/rights.rs
     /// Loads a caller's rights where a query before has found sanctions of theirs; most have none, and then nothing is asked.
     ///
     /// # Errors
@@ -104,9 +94,6 @@ impl Rights {
     }
 
     /// Time until the next of the sanctions ends, a day at most; none where none will.
-=======
-    /// Returns the time until one of them ends, a day at most; none where no end is ahead.
->>>>>>> words-a:src/store/in_force.rs
     pub fn next_end(&self) -> Option<Duration> {
         const MOST_MS: Millis = 86_400_000;
         let left =

@@ -1,6 +1,6 @@
 //! One slow job: its payload type is the task.
 //!
-//! The same shape as [`crate::api::action`]: a type with a name and a `run`, and [`Entry::of`], which makes it a row of
+//! The same shape as [`crate::api::action`]: a type with a name and a `run`, and [`TaskEntry::of`], which makes it a row of
 //! the registry. A task runs at least once; what has an effect outside must bear a second run, told by its id.
 
 use std::pin::Pin;

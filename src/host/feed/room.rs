@@ -13,7 +13,7 @@ use crate::chat::rights::Right;
 use crate::chat::values::Role;
 use crate::host::live::frame::Push;
 use crate::store::channel::Channel;
-use crate::store::message::{self, Glance, Kept, MessageKind, OwnView, Viewer};
+use crate::store::message::{self, EntryHeader, Kept, MessageKind, OwnView, Viewer};
 use crate::store::rights::Rights;
 
 /// Entries of a channel that are kept, and that are read behind them at one time.
@@ -115,12 +115,12 @@ pub(super) struct FeedEntry {
 /// The entries of a list; `own` says what one player sees in place of some.
 pub(super) fn entries(list: &str, mut own: impl FnMut(i64) -> Option<OwnView>) -> Result<Vec<FeedEntry>> {
     let entry = |entry: &&RawValue| {
-        let glance = Glance::of(entry.get())?;
+        let glance = EntryHeader::of(entry.get())?;
         let own = own(glance.seq);
-        let Glance { seq, mut reference, kind, .. } = glance;
+        let EntryHeader { seq, mut reference, kind, .. } = glance;
         // What somebody took back of what only they see is changed in the tail too.
         if let Some(own) = &own {
-            reference = reference.or(Glance::of(own.shown())?.reference);
+            reference = reference.or(EntryHeader::of(own.shown())?.reference);
         }
         let kept = Kept::new(entry.get().into(), &glance, own);
         Ok(FeedEntry { place: EntryHead { seq, reference, kind }, kept })

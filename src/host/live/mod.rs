@@ -29,7 +29,7 @@ use crate::base::random;
 use crate::base::seat::{self, Seat};
 use crate::chat::identity::Identity;
 use crate::chat::values::Language;
-use crate::store::announcement::Shown;
+use crate::store::announcement::ShownAnnouncement;
 
 pub mod asyncapi;
 mod following;
@@ -110,7 +110,7 @@ struct Session {
     /// Clients are asked to come back.
     moves: watch::Receiver<u64>,
     /// Receiver of what the game announces to many.
-    announced: broadcast::Receiver<Arc<Shown>>,
+    announced: broadcast::Receiver<Arc<ShownAnnouncement>>,
     /// Frames refused as nonsense, one after the other.
     nonsense: u32,
     /// Time of the last request for `/health` that was not counted.
@@ -290,7 +290,7 @@ impl Session {
     }
 
     /// Writes what the game says to many, if it concerns the caller.
-    async fn announce(&self, wire: &mut Wire, shown: &Shown) -> Result<(), Closing> {
+    async fn announce(&self, wire: &mut Wire, shown: &ShownAnnouncement) -> Result<(), Closing> {
         if !shown.audience.concerns(&self.who) {
             return Ok(());
         }

@@ -16,7 +16,7 @@ use crate::store::engine::sql::values;
 /// A row of the audit, as it is shown.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "AuditEntry")]
-pub struct Shown {
+pub struct AuditRow {
     /// Number of the entry. Later entries have higher numbers; some numbers may be missing.
     pub n: i64,
     /// Time of the action, in milliseconds since 1970-01-01 UTC.
@@ -42,7 +42,7 @@ pub struct Shown {
 
 /// A filter for audit rows, with the size of a page.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Wanted<'a> {
+pub struct AuditFilter<'a> {
     /// The player whom the rows are about.
     pub player: Option<&'a str>,
     /// Key of the one who acted.
@@ -81,8 +81,8 @@ macro_rules! select_found {
 ///
 /// # Errors
 /// The database's.
-pub async fn list(db: &Db, wanted: Wanted<'_>) -> Result<Vec<Shown>> {
-    let Wanted { player, by, action, after, limit } = wanted;
+pub async fn list(db: &Db, wanted: AuditFilter<'_>) -> Result<Vec<AuditRow>> {
+    let AuditFilter { player, by, action, after, limit } = wanted;
     let sql = match (player, by, action) {
         (Some(_), None, None) => select_found!(
             "WHERE a.alias = (SELECT alias FROM audit_alias WHERE player_id = $1)
@@ -122,7 +122,7 @@ pub async fn list(db: &Db, wanted: Wanted<'_>) -> Result<Vec<Shown>> {
 ///
 /// # Errors
 /// The database's.
-pub async fn newest(db: &Db, player: Option<&str>, limit: i64) -> Result<Vec<Shown>> {
+pub async fn newest(db: &Db, player: Option<&str>, limit: i64) -> Result<Vec<AuditRow>> {
     let sql = match player {
         Some(_) => select_found!(
             "WHERE a.alias = (SELECT alias FROM audit_alias WHERE player_id = $1) ORDER BY a.n DESC LIMIT $2"
@@ -133,9 +133,9 @@ pub async fn newest(db: &Db, player: Option<&str>, limit: i64) -> Result<Vec<Sho
     found.into_iter().rev().map(shown).collect()
 }
 
-fn shown(found: Found) -> Result<Shown> {
+fn shown(found: Found) -> Result<AuditRow> {
     let Found { row, by, player, said, hash } = found;
-    Ok(Shown {
+    Ok(AuditRow {
         n: row.n,
         at: row.at,
         by: by.unwrap_or(row.by_alias),

@@ -7,7 +7,7 @@
 pub(in crate::store) mod life;
 mod list;
 
-pub use list::{Shown, Wanted, list, newest};
+pub use list::{AuditFilter, AuditRow, list, newest};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -22,7 +22,7 @@ use crate::store::engine::DbResult;
 use crate::store::engine::sql::{Tx, values};
 
 /// Something that was done.
-pub(in crate::store) struct Entry<'a> {
+pub(in crate::store) struct AuditEntry<'a> {
     /// `sanction.give`, …
     pub(in crate::store) action: &'static str,
     /// To whom, where it was somebody.
@@ -34,7 +34,12 @@ pub(in crate::store) struct Entry<'a> {
 }
 
 /// Writes a row.
-pub(in crate::store) async fn add(tx: &mut Tx, by: &Identity, entry: &Entry<'_>, now: Millis) -> Result<()> {
+pub(in crate::store) async fn add(
+    tx: &mut Tx,
+    by: &Identity,
+    entry: &AuditEntry<'_>,
+    now: Millis,
+) -> Result<()> {
     let key = by.key();
     // Two who write at once make aliases in one order, so that none waits for the other.
     let mut named = [Some(&*key), entry.player];

@@ -57,7 +57,7 @@ struct Away {
 }
 
 /// A place for a connection, and for a read's one that reads may have.
-struct Place {
+struct Slot {
     place: OwnedSemaphorePermit,
     read: Option<OwnedSemaphorePermit>,
 }
@@ -67,7 +67,7 @@ pub(in crate::store) struct Lent {
     /// Here until it is given back, or closed.
     connection: Option<PgConnection>,
     at_hand: Arc<Mutex<Vec<PgConnection>>>,
-    place: Option<Place>,
+    place: Option<Slot>,
 }
 
 impl Lent {
@@ -167,7 +167,7 @@ impl Connections {
         self.at_hand.lock().ok()?.pop()
     }
 
-    fn lent(&self, connection: PgConnection, place: Place) -> Lent {
+    fn lent(&self, connection: PgConnection, place: Slot) -> Lent {
         Lent { connection: Some(connection), at_hand: Arc::clone(&self.at_hand), place: Some(place) }
     }
 
@@ -199,7 +199,7 @@ impl Connections {
         }
     }
 
-    async fn place(&self, purpose: Purpose) -> sqlx::Result<Place> {
+    async fn place(&self, purpose: Purpose) -> sqlx::Result<Slot> {
         let permit = async |of: &Arc<Semaphore>| {
             Arc::clone(of).acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)
         };
@@ -207,7 +207,7 @@ impl Connections {
             Purpose::Read => Some(permit(&self.for_reads).await?),
             Purpose::Write => None,
         };
-        Ok(Place { place: permit(&self.places).await?, read })
+        Ok(Slot { place: permit(&self.places).await?, read })
     }
 
     /// A new connection. While the server is known to be away, one caller tries and the others are told at once.
@@ -221,7 +221,7 @@ impl Connections {
 
     /// The server has no slot for another connection: that is no fault of the request, which takes one of those that are
     /// there. The place goes for a while; the last one waits for a slot.
-    async fn do_with_fewer(&self, place: Place, error: &sqlx::Error) {
+    async fn do_with_fewer(&self, place: Slot, error: &sqlx::Error) {
         let fewer = |open: usize| (open > 1).then(|| open - 1);
         let Ok(before) = self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, fewer) else {
             return sleep(NO_SLOT).await;

@@ -64,7 +64,7 @@ pub(super) fn missing(
 }
 
 /// Returns, on one line, the reason why a migration failed.
-pub(super) fn told(fault: &MigrateError) -> String {
+pub(super) fn fault_text(fault: &MigrateError) -> String {
     match fault {
         MigrateError::Execute(fault) => text(fault),
         MigrateError::ExecuteMigration(fault, version) => format!("migration {version}: {}", text(fault)),

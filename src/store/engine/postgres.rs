@@ -99,7 +99,7 @@ impl From<MigrateError> for Fault {
             {
                 Self::Locked
             }
-            other => Self::Told(migrations::told(&other)),
+            other => Self::Told(migrations::fault_text(&other)),
         }
     }
 }

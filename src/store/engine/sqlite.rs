@@ -33,15 +33,15 @@ const ROW_BUFFER: usize = 128;
 /// It can't be used; the text names the file.
 pub(in crate::store) async fn open(url: &str, ours: &'static Migrator) -> Result<(Pools, usize), String> {
     let file = url.trim_start_matches("sqlite:").trim_start_matches("//");
-    let told = |fault: sqlx::Error| told(&fault);
+    let fault_text = |fault: sqlx::Error| fault_text(&fault);
     let opened = async {
-        let options = options(url).map_err(told)?;
+        let options = options(url).map_err(fault_text)?;
         let log = sqlite_log::beside(options.get_filename());
-        let write = first(&options).await.map_err(told)?;
+        let write = first(&options).await.map_err(fault_text)?;
         let steps = migrate(&write, ours).await?;
         require_writable(&write).await?;
-        let back = pool(1, options.clone()).await.map_err(told)?;
-        let read = pool(READERS, options.pragma("query_only", "on")).await.map_err(told)?;
+        let back = pool(1, options.clone()).await.map_err(fault_text)?;
+        let read = pool(READERS, options.pragma("query_only", "on")).await.map_err(fault_text)?;
         tokio::spawn(sqlite_log::write_back(back, write.clone(), || BEGUN.load(Ordering::Relaxed)));
         tokio::spawn(sqlite_log::keep_small(write.clone(), log));
         Ok((Pools::Sqlite { read, write }, steps))
@@ -72,7 +72,7 @@ async fn require_writable(pool: &SqlitePool) -> Result<(), String> {
         Ok(tx) => tx.rollback().await.map_err(|fault| text(&fault)),
         // Another process writes for long: that ends.
         Err(fault) if is_busy(&fault) => Ok(()),
-        Err(fault) => Err(format!("it can't be written: {}", told(&fault))),
+        Err(fault) => Err(format!("it can't be written: {}", fault_text(&fault))),
     }
 }
 
@@ -106,11 +106,11 @@ pub fn count_steps(folder: &Path, step: fn()) {
 
 async fn watch(connection: &mut SqliteConnection, step: Option<fn()>) -> sqlx::Result<()> {
     if let Some(step) = step {
-        let told = move || {
+        let fault_text = move || {
             step();
             true
         };
-        connection.lock_handle().await?.set_progress_handler(1, told);
+        connection.lock_handle().await?.set_progress_handler(1, fault_text);
     }
     Ok(())
 }
@@ -140,10 +140,10 @@ async fn migrate(pool: &SqlitePool, ours: &'static Migrator) -> Result<usize, St
         if missing.is_empty() {
             return Ok(steps);
         }
-        let mut connection = pool.acquire().await.map_err(|fault| told(&fault))?;
+        let mut connection = pool.acquire().await.map_err(|fault| fault_text(&fault))?;
         match run(&mut connection, &missing, &mut steps).await {
             Ok(()) => return Ok(steps),
-            Err(fault) if before == Some(missing.len()) => return Err(migrations::told(&fault)),
+            Err(fault) if before == Some(missing.len()) => return Err(migrations::fault_text(&fault)),
             Err(_) => before = Some(missing.len()),
         }
     }
@@ -177,12 +177,12 @@ async fn missing(pool: &SqlitePool, ours: &'static Migrator) -> Result<Vec<&'sta
         tx.commit().await?;
         Ok((has("channel"), recorded))
     };
-    let (has_tables, recorded) = looked.await.map_err(|fault| told(&fault))?;
+    let (has_tables, recorded) = looked.await.map_err(|fault| fault_text(&fault))?;
     migrations::missing(ours, (has_tables, &recorded), INSTEAD)
 }
 
 /// Returns the message of a fault, in words for the person who starts the program.
-fn told(fault: &sqlx::Error) -> String {
+fn fault_text(fault: &sqlx::Error) -> String {
     match fault {
         sqlx::Error::PoolTimedOut => "another process holds its lock".to_owned(),
         fault => text(fault),

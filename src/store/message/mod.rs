@@ -25,13 +25,13 @@ mod view;
 
 pub(super) use hide::{hide, unhide};
 pub(super) use page::Pages;
-pub use page::{Page, Which, page};
+pub use page::{Page, PageEdge, page};
 pub use purge::{Purge, Purged, next_to_purge, purge_some, tell_purge};
 pub use recall::recall;
 pub(super) use recall::{entry_of, take_back};
 pub use recent::recent_texts;
 pub use stored::entries;
-pub use stored::{Glance, Stored};
+pub use stored::{EntryHeader, Stored};
 pub(super) use stored::{Numbered, Pieces};
 mod life;
 

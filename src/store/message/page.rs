@@ -72,7 +72,7 @@ impl Pages {
 
 /// Position of a page in a channel.
 #[derive(Clone, Copy, Debug)]
-pub enum Which {
+pub enum PageEdge {
     /// The newest messages before a number.
     Before(i64),
     /// The oldest messages after a number.
@@ -91,7 +91,7 @@ pub struct Page {
     /// Number at which the history begins.
     pub first_seq: i64,
     /// Somebody may see some of it otherwise.
-    veiled: bool,
+    has_own_views: bool,
 }
 
 /// `$4` is what to begin after, or nothing; `$5` what to end before, and `$6` the page's size. There are no messages
@@ -141,10 +141,10 @@ const PAGE: Sql = by_dialect(
 ///
 /// # Errors
 /// [`Error::NotFound`], the same for none and for one that is not theirs; [`Error::Banned`].
-pub async fn page(db: &Db, id: &ChannelId, caller: &Identity, which: Which, limit: i64) -> Result<Page> {
+pub async fn page(db: &Db, id: &ChannelId, caller: &Identity, which: PageEdge, limit: i64) -> Result<Page> {
     let (after, before) = match which {
-        Which::After(after) => (Some(after), MAX_EXACT),
-        Which::Before(before) => (None, before),
+        PageEdge::After(after) => (Some(after), MAX_EXACT),
+        PageEdge::Before(before) => (None, before),
     };
     let key = (id.to_string(), after, before, limit);
     let kept = db.pages.get(&key);
@@ -175,17 +175,17 @@ pub async fn page(db: &Db, id: &ChannelId, caller: &Identity, which: Which, limi
         }
         _ => {
             let more = match which {
-                Which::After(after) => (after + 1).max(first_seq) + limit - 1 < last_seq,
-                Which::Before(before) => (before - 1).min(last_seq) - limit + 1 > first_seq,
+                PageEdge::After(after) => (after + 1).max(first_seq) + limit - 1 < last_seq,
+                PageEdge::Before(before) => (before - 1).min(last_seq) - limit + 1 > first_seq,
             };
             let messages = Stored::list(joined)?;
-            let veiled = may_have_views(messages.as_str());
-            let page = Page { messages, epoch, more, first_seq, veiled };
+            let has_own_views = may_have_views(messages.as_str());
+            let page = Page { messages, epoch, more, first_seq, has_own_views };
             db.pages.keep(key, last_seq, page.clone());
             page
         }
     };
-    if block_version.is_none() && !page.veiled {
+    if block_version.is_none() && !page.has_own_views {
         return Ok(page);
     }
     let viewer = Viewer::of(db, caller, block_version).await?;

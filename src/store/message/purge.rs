@@ -34,7 +34,7 @@ pub struct Purge<'a> {
 }
 
 #[derive(FromRow)]
-struct Said {
+struct PurgedMessage {
     seq: i64,
     nonce: Option<String>,
     shown: String,
@@ -113,7 +113,7 @@ pub async fn purge_some(
     let (end,): (Option<String>,) =
         tx.one(RANGE, values![channel.key, purge.player, after, LOOKED_AT]).await?;
     let Some(end) = end else { return Ok(None) };
-    let some: Vec<Said> =
+    let some: Vec<PurgedMessage> =
         tx.all(SOME, values![channel.key, purge.player, purge.since, after, &end, BATCH]).await?;
     let emptied = empty(&mut tx, channel.key, &some).await?;
     let is_all = some.len() < BATCH.unsigned_abs() as usize;
@@ -148,7 +148,7 @@ pub async fn tell_purge(
     if told.is_some() {
         return Ok(0);
     }
-    let late: Vec<Said> =
+    let late: Vec<PurgedMessage> =
         tx.all(LATE, values![channel.key, purge.player, purge.since, channel.last_seq]).await?;
     if !found && late.is_empty() {
         return Ok(0);
@@ -175,7 +175,7 @@ pub async fn tell_purge(
 }
 
 /// Empties what is seen of messages; what was written stays, for moderators. How many there were to empty.
-async fn empty(tx: &mut Tx, channel_key: i64, some: &[Said]) -> Result<usize> {
+async fn empty(tx: &mut Tx, channel_key: i64, some: &[PurgedMessage]) -> Result<usize> {
     let mut rows = Vec::new();
     let mut own_rows = Vec::new();
     for said in some {

@@ -8,7 +8,7 @@ use super::{Message, MessageKind, Sender, Stored};
 use crate::base::clock::Millis;
 use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
-use crate::store::audit::{self, Entry};
+use crate::store::audit::{self, AuditEntry};
 use crate::store::channel::Channel;
 use crate::store::engine::DbResult;
 use crate::store::engine::sql::{Tx, values};
@@ -16,7 +16,7 @@ use crate::store::{Db, json};
 
 /// A message of a player, with its own view and the entry that recalled it.
 #[derive(FromRow)]
-pub(super) struct Said {
+pub(super) struct SaidMessage {
     pub(super) sender_id: String,
     sent_at: Millis,
     pub(super) shown: String,
@@ -59,7 +59,8 @@ pub async fn recall(
     let (entry, number) = empty(&mut tx, channel, seq, (&said, by), now).await?;
     if !own {
         let detail = json!({ "channel": channel.id, "seq": seq });
-        let audited = Entry { action: "message.recall", player: Some(&said.sender_id), detail, text: None };
+        let audited =
+            AuditEntry { action: "message.recall", player: Some(&said.sender_id), detail, text: None };
         audit::add(&mut tx, by, &audited, now).await?;
     }
     tx.commit().await?;
@@ -86,7 +87,7 @@ pub(in crate::store) async fn take_back(
     Ok(Some(number))
 }
 
-pub(super) async fn said(tx: &mut Tx, channel: &Channel, seq: i64) -> DbResult<Option<Said>> {
+pub(super) async fn said(tx: &mut Tx, channel: &Channel, seq: i64) -> DbResult<Option<SaidMessage>> {
     tx.optional(
         "SELECT m.sender_id, m.sent_at, m.shown, o.shown AS own, r.seq AS recalled_by FROM message m
          LEFT JOIN message r ON r.channel_key = m.channel_key AND r.ref = m.seq AND r.change IS NULL
@@ -103,7 +104,7 @@ async fn empty(
     tx: &mut Tx,
     channel: &Channel,
     seq: i64,
-    (said, by): (&Said, &Identity),
+    (said, by): (&SaidMessage, &Identity),
     now: Millis,
 ) -> Result<(Stored, i64)> {
     let seen: Message =

@@ -57,7 +57,7 @@ impl Stored {
     /// # Errors
     /// It has none.
     pub fn seq(&self) -> Result<i64> {
-        Ok(Glance::of(self.as_str())?.seq)
+        Ok(EntryHeader::of(self.as_str())?.seq)
     }
 
     /// As many entries from the front as fit into so many bytes, and whether that is all of them.
@@ -83,7 +83,7 @@ impl Stored {
     /// # Errors
     /// It is none.
     pub fn first_seq(&self) -> Result<Option<i64>> {
-        entries(self.as_str())?.first().map(|first| Ok(Glance::of(first.get())?.seq)).transpose()
+        entries(self.as_str())?.first().map(|first| Ok(EntryHeader::of(first.get())?.seq)).transpose()
     }
 
     /// The number of the last one, if this is a list of some.
@@ -91,7 +91,7 @@ impl Stored {
     /// # Errors
     /// It is none.
     pub fn last_seq(&self) -> Result<Option<i64>> {
-        entries(self.as_str())?.last().map(|last| Ok(Glance::of(last.get())?.seq)).transpose()
+        entries(self.as_str())?.last().map(|last| Ok(EntryHeader::of(last.get())?.seq)).transpose()
     }
 }
 
@@ -105,7 +105,7 @@ pub fn entries(list: &str) -> Result<Vec<&RawValue>> {
 
 /// All fields of an entry but its payload, read from its JSON.
 #[derive(Deserialize)]
-pub struct Glance<'a> {
+pub struct EntryHeader<'a> {
     /// The channel's id.
     #[serde(borrow)]
     pub channel: Cow<'a, str>,
@@ -148,7 +148,7 @@ fn known<'de, D: Deserializer<'de>>(reader: D) -> std::result::Result<Option<Mes
     Ok(MessageKind::from_word(&word))
 }
 
-impl<'a> Glance<'a> {
+impl<'a> EntryHeader<'a> {
     /// A look at an entry.
     ///
     /// # Errors
@@ -276,7 +276,7 @@ mod tests {
             let whole = Pieces::of(&message).unwrap().with(Numbered { seq, at });
             let read: Message = serde_json::from_str(&whole).unwrap();
             prop_assert_eq!(serde_json::to_string(&Message { seq, sent_at: at, ..message.clone() }).unwrap(), &*whole);
-            let glance = Glance::of(&whole).unwrap();
+            let glance = EntryHeader::of(&whole).unwrap();
             prop_assert_eq!((glance.seq, glance.sent_at, glance.kind), (read.seq, read.sent_at, Some(read.kind)));
             prop_assert_eq!((&*glance.text, &*glance.sender.id, &*glance.sender.name), (&*read.text, &*read.sender.id, &*read.sender.name));
             prop_assert_eq!((glance.reference, glance.sender.scope), (read.reference, read.sender.scope));
@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn a_kind_that_a_later_version_knows_is_no_fault() {
         let entry = r#"{"channel":"w","seq":1,"kind":"edit","sender":{"id":"a","name":"A"},"text":"","payload":null,"mentions":[],"sent_at":1,"ref":null,"masked":false,"more":1}"#;
-        assert!(Glance::of(entry).unwrap().kind.is_none());
+        assert!(EntryHeader::of(entry).unwrap().kind.is_none());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::stored::{may_have_views, senders};
-use super::{Glance, Message, MessageKind, Sender, Stored};
+use super::{EntryHeader, Message, MessageKind, Sender, Stored};
 use crate::base::error::Result;
 use crate::chat::identity::Identity;
 use crate::store::block::{self, Blocks};
@@ -49,7 +49,7 @@ impl Viewer {
     }
 
     /// Returns the entry that this reader sees instead; none where they see what most do.
-    fn instead(&self, entry: &Glance<'_>, own: Option<&OwnView>) -> Result<Option<String>> {
+    fn instead(&self, entry: &EntryHeader<'_>, own: Option<&OwnView>) -> Result<Option<String>> {
         if let Some(own) = own.filter(|own| *own.player == *self.key) {
             return Ok(Some(own.shown.to_string()));
         }
@@ -82,7 +82,7 @@ impl OwnView {
 pub(super) type OwnViews = HashMap<(i64, i64), OwnView>;
 
 /// An entry without what was said: `hidden`, or that something was taken back.
-fn without_content(entry: &Glance<'_>, kind: MessageKind, reference: Option<i64>) -> Message {
+fn without_content(entry: &EntryHeader<'_>, kind: MessageKind, reference: Option<i64>) -> Message {
     Message {
         channel: entry.channel.clone().into_owned(),
         seq: entry.seq,
@@ -111,7 +111,7 @@ pub async fn own_views(db: &Db, lists: impl Iterator<Item = (i64, &Stored)>) -> 
     let mut wanted = Vec::new();
     for (key, list) in lists.filter(|(_, list)| may_have_views(list.as_str())) {
         for entry in list.entries()? {
-            let entry = Glance::of(entry.get())?;
+            let entry = EntryHeader::of(entry.get())?;
             wanted.extend(entry.has_views().then_some((key, entry.seq)));
         }
     }
@@ -137,7 +137,7 @@ pub async fn seen(db: &Db, viewer: &Viewer, lists: Vec<(i64, Stored)>) -> Result
         }
         let mut seen = Vec::new();
         for entry in list.entries()? {
-            let glance = Glance::of(entry.get())?;
+            let glance = EntryHeader::of(entry.get())?;
             let instead = viewer.instead(&glance, own.get(&(key, glance.seq)))?;
             seen.push(instead.unwrap_or_else(|| entry.get().to_owned()));
         }
@@ -157,7 +157,7 @@ pub struct Kept {
 
 impl Kept {
     /// An entry that was looked at.
-    pub fn new(json: Arc<str>, glance: &Glance<'_>, own: Option<OwnView>) -> Self {
+    pub fn new(json: Arc<str>, glance: &EntryHeader<'_>, own: Option<OwnView>) -> Self {
         let sender = glance.sender.scope.is_none().then(|| (*glance.sender.id).into());
         Self { json, sender, own }
     }
@@ -178,7 +178,7 @@ impl Kept {
     /// # Errors
     /// It is no entry.
     pub fn seen_by(&self, viewer: &Viewer) -> Result<String> {
-        let instead = viewer.instead(&Glance::of(&self.json)?, self.own.as_ref())?;
+        let instead = viewer.instead(&EntryHeader::of(&self.json)?, self.own.as_ref())?;
         Ok(instead.unwrap_or_else(|| self.json.to_string()))
     }
 }

@@ -12,7 +12,7 @@ use crate::base::error::{Error, Result};
 use crate::base::random;
 use crate::chat::states::AppealState;
 use crate::store::Db;
-use crate::store::audit::{self, Entry};
+use crate::store::audit::{self, AuditEntry};
 use crate::store::engine::sql::values;
 use crate::store::life::{Erased, Exported, Kept, Life};
 use crate::store::outbox::{self, NewTask};
@@ -145,14 +145,19 @@ pub async fn decide(
     }
     let detail = json!({ "appeal": id, "sanction": before.sanction_id, "state": state });
     let player = Some(before.player_id.as_str());
-    audit::add(&mut tx, by.who, &Entry { action: "appeal.decide", player, detail, text: Some(reason) }, now)
-        .await?;
+    audit::add(
+        &mut tx,
+        by.who,
+        &AuditEntry { action: "appeal.decide", player, detail, text: Some(reason) },
+        now,
+    )
+    .await?;
     if lifts {
         sanction::lift_in(&mut tx, &before.sanction_id, reason, by.who, now).await?;
     }
     outbox::add(&mut tx, db, tell, now).await?;
     tx.commit().await?;
-    sanction::told(db, &before.player_id);
+    sanction::tell_rights_changed(db, &before.player_id);
     audit::seal_behind(db).await;
     find(db, id).await
 }

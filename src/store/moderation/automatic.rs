@@ -5,7 +5,7 @@ use serde_json::json;
 use super::case::{self, About};
 use crate::base::error::Result;
 use crate::chat::identity::Identity;
-use crate::store::audit::{self, Entry};
+use crate::store::audit::{self, AuditEntry};
 use crate::store::channel::Channel;
 use crate::store::{Db, message};
 
@@ -19,7 +19,7 @@ pub async fn hide(db: &Db, channel: &Channel, seq: i64, author: &str) -> Result<
     tx.lock_channel(channel.key()).await?;
     let Some(number) = message::hide(&mut tx, channel, seq, now).await? else { return Ok(false) };
     let detail = json!({ "channel": channel.id, "seq": seq });
-    let entry = Entry { action: "message.hide", player: Some(author), detail, text: None };
+    let entry = AuditEntry { action: "message.hide", player: Some(author), detail, text: None };
     audit::add(&mut tx, &Identity::us(), &entry, now).await?;
     tx.commit().await?;
     db.hub().said(&channel.id, channel.key(), number);
@@ -36,7 +36,7 @@ pub async fn open_case(db: &Db, about: &About) -> Result<()> {
     let mut tx = db.begin().await?;
     if let Some(id) = case::open_unreported(&mut tx, about, now).await? {
         let detail = json!({ "case": id });
-        let entry = Entry { action: "case.open", player: Some(&about.player), detail, text: None };
+        let entry = AuditEntry { action: "case.open", player: Some(&about.player), detail, text: None };
         audit::add(&mut tx, &Identity::us(), &entry, now).await?;
         tx.commit().await?;
         audit::seal_behind(db).await;

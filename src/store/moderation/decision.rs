@@ -8,7 +8,7 @@ use super::sanction::{self, Given, NewSanction};
 use crate::base::clock::Millis;
 use crate::base::error::Result;
 use crate::chat::reports::Decision;
-use crate::store::audit::{self, Entry};
+use crate::store::audit::{self, AuditEntry};
 use crate::store::channel::Channel;
 use crate::store::engine::sql::values;
 use crate::store::outbox::{self, NewTask};
@@ -83,7 +83,7 @@ pub async fn decide(
     }
     let detail = json!({ "case": decided.id, "decision": decided.decision, "channel": before.channel, "seq": before.seq });
     let player = Some(before.player_id.as_str());
-    let entry = Entry { action: "case.decide", player, detail, text: Some(decided.reason) };
+    let entry = AuditEntry { action: "case.decide", player, detail, text: Some(decided.reason) };
     audit::add(&mut tx, by.who, &entry, now).await?;
     for task in tell {
         outbox::add(&mut tx, db, task, now).await?;
@@ -92,7 +92,7 @@ pub async fn decide(
     if let Some((channel, number)) = decided.channel.as_ref().zip(told) {
         db.hub().said(&channel.id, channel.key(), number);
     }
-    sanction::told(db, &before.player_id);
+    sanction::tell_rights_changed(db, &before.player_id);
     audit::seal_behind(db).await;
     Ok((case::row(db, decided.id).await?.shown(now), given))
 }

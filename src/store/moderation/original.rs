@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
 use crate::store::Db;
-use crate::store::audit::{self, Entry};
+use crate::store::audit::{self, AuditEntry};
 use crate::store::channel::Channel;
 use crate::store::engine::sql::values;
 
@@ -40,7 +40,7 @@ pub async fn read(db: &Db, channel: &Channel, seq: i64, reason: &str, by: &Ident
     let now = db.now().await?;
     let mut tx = db.begin().await?;
     let detail = json!({ "channel": channel.id, "seq": seq });
-    let entry = Entry { action: "message.originals", player: Some(&sender), detail, text: Some(reason) };
+    let entry = AuditEntry { action: "message.originals", player: Some(&sender), detail, text: Some(reason) };
     audit::add(&mut tx, by, &entry, now).await?;
     tx.commit().await?;
     audit::seal_behind(db).await;

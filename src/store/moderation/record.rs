@@ -16,9 +16,9 @@ const CHANNELS: i64 = 100;
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(transparent)]
 #[schemars(rename = "SaidMessage")]
-pub struct Said(#[schemars(with = "Message")] Box<RawValue>);
+pub struct RecordedMessage(#[schemars(with = "Message")] Box<RawValue>);
 
-impl Said {
+impl RecordedMessage {
     /// Did the filter mask something in it?
     pub fn is_masked(&self) -> bool {
         // Behind `masked` stands nothing of the client's.
@@ -30,7 +30,7 @@ impl Said {
 ///
 /// # Errors
 /// The database's.
-pub async fn last_said(db: &Db, player: &str, limit: i64) -> Result<Vec<Said>> {
+pub async fn last_said(db: &Db, player: &str, limit: i64) -> Result<Vec<RecordedMessage>> {
     // By the index of nonces, which each message has: a place's whole history may be long. It knows the numbers too, so that of
     // each place the last few alone are read. The order of what it finds is no column's.
     const SAID: Sql = by_dialect(
@@ -50,6 +50,6 @@ pub async fn last_said(db: &Db, player: &str, limit: i64) -> Result<Vec<Said>> {
          ORDER BY m.sent_at DESC, last.seq DESC LIMIT $3",
     );
     let rows: Vec<(String,)> = db.all(SAID, values![player, CHANNELS, limit]).await?;
-    let said = |(shown,)| RawValue::from_string(shown).map(Said).map_err(Error::internal);
+    let said = |(shown,)| RawValue::from_string(shown).map(RecordedMessage).map_err(Error::internal);
     rows.into_iter().map(said).collect()
 }

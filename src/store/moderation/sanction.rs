@@ -13,7 +13,7 @@ use crate::chat::identity::Identity;
 use crate::chat::sanctions::SanctionKind;
 use crate::chat::values::PlayerId;
 use crate::hub::Hub;
-use crate::store::audit::{self, Entry};
+use crate::store::audit::{self, AuditEntry};
 use crate::store::engine::sql::{Tx, values};
 use crate::store::life::{Erased, Exported, Kept, Life};
 use crate::store::outbox::{self, NewTask};
@@ -134,13 +134,13 @@ pub async fn give(db: &Db, new: &NewSanction, by: &By<'_>, tell: Option<&NewTask
         outbox::add(&mut tx, db, tell, now).await?;
     }
     tx.commit().await?;
-    told(db, &given.player_id);
+    tell_rights_changed(db, &given.player_id);
     audit::seal_behind(db).await;
     Ok(given)
 }
 
 /// The processes that hold the player's sockets look at their rights again, and workers at their tasks.
-pub(super) fn told(db: &Db, player: &str) {
+pub(super) fn tell_rights_changed(db: &Db, player: &str) {
     db.note_enqueued();
     db.hub().tell(&Hub::of_player(player));
 }
@@ -190,7 +190,7 @@ pub(super) async fn insert(
     let detail =
         json!({ "sanction": new.id, "kind": new.kind, "where": new.place, "until": until, "case": case_id });
     let player = Some(new.player.as_str());
-    let entry = Entry { action: "sanction.give", player, detail, text: Some(&new.reason) };
+    let entry = AuditEntry { action: "sanction.give", player, detail, text: Some(&new.reason) };
     audit::add(tx, by.who, &entry, now).await?;
     right_change::note_player(tx, new.player.as_str(), now).await?;
     Ok(Some(given))
@@ -208,7 +208,7 @@ pub async fn lift(db: &Db, id: &str, reason: &str, by: &Identity, tell: Option<&
             outbox::add(&mut tx, db, tell, now).await?;
         }
         tx.commit().await?;
-        told(db, &lifted.player_id);
+        tell_rights_changed(db, &lifted.player_id);
         audit::seal_behind(db).await;
         return Ok(lifted);
     }
@@ -235,7 +235,7 @@ pub(super) async fn lift_in(
     let Some(lifted) = lifted else { return Ok(None) };
     let player = Some(lifted.player_id.as_str());
     let entry =
-        Entry { action: "sanction.lift", player, detail: json!({ "sanction": id }), text: Some(reason) };
+        AuditEntry { action: "sanction.lift", player, detail: json!({ "sanction": id }), text: Some(reason) };
     audit::add(tx, by, &entry, now).await?;
     right_change::note_player(tx, &lifted.player_id, now).await?;
     Ok(Some(lifted))
@@ -252,7 +252,7 @@ pub async fn find(db: &Db, id: &str) -> Result<Given> {
 
 /// A filter for sanctions, with the size of a page.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Wanted<'a> {
+pub struct SanctionFilter<'a> {
     /// Of this player.
     pub player: Option<&'a str>,
     /// Of this place, as it was named.
@@ -271,8 +271,8 @@ pub struct Wanted<'a> {
 ///
 /// # Errors
 /// The database's.
-pub async fn list(db: &Db, wanted: Wanted<'_>) -> Result<Vec<Given>> {
-    let Wanted { player, place, active, told, after, limit } = wanted;
+pub async fn list(db: &Db, wanted: SanctionFilter<'_>) -> Result<Vec<Given>> {
+    let SanctionFilter { player, place, active, told, after, limit } = wanted;
     // One statement for each way to find them, so that each has its index.
     let sql: &str = match (player, place) {
         (Some(_), _) => select_sanction!(

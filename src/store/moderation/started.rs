@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
 use crate::store::Db;
-use crate::store::audit::{self, Entry};
+use crate::store::audit::{self, AuditEntry};
 use crate::store::outbox::{self, NewTask};
 
 /// Work that is to begin.
@@ -38,7 +38,7 @@ pub async fn begin(db: &Db, new: NewWork<'_>, by: &Identity, task: &NewTask) -> 
     }
     let mut detail = new.detail;
     detail["task"] = new.id.into();
-    let entry = Entry { action: new.action, player: Some(new.player), detail, text: new.reason };
+    let entry = AuditEntry { action: new.action, player: Some(new.player), detail, text: new.reason };
     audit::add(&mut tx, by, &entry, now).await?;
     tx.commit().await?;
     db.note_enqueued();

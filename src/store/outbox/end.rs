@@ -164,7 +164,7 @@ pub async fn bury(db: &Db, id: &str, letter: &str, reason: &str) -> Result<()> {
 
 /// A filter for the tasks that an operator means.
 #[derive(Clone, Copy, Debug)]
-pub struct Which<'a> {
+pub struct TaskFilter<'a> {
     /// Of this name.
     pub kind: &'a str,
     /// Given up, or stored, since.
@@ -179,7 +179,7 @@ pub struct Which<'a> {
 ///
 /// # Errors
 /// The database's.
-pub async fn revive_some(db: &Db, which: Which<'_>, batch: i64) -> Result<u64> {
+pub async fn revive_some(db: &Db, which: TaskFilter<'_>, batch: i64) -> Result<u64> {
     macro_rules! choose {
         ($place:literal) => {
             concat!(
@@ -191,7 +191,7 @@ pub async fn revive_some(db: &Db, which: Which<'_>, batch: i64) -> Result<u64> {
         };
     }
     const CHOOSE: Sql = by_dialect(choose!("instr"), choose!("strpos"));
-    let Which { kind, since, until, reason } = which;
+    let TaskFilter { kind, since, until, reason } = which;
     let chosen: Vec<(String,)> = db.all(CHOOSE, values![db.stage, kind, since, reason, batch, until]).await?;
     revive_all(db, chosen.into_iter().map(|(id,)| id).collect()).await
 }
@@ -231,9 +231,9 @@ async fn revive_all(db: &Db, ids: Vec<String>) -> Result<u64> {
 ///
 /// # Errors
 /// The database's.
-pub async fn drop_some(db: &Db, which: Which<'_>, batch: i64) -> Result<u64> {
+pub async fn drop_some(db: &Db, which: TaskFilter<'_>, batch: i64) -> Result<u64> {
     const CHOOSE: &str = "SELECT key FROM outbox WHERE stage = $1 AND task = $2 AND since >= $3 AND since < $5 ORDER BY since LIMIT $4";
-    let Which { kind, since, until, .. } = which;
+    let TaskFilter { kind, since, until, .. } = which;
     let now = db.now().await?;
     let chosen: Vec<(String,)> = db.all(CHOOSE, values![db.stage, kind, since, batch, until]).await?;
     let mut keys: Vec<String> = chosen.into_iter().map(|(key,)| key).collect();
@@ -258,12 +258,12 @@ async fn drop_of_key(
     tx: &mut Tx,
     db: &Db,
     key: &str,
-    (which, batch): (Which<'_>, i64),
+    (which, batch): (TaskFilter<'_>, i64),
     now: Millis,
 ) -> Result<u64> {
     const OF_KEY: &str = "SELECT id FROM outbox WHERE stage = $1 AND key = $2 AND task = $3 AND since >= $4
         AND since < $6 ORDER BY place, n LIMIT $5";
-    let Which { kind, since, until, reason } = which;
+    let TaskFilter { kind, since, until, reason } = which;
     const DEAD: &str = bury_where!("id = $4");
     const GONE: &str = "DELETE FROM outbox WHERE id = $1";
     let ids: Vec<(String,)> = tx.all(OF_KEY, values![db.stage, key, kind, since, batch, until]).await?;

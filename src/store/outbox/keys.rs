@@ -114,7 +114,7 @@ pub(in crate::store) async fn lock(tx: &mut Tx, db: &Db, key: &str) -> DbResult<
 
 /// A task's place in its key.
 #[derive(Debug, FromRow)]
-struct Place {
+struct KeyPosition {
     task: String,
     place: i64,
     n: i64,
@@ -160,7 +160,7 @@ pub(in crate::store) async fn settle_by(
     if tx.execute(PARKED, values![db.stage, key, Millis::MAX]).await? > 0 {
         return Ok(());
     }
-    let first: Vec<Place> = tx.all(FIRST, values![db.stage, key, REFILL]).await?;
+    let first: Vec<KeyPosition> = tx.all(FIRST, values![db.stage, key, REFILL]).await?;
     let Some(head) = first.first() else {
         tx.execute("DELETE FROM outbox_key WHERE key = $2 AND stage || '' = $1", values![db.stage, key])
             .await?;
@@ -169,7 +169,7 @@ pub(in crate::store) async fn settle_by(
     let hold = if head.published_at > 0 { "sent" } else { "" };
     let forgotten = head.published_at + FORGOTTEN_MS;
     let due = first.iter().find(|row| row.published_at == 0).map_or(forgotten, |row| row.not_before);
-    let Place { task, place, n, .. } = head;
+    let KeyPosition { task, place, n, .. } = head;
     // Where the time is not known without asking, its turn is as early as its head's was.
     let (marked, now) = (i64::from(marked), db.known_now().unwrap_or_default());
     tx.execute(WAITS, values![db.stage, key, task, *place, *n, due, hold, marked, now, relay]).await?;

@@ -29,14 +29,14 @@ pub struct Lane {
 
 /// The tasks that a worker asks for.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub struct LeaseRequest {
     /// The names of tasks that it can run, as a JSON list.
     names: String,
     /// The keys in question: a JSON list of 0 (any) and 1 (those given back by a worker that took them from a broker).
     marks: &'static str,
 }
 
-impl Wanted {
+impl LeaseRequest {
     /// All that it can run.
     pub fn all<'a>(names: impl Iterator<Item = &'a str>) -> Self {
         Self { names: json_list(names), marks: "[0, 1]" }
@@ -78,7 +78,7 @@ macro_rules! chosen_postgres {
 }
 
 /// Is there anything to take? Looking costs a reader; only where there is something the writer hears of it.
-async fn is_due(db: &Db, wanted: &Wanted, now: Millis) -> DbResult<bool> {
+async fn is_due(db: &Db, wanted: &LeaseRequest, now: Millis) -> DbResult<bool> {
     const DUE: Sql = by_dialect(
         concat!("SELECT 1 FROM (", chosen_sqlite!(), ") AS c LIMIT 1"),
         concat!("SELECT 1::bigint FROM (", chosen_postgres!(""), ") AS c LIMIT 1"),
@@ -99,7 +99,7 @@ pub(in crate::store) struct TakenKey {
 ///
 /// # Errors
 /// The database's.
-pub async fn lease(db: &Db, wanted: &Wanted, limit: usize, lease_ms: Millis) -> Result<Vec<Lane>> {
+pub async fn lease(db: &Db, wanted: &LeaseRequest, limit: usize, lease_ms: Millis) -> Result<Vec<Lane>> {
     // Who else chooses at this moment is passed by, and does not choose the same.
     const TAKE: Sql = by_dialect(
         concat!(

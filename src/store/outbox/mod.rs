@@ -22,13 +22,13 @@ mod life;
 mod status;
 
 pub use end::{
-    End, Which, bury, drop_some, expire, finish, forget_done, give_up, is_of_key, revive, revive_some,
+    End, TaskFilter, bury, drop_some, expire, finish, forget_done, give_up, is_of_key, revive, revive_some,
 };
 pub(super) use enqueue::{Later, Times, add, add_all_for_later, add_for_later, add_once, add_scheduled};
 pub use enqueue::{NewTask, enqueue_later, enqueue_once};
 pub(super) use keys::{FORGOTTEN_MS, forget_handed, lock, settle, settle_by, sort_all_in};
 pub use keys::{Waiting, has_next, park, unpark, waiting};
-pub use lease::{Lane, Wanted, free, lease, release, renew};
+pub use lease::{Lane, LeaseRequest, free, lease, release, renew};
 pub(super) use lease::{TakenKey, first_tasks};
 pub(super) use life::{DEAD, DONE, KEY, LIFE, OPEN};
 pub use status::{COUNTED, Left, Listed, Status, find, left, list, status};

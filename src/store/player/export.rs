@@ -25,7 +25,7 @@ fn line(table: &'static str, row: impl Serialize) -> Result<String> {
 }
 
 #[derive(FromRow)]
-struct Said {
+struct ExportedMessage {
     nonce: String,
     shown: String,
     original: Option<String>,
@@ -42,7 +42,7 @@ pub async fn said(
     channel_key: i64,
     after: &str,
 ) -> Result<Option<(String, String)>> {
-    let rows: Vec<Said> = db
+    let rows: Vec<ExportedMessage> = db
         .all(
             "SELECT m.nonce, coalesce(o.shown, m.shown) AS shown, m.original FROM message m
              LEFT JOIN own_view o ON o.channel_key = m.channel_key AND o.seq = m.seq AND o.player_id = $2

@@ -57,7 +57,7 @@ impl Doubt {
     }
 
     /// The next one is short again. One that holds stays: what the other writer had begun before it may prove right.
-    fn relent(&mut self) {
+    fn reset_pause(&mut self) {
         self.pause = Duration::ZERO;
     }
 }
@@ -150,7 +150,7 @@ impl Known {
 
     /// Notes that the known facts proved right.
     pub(super) fn was_right(&self) {
-        lock(&self.doubt).relent();
+        lock(&self.doubt).reset_pause();
     }
 
     /// Notes that known facts of one of them proved wrong. Where that happens again and again, as senders use several
@@ -180,7 +180,7 @@ mod tests {
             now = end;
         }
         doubt.begin(now);
-        doubt.relent();
+        doubt.reset_pause();
         assert!(doubt.holds(now + PAUSE.1 / 2));
         doubt.begin(now);
         assert!(!doubt.holds(now + PAUSE.0));

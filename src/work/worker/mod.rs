@@ -22,7 +22,7 @@ use crate::base::lock::lock;
 use crate::base::panic::caught;
 use crate::outside::envelope::Envelope;
 use crate::store::handover;
-use crate::store::outbox::{self, End, Lane, Taken, Wanted};
+use crate::store::outbox::{self, End, Lane, LeaseRequest, Taken};
 use crate::work::task::{Failure, TaskEntry};
 
 mod batch;
@@ -98,8 +98,8 @@ impl Worker {
     }
 
     /// Those that it can run, from any key.
-    fn wanted(&self) -> Wanted {
-        Wanted::all(self.runnable.iter().copied())
+    fn wanted(&self) -> LeaseRequest {
+        LeaseRequest::all(self.runnable.iter().copied())
     }
 
     /// Works until told to stop, then lets the tasks that run come to their end.
@@ -136,11 +136,16 @@ impl Worker {
 
     /// Beside what a broker delivers: runs what other workers gave back, as they could not run it.
     async fn run_given_back(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
-        let wanted = Wanted::given_back(self.runnable.iter().copied());
+        let wanted = LeaseRequest::given_back(self.runnable.iter().copied());
         self.take_and_run(wanted, false, &mut stop).await;
     }
 
-    async fn take_and_run(self: Arc<Self>, wanted: Wanted, all: bool, stop: &mut watch::Receiver<bool>) {
+    async fn take_and_run(
+        self: Arc<Self>,
+        wanted: LeaseRequest,
+        all: bool,
+        stop: &mut watch::Receiver<bool>,
+    ) {
         let mut running = JoinSet::new();
         while !*stop.borrow() {
             let room = self.app.config.tasks.at_once - running.len();
@@ -177,11 +182,11 @@ impl Worker {
     /// # Errors
     /// The database's.
     pub async fn run_given_back_due(&self, time: WorkTime) -> Result<usize> {
-        let wanted = Wanted::given_back(self.runnable.iter().copied());
+        let wanted = LeaseRequest::given_back(self.runnable.iter().copied());
         self.run_all(&wanted, false, time).await
     }
 
-    async fn run_all(&self, wanted: &Wanted, all: bool, time: WorkTime) -> Result<usize> {
+    async fn run_all(&self, wanted: &LeaseRequest, all: bool, time: WorkTime) -> Result<usize> {
         let mut tries = 0;
         while time.is_left() {
             let due = self.due(wanted, all, self.app.config.tasks.at_once).await?;
@@ -215,7 +220,7 @@ impl Worker {
         Ok(())
     }
 
-    async fn due(&self, wanted: &Wanted, all: bool, room: usize) -> Result<Vec<Lane>> {
+    async fn due(&self, wanted: &LeaseRequest, all: bool, room: usize) -> Result<Vec<Lane>> {
         if all {
             self.enqueue_due().await?;
         }

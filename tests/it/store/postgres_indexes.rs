@@ -223,7 +223,7 @@ async fn take_the_first(version: Version, looked_at: bool) {
     }
     let app =
         TestApp::with(&[("DATABASE_URL", &server.url()), ("GUILDHALL_DATABASE_CONNECTIONS", "1")]).await;
-    let wanted = outbox::Wanted::all(["none.v1"].into_iter());
+    let wanted = outbox::LeaseRequest::all(["none.v1"].into_iter());
     // Often enough that PostgreSQL has chosen its plan for all times to come.
     for _ in 0..8 {
         assert!(outbox::lease(&app.app.db, &wanted, 8, 60_000).await.unwrap().is_empty());

@@ -2,7 +2,7 @@
 
 use guildhall::outside::envelope::Envelope;
 use guildhall::store::handover::{Handing, note_published, take_unpublished};
-use guildhall::store::outbox::{End, Lane, Wanted, enqueue_once, find};
+use guildhall::store::outbox::{End, Lane, LeaseRequest, enqueue_once, find};
 use guildhall::store::{handover, outbox};
 
 use crate::help::TestApp;
@@ -166,7 +166,8 @@ async fn meanwhile(app: &TestApp, what: &str, first: &Envelope) {
             assert!(outbox::unpark(db, "k").await.unwrap());
         }
         "dropped" => {
-            let which = outbox::Which { kind: "noting.v1", since: 0, until: i64::MAX, reason: "not wanted" };
+            let which =
+                outbox::TaskFilter { kind: "noting.v1", since: 0, until: i64::MAX, reason: "not wanted" };
             assert_eq!(outbox::drop_some(db, which, 1).await.unwrap(), 1);
         }
         _ => {}
@@ -189,7 +190,7 @@ async fn a_publisher_that_dies_amid_others_work_on_the_key_leaves_nothing_unsaid
         app.clock.advance(31_000);
         let second = async || {
             let handed = taken(&app).await;
-            let names = Wanted::given_back(["noting.v1"].into_iter());
+            let names = LeaseRequest::given_back(["noting.v1"].into_iter());
             let lanes = outbox::lease(&app.app.db, &names, 10, LEASE_MS).await.unwrap();
             let leased = lanes.into_iter().flat_map(|lane| lane.tasks).map(|taken| taken.envelope);
             handed.into_iter().chain(leased).any(|envelope| envelope.id == "u")

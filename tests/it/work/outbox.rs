@@ -9,7 +9,7 @@ use guildhall::chat::states::TaskState;
 use guildhall::service::TASKS;
 use guildhall::store::Db;
 use guildhall::store::handover::{self, note_published, take_unpublished};
-use guildhall::store::outbox::{self, End, Lane, Wanted, Which, enqueue_once, find};
+use guildhall::store::outbox::{self, End, Lane, LeaseRequest, TaskFilter, enqueue_once, find};
 use guildhall::work::worker::{WorkTime, Worker};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -53,7 +53,7 @@ pub fn numbers(receiver: &Receiver, channel: &str) -> Vec<i64> {
 }
 
 pub async fn lease(db: &Db, names: &[&str]) -> Vec<Lane> {
-    outbox::lease(db, &Wanted::all(names.iter().copied()), 8, 15_000).await.unwrap()
+    outbox::lease(db, &LeaseRequest::all(names.iter().copied()), 8, 15_000).await.unwrap()
 }
 
 /// A server without the setting, on the database of one that has it: it leaves the events to that one.
@@ -102,13 +102,14 @@ async fn what_nobody_can_run_is_given_up_after_a_week_or_when_an_operator_says_s
     app.clock.advance(120_000);
     assert_eq!(expire().await, 1, "the head, then the next");
     assert_eq!(find(db, "u0").await.unwrap().reason.as_deref(), Some("nobody could run it"));
-    let which = Which { kind: "unknown.v9", since: 0, until: i64::MAX, reason: "the feature was taken back" };
+    let which =
+        TaskFilter { kind: "unknown.v9", since: 0, until: i64::MAX, reason: "the feature was taken back" };
     assert_eq!(outbox::drop_some(db, which, 500).await.unwrap(), 2);
     assert_eq!(find(db, "u2").await.unwrap().state.as_str(), "dead");
     app.run_tasks().await;
     assert_eq!(find(db, "known").await.unwrap().state.as_str(), "done", "and what stood behind them goes on");
 
-    let which = Which { kind: "unknown.v9", since: 0, until: i64::MAX, reason: "taken back" };
+    let which = TaskFilter { kind: "unknown.v9", since: 0, until: i64::MAX, reason: "taken back" };
     assert_eq!(outbox::revive_some(db, which, 1).await.unwrap(), 1, "in steps");
     assert_eq!(outbox::revive_some(db, which, 500).await.unwrap(), 1);
     assert_eq!(outbox::revive_some(db, which, 500).await.unwrap(), 0, "the other died of something else");

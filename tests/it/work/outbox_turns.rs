@@ -1,7 +1,7 @@
 //! Turns: whose is next where some have waited for very long, and what a long wait must not be taken for.
 
 use guildhall::store::handover::{hand_over_again, note_published, take_unpublished};
-use guildhall::store::outbox::{self, End, Which, enqueue_once, find};
+use guildhall::store::outbox::{self, End, TaskFilter, enqueue_once, find};
 
 use crate::help::TestApp;
 use crate::work::outbox::lease;
@@ -113,13 +113,13 @@ async fn making_ready_again_comes_to_an_end() {
     let app = TestApp::new().await;
     let db = &app.app.db;
     enqueue_once(db, "t", "webhook.v1", "world", "{}").await.unwrap();
-    let drop = Which { kind: "webhook.v1", since: 0, until: i64::MAX, reason: "answered 404" };
+    let drop = TaskFilter { kind: "webhook.v1", since: 0, until: i64::MAX, reason: "answered 404" };
     assert_eq!(outbox::drop_some(db, drop, 10).await.unwrap(), 1);
     app.clock.advance(10);
     tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     let until = db.now().await.unwrap();
-    let which = Which { kind: "webhook.v1", since: 0, until, reason: "404" };
-    assert_eq!(outbox::revive_some(db, Which { reason: "4_4", ..which }, 10).await.unwrap(), 0);
+    let which = TaskFilter { kind: "webhook.v1", since: 0, until, reason: "404" };
+    assert_eq!(outbox::revive_some(db, TaskFilter { reason: "4_4", ..which }, 10).await.unwrap(), 0);
     assert_eq!(outbox::revive_some(db, which, 10).await.unwrap(), 1);
     assert_eq!(outbox::drop_some(db, drop, 10).await.unwrap(), 1, "it dies again");
     assert_eq!(outbox::revive_some(db, which, 10).await.unwrap(), 0);

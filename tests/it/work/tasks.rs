@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use guildhall::app::App;
 use guildhall::chat::states::TaskState;
-use guildhall::store::outbox::{self, End, Lane, Listed, Wanted};
+use guildhall::store::outbox::{self, End, Lane, LeaseRequest, Listed};
 use guildhall::store::retention;
 use guildhall::work::task::{Failure, Task, TaskEntry};
 use guildhall::work::worker::{WorkTime, Worker};
@@ -39,7 +39,7 @@ async fn tasks(app: &TestApp, state: &str) -> Vec<Listed> {
 }
 
 async fn lease(app: &TestApp, task: &str, lease_ms: i64) -> Vec<Lane> {
-    outbox::lease(&app.app.db, &Wanted::all([task].into_iter()), 8, lease_ms).await.unwrap()
+    outbox::lease(&app.app.db, &LeaseRequest::all([task].into_iter()), 8, lease_ms).await.unwrap()
 }
 
 #[tokio::test]

@@ -181,14 +181,14 @@ async fn what_comes_while_tasks_are_given_up_stays() {
     for id in ["old-1", "old-2"] {
         enqueue_once(&app.app.db, id, Quick::NAME, "dropped", "{}").await.unwrap();
     }
-    let wanted = outbox::Wanted::all([Quick::NAME].into_iter());
+    let wanted = outbox::LeaseRequest::all([Quick::NAME].into_iter());
     let lane = outbox::lease(&app.app.db, &wanted, 1, 60_000).await.unwrap().remove(0);
     assert_eq!(lane.tasks.len(), 2);
     app.clock.advance(1_000);
     let until = app.app.db.now().await.unwrap();
     app.clock.advance(1_000);
     enqueue_once(&app.app.db, "new", Quick::NAME, "dropped", "{}").await.unwrap();
-    let which = outbox::Which { kind: Quick::NAME, since: 0, until, reason: "not wanted" };
+    let which = outbox::TaskFilter { kind: Quick::NAME, since: 0, until, reason: "not wanted" };
     assert_eq!(outbox::drop_some(&app.app.db, which, 100).await.unwrap(), 2);
     assert_eq!(outbox::drop_some(&app.app.db, which, 100).await.unwrap(), 0);
     let first = (&lane.tasks[0].envelope, false);
