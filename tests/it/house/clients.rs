@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use guildhall::controllers::ACTIONS;
 use serde_json::{Value, json};
 
 use crate::house::authorisation::{ask_everything, prepare};
@@ -94,6 +95,30 @@ async fn a_python_client_reads_every_reply() {
     let made = walk(&made);
     for name in ["send_message", "sync_messages", "create_announcement", "decide_case"] {
         assert!(made.iter().any(|file| file.contains(name)), "{name} was not generated");
+    }
+}
+
+/// Only generated: there is no C# compiler that the test could fetch. Each action is a method, and each request and reply a class.
+#[tokio::test]
+async fn a_csharp_client_is_generated_with_every_action() {
+    let folder = tempfile::tempdir().unwrap();
+    run(Command::new(tool("java"))
+        .arg("-jar")
+        .arg(tool("openapi-generator.jar"))
+        .args(["generate", "--input-spec", "openapi.json", "--generator-name", "csharp", "--output"])
+        .arg(folder.path()));
+    let text = |file: &String| fs::read_to_string(file).unwrap();
+    let files = walk(folder.path());
+    let source = |part: &str| -> String {
+        let part = format!("src/Org.OpenAPITools/{part}/");
+        files.iter().filter(|file| file.contains(&part)).map(text).collect()
+    };
+    let (methods, classes) = (source("Api"), source("Model"));
+    for entry in ACTIONS.iter().filter(|entry| !entry.preview) {
+        let name = (entry.name)();
+        assert!(methods.contains(&format!(" {name}Async(")), "{name} is no method");
+        let reply = format!("class {name}Response ");
+        assert!(entry.callback.is_some() || classes.contains(&reply), "{reply} was not generated");
     }
 }
 

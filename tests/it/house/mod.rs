@@ -6,6 +6,7 @@ pub mod clients;
 pub mod config;
 pub mod documents;
 pub mod examples;
+pub mod homes;
 pub mod registry;
 pub mod replies;
 pub mod words;

@@ -17,7 +17,14 @@ fn mask(value: &mut Value) {
         }
         Value::String(text) if is_made(text) => *value = json!("[id]"),
         Value::Array(items) => items.iter_mut().for_each(mask),
-        Value::Object(fields) => fields.values_mut().for_each(mask),
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match name.as_str() {
+                    "longest_ms" | "first_reply_ms" if value.is_number() => *value = json!("[ms]"),
+                    _ => mask(value),
+                }
+            }
+        }
         _ => {}
     }
 }

@@ -93,7 +93,8 @@ async fn faulty_function() {
 #[tokio::test(flavor = "multi_thread")]
 async fn panics_and_long_requests_are_answered_and_a_blocked_process_is_replaced() {
     let program = std::env::current_exe().unwrap();
-    let command = format!("{} --exact faulty::faulty_function --ignored --nocapture", program.display());
+    let command =
+        format!("{} --exact work::faulty::faulty_function --ignored --nocapture", program.display());
     let lambda = Lambda::start_as("api", &command, &[]);
     let get = async |action: &str| {
         lambda.answer(&http_api("GET", &format!("/faulty/{action}"), "", "", None)).await
