@@ -57,6 +57,10 @@ pub const FIGURES: &[Figure] = &[
         "What came in a request's place and is none, by HTTP's rules.",
     ),
     histogram("guildhall_request_duration_seconds", "Time to answer a request, by controller and action."),
+    counter(
+        "guildhall_entries_unreadable_total",
+        "Reads of a stored entry that can't be read; the log names it.",
+    ),
     gauge("guildhall_waiting", "Polls that wait for something to be said, and sockets."),
     gauge("guildhall_sockets", "Sockets that are open."),
     gauge("guildhall_follows", "Channels that sockets follow, each for each socket."),

@@ -56,14 +56,31 @@ pub struct Hub {
 /// A channel that somebody waits for.
 #[derive(Default)]
 struct Watched {
-    /// The last number that one of them knows, and the last that the bus told of.
-    known: i64,
+    /// The last number that the bus told of.
     heard: i64,
     /// The channel's key, once it was read.
     key: Option<i64>,
     /// Number of times that this process changed its members, since somebody waits for it.
     member_changes: u64,
-    bells: HashMap<u64, Arc<Bell>>,
+    waiters: HashMap<u64, Waiter>,
+}
+
+/// One of those who wait for a channel.
+struct Waiter {
+    bell: Arc<Bell>,
+    /// The last number that this one has read; none before the first time. What others have read tells it nothing.
+    known: Option<i64>,
+}
+
+impl Watched {
+    /// The last number that all of them know.
+    fn known(&self) -> i64 {
+        self.waiters.values().filter_map(|waiter| waiter.known).min().unwrap_or_default()
+    }
+
+    fn ring(&self, name: &Arc<str>) {
+        self.waiters.values().for_each(|waiter| waiter.bell.ring(name));
+    }
 }
 
 /// Rung where something was said.
@@ -143,12 +160,13 @@ impl Hub {
     pub fn hear(&self, key: i64, seq: i64) {
         let Some(name) = lock(&self.keys).get(&key).cloned() else { return };
         let is_new = lock(&self.channels).get_mut(&name).is_some_and(|watched| {
-            let last = watched.known.max(watched.heard);
+            let known = watched.known();
+            let last = known.max(watched.heard);
             if seq > last + 1 {
                 metrics::counter!("guildhall_gaps_total").increment(1);
             }
             watched.heard = last.max(seq);
-            watched.known < seq
+            known < seq
         });
         if is_new {
             self.tell(&name);
@@ -158,7 +176,7 @@ impl Hub {
     /// Something may have changed in this channel: what was said there, or who may read it.
     pub fn tell(&self, channel: &str) {
         if let Some((name, watched)) = lock(&self.channels).get_key_value(channel) {
-            watched.bells.values().for_each(|bell| bell.ring(name));
+            watched.ring(name);
         }
     }
 
@@ -180,11 +198,11 @@ impl Hub {
         format!("player/{player}")
     }
 
-    /// The channels that somebody waits for, and the last number that is known of each.
+    /// The channels that somebody waits for, and the last number of each that all of them know.
     pub fn watched(&self) -> Vec<(Arc<str>, i64)> {
         let channels = lock(&self.channels);
         let of_channels = channels.iter().filter(|(name, _)| !name.contains('/'));
-        of_channels.map(|(name, watched)| (Arc::clone(name), watched.known)).collect()
+        of_channels.map(|(name, watched)| (Arc::clone(name), watched.known())).collect()
     }
 
     /// Does anybody wait for anything?
@@ -195,8 +213,8 @@ impl Hub {
     fn leave(&self, number: u64, name: &Arc<str>) {
         let mut channels = lock(&self.channels);
         if let Some(watched) = channels.get_mut(name) {
-            watched.bells.remove(&number);
-            if watched.bells.is_empty() {
+            watched.waiters.remove(&number);
+            if watched.waiters.is_empty() {
                 if let Some(key) = watched.key {
                     lock(&self.keys).remove(&key);
                 }
@@ -209,7 +227,7 @@ impl Hub {
     pub fn close(&self) {
         self.closed.store(true, Ordering::Release);
         for (name, watched) in &*lock(&self.channels) {
-            watched.bells.values().for_each(|bell| bell.ring(name));
+            watched.ring(name);
         }
     }
 
@@ -226,7 +244,8 @@ impl Watch {
         let mut channels = lock(&self.hub.channels);
         let name =
             channels.get_key_value(channel).map_or_else(|| channel.into(), |(name, _)| Arc::clone(name));
-        channels.entry(Arc::clone(&name)).or_default().bells.insert(self.number, Arc::clone(&self.bell));
+        let waiter = || Waiter { bell: Arc::clone(&self.bell), known: None };
+        channels.entry(Arc::clone(&name)).or_default().waiters.entry(self.number).or_insert_with(waiter);
         drop(channels);
         lock(&self.channels).insert(name);
     }
@@ -239,14 +258,20 @@ impl Watch {
         }
     }
 
-    /// Notes the channel's key and the last number that was read: neither the sweep nor the bus need notify of it
-    /// again.
+    /// Notes the channel's key and the last number that was read: neither the sweep nor the bus need notify this one of it
+    /// again. Others who wait for the channel, and have read less, are notified.
     pub fn read(&self, channel: &str, key: i64, last_seq: i64) {
         let mut channels = lock(&self.hub.channels);
         let Some((name, _)) = channels.get_key_value(channel) else { return };
         let name = Arc::clone(name);
         if let Some(watched) = channels.get_mut(channel) {
-            watched.known = last_seq;
+            for (number, waiter) in &mut watched.waiters {
+                if *number == self.number {
+                    waiter.known = Some(last_seq);
+                } else if waiter.known.is_some_and(|known| known < last_seq) {
+                    waiter.bell.ring(&name);
+                }
+            }
             if watched.key != Some(key) {
                 watched.key = Some(key);
                 lock(&self.hub.keys).insert(key, name);

@@ -137,9 +137,17 @@ impl Feed {
         let keys = wanted.iter().map(|(channel, _)| channel.key());
         let mut own = message::own_views(db, keys.zip(&pages)).await?;
         let mut entries: HashMap<&str, Vec<FeedEntry>> = HashMap::new();
-        for ((channel, _), page) in wanted.iter().zip(&pages) {
+        for ((channel, seqs), page) in wanted.iter().zip(&pages) {
             let own = |seq| own.remove(&(channel.key(), seq));
-            entries.insert(&channel.id, room::entries(page.as_str(), own)?);
+            let read = match room::entries(page.as_str(), own) {
+                Ok(read) => read,
+                // One that is no entry keeps back neither the others of its channel, nor other channels.
+                Err(_) => {
+                    let page = message::mended(db, channel.key(), seqs).await?;
+                    room::entries(page.as_str(), |_| None)?
+                }
+            };
+            entries.insert(&channel.id, read);
         }
         // Behind the entries: whoever was removed before one of them was stored is not among those who may read.
         let changes: HashMap<&str, u64> = ids.iter().map(|id| (*id, hub.member_changes(id))).collect();

@@ -170,6 +170,22 @@ impl Message {
         }
     }
 
+    /// An entry in whose place something stands that is none.
+    const fn unreadable(channel: String, seq: i64, sent_at: Millis) -> Self {
+        Self {
+            channel,
+            seq,
+            kind: MessageKind::Hidden,
+            sender: Sender::nobody(),
+            text: String::new(),
+            payload: None,
+            mentions: Vec::new(),
+            sent_at,
+            reference: None,
+            masked: false,
+        }
+    }
+
     /// As it looks once it was taken back.
     fn recalled(self) -> Self {
         let (text, payload, mentions) = (String::new(), None, Vec::new());
@@ -230,7 +246,38 @@ pub async fn ranges(db: &Db, wanted: &[(i64, RangeInclusive<i64>)]) -> Result<Ve
          FROM json_array_elements($1::json) WITH ORDINALITY AS j (value, n) ORDER BY j.n",
     );
     let lists: Vec<(Option<String>,)> = db.all(RANGES, values![&json(&bounds)?]).await?;
-    lists.into_iter().map(|(list,)| Stored::list(list)).collect()
+    let mut pages = Vec::with_capacity(lists.len());
+    for ((list,), (channel_key, seqs)) in lists.into_iter().zip(wanted) {
+        pages.push(match Stored::list(list) {
+            Ok(page) => page,
+            Err(_) => mended(db, *channel_key, seqs).await?,
+        });
+    }
+    Ok(pages)
+}
+
+/// The messages of a range, one by one, where they can't be read as a list: an entry that is none stands there as hidden from
+/// all, so that it holds up no other entry, channel or reader. It is logged and counted.
+///
+/// # Errors
+/// The database's.
+pub async fn mended(db: &Db, channel_key: i64, seqs: &RangeInclusive<i64>) -> Result<Stored> {
+    const ROWS: &str =
+        "SELECT m.seq, m.shown, m.sent_at, c.id FROM message m JOIN channel c ON c.key = m.channel_key
+        WHERE m.channel_key = $1 AND m.seq BETWEEN $2 AND $3 ORDER BY m.seq";
+    let rows: Vec<(i64, String, Millis, String)> =
+        db.all(ROWS, values![channel_key, *seqs.start(), *seqs.end()]).await?;
+    let mut entries = Vec::with_capacity(rows.len());
+    for (seq, shown, sent_at, channel) in rows {
+        if EntryHeader::of(&shown).is_ok_and(|header| header.seq == seq) {
+            entries.push(shown);
+            continue;
+        }
+        metrics::counter!("guildhall_entries_unreadable_total").increment(1);
+        tracing::error!(channel, seq, "a stored entry can't be read; readers see it as hidden");
+        entries.push(json(&Message::unreadable(channel, seq, sent_at))?);
+    }
+    Stored::list(Some(entries.join(",")))
 }
 
 /// The newest message in each of several channels as somebody sees it, in the order asked.
@@ -249,7 +296,16 @@ pub async fn newest(db: &Db, channels: &[&Channel], viewer: &Viewer) -> Result<V
     let messages: Vec<(Option<String>,)> = db.all(NEWEST, values![&json(&keys)?]).await?;
     let mut there = Vec::new();
     for (channel, (message,)) in channels.iter().zip(&messages) {
-        there.extend(message.clone().map(Stored::one).transpose()?.map(|message| (channel.key, message)));
+        let Some(message) = message.clone() else { continue };
+        let message = match Stored::one(message) {
+            Ok(message) => message,
+            Err(_) => {
+                let list = mended(db, channel.key, &(channel.last_seq..=channel.last_seq)).await?;
+                let entry = list.entries()?.first().map(|entry| entry.get().to_owned());
+                Stored::one(entry.ok_or(Error::NotFound("message"))?)?
+            }
+        };
+        there.push((channel.key, message));
     }
     let mut seen = seen(db, viewer, there).await?.into_iter();
     Ok(messages.into_iter().map(|(message,)| message.and_then(|_| seen.next())).collect())

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use super::Stored;
 use super::stored::may_have_views;
 use super::view::{Viewer, seen};
+use super::{Stored, mended};
 use crate::base::error::{Error, Result};
 use crate::chat::identity::Identity;
 use crate::chat::rights::{ChannelState, Right};
@@ -174,11 +174,20 @@ pub async fn page(db: &Db, id: &ChannelId, caller: &Identity, which: PageEdge, l
             kept.page.clone()
         }
         _ => {
-            let more = match which {
-                PageEdge::After(after) => (after + 1).max(first_seq) + limit - 1 < last_seq,
-                PageEdge::Before(before) => (before - 1).min(last_seq) - limit + 1 > first_seq,
+            let (seqs, more) = match which {
+                PageEdge::After(after) => {
+                    let first = (after + 1).max(first_seq);
+                    (first..=(first + limit - 1).min(last_seq), first + limit - 1 < last_seq)
+                }
+                PageEdge::Before(before) => {
+                    let last = (before - 1).min(last_seq);
+                    ((last - limit + 1).max(first_seq)..=last, last - limit + 1 > first_seq)
+                }
             };
-            let messages = Stored::list(joined)?;
+            let messages = match Stored::list(joined) {
+                Ok(messages) => messages,
+                Err(_) => mended(db, channel_key, &seqs).await?,
+            };
             let has_own_views = may_have_views(messages.as_str());
             let page = Page { messages, epoch, more, first_seq, has_own_views };
             db.pages.keep(key, last_seq, page.clone());

@@ -111,7 +111,7 @@ pub async fn own_views(db: &Db, lists: impl Iterator<Item = (i64, &Stored)>) -> 
     let mut wanted = Vec::new();
     for (key, list) in lists.filter(|(_, list)| may_have_views(list.as_str())) {
         for entry in list.entries()? {
-            let entry = EntryHeader::of(entry.get())?;
+            let Ok(entry) = EntryHeader::of(entry.get()) else { continue };
             wanted.extend(entry.has_views().then_some((key, entry.seq)));
         }
     }
@@ -137,8 +137,8 @@ pub async fn seen(db: &Db, viewer: &Viewer, lists: Vec<(i64, Stored)>) -> Result
         }
         let mut seen = Vec::new();
         for entry in list.entries()? {
-            let glance = EntryHeader::of(entry.get())?;
-            let instead = viewer.instead(&glance, own.get(&(key, glance.seq)))?;
+            let Ok(header) = EntryHeader::of(entry.get()) else { continue };
+            let instead = viewer.instead(&header, own.get(&(key, header.seq)))?;
             seen.push(instead.unwrap_or_else(|| entry.get().to_owned()));
         }
         let seen = seen.join(",");

@@ -14,6 +14,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::help::process::{Answer, Process, eventually, figure, player_token, server_token};
+use crate::help::socket_client::Socket;
 use crate::help::{SECRET, TestApp, claims};
 use crate::hosts::lambda::free_port;
 
@@ -210,6 +211,32 @@ async fn what_is_said_at_another_server_is_found() {
             tokio::join!(call(&other, "alice", "/message/sync", poll("g", n - 1, 25)), speaking);
         let messages = &answer.body["data"]["channels"][0]["messages"];
         assert_eq!(messages[0]["seq"], n, "{}", answer.body);
+    }
+}
+
+/// Somebody who has a message already, and waits at the same server for the next one, hides it from nobody: neither from a poll
+/// that waits there, nor from a socket.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poll_of_somebody_else_hides_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let figures = format!("127.0.0.1:{}", free_port());
+    let one = serving(&data, &[]).await;
+    let other = Process::start(&data, &[("GUILDHALL_METRICS_LISTEN", &figures)]);
+    let mut socket = Socket::of(&other, "alice").await;
+    socket.ask("/live/follow", json!({ "channels": [{ "channel": "g" }] })).await;
+    for n in 1..=6 {
+        let speaking = async {
+            all_wait(&figures, 2).await;
+            say(&one, &format!("{n}")).await;
+            call(&other, "bob", "/message/sync", poll("g", n, 3)).await;
+        };
+        let (answer, ()) =
+            tokio::join!(call(&other, "alice", "/message/sync", poll("g", n - 1, 25)), speaking);
+        let messages = &answer.body["data"]["channels"][0]["messages"];
+        assert_eq!(messages[0]["seq"], n, "{}", answer.body);
+        let pushed = socket.push_of("messages").await;
+        assert_eq!(pushed["messages"][0]["seq"], n, "{pushed}");
     }
 }
 

@@ -6,3 +6,4 @@ pub mod sockets;
 pub mod sockets_broken;
 pub mod sockets_protocol;
 pub mod sockets_rights;
+pub mod unreadable;
