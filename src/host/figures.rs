@@ -11,6 +11,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 
+use super::server::listen;
 use crate::app::App;
 use crate::base::error::{Result, StartError};
 use crate::base::lock::lock;
@@ -188,7 +189,7 @@ pub async fn serve(app: &Arc<App>, runs: bool) -> std::result::Result<(), StartE
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder).map_err(|error| fault(&error))?;
     FIGURES.iter().for_each(describe);
-    let listener = TcpListener::bind(address).await.map_err(|error| fault(&error))?;
+    let listener = listen(address).await.map_err(|error| fault(&error))?;
     if runs {
         // From the beginning, so that the first one is an increase.
         for entry in TASKS {

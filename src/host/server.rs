@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -23,6 +23,8 @@ use crate::base::panic::lasting;
 
 /// Connections that the system keeps for us until we accept them: a crowd comes at once after a restart.
 const BACKLOG: u32 = 4_096;
+/// Time for which a port that is held is tried again.
+const STILL_HELD: Duration = Duration::from_secs(1);
 /// Connections open at once; more wait in the system's queue.
 const CONNECTIONS: usize = 20_000;
 /// Memory that all answers together may hold until their readers take them: 64 MiB in units of 16 KiB.
@@ -41,16 +43,28 @@ pub struct Server {
     router: Arc<Router>,
 }
 
+/// Listens at an address. A port that a killed predecessor still holds is tried again for a moment.
+pub(super) async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let begun = Instant::now();
+    loop {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        match socket.bind(address).and_then(|()| socket.listen(BACKLOG)) {
+            Err(fault) if fault.kind() == io::ErrorKind::AddrInUse && begun.elapsed() < STILL_HELD => {
+                tokio::time::sleep(STILL_HELD / 20).await;
+            }
+            listening => return listening,
+        }
+    }
+}
+
 impl Server {
     /// Listens.
     ///
     /// # Errors
     /// The address can't be had.
     pub async fn bind(address: SocketAddr, router: Arc<Router>) -> io::Result<Self> {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        Ok(Self { listener: socket.listen(BACKLOG)?, router })
+        Ok(Self { listener: listen(address).await?, router })
     }
 
     /// Returns the address it listens on: with the port that the system chose, if the address named port 0.

@@ -53,6 +53,20 @@ async fn send_until_killed(
     }
 }
 
+/// The port of a predecessor that was killed a moment ago is held for as long as that dies.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_is_held_for_a_moment_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = held.local_addr().unwrap().to_string();
+    let data = folder.path().join("data");
+    let starting =
+        tokio::task::spawn_blocking(move || Process::start(&data, &[("GUILDHALL_LISTEN", &address)]));
+    tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+    drop(held);
+    assert!(starting.await.unwrap().connect().await.is_some());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_kills_during_load_lose_no_acknowledged_message() {
     let folder = tempfile::tempdir().unwrap();
