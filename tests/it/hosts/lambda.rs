@@ -29,6 +29,20 @@ pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+/// The emulator, once it listens; none where it has ended instead.
+fn listening(mut emulator: Child, port: u16) -> Option<Child> {
+    let pause = std::time::Duration::from_millis(20);
+    loop {
+        let answers = std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+        std::thread::sleep(pause);
+        match emulator.try_wait().unwrap() {
+            Some(_) => return None,
+            None if answers => return Some(emulator),
+            None => {}
+        }
+    }
+}
+
 impl Lambda {
     fn start() -> Self {
         Self::start_as("api", env!("CARGO_BIN_EXE_guildhall"), &[])
@@ -41,26 +55,33 @@ impl Lambda {
         let bootstrap = folder.path().join("bootstrap");
         fs::write(&bootstrap, format!("#!/bin/sh\nexec {command}\n")).unwrap();
         fs::set_permissions(&bootstrap, fs::Permissions::from_mode(0o755)).unwrap();
-        let (port, api) = (free_port(), free_port());
-        let log = fs::File::create(folder.path().join("log")).unwrap();
-        let emulator = Command::new(EMULATOR)
-            .env_remove("DATABASE_URL")
-            .envs(database::of_folder(folder.path()).map(|url| ("DATABASE_URL", url)))
-            .args(["--runtime-interface-emulator-address", &format!("127.0.0.1:{port}")])
-            .args(["--runtime-api-address", &format!("127.0.0.1:{api}")])
-            .args([bootstrap.to_str().unwrap(), handler])
-            .env("GUILDHALL_TOKEN_SECRET", SECRET)
-            .env("GUILDHALL_DATA", folder.path().join("data"))
-            .env("GUILDHALL_BASE_PATH", "/latest")
-            .env("AWS_LAMBDA_FUNCTION_TIMEOUT", "3")
-            .env("AWS_LAMBDA_FUNCTION_NAME", "guildhall-test")
-            .env_remove("KAFKA_BROKERS")
-            .envs(variables.iter().copied())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        Self { emulator, port, folder }
+        let spawn = |port: u16| {
+            let log = fs::File::create(folder.path().join("log")).unwrap();
+            Command::new(EMULATOR)
+                .env_remove("DATABASE_URL")
+                .envs(database::of_folder(folder.path()).map(|url| ("DATABASE_URL", url)))
+                .args(["--runtime-interface-emulator-address", &format!("127.0.0.1:{port}")])
+                .args(["--runtime-api-address", &format!("127.0.0.1:{}", free_port())])
+                .args([bootstrap.to_str().unwrap(), handler])
+                .env("GUILDHALL_TOKEN_SECRET", SECRET)
+                .env("GUILDHALL_DATA", folder.path().join("data"))
+                .env("GUILDHALL_BASE_PATH", "/latest")
+                .env("AWS_LAMBDA_FUNCTION_TIMEOUT", "3")
+                .env("AWS_LAMBDA_FUNCTION_NAME", "guildhall-test")
+                .env_remove("KAFKA_BROKERS")
+                .envs(variables.iter().copied())
+                .stdout(log.try_clone().unwrap())
+                .stderr(log)
+                .spawn()
+                .unwrap()
+        };
+        // A port that is only looked up may be another test's by the time it is taken: then the emulator ends.
+        let (mut port, mut emulator) = (0, None);
+        while emulator.is_none() {
+            port = free_port();
+            emulator = listening(spawn(port), port);
+        }
+        Self { emulator: emulator.unwrap(), port, folder }
     }
 
     pub fn log(&self) -> String {
