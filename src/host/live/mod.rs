@@ -90,7 +90,7 @@ pub(super) async fn serve(mut stream: Stream, read: Bytes, upgrade: Upgrade, sha
     let _ = timeout(CLOSING, wire.close(end)).await;
 }
 
-/// Boxes the work on a frame, so that its memory is taken when a frame comes: see `connection::busy_apart`.
+/// Boxes the work on a frame, so that its memory is taken when a frame comes: see `connection::boxed_requests`.
 fn boxed_greet<'a>(
     wire: &'a mut Wire,
     peer: Peer,
