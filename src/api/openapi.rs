@@ -51,7 +51,7 @@ pub fn document(entries: &[ActionEntry], about: impl Fn(&str) -> String, latest:
             "description": env!("CARGO_PKG_DESCRIPTION"),
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
-        "servers": [{ "url": "http://127.0.0.1:8080", "description": "One that runs here; else the studio's own address." }],
+        "servers": [{ "url": "http://127.0.0.1:9000", "description": "One that runs here; else the studio's own address." }],
         "tags": tags,
         "paths": paths,
         "components": {

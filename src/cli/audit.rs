@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::say;
+use super::{require_database, say};
 use crate::base::calendar::in_words;
 use crate::base::clock::Clock;
 use crate::base::error::StartError;
@@ -38,6 +38,7 @@ fn fault(fault: impl std::fmt::Display) -> StartError {
 
 impl AuditCommand {
     pub(super) async fn run(self, config: Config) -> Result<(), StartError> {
+        require_database(&config, "audit")?;
         let db = Db::open(&config, Clock::default()).await.map_err(fault)?;
         audit::seal(&db).await.map_err(fault)?;
         match self {

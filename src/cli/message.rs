@@ -14,6 +14,10 @@ use crate::config::Config;
 use crate::service::message;
 
 #[derive(Args)]
+// `--server` may have an id, so it would take a channel that stands behind it.
+#[command(
+    override_usage = "guildhall say [OPTIONS] <CHANNEL> <TEXT> <--player <ID>|--moderator <ID>|--server [<ID>]>"
+)]
 pub(super) struct Say {
     /// The channel's id.
     channel: String,

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::say;
+use super::{require_database, say};
 use crate::app::App;
 use crate::base::calendar::in_words;
 use crate::base::clock::Clock;
@@ -31,6 +31,7 @@ fn fault(fault: Error) -> StartError {
 
 impl ScheduleCommand {
     pub(super) async fn run(self, config: Config) -> Result<(), StartError> {
+        require_database(&config, "schedules")?;
         let app = App::start(config, Clock::default()).await?;
         match self {
             Self::List => {

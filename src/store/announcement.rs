@@ -282,8 +282,8 @@ async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
     let sql = "DELETE FROM announcement WHERE id IN
                (SELECT a.id FROM announcement a WHERE a.created_at < $1 AND NOT EXISTS
                     (SELECT 1 FROM schedule s WHERE s.id = a.schedule_id AND s.state = 'planned')
-                ORDER BY a.created_at LIMIT $2)
-               AND NOT EXISTS (SELECT 1 FROM announced n WHERE n.announcement_id = announcement.id)";
+                AND NOT EXISTS (SELECT 1 FROM announced n WHERE n.announcement_id = a.id)
+                ORDER BY a.created_at LIMIT $2)";
     Ok(announced + db.execute(sql, values![before, batch]).await?)
 }
 

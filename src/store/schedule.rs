@@ -232,8 +232,9 @@ pub async fn run_now(db: &Db, id: &str) -> Result<String> {
 /// The database's.
 async fn forget(db: &Db, before: Millis, batch: i64) -> Result<u64> {
     let sql = "DELETE FROM schedule WHERE id IN
-               (SELECT id FROM schedule WHERE state <> 'planned' AND created_at < $1 ORDER BY created_at LIMIT $2)
-               AND NOT EXISTS (SELECT 1 FROM occurrence o WHERE o.schedule_id = schedule.id AND o.due_at >= $1)";
+               (SELECT s.id FROM schedule s WHERE s.state <> 'planned' AND s.created_at < $1 AND NOT EXISTS
+                    (SELECT 1 FROM occurrence o WHERE o.schedule_id = s.id AND o.due_at >= $1)
+                ORDER BY s.created_at LIMIT $2)";
     db.execute(sql, values![before, batch]).await?;
     let sql = "DELETE FROM occurrence WHERE (schedule_id, due_at) IN
                (SELECT schedule_id, due_at FROM occurrence WHERE due_at < $1 ORDER BY due_at LIMIT $2)";

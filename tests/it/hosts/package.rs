@@ -51,7 +51,7 @@ fn packages_hold_what_platforms_look_for() {
         json!({ "bootstrap": "0o100755" })
     );
     let size = fs::metadata(folder.path().join("bootstrap")).unwrap().len();
-    assert!(size <= 27_500_000, "{size} bytes");
+    assert!(size <= 27_000_000, "{size} bytes");
     if cfg!(target_arch = "x86_64") {
         let files = json!({ "guildhall": "0o100755", "scf_bootstrap": "0o100755", "bootstrap": "0o100755" });
         assert_eq!(unpack(&package("guildhall-scf.zip"), folder.path()), files);

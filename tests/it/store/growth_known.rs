@@ -10,7 +10,6 @@ const LARGE: &[(&str, &str)] = &[
         "UPDATE report_case SET evidence = NULL",
         "500 rows a step, behind what was ended since the last vacuum",
     ),
-    ("DELETE FROM schedule WHERE id IN", "500 rows a step; those that came due lately stay"),
     (
         "SELECT id, opened_at, evidence FROM report_case",
         "100 rows a step, behind what was ended since the last vacuum",

@@ -203,7 +203,7 @@ fn work(c: u32, now: Millis) -> Vec<String> {
             &format!("'sch' || n, 'retention.v1', 'k', '{{}}', '0 4 * * *', 'UTC', {now} + 1000000 + n, CASE n % 10 WHEN 0 THEN 'planned' ELSE 'done' END, 'game', n, 'd', ''"),
             c / 40,
         ),
-        rows("occurrence (schedule_id, due_at)", &format!("'sch' || n % 1000, {now} - n"), c / 2),
+        rows("occurrence (schedule_id, due_at)", &format!("'sch' || n % 100 * 10, {now} - n"), c / 2),
         rows(
             "announcement (id, texts, audience, push, show_ms, state, schedule_id, created_by, created_at)",
             "'ann' || n, '{\"en\":\"x\"}', '{\"everybody\":true}', FALSE, 1000, 'done', 'sch' || n, 'mod', n",

@@ -214,3 +214,43 @@ async fn where_nobody_kept_a_message_nobody_has_spoken() {
     said("ben").await;
     assert_eq!(swept().await, (false, true), "and what is said again counts again");
 }
+
+/// Of what is over, some has to stay for a while: it keeps nothing behind it from being deleted, however much it is.
+#[tokio::test]
+async fn old_rows_that_stay_hold_up_no_others() {
+    let app = TestApp::new().await;
+    let numbers = if database::on_postgres() {
+        "SELECT n FROM generate_series(1, 700) AS s (n)"
+    } else {
+        "WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 700) SELECT n FROM s"
+    };
+    let now = app.clock.now();
+    // All but the newest have come due, or were shown, a moment ago.
+    for statement in [
+        format!(
+            "INSERT INTO schedule (id, task, key, payload, state, created_by, created_at, digest, stage)
+             SELECT 's' || n, 'retention.v1', 'k', '{{}}', 'done', 'game', n, 'd', '' FROM ({numbers}) AS s"
+        ),
+        format!(
+            "INSERT INTO occurrence (schedule_id, due_at) SELECT 's' || n, {now} FROM ({numbers}) AS s WHERE n < 700"
+        ),
+        format!(
+            "INSERT INTO announcement (id, texts, audience, push, show_ms, state, schedule_id, created_by, created_at)
+             SELECT 'a' || n, '{{}}', '{{}}', FALSE, 1000, 'done', 's' || n, 'mod', n FROM ({numbers}) AS s"
+        ),
+        format!(
+            "INSERT INTO announced (announcement_id, due_at, at, until)
+             SELECT 'a' || n, n, n, {now} FROM ({numbers}) AS s WHERE n < 700"
+        ),
+    ] {
+        on_the_database(&app, &statement).await;
+    }
+    let retention = json!({ "task": "retention.v1", "payload": {} });
+    app.server().post("/task/submit", retention).await.data();
+    app.run_tasks().await;
+    let rows = database::everything(&app.app.config).await;
+    for table in ["schedule", "announcement"] {
+        let left = rows.iter().filter(|(of, _)| of == table).count();
+        assert_eq!(left, 699, "{table}");
+    }
+}

@@ -2,13 +2,12 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::help::database;
-use crate::help::process::{Process, WorkerProcess, eventually, player_token, server_token, within};
+use crate::help::process::{Process, WorkerProcess, eventually, player_token, server_token};
 use crate::help::receiver::{Receiver, WEBHOOK_SECRET};
 use crate::help::socket_client::{Socket, make};
 use crate::work::kafka::{brokers, topic};
@@ -53,9 +52,8 @@ async fn workers_that_are_killed_amid_tasks_lose_none_and_each_has_one_effect() 
         kills += 1;
     }
     let _last = WorkerProcess::start(folder.path(), &variables);
-    // The broker gives the partitions of one that was killed to others only when its session is over.
-    let all = async || (receiver.ids().len() == SENDS).then_some(());
-    within(Duration::from_secs(180), "every task's effect: none is lost", all).await;
+    eventually("every task's effect: none is lost", async || (receiver.ids().len() == SENDS).then_some(()))
+        .await;
     // A post whose worker died before it could note it is posted again, under the same id: at most those that ran.
     let repeats = receiver.count() - SENDS;
     assert!(repeats <= kills * 8, "{repeats} repeats after {kills} kills");
