@@ -310,12 +310,20 @@ fn parse_query<A: DeserializeOwned>(query: &str) -> Result<A> {
     serde_urlencoded::from_str(query).or_else(|_| {
         // Once more for a message that names the field: wrong input may be slow.
         let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
-        serde_path_to_error::deserialize(pairs)
-            .map_err(|error| Error::InvalidInput(format!("query: {error}")))
+        serde_path_to_error::deserialize(pairs).map_err(|fault| not_read("query", Some(fault)))
     })
 }
 
 fn parse_body<A: Action>(headers: &HeaderMap, body: &[u8]) -> Result<A> {
+    let body = object(headers, body)?;
+    serde_json::from_slice(body).map_err(|_| {
+        let parser = &mut serde_json::Deserializer::from_slice(body);
+        not_read("body", serde_path_to_error::deserialize::<_, A>(parser).err())
+    })
+}
+
+/// The object that a body holds, as far as that can be told before its fields are known.
+fn object<'b>(headers: &HeaderMap, body: &'b [u8]) -> Result<&'b [u8]> {
     // No body at all is an empty object, so that actions without input need none.
     let body = if body.is_empty() { b"{}".as_slice() } else { body };
     if body != b"{}" && !is_json(headers) {
@@ -325,15 +333,15 @@ fn parse_body<A: Action>(headers: &HeaderMap, body: &[u8]) -> Result<A> {
     if !body.trim_ascii_start().starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(body).is_ok() {
         return Err(Error::InvalidInput("body: an object is expected".to_owned()));
     }
-    serde_json::from_slice(body).map_err(|_| {
-        let parser = &mut serde_json::Deserializer::from_slice(body);
-        let fault = match serde_path_to_error::deserialize::<_, A>(parser) {
-            Err(error) => error.to_string(),
-            // What was wrong then stands behind the value.
-            Ok(_) => "something follows the JSON value".to_owned(),
-        };
-        Error::InvalidInput(format!("body: {fault}"))
-    })
+    Ok(body)
+}
+
+/// An input that can't be read, with the field where that is known. Apart from the readers, of which each action has its own.
+fn not_read<E: std::fmt::Display>(part: &str, fault: Option<E>) -> Error {
+    // What was wrong then stands behind the value.
+    let fault =
+        fault.map_or_else(|| "something follows the JSON value".to_owned(), |fault| fault.to_string());
+    Error::InvalidInput(format!("{part}: {fault}"))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
