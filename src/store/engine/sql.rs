@@ -1,7 +1,7 @@
 //! One way to run a statement on either database: the text in both dialects, values as binds, rows by their types.
 
 use super::connections::{self, Lent};
-use crate::store::engine::DbResult;
+use crate::store::engine::{DbFault, DbResult};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
@@ -215,14 +215,15 @@ macro_rules! bound {
 
 impl Conn<'_> {
     pub(in crate::store) async fn all<T: Row>(self, sql: Sql, values: &[Value<'_>]) -> DbResult<Vec<T>> {
-        Ok(match self {
+        let rows = match self {
             Self::Sqlite(connection) => {
-                bound!(sqlx::query_as(sql.sqlite), values).fetch_all(connection).await?
+                bound!(sqlx::query_as(sql.sqlite), values).fetch_all(connection).await
             }
             Self::Postgres(connection) => {
-                bound!(sqlx::query_as(sql.postgres), values).fetch_all(connection).await?
+                bound!(sqlx::query_as(sql.postgres), values).fetch_all(connection).await
             }
-        })
+        };
+        rows.map_err(DbFault::from)
     }
 
     pub(in crate::store) async fn execute(self, sql: Sql, values: &[Value<'_>]) -> DbResult<u64> {
